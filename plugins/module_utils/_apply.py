@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""The only place that changes a host: walks the steps of a plan, always-steps included when one fails."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Iterator
+
+from ansible_collections.criu.hosts.plugins.module_utils._command import Completed, Runner, check
+from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._plan import (
+    Command,
+    Link,
+    MakeDir,
+    Plan,
+    Remove,
+    Rename,
+    Step,
+    WriteFile,
+)
+
+
+@dataclass
+class Applied:
+    """What the steps of a plan printed, by their label."""
+
+    completed: dict[str, Completed] = field(default_factory=dict)
+
+    def output(self, label: str) -> str:
+        """Standard output of the command with this label; empty if it has not run."""
+        found = self.completed.get(label)
+        return found.out if found else ""
+
+
+class Interrupted(CheckpointError):
+    """The task was told to stop (SIGTERM, SIGHUP): raised so that always-steps still run."""
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP (a lost connection) into an exception for the time of the block."""
+
+    def stop(number: int, dummy_frame: Any) -> None:
+        raise Interrupted(
+            f"Stopped by {signal.Signals(number).name} before the work was complete. Run the task again.",
+            reason="interrupted",
+        )
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    previous = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def apply_plan(runner: Runner, plan: Plan) -> Applied:
+    """Walk the steps of ``plan``; after a failure only those with ``always`` still run, then the failure is raised.
+
+    Raises:
+        CheckpointError: the first failure; a failing always-step after it is named in ``cleanup_failed``.
+    """
+    applied = Applied()
+    failure: CheckpointError | None = None
+    with interruptible():
+        for step in plan.steps:
+            if failure is not None and not step.always:
+                continue
+            try:
+                apply_step(runner, step, applied)
+            except CheckpointError as error:
+                if failure is None:
+                    failure = error
+                else:
+                    failure.facts.setdefault("cleanup_failed", []).append(error.message)
+    if failure is not None:
+        raise failure
+    return applied
+
+
+def apply_step(runner: Runner, step: Step, applied: Applied) -> None:
+    """Carry out one step; every failure becomes a CheckpointError."""
+    try:
+        if isinstance(step, Command):
+            _run(runner, step, applied)
+        elif isinstance(step, MakeDir):
+            _make_dir(step.path, step.mode)
+        elif isinstance(step, WriteFile):
+            write_file(step.path, step.content, step.mode)
+        elif isinstance(step, Rename):
+            _rename(step)
+        elif isinstance(step, Link):
+            _link(step)
+        elif isinstance(step, Remove):
+            remove_path(step.path)
+    except OSError as error:
+        raise _os_error(step, error) from error
+
+
+def _os_error(step: Step, error: OSError) -> CheckpointError:
+    path = getattr(step, "path", getattr(step, "target", ""))
+    what = step.why or "change"
+    full = error.errno in (28, 122)  # ENOSPC, EDQUOT
+    advice = "Free space on that file system." if full else "Check the path and its owner."
+    return CheckpointError(
+        f"Cannot {what} {path!r}: {error.strerror}. {advice}",
+        reason="disk_full" if full else "file_failed",
+        path=path,
+    )
+
+
+def _run(runner: Runner, step: Command, applied: Applied) -> None:
+    try:
+        completed = runner.run(step.argv, cwd=step.cwd)
+        if step.label:
+            applied.completed[step.label] = completed
+        check(completed, step.why)
+    except BaseException:
+        if step.creates_partial:
+            remove_path(step.creates_partial)
+        raise
+
+
+def _make_dir(path: str, mode: int) -> None:
+    missing = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for folder in reversed(missing):
+        os.mkdir(folder)
+        os.chmod(folder, mode)
+
+
+def fsync_dir(path: str) -> None:
+    """Make a rename in the folder ``path`` durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_file(path: str, content: str, mode: int) -> None:
+    """Replace ``path`` atomically: temporary name, fsync, rename, fsync of the folder."""
+    folder = os.path.dirname(path)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=folder)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.chmod(temporary, mode)
+        os.rename(temporary, path)
+    except BaseException:
+        remove_path(temporary)
+        raise
+    fsync_dir(folder)
+
+
+def _rename(step: Rename) -> None:
+    descriptor = os.open(step.source, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if step.mode is not None:
+        os.chmod(step.source, step.mode)
+    os.rename(step.source, step.target)
+    fsync_dir(os.path.dirname(step.target))
+
+
+def _link(step: Link) -> None:
+    temporary = f"{step.path}.new"
+    remove_path(temporary)
+    os.symlink(step.target, temporary)
+    os.rename(temporary, step.path)
+    fsync_dir(os.path.dirname(step.path))
+
+
+def remove_path(path: str) -> None:
+    """Remove a file, link or folder tree; no error if it is gone."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.unlink(path)

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""The glue of every module: parameters in, one Outcome out, one place that exits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Callable, NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.criu.hosts.plugins.module_utils._apply import Applied, apply_plan
+from ansible_collections.criu.hosts.plugins.module_utils._command import ModuleRunner, Runner
+from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._plan import Plan
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a module's ``run`` gets: its parameters, a runner for reading commands, and the way to apply a plan."""
+
+    params: dict[str, Any]
+    runner: Runner
+    check_mode: bool
+
+    def apply(self, plan: Plan) -> Applied | None:
+        """Carry out ``plan``; None in check mode or when there is nothing to do. This is the only check-mode test."""
+        if self.check_mode or not plan.changed:
+            return None
+        return apply_plan(self.runner, plan)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of a module.
+
+    Args:
+        noun: the key under which ``value`` is returned.
+        value: the state as read after the work (as predicted, in check mode).
+        plan: what was, or would be, done.
+        facts: further documented return values.
+        warnings: only what the user can act on.
+    """
+
+    noun: str
+    value: Any
+    plan: Plan = Plan()
+    facts: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+def result_of(outcome: Outcome, *, diff: bool) -> dict[str, Any]:
+    """The keys that a module returns for ``outcome``."""
+    result: dict[str, Any] = {
+        "changed": outcome.plan.changed,
+        outcome.noun: outcome.value,
+        "commands": outcome.plan.commands,
+    }
+    result.update(outcome.facts)
+    if diff:
+        result["diff"] = {"before": outcome.plan.before, "after": outcome.plan.after}
+    return result
+
+
+def execute(run: Callable[[Context], Outcome], **module_options: Any) -> NoReturn:
+    """Build the module, call ``run`` once, exit once. Only CheckpointError becomes a task failure."""
+    module = AnsibleModule(**module_options)
+    context = Context(params=module.params, runner=ModuleRunner(module), check_mode=module.check_mode)
+    try:
+        outcome = run(context)
+    except CheckpointError as error:
+        module.fail_json(msg=error.message, reason=error.reason, **error.facts)
+    for warning in outcome.warnings:
+        module.warn(warning)
+    module.exit_json(**result_of(outcome, diff=bool(getattr(module, "_diff", False))))

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""What a module is going to do, as plain data: one truth for changed, diff, commands and check mode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Union
+
+
+@dataclass(frozen=True)
+class Command:
+    """Run ``argv``. With ``always`` it also runs when an earlier step of the plan has failed.
+
+    ``creates_partial`` names a file that the command may leave half written; it is removed when the command fails.
+    ``label`` is how a module finds the command's output again (see ``Applied.output``).
+    """
+
+    argv: tuple[str, ...]
+    why: str
+    always: bool = False
+    cwd: str | None = None
+    creates_partial: str | None = None
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class MakeDir:
+    """Create the folder ``path`` and its missing parents, each with ``mode``."""
+
+    path: str
+    mode: int = 0o700
+    why: str = ""
+    always: bool = False
+
+
+@dataclass(frozen=True)
+class WriteFile:
+    """Write ``content`` to a temporary name beside ``path``, fsync, rename."""
+
+    path: str
+    content: str
+    mode: int = 0o600
+    why: str = ""
+    always: bool = False
+
+
+@dataclass(frozen=True)
+class Rename:
+    """Give ``source`` (its data fsynced first) the name ``target``, atomically, and fsync the folder."""
+
+    source: str
+    target: str
+    mode: int | None = None
+    why: str = ""
+    always: bool = False
+
+
+@dataclass(frozen=True)
+class Link:
+    """Make ``path`` a symbolic link to ``target``, replacing what is there in one rename."""
+
+    path: str
+    target: str
+    why: str = ""
+    always: bool = False
+
+
+@dataclass(frozen=True)
+class Remove:
+    """Remove the file, link or folder tree ``path``; one that is gone already is no error."""
+
+    path: str
+    why: str = ""
+    always: bool = False
+
+
+Step = Union[Command, MakeDir, WriteFile, Rename, Link, Remove]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The difference between what is and what should be, and the steps that close it.
+
+    ``before`` and ``after`` are JSON-able and free of secrets; they become the diff.
+    A plan without steps changes nothing.
+    """
+
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.steps)
+
+    @property
+    def commands(self) -> list[list[str]]:
+        """The argument lists of the plan, in order: what a real run executes."""
+        return [list(step.argv) for step in self.steps if isinstance(step, Command)]

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs a module's main() with a scripted host in place of real commands.
+
+A scripted host is a list of Reply: what a command prints, in the state the host is in. Commands that write are
+Write: running the last of them brings the host to its next state. File system effects are real (use tmp_path).
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from dataclasses import dataclass, field
+from typing import Any, Sequence
+
+import pytest
+from ansible.module_utils import basic
+from ansible.module_utils.testing import patch_module_args
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a reading command prints. ``state`` limits the reply to the host "before" or "after" the writes."""
+
+    argv: Sequence[str]
+    out: str = ""
+    err: str = ""
+    rc: int = 0
+    state: str = "any"
+
+
+@dataclass(frozen=True)
+class Write:
+    """A command that changes the host. ``effect`` is called when it runs (to make a file, say).
+
+    ``turns`` says that the host is in the state "after" from here on.
+    """
+
+    argv: Sequence[str]
+    out: str = ""
+    err: str = ""
+    rc: int = 0
+    turns: bool = False
+    effect: Any = None
+
+
+@dataclass
+class Host:
+    """The scripted host; it remembers what was run, across several runs of a module."""
+
+    replies: Sequence[Reply | Write] = ()
+    missing: Sequence[str] = ()
+    state: str = "before"
+    ran: list[list[str]] = field(default_factory=list)
+    wrote: list[list[str]] = field(default_factory=list)
+    environments: list[dict[str, str]] = field(default_factory=list)
+
+    def run_command(self, dummy_module: Any, args: Any, **options: Any) -> tuple[int, str, str]:
+        assert isinstance(args, list), f"not an argument list: {args!r}"
+        assert not options.get("use_unsafe_shell"), "no shell"
+        self.ran.append(args)
+        self.environments.append(options.get("environ_update") or {})
+        for entry in self.replies:
+            if list(entry.argv) != args:
+                continue
+            if isinstance(entry, Write):
+                self.wrote.append(args)
+                if entry.effect is not None:
+                    entry.effect()
+                if entry.turns and entry.rc == 0:
+                    self.state = "after"
+                return entry.rc, entry.out, entry.err
+            if entry.state in ("any", self.state):
+                return entry.rc, entry.out, entry.err
+        raise AssertionError(f"unscripted command in state {self.state!r}: {args}")
+
+    def get_bin_path(self, dummy_module: Any, name: str, *dummy_args: Any, **dummy_options: Any) -> str | None:
+        return None if name in self.missing else f"/usr/bin/{name}"
+
+
+@dataclass(frozen=True)
+class ModuleRun:
+    """What a module returned, and the host afterwards."""
+
+    result: dict[str, Any]
+    host: Host
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.result.get("failed"))
+
+
+def run_main(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    params: dict[str, Any],
+    *,
+    host: Host | None = None,
+    commands: Sequence[Reply | Write] = (),
+    check: bool = False,
+    diff: bool = True,
+) -> ModuleRun:
+    """Run the module's main() to its exit and return what it printed."""
+    host = host or Host(replies=commands)
+    loaded = importlib.import_module(f"ansible_collections.criu.hosts.plugins.modules.{name}")
+    monkeypatch.setattr(basic.AnsibleModule, "run_command", lambda self, args, **kw: host.run_command(self, args, **kw))
+    monkeypatch.setattr(
+        basic.AnsibleModule, "get_bin_path", lambda self, binary, *a, **kw: host.get_bin_path(self, binary, *a, **kw)
+    )
+    capsys.readouterr()
+    arguments = {**params, "_ansible_check_mode": check, "_ansible_diff": diff}
+    with patch_module_args(arguments), pytest.raises(SystemExit):
+        loaded.main()
+    result = json.loads(capsys.readouterr().out)
+    for environment in host.environments:
+        assert environment.get("LC_ALL") == "C" and environment.get("LANGUAGE") == "C", "no C locale"
+    return ModuleRun(result, host)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One start state of a module for the contract tests.
+
+    ``build`` gets an empty folder and returns the parameters and the scripted host. The contract tests call it for a
+    check run and, in a new folder, for a real run, and run the real one twice.
+    """
+
+    id: str
+    build: Any
+    changed: bool = True
