@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every part of the lab needs: folders, progress lines, running programs."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Iterable, Iterator, Sequence
+
+HERE = Path(__file__).resolve().parent
+PROJECT = HERE.parents[2]
+BUILD = PROJECT / ".build" / "lab"
+STARTED = time.monotonic()
+HEARTBEAT_SECONDS = 15
+
+
+class LabError(Exception):
+    """Something the person at the keyboard has to know, in one line."""
+
+
+def say(text: str) -> None:
+    """Print one progress line with the time since the start."""
+    print(f"[{time.monotonic() - STARTED:6.1f}s] lab: {text}", file=sys.stderr, flush=True)
+
+
+def run(what: str, argv: Sequence[str], **kwargs: object) -> None:
+    """Run a slow program; its output goes to a log that is shown only when it fails."""
+    logs = BUILD / "log"
+    logs.mkdir(parents=True, exist_ok=True)
+    log = logs / (what.split(",")[0].replace(" ", "-").replace("/", "-") + ".log")
+    say(what)
+    with log.open("wb") as out:
+        with subprocess.Popen(list(argv), stdout=out, stderr=out, stdin=subprocess.DEVNULL, **kwargs) as process:  # type: ignore[call-overload]
+            wait_with_heartbeat(process, what)
+    if process.returncode:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
+        raise LabError(f"{what}: {argv[0]} ended with {process.returncode}, see {log}\n{tail}")
+
+
+def wait_with_heartbeat(process: subprocess.Popen[bytes], what: str) -> None:
+    """Wait for a program and say now and then that it is still at work; stop it when we are stopped."""
+    began = time.monotonic()
+    try:
+        while True:
+            try:
+                process.wait(timeout=HEARTBEAT_SECONDS)
+                return
+            except subprocess.TimeoutExpired:
+                say(f"  ... {what.split(',')[0]}: at work for {time.monotonic() - began:.0f} s")
+    except BaseException:
+        process.terminate()
+        raise
+
+
+def output(argv: Sequence[str]) -> str:
+    """Return what a quick program prints."""
+    done = subprocess.run(list(argv), capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        raise LabError(f"{' '.join(argv)}: ended with {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def digest(texts: Iterable[str], files: Iterable[Path] = ()) -> str:
+    """Return a short key that changes with any of the texts and files."""
+    total = hashlib.sha256()
+    for text in texts:
+        total.update(text.encode() + b"\0")
+    for path in sorted(files):
+        total.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return total.hexdigest()[:12]
+
+
+@contextmanager
+def lock(name: str = "lock") -> Iterator[None]:
+    """Let only one lab command at a time change the build folder."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with (BUILD / name).open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another lab command to finish")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Replace a text file in one step."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text)
+    os.replace(part, path)

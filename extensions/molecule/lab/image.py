@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Make the disk image of the lab's machine, and what is tried on it, from Debian packages."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Sequence
+
+from common import BUILD, HERE, LabError, digest, output, run, say, write_atomic
+
+SUITE = "trixie"
+DISK_SIZE = "10G"
+PACKAGES = (
+    "aardvark-dns auditd ca-certificates conmon criu crun dbus iproute2 libcap2-bin libcriu2 linux-image-cloud-amd64 netavark "
+    "nftables openssh-server podman policycoreutils policycoreutils-python-utils procps python3 python3-apt "
+    "python3-selinux python3-semanage runc selinux-policy-default setools systemd systemd-sysv tar udev zstd "
+    # What CRIU is linked with, beyond what comes anyway
+    "libgnutls30t64 libnet1 libnftables1 libnl-3-200 libprotobuf-c1"
+).split()
+WORKLOAD_PACKAGES = "dash procps python3-minimal redis-server".split()
+SLIM = ["path-exclude=/usr/share/man/*", "path-exclude=/usr/share/doc/*", "path-exclude=/usr/share/locale/*",
+        "path-exclude=/usr/share/info/*"]
+MASKED = (
+    "apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer e2scrub_all.timer getty@tty1.service "
+    "serial-getty@ttyS0.service systemd-network-generator.service systemd-networkd-wait-online.service "
+    "systemd-pstore.service netavark-firewalld-reload.service systemd-timesyncd.service"
+).split()
+FILES = {
+    "etc/hostname": "lab\n",
+    "etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
+    "etc/fstab": "",
+    "etc/resolv.conf": "nameserver 10.0.2.3\n",
+    "etc/systemd/network/10-lab.network": (
+        "[Match]\nName=eth0\n[Network]\nAddress=10.0.2.15/24\nGateway=10.0.2.2\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n"
+    ),
+    "etc/ssh/sshd_config.d/lab.conf": "PermitRootLogin prohibit-password\nUseDNS no\nMaxSessions 50\n",
+    "etc/initramfs-tools/conf.d/lab": "MODULES=list\nCOMPRESS=lz4\n",
+    "etc/initramfs-tools/modules": "virtio_pci\nvirtio_blk\next4\n",
+    "etc/selinux/config": "SELINUX=enforcing\nSELINUXTYPE=default\n",
+}
+
+
+def payload_files() -> list[Path]:
+    """Return the programs that run in the lab's containers."""
+    return sorted((HERE / "payload").glob("*.py"))
+
+
+def image_key(public_key: str) -> str:
+    """Return what names an image: a digest of everything it is made from."""
+    return digest([public_key], [HERE / "image.py", *payload_files()])
+
+
+def ssh_key() -> Path:
+    """Return the private key of the lab, made once per build folder."""
+    key = BUILD / "id_ed25519"
+    if not key.exists():
+        BUILD.mkdir(parents=True, exist_ok=True)
+        output(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(key)])
+    return key
+
+
+def image_dir() -> Path:
+    """Return the folder of the image that belongs to the present sources; it may not exist yet."""
+    return BUILD / f"image-{image_key(ssh_key().with_suffix('.pub').read_text())}"
+
+
+def ensure_image() -> Path:
+    """Return the folder with disk.raw, vmlinuz and initrd.img, made when it is not there."""
+    final = image_dir()
+    if final.exists():
+        return final
+    if os.geteuid():
+        raise LabError("the image has file owners and SELinux labels: run this as root")
+    part = BUILD / "image.part"
+    remove_tree(part)
+    part.mkdir()
+    root = part / "root"
+    debootstrap(root, SUITE, PACKAGES, f"Debian {SUITE} for the image, about 90 s")
+    add_workload(root, part / "workload")
+    configure(root)
+    run("labels, setfiles in the image's root", chroot_argv(root, [
+        "setfiles", "-F", "-e", "/proc", "-e", "/sys", "-e", "/dev", "/etc/selinux/default/contexts/files/file_contexts", "/"]))
+    run("disk, mke2fs", ["mke2fs", "-q", "-t", "ext4", "-m", "0", "-L", "lab", "-d", str(root), str(part / "disk.raw"), DISK_SIZE])
+    for name in ("vmlinuz", "initrd.img"):
+        shutil.copyfile(root / os.readlink(root / name), part / name)
+    remove_tree(root)
+    os.replace(part, final)
+    say(f"image {final.name} is ready")
+    return final
+
+
+def debootstrap(root: Path, suite: str, packages: Sequence[str], what: str, variant: str = "minbase") -> None:
+    """Make a root file system of Debian packages."""
+    options = [f"--dpkgopt={option}" for option in SLIM]
+    run(what, ["mmdebstrap", "--mode=root", f"--variant={variant}", *options, "--aptopt=Acquire::Retries \"3\"",
+               f"--include={','.join(packages)}", suite, str(root)])
+
+
+def chroot_argv(root: Path, argv: Sequence[str]) -> list[str]:
+    """Return how to run a program in a root file system; its mounts vanish with it."""
+    script = 'mount -t proc proc "$1/proc" && mount --bind /dev "$1/dev" && root=$1 && shift && exec chroot "$root" "$@"'
+    return ["unshare", "--mount", "--", "sh", "-c", script, "sh", str(root), *argv]
+
+
+def configure(root: Path) -> None:
+    """Make a virgin host of the root file system: it boots into enforcing and lets the lab's key in."""
+    for name, text in FILES.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.write_text(text)
+    ssh = root / "root" / ".ssh"
+    ssh.mkdir(mode=0o700, exist_ok=True)
+    shutil.copyfile(ssh_key().with_suffix(".pub"), ssh / "authorized_keys")
+    (root / "etc/machine-id").write_text(digest(["lab"]).ljust(32, "0") + "\n")
+    for unit in MASKED:
+        link = root / "etc/systemd/system" / unit
+        link.unlink(missing_ok=True)
+        link.symlink_to("/dev/null")
+    run("units, systemctl enable in the image's root", chroot_argv(root, ["systemctl", "enable", "systemd-networkd.service"]))
+    run("initrd, only what the machine needs", chroot_argv(root, ["update-initramfs", "-u"]))
+
+
+def add_workload(root: Path, scratch: Path) -> None:
+    """Put the image of the containers into the machine's image as a tar file for podman import."""
+    debootstrap(scratch, SUITE, WORKLOAD_PACKAGES, "Debian for the containers, about 30 s", variant="essential")
+    for folder in ("var/lib/apt/lists", "var/cache", "usr/share/doc", "usr/share/zoneinfo", "usr/share/perl5"):
+        remove_tree(scratch / folder)
+    (scratch / "work").mkdir()
+    for path in payload_files():
+        shutil.copyfile(path, scratch / "work" / path.name)
+    target = root / "var/lib/lab"
+    target.mkdir(parents=True)
+    run("archive of the containers' root", ["tar", "--numeric-owner", "-C", str(scratch), "-cf", str(target / "workload.tar"), "."])
+    for path in payload_files():
+        shutil.copyfile(path, target / path.name)
+    remove_tree(scratch)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder that may or may not be there."""
+    if path.exists():
+        shutil.rmtree(path)
+
+
+def remove_old(keep: set[str]) -> None:
+    """Remove images and snapshots that nothing needs any more, and halves of interrupted builds."""
+    for path in BUILD.glob("*"):
+        old = path.name.startswith(("image-", "virgin-")) and path.name not in keep
+        if old or path.name.endswith(".part"):
+            say(f"removing {path.name}")
+            remove_tree(path) if path.is_dir() else path.unlink()

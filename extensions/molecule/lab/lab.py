@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Disposable virtual machines with SELinux enforcing, made from Debian packages.
+
+lab.py deps            install what the lab needs (root on Debian), or say what is missing
+lab.py image           make the disk image; a cached one is used when nothing has changed
+lab.py artifact        print the path of the CRIU build for the machine, made when it is not there
+lab.py up NAME...      start machines and write .build/lab/inventory.yml and .build/lab/ssh_config
+lab.py down [NAME...]  remove machines (all when none is named)
+lab.py status          list the machines
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import image
+import machine
+from common import BUILD, LabError, lock, say
+
+# Debian package -> what shows that it is there
+NEEDS = {
+    "mmdebstrap": "mmdebstrap",
+    "qemu-system-x86": "qemu-system-x86_64",
+    "qemu-utils": "qemu-img",
+    "e2fsprogs": "mke2fs",
+    "debian-archive-keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
+    "zstd": "zstd",
+    "openssh-client": "ssh",
+    "python3-venv": "ensurepip",
+}
+
+
+def missing_packages() -> list[str]:
+    """Return the Debian packages that are not there."""
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+
+    def there(sign: str) -> bool:
+        if sign == "ensurepip":
+            return importlib.util.find_spec(sign) is not None
+        return Path(sign).exists() if sign.startswith("/") else shutil.which(sign, path=path) is not None
+
+    return [package for package, sign in NEEDS.items() if not there(sign)]
+
+
+def is_debian() -> bool:
+    """Tell whether this is a Debian whose package names we know."""
+    try:
+        return re.search(r"^ID=debian$", Path("/etc/os-release").read_text(), re.MULTILINE) is not None
+    except OSError:
+        return False
+
+
+def deps() -> None:
+    """Install what is missing, or say how to get it."""
+    missing = missing_packages()
+    if not missing:
+        say("everything the lab needs is installed")
+        return
+    if os.geteuid() or not is_debian():
+        raise LabError(f"missing: {' '.join(missing)}; on Debian 12 or 13: sudo apt-get install {' '.join(missing)}")
+    say(f"installing {' '.join(missing)}")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for argv in (["apt-get", "update", "-q"], ["apt-get", "install", "-q", "-y", "--no-install-recommends", *missing]):
+        if subprocess.run(argv, env=environment, stdout=sys.stderr, check=False).returncode:
+            raise LabError(f"{' '.join(argv)} failed, see above")
+
+
+def up(names: list[str]) -> None:
+    """Start machines one after the other."""
+    for name in names:
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name) or name == machine.SNAPSHOT:
+            raise LabError(f"{name!r} is no name for a machine: small letters, digits and dashes")
+        machine.start(name)
+    machine.tidy()
+    print(f"ansible-playbook -i {BUILD}/inventory.yml ... | ssh -F {BUILD}/ssh_config {names[0]}")
+
+
+def down(names: list[str]) -> None:
+    """Remove machines."""
+    for name in names or [one.name for one in machine.machines()]:
+        print(f"{name}: {'removed' if machine.stop(name) else 'not there'}")
+
+
+def status() -> None:
+    """List the machines."""
+    for one in machine.machines():
+        state = "running" if machine.pid_of(one) else "dead"
+        print(f"{one.name} {state} {one.accel} port={one.port} {one.image}")
+
+
+def main() -> int:
+    """Read the command line and do it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("deps", "image", "artifact", "status"):
+        commands.add_parser(name)
+    commands.add_parser("up").add_argument("names", nargs="+")
+    commands.add_parser("down").add_argument("names", nargs="*")
+    arguments = parser.parse_args()
+    os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    try:
+        if arguments.command == "deps":
+            deps()
+        elif arguments.command == "status":
+            status()
+        else:
+            with lock():
+                change(arguments)
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("lab: stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def change(arguments: argparse.Namespace) -> None:
+    """Do what changes the build folder."""
+    if arguments.command == "image":
+        print(image.ensure_image())
+    elif arguments.command == "up":
+        up(arguments.names)
+    elif arguments.command == "down":
+        down(arguments.names)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

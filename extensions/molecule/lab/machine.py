@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Boot, snapshot, list and remove the lab's virtual machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from common import BUILD, LabError, digest, output, say, write_atomic
+from image import ensure_image, image_dir, remove_old, remove_tree, ssh_key
+
+QEMU = "qemu-system-x86_64"
+MEMORY_MIB = 2048
+SNAPSHOT = "virgin"
+BOOT_SECONDS = 300
+KERNEL_ARGUMENTS = (
+    "root=/dev/vda rw console=ttyS0 security=selinux selinux=1 enforcing=1 net.ifnames=0 mitigations=off panic=1 "
+    "audit=1 audit_backlog_limit=8192 systemd.show_status=0 loglevel=4 nokaslr"
+)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One virtual machine: its folder holds the overlay disk, the console log and QEMU's sockets."""
+
+    name: str
+    port: int
+    image: str
+    accel: str
+
+    @property
+    def folder(self) -> Path:
+        return BUILD / f"machine-{self.name}"
+
+
+def qemu_argv(machine: Machine, image: Path, snapshot: str | None = None) -> list[str]:
+    """Return QEMU's arguments; a snapshot can only be loaded with those it was saved with."""
+    cpu, accel = ("host", "kvm") if machine.accel == "kvm" else ("max,la57=off", "tcg,thread=single,tb-size=512")
+    folder = machine.folder
+    return [
+        QEMU, "-name", machine.name, "-nodefaults", "-no-user-config", "-display", "none",
+        "-machine", "q35", "-accel", accel, "-cpu", cpu, "-smp", "1", "-m", str(MEMORY_MIB),
+        "-kernel", str(image / "vmlinuz"), "-initrd", str(image / "initrd.img"), "-append", KERNEL_ARGUMENTS,
+        "-drive", f"file={folder}/disk.qcow2,format=qcow2,if=virtio,cache=unsafe",
+        "-netdev", f"user,id=net0,hostfwd=tcp:127.0.0.1:{machine.port}-:22", "-device", "virtio-net-pci,netdev=net0,romfile=",
+        "-device", "virtio-rng-pci", "-serial", f"file:{folder}/console.log",
+        "-qmp", "unix:monitor.sock,server=on,wait=off", "-pidfile", f"{folder}/qemu.pid", "-daemonize",
+        *(["-loadvm", snapshot] if snapshot else []),
+    ]
+
+
+def qemu_version() -> str:
+    """Return QEMU's version line."""
+    return output([QEMU, "--version"]).splitlines()[0]
+
+
+def probe_accel(image: Path) -> str:
+    """Return kvm when the guest's kernel really comes up with it, else tcg; /dev/kvm alone proves nothing."""
+    answer = BUILD / f"accel-{digest([qemu_version(), os.uname().release, image.name])}"
+    if answer.exists():
+        return answer.read_text().strip()
+    accel = "kvm" if os.access("/dev/kvm", os.R_OK | os.W_OK) and kernel_starts(image) else "tcg"
+    say(f"KVM {'works here' if accel == 'kvm' else 'does not start a guest here: emulation, about ten times slower'}")
+    write_atomic(answer, accel + "\n")
+    return accel
+
+
+def kernel_starts(image: Path) -> bool:
+    """Boot the bare kernel with KVM; without a root disk it has to end in the panic that says so."""
+    argv = [QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35", "-accel", "kvm", "-cpu", "host",
+            "-m", "512", "-no-reboot", "-serial", "stdio", "-kernel", str(image / "vmlinuz"),
+            "-append", "console=ttyS0 panic=-1 mitigations=off"]
+    try:
+        done = subprocess.run(argv, capture_output=True, timeout=20, stdin=subprocess.DEVNULL, check=False)
+    except subprocess.TimeoutExpired:
+        return False
+    return b"Unable to mount root fs" in done.stdout
+
+
+def free_port() -> int:
+    """Return a port on the loopback address that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def machines() -> list[Machine]:
+    """Return the machines that have a folder, running or not."""
+    found = []
+    for path in sorted(BUILD.glob("machine-*/machine.json")):
+        found.append(Machine(**json.loads(path.read_text())))
+    return found
+
+
+def pid_of(machine: Machine) -> int | None:
+    """Return the process of a machine, but only when it is really that machine's QEMU."""
+    try:
+        pid = int((machine.folder / "qemu.pid").read_text())
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return None
+    return pid if f"{machine.folder}/qemu.pid".encode() in arguments else None
+
+
+def start(name: str) -> Machine:
+    """Start one machine, from the snapshot of a booted one where that exists."""
+    image = ensure_image()
+    accel = probe_accel(image)
+    virgin = ensure_snapshot(image, accel)
+    stop(name)
+    machine = Machine(name=name, port=free_port(), image=image.name, accel=accel)
+    prepare_folder(machine)
+    shutil.copyfile(virgin / "disk.qcow2", machine.folder / "disk.qcow2")
+    launch(machine, image, SNAPSHOT)
+    return machine
+
+
+def prepare_folder(machine: Machine) -> None:
+    """Make the machine's folder and write down what it is."""
+    machine.folder.mkdir(parents=True)
+    write_atomic(machine.folder / "machine.json", json.dumps(asdict(machine)))
+
+
+def launch(machine: Machine, image: Path, snapshot: str | None) -> None:
+    """Start QEMU and wait until the machine lets us in with the right time and name."""
+    say(f"{machine.name}: {'waking up from the snapshot' if snapshot else 'booting'} ({machine.accel}, port {machine.port})")
+    done = subprocess.run(qemu_argv(machine, image, snapshot), cwd=machine.folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise LabError(f"{machine.name}: {QEMU} ended with {done.returncode}: {done.stderr.strip()}")
+    write_access()
+    wait_for_ssh(machine)
+    ssh(machine, f"date -u -s @{int(time.time()) + 1} >/dev/null && echo {machine.name} > /etc/hostname && hostname {machine.name}")
+    say(f"{machine.name}: ssh answers")
+
+
+def wait_for_ssh(machine: Machine) -> None:
+    """Wait for the greeting of sshd; give up at once when the machine has died or panicked."""
+    console = machine.folder / "console.log"
+    until = time.monotonic() + BOOT_SECONDS
+    told = time.monotonic()
+    while not greets(machine.port):
+        text = console.read_text(errors="replace") if console.exists() else ""
+        if pid_of(machine) is None or "Kernel panic" in text:
+            raise LabError(f"{machine.name}: the machine died while booting, see {console}\n{text[-1500:]}")
+        if time.monotonic() > until:
+            raise LabError(f"{machine.name}: no ssh after {BOOT_SECONDS} s, see {console}")
+        if time.monotonic() - told > 10:
+            told = time.monotonic()
+            say(f"  ... {machine.name}: no ssh yet")
+        time.sleep(0.2)
+
+
+def greets(port: int) -> bool:
+    """Tell whether sshd says its name; QEMU accepts connections long before that."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False
+
+
+def ssh(machine: Machine, command: str) -> str:
+    """Run a command in a machine."""
+    return output(["ssh", "-F", str(BUILD / "ssh_config"), machine.name, command])
+
+
+def ensure_snapshot(image: Path, accel: str) -> Path:
+    """Return the folder with the overlay of a machine that has just booted; booted now when it is not there."""
+    key = digest([image.name, " ".join(qemu_argv(Machine("x", 1, "x", accel), Path("x"))), qemu_version()])
+    final = BUILD / f"virgin-{key}"
+    if final.exists():
+        return final
+    remove_old({image.name, *(machine.image for machine in machines())})
+    stop(SNAPSHOT)
+    machine = Machine(name=SNAPSHOT, port=free_port(), image=image.name, accel=accel)
+    prepare_folder(machine)
+    overlay = str(machine.folder / "disk.qcow2")
+    output(["qemu-img", "create", "-q", "-f", "qcow2", "-b", f"../{image.name}/disk.raw", "-F", "raw", overlay])
+    try:
+        launch(machine, image, None)
+        say(f"{SNAPSHOT}: {ssh(machine, 'systemctl is-system-running --wait || systemctl --failed --no-legend; getenforce').split()}")
+        ssh(machine, "sync; echo 1 > /proc/sys/vm/drop_caches")
+        say("saving the snapshot")
+        monitor(machine, "stop", "savevm " + SNAPSHOT, "quit")
+        wait_gone(machine)
+        part = BUILD / "virgin.part"
+        remove_tree(part)
+        part.mkdir()
+        os.replace(overlay, part / "disk.qcow2")
+        os.replace(part, final)
+    finally:
+        stop(SNAPSHOT)
+    return final
+
+
+def monitor(machine: Machine, *commands: str) -> None:
+    """Give QEMU's monitor some commands; the socket's path may be too long for an address, a folder's descriptor is not."""
+    descriptor = os.open(machine.folder, os.O_RDONLY)
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(f"/proc/self/fd/{descriptor}/monitor.sock")
+            stream = connection.makefile("rw")
+            stream.readline()
+            for message in ({"execute": "qmp_capabilities"}, *(human(command) for command in commands)):
+                stream.write(json.dumps(message) + "\n")
+                stream.flush()
+                answer = next(line for line in map(json.loads, stream) if "event" not in line)
+                if "error" in answer or answer.get("return"):
+                    raise LabError(f"{machine.name}: QEMU's monitor says: {answer}")
+    except StopIteration:
+        pass  # it quits before it answers
+    finally:
+        os.close(descriptor)
+
+
+def human(command: str) -> dict[str, object]:
+    """Wrap a command of the human monitor for QMP."""
+    return {"execute": "human-monitor-command", "arguments": {"command-line": command}}
+
+
+def wait_gone(machine: Machine) -> None:
+    """Wait until QEMU has ended; kill it when it does not."""
+    pid = pid_of(machine)
+    until = time.monotonic() + 20
+    while pid_of(machine) is not None:
+        if pid and time.monotonic() > until:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.1)
+
+
+def stop(name: str) -> bool:
+    """Remove a machine with its disk; tell whether there was anything to remove."""
+    folder = BUILD / f"machine-{name}"
+    if not folder.exists():
+        return False
+    machine = Machine(name=name, port=0, image="", accel="")
+    pid = pid_of(machine)
+    if pid is not None:
+        subprocess.run(["ssh", "-F", str(BUILD / "ssh_config"), "-O", "exit", name], capture_output=True, check=False)
+        os.kill(pid, signal.SIGTERM)
+        wait_gone(machine)
+    remove_tree(folder)
+    write_access()
+    return True
+
+
+def control_path() -> str | None:
+    """Return where ssh keeps its shared connections; a socket's path has a short limit."""
+    path = f"{BUILD}/ssh-%p"
+    return path if len(path) < 80 else None
+
+
+def ssh_options() -> dict[str, str]:
+    """Return how ssh gets into a machine of the lab, quickly and without a trace in the user's own files."""
+    options = {
+        "StrictHostKeyChecking": "no", "UserKnownHostsFile": "/dev/null", "LogLevel": "ERROR", "IdentitiesOnly": "yes",
+        "ConnectTimeout": "60", "ServerAliveInterval": "15", "ServerAliveCountMax": "20", "Compression": "no",
+    }
+    path = control_path()
+    return {**options, **({"ControlMaster": "auto", "ControlPersist": "600", "ControlPath": path} if path else {})}
+
+
+def render_ssh_config(found: list[Machine], key: Path) -> str:
+    """Return an ssh configuration that knows the machines by name."""
+    common = "".join(f"  {name} {value}\n" for name, value in ssh_options().items())
+    return "".join(
+        f"Host {one.name}\n  HostName 127.0.0.1\n  Port {one.port}\n  User root\n  IdentityFile {key}\n{common}" for one in found
+    )
+
+
+def render_inventory(found: list[Machine], key: Path) -> str:
+    """Return an Ansible inventory of the machines (JSON, which is YAML too)."""
+    arguments = " ".join(f"-o {name}={value}" for name, value in ssh_options().items())
+    hosts = {
+        one.name: {"ansible_host": "127.0.0.1", "ansible_port": one.port} for one in found
+    }
+    variables = {
+        "ansible_user": "root", "ansible_ssh_private_key_file": str(key), "ansible_ssh_common_args": arguments,
+        "ansible_ssh_args": "", "ansible_pipelining": True, "ansible_python_interpreter": "/usr/bin/python3",
+    }
+    return json.dumps({"all": {"children": {"lab": {"hosts": hosts, "vars": variables}}}}, indent=2) + "\n"
+
+
+def write_access() -> None:
+    """Write the inventory and the ssh configuration of the machines that run."""
+    found = [machine for machine in machines() if pid_of(machine) is not None]
+    write_atomic(BUILD / "ssh_config", render_ssh_config(found, ssh_key()))
+    named = [machine for machine in found if machine.name != SNAPSHOT]
+    write_atomic(BUILD / "inventory.yml", render_inventory(named, ssh_key()))
+
+
+def tidy() -> None:
+    """Remove images and snapshots of other sources, as long as no machine uses them."""
+    image = image_dir()
+    keep = {image.name, *(machine.image for machine in machines())}
+    for path in BUILD.glob("virgin-*"):
+        if f"../{image.name}/".encode() in (path / "disk.qcow2").open("rb").read(4096):
+            keep.add(path.name)
+    remove_old(keep)
