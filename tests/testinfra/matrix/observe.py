@@ -1,0 +1,92 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a test sees of a container, a client and the audit log, read from the kernel and not by the modules under test.
+
+    observe.py container NAME [CLIENT_LOG]    JSON: status, threads with labels, counters, locks, client
+    observe.py denials SINCE                  JSON: audit records of denials since the Unix time SINCE
+"""
+
+import glob
+import json
+import os
+import re
+import subprocess
+import sys
+
+# Permissions that every exec of a program with another label asks for and that nothing depends on.
+ASKED_BY_EVERY_EXEC = re.compile(r"denied\s+\{ (noatsecure|siginh|rlimitinh)( noatsecure| siginh| rlimitinh)* \}")
+# The commands whose denials are ours to explain: the engine, its helpers, the workload.
+OURS = ("podman", "runc", "crun", "criu", "conmon", "netavark", "aardvark", "python3", "redis", "threads", "nft", "exe")
+
+
+def read(path):
+    with open(path, encoding="utf-8", errors="replace") as handle:
+        return handle.read()
+
+
+def namespace_id(status, key):
+    return int(re.search(rf"^{key}:.*?(\d+)$", status, re.M).group(1))
+
+
+def threads_of(main_pid):
+    """Every thread in the pid namespace of ``main_pid``: ids in that namespace, command, label."""
+    space = os.readlink(f"/proc/{main_pid}/ns/pid")
+    found = []
+    for task in glob.glob("/proc/[0-9]*/task/[0-9]*"):
+        try:
+            if os.readlink(f"{task}/ns/pid") != space:
+                continue
+            status = read(f"{task}/status")
+            label = read(f"{task}/attr/current").strip("\0\n")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        found.append(
+            {"pid": namespace_id(status, "NStgid"), "tid": namespace_id(status, "NSpid"), "label": label}
+        )
+    return sorted(found, key=lambda entry: (entry["pid"], entry["tid"]))
+
+
+def counters_of(main_pid):
+    """What each thread of threads.py has counted to, by its number."""
+    counters = {}
+    for path in glob.glob(f"/proc/{main_pid}/root/work/state/thread-*"):
+        words = read(path).split()
+        if len(words) == 3:
+            counters[words[0]] = int(words[2])
+    return counters
+
+
+def container(name, client_log=None):
+    shown = subprocess.run(["podman", "container", "inspect", name], capture_output=True, text=True, check=False)
+    if shown.returncode:
+        return {"status": "missing"}
+    inspected = json.loads(shown.stdout)[0]
+    seen = {"status": inspected["State"]["Status"], "runtime": inspected["OCIRuntime"], "id": inspected["Id"]}
+    pid = inspected["State"]["Pid"]
+    if pid:
+        seen["threads"] = threads_of(pid)
+        seen["counters"] = counters_of(pid)
+        seen["locks"] = len([line for line in read("/proc/locks").splitlines() if "POSIX" in line and f" {pid} " in line])
+    if client_log:
+        seen["client"] = read(client_log).splitlines()[-1]
+    return seen
+
+
+def denials(since):
+    """AVC and SELINUX_ERR records since a time, of the commands that are ours to explain."""
+    found = []
+    for line in read("/var/log/audit/audit.log").splitlines():
+        match = re.match(r"type=(AVC|SELINUX_ERR) msg=audit\((\d+)", line)
+        if not match or int(match.group(2)) < since or ASKED_BY_EVERY_EXEC.search(line):
+            continue
+        command = re.search(r'comm="?([^" ]+)', line)
+        if match.group(1) == "SELINUX_ERR" or "container" in line or (command and command.group(1).startswith(OURS)):
+            found.append(line)
+    return found
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "container":
+        print(json.dumps(container(*sys.argv[2:])))
+    else:
+        print(json.dumps(denials(int(sys.argv[2]))))
