@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures of the host specs. They run against the lab's machines and against any host that was enabled.
+
+The matrix of real dumps needs an inventory: CRIU_HOSTS_INVENTORY, by default that of the lab.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+
+
+def run_playbook(path: Path, inventory: Path, host: str, report: Path, **variables: str) -> dict[str, Any]:
+    """Run a playbook that writes what it saw to ``report``; its output is shown when it fails."""
+    report.unlink(missing_ok=True)
+    program = shutil.which("ansible-playbook")
+    assert program, "ansible-playbook is not in PATH"
+    argv = [program, "-i", str(inventory), "-l", host, str(path), "-e", f"matrix_report={report}"]
+    for name, value in variables.items():
+        argv += ["-e", f"{name}={value}"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.fail(f"{' '.join(argv)}\n{done.stdout[-6000:]}\n{done.stderr[-2000:]}", pytrace=False)
+    found: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.fixture(scope="session")
+def inventory() -> Path:
+    return Path(os.environ.get("CRIU_HOSTS_INVENTORY", ROOT / ".build/lab/inventory.yml"))
+
+
+@pytest.fixture(scope="module")
+def matrix(host: Any, inventory: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What was seen while every case of the matrix was dumped and restored on the host."""
+    report = tmp_path_factory.mktemp("matrix") / "report.json"
+    return run_playbook(HERE / "matrix/matrix.yml", inventory, host.backend.get_hostname(), report)
+
+
+@pytest.fixture(autouse=True)
+def journal_on_failure(request: pytest.FixtureRequest, host: Any) -> Any:
+    """Print the end of the host's journal and audit log beside a failed test."""
+    failed_before = request.session.testsfailed
+    yield
+    if request.session.testsfailed > failed_before:
+        print(host.run("journalctl --no-pager --lines 15; tail -n 5 /var/log/audit/audit.log").stdout)

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Measure in the lab: our tasks against a bare command and hand-written tasks, and the unchanged play against setup.
+
+bench.py [ROUNDS]    medians over ROUNDS (default 5) alternating rounds; ratios against the same run
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from common import BUILD, LAB, ROOT, RESULTS, ToolError, environment, main, say, venv_bin
+
+MACHINE = "bench"
+SECONDS = RESULTS / "task-seconds.jsonl"
+# The most that a ratio may be, as the project set itself before it measured.
+GOALS = {"dump against bare": 1.3, "restore against bare": 1.3, "dump against hand": 0.6, "restore against hand": 0.6}
+UNCHANGED_TASKS, UNCHANGED_RATIO = 15, 3.0
+
+
+def lab(*arguments: str) -> str:
+    """Call the lab and return what it prints."""
+    done = subprocess.run([sys.executable, str(LAB), *arguments], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise ToolError(f"the lab could not do {' '.join(arguments)!r}; see the lines above")
+    return done.stdout.strip()
+
+
+def ansible(program: str, *arguments: str) -> list[dict[str, Any]]:
+    """Run ansible on the machine and return its tasks with their seconds."""
+    SECONDS.unlink(missing_ok=True)
+    env = {
+        **environment(),
+        "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests/bench/callback_plugins"),
+        "ANSIBLE_CALLBACKS_ENABLED": "task_seconds",
+        "TASK_SECONDS": str(SECONDS),
+        "ANSIBLE_LOAD_CALLBACK_PLUGINS": "true",
+    }
+    argv = [f"{venv_bin()}/{program}", "-i", str(BUILD / "lab/inventory.yml"), *arguments]
+    done = subprocess.run(argv, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        raise ToolError(f"{' '.join(arguments)} failed:\n{done.stdout[-3000:]}")
+    return [json.loads(line) for line in SECONDS.read_text(encoding="utf-8").splitlines()]
+
+
+def rounds(tasks: list[dict[str, Any]], way: str) -> list[float]:
+    """The seconds of each round of a way: its tasks added up between two starts of the first one."""
+    own = [task for task in tasks if task["name"].startswith(f"{way} |") and task["outcome"] != "skipped"]
+    first = own[0]["name"]
+    sums: list[float] = []
+    for task in own:
+        if task["name"] == first:
+            sums.append(0.0)
+        sums[-1] += task["seconds"]
+    return sums
+
+
+def single(tasks: list[dict[str, Any]], name: str) -> list[float]:
+    """The seconds of each run of one task."""
+    return [task["seconds"] for task in tasks if task["name"] == name]
+
+
+def compare(name: str, ours: list[float], other: list[float], goal: float) -> dict[str, Any]:
+    """Print the medians and the ratio; return them."""
+    ratio = statistics.median(a / b for a, b in zip(ours, other))
+    reached = "reached" if ratio <= goal else "MISSED"
+    say(
+        f"  {name:28} {statistics.median(ours):6.2f} s / {statistics.median(other):6.2f} s = {ratio:4.2f}"
+        f"   goal {goal:.1f}: {reached}"
+    )
+    return {"name": name, "ours": ours, "other": other, "ratio": ratio, "goal": goal, "reached": ratio <= goal}
+
+
+def unchanged_play(artifact: str, count: int) -> list[dict[str, Any]]:
+    """Compare an unchanged run of the whole play with a bare setup."""
+    found = []
+    plays, setups, counts = [], [], []
+    for dummy in range(count):
+        tasks = ansible("ansible-playbook", "criu.hosts.enable_host", "-e", f"criu_artifact={artifact}")
+        changed = [task["name"] for task in tasks if task["changed"]]
+        if changed:
+            raise ToolError(f"the play is not unchanged: {changed}")
+        ran = [task for task in tasks if task["outcome"] != "skipped"]
+        plays.append(sum(task["seconds"] for task in ran))
+        counts.append(len(ran))
+        setups.append(sum(task["seconds"] for task in ansible("ansible", "all", "-m", "ansible.builtin.setup")))
+    found.append(compare("unchanged play / setup", plays, setups, UNCHANGED_RATIO))
+    tasks_ran = max(counts)
+    reached = tasks_ran <= UNCHANGED_TASKS
+    say(f"  {'tasks of the unchanged play':28} {tasks_ran}   goal {UNCHANGED_TASKS}: {'reached' if reached else 'MISSED'}")
+    found.append({"name": "tasks of the unchanged play", "ours": tasks_ran, "goal": UNCHANGED_TASKS, "reached": reached})
+    return found
+
+
+def measure(count: int) -> int:
+    """All measurements; a missed goal is said and is not an error."""
+    artifact = lab("artifact").splitlines()[-1]
+    lab("up", MACHINE)
+    say("Making the host checkpoint-enabled (not measured)")
+    ansible("ansible-playbook", "criu.hosts.enable_host", "-e", f"criu_artifact={artifact}")
+    say(f"Measuring {count} alternating rounds")
+    tasks = ansible("ansible-playbook", str(ROOT / "tests/bench/bench.yml"), "-e", f"bench_rounds={count}")
+    say(f"\nWhole tasks with Ansible's own overhead, medians of {count} rounds, {platform.machine()}, {os.cpu_count()} cores:")
+    found = []
+    for verb in ("dump", "restore"):
+        ours = single(tasks, f"Ours | {verb}")
+        found.append(compare(f"{verb} against bare", ours, single(tasks, f"Bare | {verb}"), GOALS[f"{verb} against bare"]))
+        found.append(compare(f"{verb} against hand", ours, rounds(tasks, f"Hand {verb}"), GOALS[f"{verb} against hand"]))
+    found += unchanged_play(artifact, count)
+    (RESULTS / "bench.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    missed = [one["name"] for one in found if not one["reached"]]
+    say("\nEvery goal is reached." if not missed else f"\nMissed: {', '.join(missed)}.")
+    return 0
+
+
+def work() -> int:
+    """Measure, and remove the machine on every path."""
+    if not Path(venv_bin()).exists():
+        raise ToolError("the tools are not installed; run `make bench`")
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    try:
+        return measure(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    finally:
+        lab("down", MACHINE)
+
+
+if __name__ == "__main__":
+    main(work)
