@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any, Callable, Union
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,13 @@ class MakeDir:
 
 @dataclass(frozen=True)
 class WriteFile:
-    """Write ``content`` to a temporary name beside ``path``, fsync, rename."""
+    """Write ``content`` to a temporary name beside ``path``, fsync, rename.
+
+    A function is called when the step runs: for content that an earlier step makes. It may raise CheckpointError.
+    """
 
     path: str
-    content: str
+    content: Union[str, Callable[[], Union[str, bytes]]]
     mode: int = 0o600
     why: str = ""
     always: bool = False
@@ -75,7 +78,21 @@ class Remove:
     always: bool = False
 
 
-Step = Union[Command, MakeDir, WriteFile, Rename, Link, Remove]
+@dataclass(frozen=True)
+class Unpack:
+    """Unpack the tar ``archive`` into the new folder ``path``, leaving out ``strip`` leading folders of each name.
+
+    Names that lead out of ``path``, links that do, and devices are refused. Owner is the caller, modes are 0755 or 0644.
+    """
+
+    archive: str
+    path: str
+    strip: int = 0
+    why: str = ""
+    always: bool = False
+
+
+Step = Union[Command, MakeDir, WriteFile, Rename, Link, Remove, Unpack]
 
 
 @dataclass(frozen=True)
