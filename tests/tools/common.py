@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the programs behind the Makefile share: folders, the environment, and how a check is run and counted."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Sequence
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / ".build"
+RESULTS = BUILD / "results"
+LAB = ROOT / "extensions/molecule/lab/lab.py"
+NAMESPACE, NAME = "criu", "hosts"
+LINK = BUILD / "ansible_collections" / NAMESPACE / NAME
+
+
+class ToolError(Exception):
+    """What a person at the keyboard must know and do, in one line."""
+
+
+def say(text: str) -> None:
+    """Print one progress line."""
+    print(text, flush=True)
+
+
+def venv_bin(venv: str = "venv") -> Path:
+    """Return the folder of the programs of a virtual environment."""
+    return BUILD / venv / "bin"
+
+
+def environment(venv: str = "venv") -> dict[str, str]:
+    """Return the environment of every check: all caches and homes inside the build folder, a UTF-8 locale."""
+    searched = [str(venv_bin(venv)), *os.environ.get("PATH", "").split(":"), "/usr/sbin", "/sbin"]
+    return {
+        **os.environ,
+        "ANSIBLE_COLLECTIONS_PATH": f"{BUILD}:{BUILD / 'collections'}",
+        "ANSIBLE_HOME": str(BUILD / "ansible"),
+        "LC_ALL": "C.UTF-8",
+        "PATH": ":".join(dict.fromkeys(folder for folder in searched if folder)),
+        "PIP_CACHE_DIR": str(BUILD / "pip-cache"),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PYTHONPATH": str(BUILD),
+        "PYTHONPYCACHEPREFIX": str(BUILD / "pycache"),
+        "PYTHONUNBUFFERED": "1",
+        "XDG_CACHE_HOME": str(BUILD / "cache"),
+        "XDG_CONFIG_HOME": str(BUILD / "config"),
+    }
+
+
+def tracked_files() -> list[Path]:
+    """Return the files of the collection relative to the top: tracked ones and new ones that are not ignored."""
+    argv = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    # A checkout of another owner (CI containers) is trusted: it is the one that this program lies in.
+    env = {**os.environ, "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": str(ROOT)}
+    listed = subprocess.run(argv, env=env, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return sorted(Path(name) for name in listed.split("\0") if name and (ROOT / name).exists())
+
+
+@dataclass
+class Entry:
+    """One thing that was run, and what came of it."""
+
+    name: str
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Report:
+    """The results of one step, kept as .build/results/<step>.json for the summary at the end."""
+
+    step: str
+    entries: list[Entry] = field(default_factory=list)
+
+    @property
+    def failed(self) -> bool:
+        return any(entry.failed for entry in self.entries)
+
+    def check(self, name: str, argv: Sequence[str], *, cwd: Path = ROOT, **variables: str) -> Entry:
+        """Run one check that passes or fails as a whole; its output is shown."""
+        seconds, rc = call(name, argv, env={**environment(), **variables}, cwd=cwd)
+        entry = Entry(name, passed=int(rc == 0), failed=int(rc != 0), seconds=seconds)
+        self.add(entry)
+        return entry
+
+    def add(self, entry: Entry) -> None:
+        """Record an entry and say how it went."""
+        self.entries.append(entry)
+        word = "FAILED" if entry.failed else "ok"
+        counts = f"{entry.passed} passed, {entry.failed} failed, {entry.skipped} skipped"
+        say(f"-- {entry.name}: {word} ({counts}, {entry.seconds:.1f} s)")
+        for note in entry.notes:
+            say(f"   {note}")
+
+    def finish(self) -> int:
+        """Write the results; return the exit status of the step."""
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        text = json.dumps([asdict(entry) for entry in self.entries], indent=1)
+        (RESULTS / f"{self.step}.json").write_text(text, encoding="utf-8")
+        return int(self.failed or not self.entries)
+
+
+def call(name: str, argv: Sequence[str], *, env: dict[str, str], cwd: Path = ROOT) -> tuple[float, int]:
+    """Run a program with its output shown; return the seconds and the exit status."""
+    say(f"-- {name}: {shlex.join(argv).replace(str(ROOT) + '/', '')[:140]}")
+    began = time.monotonic()
+    try:
+        rc = subprocess.run(list(argv), env=env, cwd=cwd, stdin=subprocess.DEVNULL, check=False).returncode
+    except OSError as error:
+        say(f"   {argv[0]}: {error.strerror}")
+        rc = 127
+    return time.monotonic() - began, rc
+
+
+def junit_entry(name: str, files: Sequence[Path], *, seconds: float, rc: int) -> Entry:
+    """Count the test cases of JUnit files; an exit status that no counted failure explains is a failure of its own."""
+    entry = Entry(name, seconds=seconds)
+    for file in files:
+        for case in ElementTree.parse(file).iter("testcase"):
+            kinds = {child.tag for child in case}
+            if kinds & {"failure", "error"}:
+                entry.failed += 1
+            elif "skipped" in kinds:
+                entry.skipped += 1
+            else:
+                entry.passed += 1
+    if rc and not entry.failed:
+        entry.failed = 1
+        entry.notes.append(f"exit status {rc}")
+    if not rc and not entry.passed + entry.failed:
+        entry.failed = 1
+        entry.notes.append("nothing was tested")
+    return entry
+
+
+CLOSING = re.compile(r"^=+ (?=.*\bin [0-9.]+s)(.*?) in [0-9.]+s.*=+$")
+COLOR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def pytest_counts(line: str) -> tuple[int, int, int] | None:
+    """Return passed, failed and skipped of a closing line of pytest; None for every other line."""
+    found = CLOSING.match(COLOR.sub("", line).strip())
+    if not found:
+        return None
+    counts = {word: int(number) for number, word in re.findall(r"(\d+) ([a-z]+)", found.group(1))}
+    failed = counts.get("failed", 0) + counts.get("error", 0) + counts.get("errors", 0)
+    return counts.get("passed", 0), failed, counts.get("skipped", 0)
+
+
+def main(work: object) -> None:
+    """Run ``work`` as a program: its result is the exit status, a ToolError is one line."""
+    assert callable(work)
+    try:
+        sys.exit(work())
+    except ToolError as error:
+        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

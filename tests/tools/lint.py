@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run the linters, the cheap ones first."""
+
+from __future__ import annotations
+
+from common import BUILD, LINK, ROOT, Report, main, venv_bin
+
+
+def work() -> int:
+    """Run all of them; one that fails does not hide the next."""
+    report = Report("lint")
+    tool = venv_bin()
+    code = [name for name in ("plugins", "roles", "tests", "extensions") if (ROOT / name).is_dir()]
+    report.check("ruff check", [f"{tool}/ruff", "check", *code])
+    report.check("ruff format", [f"{tool}/ruff", "format", "--check", *code])
+    report.check("yamllint", [f"{tool}/yamllint", "--strict", "."])
+    report.check("codespell", [f"{tool}/codespell"])
+    report.check(
+        "vermin, Python 3.9",
+        [f"{tool}/vermin", "--quiet", "--target=3.9-", "--no-tips", "--eval-annotations", "--violations", "plugins"],
+    )
+    mypy = [f"{tool}/mypy", "--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(BUILD / "mypy")]
+    report.check("mypy, plugins", [*mypy, "--python-version", "3.11", f"{LINK}/plugins"], cwd=BUILD)
+    report.check("mypy, lab", [*mypy, "extensions/molecule/lab"])
+    report.check("mypy, tools", [*mypy, "tests/tools"])
+    report.check("changelog", [f"{tool}/antsibull-changelog", "lint"])
+    report.check("ansible-lint", [f"{tool}/ansible-lint", "--profile", "production", "--offline", "--strict"])
+    return report.finish()
+
+
+if __name__ == "__main__":
+    main(work)

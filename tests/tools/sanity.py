@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run ansible-test sanity on a copy of the collection: a git checkout in the folder that ansible-test asks for.
+
+ansible-test makes one small virtual environment for each of its tests. It wants to download a script that puts pip
+into them; a few lines of our own with a wheel that pip itself brought do the same. Its home is in the build folder.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+from common import (
+    BUILD,
+    NAME,
+    NAMESPACE,
+    ROOT,
+    Report,
+    ToolError,
+    call,
+    environment,
+    junit_entry,
+    main,
+    tracked_files,
+    venv_bin,
+)
+
+SANITY = BUILD / "sanity"
+COPY = SANITY / "ansible_collections" / NAMESPACE / NAME
+HOME = SANITY / "home"
+JUNIT = COPY / "tests/output/junit"
+
+BOOTSTRAP = '''"""Installs what the arguments name with the pip of the wheel beside this file."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), {wheel!r}))
+from pip._internal.cli.main import main
+
+names = [word for word in sys.argv[1:] if word not in ("--no-setuptools", "--no-wheel")]
+sys.exit(main(["install", *names]))
+'''
+
+
+def sync() -> None:
+    """Make the copy equal to the checkout; only files that differ are written."""
+    if not (COPY / ".git").is_dir():
+        COPY.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["git", "init", "--quiet", str(COPY)], check=True)
+    wanted = tracked_files()
+    for file in wanted:
+        source, target = ROOT / file, COPY / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists() or target.read_bytes() != source.read_bytes():
+            shutil.copyfile(source, target)
+        shutil.copymode(source, target)
+    git = ["git", "-C", str(COPY)]
+    listed = subprocess.run([*git, "ls-files", "-z"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    for name in set(filter(None, listed.split("\0"))) - {str(file) for file in wanted}:
+        (COPY / name).unlink(missing_ok=True)
+    subprocess.run([*git, "add", "--all"], check=True)
+    author = ["-c", "user.name=make sanity", "-c", "user.email=sanity@localhost", "-c", "commit.gpgsign=false"]
+    subprocess.run([*git, *author, "commit", "--quiet", "--allow-empty", "--message", "copy"], check=True)
+
+
+def bootstrap() -> None:
+    """Put the script that installs pip where ansible-test keeps the one it downloads."""
+    package = next((BUILD / "venv/lib").glob("python3*/site-packages/ansible_test"))
+    source = (package / "_internal/python_requirements.py").read_text(encoding="utf-8")
+    found = re.search(r"pip='([0-9.]+)'", source)
+    if not found:
+        raise ToolError("this ansible-test names no version of pip: see get_venv_packages in ansible_test")
+    cache = HOME / ".ansible/test/cache"
+    wheel = f"pip-{found.group(1)}-py3-none-any.whl"
+    cache.mkdir(parents=True, exist_ok=True)
+    if not (cache / wheel).exists():
+        argv = [f"{venv_bin()}/python", "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(cache)]
+        if subprocess.run([*argv, f"pip=={found.group(1)}"], env=environment(), check=False).returncode:
+            raise ToolError("pip download of pip failed, see above")
+    script = cache / f"get_pip_{found.group(1).replace('.', '_')}.py"
+    script.write_text(BOOTSTRAP.format(wheel=wheel), encoding="utf-8")
+
+
+def usable_path() -> str:
+    """Return a search path without folders whose python3.N do not run, as the launchers of version managers do."""
+    folders = []
+    for folder in environment()["PATH"].split(":"):
+        programs = [one for one in Path(folder).glob("python3.*") if re.fullmatch(r"python3\.\d+", one.name)]
+        if all(subprocess.run([one, "-c", ""], capture_output=True, check=False).returncode == 0 for one in programs):
+            folders.append(folder)
+    return ":".join(folders)
+
+
+def skipped(files: list[Path]) -> list[str]:
+    """Return one line for each test that did not run, with its reason."""
+    lines = []
+    for file in files:
+        for case in ElementTree.parse(file).iter("testcase"):
+            for child in case.iter("skipped"):
+                reason = child.get("message") or child.text or "nothing in the collection for it to look at"
+                lines.append(f"not run: {case.get('name')}: {reason.strip()}")
+    return sorted(set(lines))
+
+
+def work() -> int:
+    """Copy, prepare, run, count."""
+    sync()
+    bootstrap()
+    shutil.rmtree(JUNIT, ignore_errors=True)
+    env = {**environment(), "HOME": str(HOME), "PATH": usable_path()}
+    env.pop("PYTHONPATH")
+    env.pop("ANSIBLE_COLLECTIONS_PATH")
+    seconds, rc = call(
+        "ansible-test sanity", [f"{venv_bin()}/ansible-test", "sanity", "--color", "no"], env=env, cwd=COPY
+    )
+    files = sorted(JUNIT.glob("*.xml"))
+    report = Report("sanity")
+    entry = junit_entry("ansible-test sanity", files, seconds=seconds, rc=rc)
+    entry.notes += skipped(files)
+    report.add(entry)
+    return report.finish()
+
+
+if __name__ == "__main__":
+    main(work)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Make the virtual environment .build/NAME from requirements/FILE; nothing is done while the file is the same.
+
+setup_venv.py NAME FILE
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+
+from common import BUILD, LINK, ROOT, ToolError, environment, main, say, venv_bin
+
+FLOOR = (3, 11)
+
+
+def check_python() -> None:
+    """Refuse a Python that cannot do it, with the way out."""
+    if sys.version_info < FLOOR:
+        wanted = ".".join(map(str, FLOOR))
+        raise ToolError(
+            f"Python {wanted} or newer is needed, this is {sys.version.split()[0]}: make PYTHON=python{wanted}"
+        )
+    if importlib.util.find_spec("ensurepip") is None:
+        raise ToolError("python3-venv is missing: run `make deps` as root, or apt-get install python3-venv")
+
+
+def make_link() -> None:
+    """Let the collection be found by its name, without an installation."""
+    LINK.parent.mkdir(parents=True, exist_ok=True)
+    if not LINK.is_symlink() or LINK.resolve() != ROOT:
+        LINK.unlink(missing_ok=True)
+        LINK.symlink_to(os.path.relpath(ROOT, LINK.parent))
+
+
+def make_venv(name: str, file: str) -> None:
+    """Make the environment anew unless its stamp fits the requirements and this Python."""
+    requirements = ROOT / "requirements" / file
+    key = hashlib.sha256(requirements.read_bytes() + sys.version.encode() + str(ROOT).encode()).hexdigest()
+    folder = BUILD / name
+    stamp = folder / "stamp"
+    if stamp.exists() and stamp.read_text(encoding="ascii") == key:
+        return
+    check_python()
+    say(f"-- {name}: installing requirements/{file}")
+    shutil.rmtree(folder, ignore_errors=True)
+    env = {key: value for key, value in environment(name).items() if key != "PYTHONPATH"}
+    for argv in (
+        [sys.executable, "-m", "venv", str(folder)],
+        [str(venv_bin(name) / "python"), "-m", "pip", "install", "--quiet", "-r", str(requirements)],
+    ):
+        if subprocess.run(argv, env=env, check=False).returncode:
+            raise ToolError(f"{argv[0]} {' '.join(argv[1:4])} failed, see above")
+    stamp.write_text(key, encoding="ascii")
+
+
+def work() -> int:
+    """Read the command line and do it."""
+    if len(sys.argv) != 3:
+        raise ToolError("usage: setup_venv.py NAME FILE")
+    make_link()
+    make_venv(sys.argv[1], sys.argv[2])
+    return 0
+
+
+if __name__ == "__main__":
+    main(work)

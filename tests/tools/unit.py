@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run the unit and contract tests: with branch coverage on the newest ansible-core, and once more on the floor.
+
+unit.py [PYTEST ARGUMENT...]    with arguments: only these tests, without coverage
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from common import BUILD, RESULTS, Entry, Report, call, environment, junit_entry, main, venv_bin
+
+GATE = 90
+
+
+def run(name: str, venv: str, arguments: list[str]) -> Entry:
+    """Run pytest in one of the environments."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    file = RESULTS / f"{venv}-unit.xml"
+    file.unlink(missing_ok=True)
+    argv = [str(venv_bin(venv) / "python"), "-m", "pytest", f"--junit-xml={file}", *arguments]
+    env = {**environment(venv), "COVERAGE_FILE": str(BUILD / "coverage")}
+    seconds, rc = call(name, argv, env=env)
+    files: list[Path] = [file] if file.exists() else []
+    return junit_entry(name, files, seconds=seconds, rc=rc)
+
+
+def work() -> int:
+    """Run both, or what the arguments name."""
+    if sys.argv[1:]:
+        return int(run("unit", "venv", sys.argv[1:]).failed > 0)
+    report = Report("unit")
+    coverage = [
+        "--cov=ansible_collections.criu.hosts.plugins",
+        "--cov-branch",
+        "--cov-report=term-missing:skip-covered",
+        f"--cov-fail-under={GATE}",
+    ]
+    report.add(run("unit", "venv", ["tests/unit", *coverage]))
+    report.add(run("unit, oldest ansible-core", "venv-floor", ["tests/unit", "-p", "no:cov"]))
+    return report.finish()
+
+
+if __name__ == "__main__":
+    main(work)
