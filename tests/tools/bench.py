@@ -42,7 +42,7 @@ def ansible(program: str, *arguments: str) -> list[dict[str, Any]]:
         "TASK_SECONDS": str(SECONDS),
         "ANSIBLE_LOAD_CALLBACK_PLUGINS": "true",
     }
-    argv = [f"{venv_bin()}/{program}", "-i", str(BUILD / "lab/inventory.yml"), *arguments]
+    argv = [f"{venv_bin()}/{program}", "-i", str(BUILD / "lab/inventory.yml"), "-l", MACHINE, *arguments]
     done = subprocess.run(argv, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:
         raise ToolError(f"{' '.join(arguments)} failed:\n{done.stdout[-3000:]}")

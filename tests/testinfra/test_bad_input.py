@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What operators give by mistake gets one clear line and a stable reason, and harms nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import HERE, run_playbook
+
+REASONS = {
+    "no-such-container": "container_missing",
+    "container-not-running": "container_not_running",
+    "auto-remove-in-place": "auto_remove",
+    "disk-full": "disk_full",
+    "unsafe-folder": "archive_path_unsafe",
+    "archive-missing": "archive_missing",
+    "archive-truncated": "archive_invalid",
+    "archive-truncated-no-record": "archive_invalid",
+    "archive-not-ours": "archive_invalid",
+    "nothing-to-restore": "container_missing",
+    "not-checkpointed": "not_checkpointed",
+    "rootless": "rootless_unsupported",
+    "criu-without-selinux": "criu_without_selinux",
+}
+
+
+@pytest.fixture(scope="module")
+def answers(host: Any, inventory: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    report = tmp_path_factory.mktemp("bad") / "report.json"
+    return run_playbook(HERE / "matrix/bad_input.yml", inventory, host.backend.get_hostname(), report)
+
+
+@pytest.mark.parametrize("case", REASONS)
+def test_reason(answers: dict[str, Any], case: str) -> None:
+    assert answers["answers"][case]["reason"] == REASONS[case], answers["answers"][case]["msg"]
+
+
+@pytest.mark.parametrize("case", REASONS)
+def test_message_is_one_clear_line(answers: dict[str, Any], case: str) -> None:
+    message = answers["answers"][case]["msg"]
+    assert "\n" not in message
+    assert "Traceback" not in message
+    assert message.endswith(".")
+
+
+def test_container_runs_on_when_the_disk_is_full(answers: dict[str, Any]) -> None:
+    assert answers["running"]["status"] == "running"
+    assert len(answers["running"]["threads"]) == 4
+
+
+def test_full_disk_has_no_partial_file(answers: dict[str, Any]) -> None:
+    assert answers["small"] == []
