@@ -7,7 +7,7 @@ LAB := extensions/molecule/lab/lab.py
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.build/pycache
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench deps venv collections lint sanity unit docs build molecule clean
+.PHONY: help demo test bench deps venv collections lint format sanity unit docs build molecule clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -35,6 +35,10 @@ collections: venv ## the collections that ours needs
 
 lint: collections ## ruff, mypy, yamllint, codespell, vermin, changelog, ansible-lint
 	@$(PYTHON) $(TOOLS)/lint.py
+
+format: venv ## let ruff rewrite what it can
+	@.build/venv/bin/ruff check --fix-only --quiet plugins roles tests extensions
+	@.build/venv/bin/ruff format plugins roles tests extensions
 
 unit: floor ## unit and contract tests, coverage, oldest ansible-core; T="ARGUMENTS" for some of them
 	@$(PYTHON) $(TOOLS)/unit.py $(T)

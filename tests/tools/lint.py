@@ -21,8 +21,8 @@ def work() -> int:
     )
     mypy = [f"{tool}/mypy", "--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(BUILD / "mypy")]
     report.check("mypy, plugins", [*mypy, "--python-version", "3.11", f"{LINK}/plugins"], cwd=BUILD)
-    report.check("mypy, lab", [*mypy, "extensions/molecule/lab"])
-    report.check("mypy, tools", [*mypy, "tests/tools"])
+    for name in ("extensions/molecule/lab", "tests/tools"):
+        report.check(f"mypy, {name}", [*mypy, name], MYPYPATH=str(ROOT / name))
     report.check("changelog", [f"{tool}/antsibull-changelog", "lint"])
     report.check("ansible-lint", [f"{tool}/ansible-lint", "--profile", "production", "--offline", "--strict"])
     return report.finish()

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from xml.etree import ElementTree
 
 from common import (
     BUILD,
@@ -85,12 +85,18 @@ def bootstrap() -> None:
 
 
 def usable_path() -> str:
-    """Return a search path without folders whose python3.N do not run, as the launchers of version managers do."""
+    """Return a search path for ansible-test to find every Python of this machine on.
+
+    Launchers of a version manager that name a Python which is not selected do not run; what they launch does.
+    """
     folders = []
     for folder in environment()["PATH"].split(":"):
         programs = [one for one in Path(folder).glob("python3.*") if re.fullmatch(r"python3\.\d+", one.name)]
         if all(subprocess.run([one, "-c", ""], capture_output=True, check=False).returncode == 0 for one in programs):
             folders.append(folder)
+    if shutil.which("pyenv"):
+        root = subprocess.run(["pyenv", "root"], capture_output=True, text=True, check=False).stdout.strip()
+        folders += [str(one) for one in sorted(Path(root).glob("versions/*/bin"))]
     return ":".join(folders)
 
 
@@ -113,9 +119,8 @@ def work() -> int:
     env = {**environment(), "HOME": str(HOME), "PATH": usable_path()}
     env.pop("PYTHONPATH")
     env.pop("ANSIBLE_COLLECTIONS_PATH")
-    seconds, rc = call(
-        "ansible-test sanity", [f"{venv_bin()}/ansible-test", "sanity", "--color", "no"], env=env, cwd=COPY
-    )
+    argv = [f"{venv_bin()}/ansible-test", "sanity", "--junit", "--color", "no"]
+    seconds, rc = call("ansible-test sanity", argv, env=env, cwd=COPY)
     files = sorted(JUNIT.glob("*.xml"))
     report = Report("sanity")
     entry = junit_entry("ansible-test sanity", files, seconds=seconds, rc=rc)

@@ -9,12 +9,23 @@ from __future__ import annotations
 
 import importlib
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Sequence
+from typing import Any, Iterator, Sequence
 
 import pytest
 from ansible.module_utils import basic
-from ansible.module_utils.testing import patch_module_args
+
+try:
+    from ansible.module_utils.testing import patch_module_args
+except ImportError:  # ansible-core 2.18 has no such helper
+
+    @contextmanager
+    def patch_module_args(args: dict[str, Any]) -> Iterator[None]:
+        """Let the next AnsibleModule find ``args``."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": args}).encode())
+            yield
 
 
 @dataclass(frozen=True)
@@ -103,10 +114,15 @@ def run_main(
     """Run the module's main() to its exit and return what it printed."""
     host = host or Host(replies=commands)
     loaded = importlib.import_module(f"ansible_collections.criu.hosts.plugins.modules.{name}")
-    monkeypatch.setattr(basic.AnsibleModule, "run_command", lambda self, args, **kw: host.run_command(self, args, **kw))
-    monkeypatch.setattr(
-        basic.AnsibleModule, "get_bin_path", lambda self, binary, *a, **kw: host.get_bin_path(self, binary, *a, **kw)
-    )
+
+    def run_command(dummy_module: Any, args: Any, **options: Any) -> tuple[int, str, str]:
+        return host.run_command(dummy_module, args, **options)
+
+    def get_bin_path(dummy_module: Any, binary: str, *args: Any, **options: Any) -> str | None:
+        return host.get_bin_path(dummy_module, binary, *args, **options)
+
+    monkeypatch.setattr(basic.AnsibleModule, "run_command", run_command)
+    monkeypatch.setattr(basic.AnsibleModule, "get_bin_path", get_bin_path)
     capsys.readouterr()
     arguments = {**params, "_ansible_check_mode": check, "_ansible_diff": diff}
     with patch_module_args(arguments), pytest.raises(SystemExit):
