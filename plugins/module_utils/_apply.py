@@ -211,7 +211,7 @@ def _unpack(step: Unpack) -> None:
     except (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise CheckpointError(
             f"Cannot {step.why or 'unpack'} {step.archive!r}: {error}. Get the archive again.",
-            reason="archive_invalid",
+            reason="unpack_failed",
             path=step.archive,
         ) from error
     for folder, folders, files in os.walk(root):
@@ -224,7 +224,7 @@ def _unpack(step: Unpack) -> None:
 def refused_member(name: str, why: str) -> CheckpointError:
     return CheckpointError(
         f"Refuse to unpack {name!r}: it is {why}. Get the archive from a source that you trust.",
-        reason="archive_invalid",
+        reason="unpack_failed",
     )
 
 
