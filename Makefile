@@ -7,7 +7,7 @@ LAB := extensions/molecule/lab/lab.py
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.build/pycache
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench deps venv collections lint format sanity unit docs build molecule clean
+.PHONY: help demo test bench deps venv collections lint format sanity unit docs tables build molecule clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -45,6 +45,9 @@ unit: floor ## unit and contract tests, coverage, oldest ansible-core; T="ARGUME
 
 docs: collections ## documentation and the tables that are kept by hand
 	@$(PYTHON) $(TOOLS)/docs.py
+
+tables: venv ## rewrite the tables in the README files from the code
+	@.build/venv/bin/python $(TOOLS)/documents.py --write
 
 build: collections ## build the archive, install it, load everything in it
 	@$(PYTHON) $(TOOLS)/build.py

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Check the documentation: the text in the plugins and roles, and the tables that are kept by hand."""
+"""Check the documentation: the text in the plugins and roles, and the documents with their tables."""
 
 from __future__ import annotations
 
-from common import RESULTS, Report, call, environment, junit_entry, main, venv_bin
+import json
+
+from common import RESULTS, ROOT, Entry, Report, call, environment, main, venv_bin
 
 
 def work() -> int:
@@ -20,12 +22,15 @@ def work() -> int:
             ".",
         ],
     )
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    file = RESULTS / "docs.xml"
+    file = RESULTS / "documents.json"
     file.unlink(missing_ok=True)
-    argv = [f"{venv_bin()}/python", "-m", "pytest", f"--junit-xml={file}", "tests/docs"]
-    seconds, rc = call("tables", argv, env=environment())
-    report.add(junit_entry("tables", [file] if file.exists() else [], seconds=seconds, rc=rc))
+    dummy_seconds, rc = call(
+        "documents", [f"{venv_bin()}/python", "tests/tools/documents.py"], env=environment(), cwd=ROOT
+    )
+    entries = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    report.entries += [Entry(**entry) for entry in entries]
+    if rc and not report.failed:
+        report.add(Entry("documents", failed=1, notes=[f"exit status {rc}"]))
     return report.finish()
 
 

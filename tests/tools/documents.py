@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keep the tables in the README files equal to the code, and check lengths and links of the documents.
+
+documents.py          check; says what differs
+documents.py --write  rewrite the tables
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable
+
+import yaml
+
+from common import NAME, NAMESPACE, ROOT, Entry, Report, main
+
+LIMITS = {"README.md": 150, "CONTRIBUTING.md": 80, "docs/design.md": 90}
+ROLE_LIMIT = 60
+MARKUP = re.compile(r"\b[A-Z]+\(([^()]*)\)")
+
+
+def plain(text: Any) -> str:
+    """Return a description as one line of Markdown: its first sentence, markup as code."""
+    line = " ".join(str(text[0] if isinstance(text, list) else text).split())
+    line = MARKUP.sub(r"`\1`", line).replace("|", "\\|")
+    return re.split(r"(?<=[a-z`)])\. ", line)[0].rstrip(".")
+
+
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Return a Markdown table."""
+    lines = [f"| {' | '.join(head)} |", f"|{'|'.join(' --- ' for dummy in head)}|"]
+    return lines + [f"| {' | '.join(row)} |".replace("|  |", "| |") for row in rows]
+
+
+def documentation(module: Path) -> dict[str, Any]:
+    """Return DOCUMENTATION of a module, without importing it."""
+    for node in ast.parse(module.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "DOCUMENTATION":
+            loaded: dict[str, Any] = yaml.safe_load(ast.literal_eval(node.value))
+            return loaded
+    return {}
+
+
+def module_table() -> list[str]:
+    """Return the table of the modules."""
+    rows = []
+    for path in sorted((ROOT / "plugins/modules").glob("*.py")):
+        rows.append([f"`{NAMESPACE}.{NAME}.{path.stem}`", plain(documentation(path).get("short_description", ""))])
+    return table(["Module", "What it does"], rows)
+
+
+def specs(role: Path) -> dict[str, Any]:
+    """Return the argument specification of a role's main entry."""
+    loaded = yaml.safe_load((role / "meta/argument_specs.yml").read_text(encoding="utf-8"))
+    main_entry: dict[str, Any] = loaded["argument_specs"]["main"]
+    return main_entry
+
+
+def roles() -> list[Path]:
+    """Return the folders of the roles."""
+    return sorted(path.parents[1] for path in (ROOT / "roles").glob("*/meta/argument_specs.yml"))
+
+
+def role_table() -> list[str]:
+    """Return the table of the roles."""
+    rows = [
+        [f"[`{NAMESPACE}.{NAME}.{role.name}`](roles/{role.name}/README.md)", plain(specs(role)["short_description"])]
+        for role in roles()
+    ]
+    return table(["Role", "What it does"], rows)
+
+
+def shown(value: Any) -> str:
+    """Return a default as a table shows it."""
+    if value is None or value == "":
+        return ""
+    return f"`{yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix('...' + chr(10)).strip()}`"
+
+
+def variable_table(role: Path) -> list[str]:
+    """Return the table of a role's variables."""
+    rows = []
+    for name, option in specs(role)["options"].items():
+        kind = option.get("type", "str") + (f" of {option['elements']}" if "elements" in option else "")
+        default = "required" if option.get("required") else shown(option.get("default"))
+        rows.append([f"`{name}`", kind, default, plain(option["description"])])
+    return table(["Variable", "Type", "Default", "What it does"], rows)
+
+
+def defaults_differ(role: Path) -> list[str]:
+    """Return what defaults/main.yml and the argument specification say differently."""
+    file = role / "defaults/main.yml"
+    set_there: dict[str, Any] = (yaml.safe_load(file.read_text(encoding="utf-8")) or {}) if file.exists() else {}
+    options = specs(role)["options"]
+    found = [
+        f"{name} is in defaults/main.yml and not in argument_specs.yml" for name in set_there if name not in options
+    ]
+    for name, option in options.items():
+        if name in set_there and "{{" not in str(set_there[name]) and option.get("default") != set_there[name]:
+            found.append(f"{name}: default {option.get('default')!r} here, {set_there[name]!r} in defaults/main.yml")
+        if "default" in option and name not in set_there:
+            found.append(f"{name} has a default that defaults/main.yml does not set")
+    order = [name for name in options if name in set_there]
+    if order != [name for name in set_there if name in options]:
+        found.append("the order of defaults/main.yml is not that of argument_specs.yml")
+    return found
+
+
+@dataclass
+class Document:
+    """A Markdown file and the tables in it, by the head of their first column."""
+
+    path: Path
+    limit: int
+    tables: dict[str, Callable[[], list[str]]] = field(default_factory=dict)
+
+    def tabulated(self, lines: list[str], problems: list[str]) -> list[str]:
+        """Return the lines with every table as the code has it."""
+        for head, make in self.tables.items():
+            start = next((number for number, line in enumerate(lines) if line.startswith(f"| {head} ")), None)
+            if start is None:
+                problems.append(f"no table that begins with | {head} |")
+                continue
+            end = start
+            while end < len(lines) and lines[end].startswith("|"):
+                end += 1
+            lines = lines[:start] + make() + lines[end:]
+        return lines
+
+    def check(self, write: bool) -> list[str]:
+        """Return what is wrong; tables are written anew if ``write``."""
+        if not self.path.exists():
+            return ["is missing"]
+        problems: list[str] = []
+        lines = self.path.read_text(encoding="utf-8").splitlines()
+        right = self.tabulated(lines, problems)
+        if write and right != lines:
+            self.path.write_text("\n".join(right) + "\n", encoding="utf-8")
+        elif right != lines:
+            problems += [f"not in the table as the code has it: {line}" for line in right if line not in lines][:8]
+            problems.append("run `make tables`")
+        if len(right) > self.limit:
+            problems.append(f"{len(right)} lines, at most {self.limit}")
+        return problems + self.dead_links(right)
+
+    def dead_links(self, lines: list[str]) -> list[str]:
+        """Return the links to files that are not there."""
+        targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", "\n".join(lines))
+        return [f"link to {target}: not there" for target in targets if not (self.path.parent / target).exists()]
+
+
+def work() -> int:
+    """Check every document."""
+    write = "--write" in sys.argv[1:]
+    report = Report("documents")
+    found = [Document(ROOT / name, limit) for name, limit in LIMITS.items()]
+    found[0].tables = {"Module": module_table, "Role": role_table}
+    for role in roles():
+        found.append(Document(role / "README.md", ROLE_LIMIT, {"Variable": lambda role=role: variable_table(role)}))
+        problems = defaults_differ(role)
+        report.add(Entry(f"roles/{role.name}/defaults", int(not problems), int(bool(problems)), notes=problems))
+    others = set((ROOT / "docs").glob("*.md")) - {document.path for document in found}
+    found += [Document(path, 10_000) for path in sorted(others)]
+    for document in found:
+        problems = document.check(write)
+        name = str(document.path.relative_to(ROOT))
+        report.add(Entry(name, int(not problems), int(bool(problems)), notes=problems))
+    return report.finish()
+
+
+if __name__ == "__main__":
+    main(work)
