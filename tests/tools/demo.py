@@ -86,7 +86,7 @@ def show_the_virgin_host() -> None:
 
 def seconds(result: dict[str, Any]) -> str:
     """What podman says that a dump or restore took; a dash where a unit did it."""
-    microseconds = (result.get("statistics") or {}).get("podman_duration_microseconds")
+    microseconds = (result.get("statistics") or {}).get("engine_microseconds")
     return f"{microseconds / 1e6:.1f} s" if microseconds else "-"
 
 
