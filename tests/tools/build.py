@@ -23,13 +23,13 @@ def work() -> int:
     archive = next(DIST.glob("*.tar.gz"), None) if DIST.is_dir() else None
     if archive is None:
         return report.finish()
-    paths = {"ANSIBLE_COLLECTIONS_PATH": f"{INSTALL}:{BUILD / 'collections'}"}
+    paths = f"{INSTALL}:{BUILD / 'collections'}"
     install = [*galaxy, "install", "--offline", "--no-deps", "--force", "-p", str(INSTALL), str(archive)]
-    report.check("install", install, **paths)
+    report.check("install", install, ANSIBLE_COLLECTIONS_PATH=paths)
     installed = INSTALL / "ansible_collections" / NAMESPACE / NAME
     stray = [f"must not be in the archive: {name}" for name in (".build", ".git", ".ci") if (installed / name).exists()]
     report.add(Entry("content of the archive", int(not stray), int(bool(stray)), notes=stray))
-    env = {**environment(), **paths}
+    env = {**environment(), "ANSIBLE_COLLECTIONS_PATH": paths}
     env.pop("PYTHONPATH")
     modules = [path.stem for path in sorted((ROOT / "plugins/modules").glob("*.py"))]
     roles = [path.parents[1].name for path in sorted((ROOT / "roles").glob("*/meta/argument_specs.yml"))]

@@ -11,6 +11,7 @@ import ast
 import re
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable
 
@@ -160,7 +161,7 @@ def work() -> int:
     found = [Document(ROOT / name, limit) for name, limit in LIMITS.items()]
     found[0].tables = {"Module": module_table, "Role": role_table}
     for role in roles():
-        found.append(Document(role / "README.md", ROLE_LIMIT, {"Variable": lambda role=role: variable_table(role)}))
+        found.append(Document(role / "README.md", ROLE_LIMIT, {"Variable": partial(variable_table, role)}))
         problems = defaults_differ(role)
         report.add(Entry(f"roles/{role.name}/defaults", int(not problems), int(bool(problems)), notes=problems))
     others = set((ROOT / "docs").glob("*.md")) - {document.path for document in found}

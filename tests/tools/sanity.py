@@ -116,7 +116,7 @@ def work() -> int:
     sync()
     bootstrap()
     shutil.rmtree(JUNIT, ignore_errors=True)
-    env = {**environment(), "HOME": str(HOME), "PATH": usable_path()}
+    env = {**environment(), "HOME": str(HOME), "PATH": usable_path(), "PIP_QUIET": "1"}
     env.pop("PYTHONPATH")
     env.pop("ANSIBLE_COLLECTIONS_PATH")
     argv = [f"{venv_bin()}/ansible-test", "sanity", "--junit", "--color", "no"]
