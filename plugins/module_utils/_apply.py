@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import lzma
 import os
 import shutil
@@ -28,6 +29,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._plan import (
     Unpack,
     WriteFile,
 )
+
+# What an unpacked folder gets, whatever the umask.
+FOLDER_MODE = 0o755
 
 
 @dataclass
@@ -199,8 +203,9 @@ def remove_path(path: str) -> None:
 
 
 def _unpack(step: Unpack) -> None:
-    os.mkdir(step.path, 0o755)
-    os.chmod(step.path, 0o755)
+    if os.path.lexists(step.path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    _make_dir(step.path, FOLDER_MODE)
     root = os.path.realpath(step.path)
     try:
         with tarfile.open(step.archive) as archive:
@@ -250,11 +255,11 @@ def safe_member(member: tarfile.TarInfo, strip: int) -> str:
 
 def _unpack_member(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:
     folder = os.path.dirname(path)
-    os.makedirs(folder, 0o755, exist_ok=True)
+    _make_dir(folder, FOLDER_MODE)
     if os.path.realpath(folder) != folder:
         raise refused_member(member.name, "below a link")
     if member.isdir():
-        os.makedirs(path, 0o755, exist_ok=True)
+        _make_dir(path, FOLDER_MODE)
     elif member.issym():
         os.symlink(member.linkname, path)
     else:

@@ -110,6 +110,11 @@ class Job:
         return build_id(self.source_sha256, self.features, self.architecture, self.built_on)
 
     @property
+    def tree(self) -> str:
+        """The name of the folder that this build is installed in."""
+        return f"{self.version}-{self.id}"
+
+    @property
     def work(self) -> str:
         return f"{self.folder}/{self.id}"
 
@@ -139,6 +144,21 @@ def parse_os_release(text: str) -> tuple[str, str]:
     names = {values.get("ID", ""), *values.get("ID_LIKE", "").split()}
     family = "debian" if names & {"debian", "ubuntu"} else "redhat" if names & {"rhel", "fedora", "centos"} else "other"
     return family, f"{values.get('ID', 'linux')} {values.get('VERSION_ID', '')}".strip()
+
+
+def read_system(root: str) -> tuple[str, str]:
+    """Family and name of the distribution that lies below ``root``."""
+    for path in (f"{root}/etc/os-release", f"{root}/usr/lib/os-release"):
+        if os.path.isfile(path):
+            with open(path, encoding="utf-8") as handle:
+                return parse_os_release(handle.read())
+    return "other", "linux"
+
+
+def has_header(root: str, machine: str, name: str) -> bool:
+    """Whether the C header ``name`` is where distributions put it."""
+    folders = (f"{root}/usr/include", f"{root}/usr/include/{machine}-linux-gnu")
+    return any(os.path.exists(f"{folder}/{name}") for folder in folders)
 
 
 def parse_version(makefile: str) -> str | None:
@@ -214,7 +234,9 @@ def explain_build(completed: Completed, family: str) -> CheckpointError:
     text = f"{completed.out}\n{completed.err}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     facts: dict[str, Any] = {"cmd": list(completed.argv), "rc": completed.rc, "log_tail": lines[-LOG_TAIL:]}
-    gone = re.search(r"fatal error: (\S+): No such file|(\S+): (?:command )?not found|make.*: (\S+): No such file", text)
+    gone = re.search(
+        r"fatal error: (\S+): No such file|(\S+): (?:command )?not found|make.*: (\S+): No such file", text
+    )
     name = next((group for group in gone.groups() if group), "") if gone else ""
     for need in (*TOOLS, *HEADERS, *FEATURES.values()):
         if name and (name == need.probe or need.probe.endswith(f"/{name}")):
@@ -243,11 +265,20 @@ def compile_argv(job: Job) -> tuple[str, ...]:
 
 
 def build_steps(job: Job, family: str) -> tuple[Step, ...]:
-    """The steps that make the artifact; the work folder goes away on every path."""
+    """The steps that make the artifact; the caller ends its plan with ``clean_step``."""
     work, tree, partial = job.work, f"{job.work}/tree", f"{job.artifact}.partial"
     source = f"{work}/source.tar" if job.fetch else job.source
     fetched = (WriteFile(source, job.fetch, 0o600, why="store the source"),) if job.fetch else ()
-    pack = ("tar", "--sort=name", "--format=gnu", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "--mode=go-w")
+    pack = (
+        "tar",
+        "--sort=name",
+        "--format=gnu",
+        "--mtime=@0",
+        "--owner=0",
+        "--group=0",
+        "--numeric-owner",
+        "--mode=go-w",
+    )
     return (
         Remove(work, why="remove the rest of an interrupted build"),
         MakeDir(work, 0o700, why="make the work folder"),
@@ -266,8 +297,12 @@ def build_steps(job: Job, family: str) -> tuple[Step, ...]:
             creates_partial=partial,
         ),
         Rename(partial, job.artifact, 0o644, why="store the artifact"),
-        Remove(work, always=True, why="remove the work folder"),
     )
+
+
+def clean_step(job: Job) -> Step:
+    """Removes the work folder, on every path."""
+    return Remove(job.work, always=True, why="remove the work folder")
 
 
 def built_manifest(job: Job, family: str) -> str:
@@ -379,3 +414,14 @@ def _stream_sha256(handle: Any) -> str:
     for block in iter(lambda: handle.read(1 << 20), b""):
         digest.update(block)
     return digest.hexdigest()
+
+
+def find_artifact(path: str, build_id: str) -> Artifact | None:
+    """The artifact ``path`` if it is whole and the build ``build_id``."""
+    if not os.path.exists(path):
+        return None
+    try:
+        artifact = read_artifact(path)
+    except CheckpointError:
+        return None
+    return artifact if artifact.manifest.id == build_id else None

@@ -5,27 +5,205 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: criu_build
-short_description: Build CRIU from source, and install the result so that every caller uses it
+short_description: Build CRIU from source, and make every caller use the result
 version_added: 0.1.0
 description:
-  - Compiles CRIU from a source tarball with the wanted features and packs the result as an artifact.
+  - Compiles CRIU from a source tarball with the features that are wanted, reads from the compiled file that they are
+    really there, and packs it as an artifact that other hosts of the same distribution and architecture can install.
+  - Installs such an artifact below C(/opt/criu-hosts) beside the distribution's CRIU, and leads C(criu) to it for runc,
+    crun, Podman's units and root's shell.
+extends_documentation_fragment:
+  - criu.hosts._attributes
+requirements:
+  - "For a build, Debian: gcc make pkg-config protobuf-compiler protobuf-c-compiler libprotobuf-dev libprotobuf-c-dev
+    libnl-3-dev libnet1-dev libcap-dev uuid-dev, and libselinux1-dev, libnftables-dev, libgnutls28-dev as wanted."
+  - "For a build, Fedora and Enterprise Linux (not tested): gcc make pkgconf-pkg-config protobuf-compiler
+    protobuf-c-compiler protobuf-devel protobuf-c-devel libnl3-devel libnet-devel libcap-devel libuuid-devel, and
+    libselinux-devel, nftables-devel, gnutls-devel as wanted."
+  - "To use an artifact: the libraries that it is linked with. A missing one is named together with its package."
+attributes:
+  idempotent:
+    description: A second run with the same options changes nothing.
+    support: full
+    details:
+      - An artifact is right when its manifest names the same source, features, architecture and distribution, and the
+        checksums of all its files agree with the manifest. Damaged ones are built again.
+      - What is installed is right when the active build's files have the checksums of its manifest, and the links and
+        dpkg's diversion lead to it. Whatever is not right is repaired.
+options:
+  state:
+    description:
+      - V(present) installs O(artifact_path), or builds O(source) and installs the result, unless it is there already.
+      - V(built) only writes the artifact to O(artifact_path).
+      - V(absent) removes everything that V(present) made, in all versions. The distribution's CRIU comes back.
+    type: str
+    choices: [present, built, absent]
+    default: present
+  source:
+    description:
+      - Source tarball of CRIU, a path on the target or a URL.
+      - The file name in a URL must hold the version, as in C(criu-4.2.1.tar.gz) or C(v4.2.1.tar.gz).
+      - O(state=built) needs it. With O(state=present), give it or O(artifact_path).
+    type: str
+  checksum:
+    description:
+      - SHA-256 of O(source). Required for a URL.
+      - With it, the file need not be there when the build already is.
+    type: str
+  features:
+    description:
+      - What the compiled CRIU must be able to do.
+      - V(selinux) saves and restores SELinux labels. V(nftables) locks the network with nftables instead of
+        C(iptables-restore), and makes that the default. V(gnutls) encrypts the page server's connection.
+    type: list
+    elements: str
+    choices: [selinux, nftables, gnutls]
+    default: [selinux, nftables]
+  artifact_path:
+    description:
+      - With O(state=built), where the artifact is written. Required then.
+      - With O(state=present) and O(source), where the artifact is kept; without it only the installed files remain.
+      - With O(state=present) alone, the artifact to install.
+    type: path
+  artifact_checksum:
+    description:
+      - SHA-256 of the artifact to install.
+      - With it, the file need not be there when this artifact is installed already.
+    type: str
+  jobs:
+    description: How many compilers run at a time. By default one for each CPU that the module may use.
+    type: int
+notes:
+  - Compiling takes about half a minute on two CPUs and happens in C(/var/lib/criu-hosts/build), which only root can
+    enter; the folder is removed on every path.
+  - A build is unpacked, labeled for SELinux and started once before it becomes the active one.
+    C(/opt/criu-hosts/current) is then switched to it in one rename, and C(/usr/local/sbin/criu) is a link through it.
+  - On hosts with dpkg, C(/usr/sbin/criu) is diverted to C(/usr/sbin/criu.distrib) and linked as well, so that an
+    upgrade of the distribution's package changes nothing. Elsewhere callers find C(/usr/local/sbin) first in their C(PATH);
+    sudo's C(secure_path) on Enterprise Linux is an exception.
+  - Earlier builds stay in C(/opt/criu-hosts). Going back is one task with the earlier artifact, or source, and compiles
+    nothing.
+  - C(/run/criu.kdat), what CRIU remembers of the kernel, is removed with each change.
+  - "Further reasons: V(build_dependency_missing) (a compiler, tool or header), V(feature_missing) (a wanted feature,
+    with the package that it needs), V(build_failed) (with C(log_tail)), V(source_invalid) (no CRIU source),
+    V(download_failed), V(checksum_missing), V(checksum_mismatch), V(artifact_missing), V(artifact_invalid) (damaged,
+    or not ours), V(artifact_unusable) (other architecture, missing library, does not start) and V(path_taken)
+    (C(/usr/local/sbin/criu) belongs to somebody else)."
+seealso:
+  - module: criu.hosts.criu_info
+  - name: CRIU
+    description: Project page, with the source.
+    link: https://criu.org
 """
+
 EXAMPLES = r"""
+- name: Build CRIU with libselinux and nftables on a build host
+  criu.hosts.criu_build:
+    state: built
+    source: /root/criu-4.2.1.tar.gz
+    artifact_path: /root/criu-4.2.1-debian13.tar.gz
+  register: built
+
+- name: Install the artifact, which was copied to the host
+  criu.hosts.criu_build:
+    artifact_path: /root/criu-4.2.1-debian13.tar.gz
+    artifact_checksum: "{{ built.build.artifact_sha256 }}"
+
+- name: Build and install in one task
+  criu.hosts.criu_build:
+    source: https://example.com/criu-4.2.1.tar.gz
+    checksum: 29ec0ee09e296479fe7048c80980e8ef1d0684d0b0204c2b101dfea19f6725b9
+    features: [selinux, nftables, gnutls]
+
+- name: Give the distribution's CRIU back
+  criu.hosts.criu_build:
+    state: absent
 """
+
 RETURN = r"""
+build:
+  description:
+    - The artifact (O(state=built)) or the active build; V(null) with O(state=absent).
+    - In check mode, of a build that would first have to be compiled only C(id), C(version) and C(path).
+  returned: success
+  type: dict
+  contains:
+    id:
+      description: What tells this build from another, made from source, features, architecture and distribution.
+      type: str
+      sample: dd6d1bf01a1b
+    version:
+      description: Version of CRIU.
+      type: str
+      sample: 4.2.1
+    features:
+      description: Which of the known features the binary is linked with.
+      type: list
+      elements: str
+      sample: [selinux, nftables]
+    libraries:
+      description: The shared libraries that the binary is linked with.
+      type: list
+      elements: str
+      sample: [libselinux.so.1, libnftables.so.1, libc.so.6]
+    architecture:
+      description: The machine that it runs on.
+      type: str
+      sample: x86_64
+    built_on:
+      description: The distribution that it was compiled on.
+      type: str
+      sample: debian 13
+    source_sha256:
+      description: SHA-256 of the source tarball.
+      type: str
+      sample: 29ec0ee09e296479fe7048c80980e8ef1d0684d0b0204c2b101dfea19f6725b9
+    files:
+      description: SHA-256 of each file.
+      type: dict
+      sample: {"sbin/criu": c236ccbbefa45d6f30b609f4dbad386bf3d54d41b7437a7167edbd3faae28411}
+    artifact_sha256:
+      description: SHA-256 of the artifact.
+      type: str
+      sample: a0eac2b41301e2709b61bd90d1c3c1b402789985499fb9ddf40d6e12395d7f4e
+    path:
+      description: The artifact (O(state=built)), or the path of the active binary.
+      type: str
+      sample: /opt/criu-hosts/current/sbin/criu
+commands:
+  description: The argument lists of the commands that change the host, in order.
+  returned: success
+  type: list
+  elements: list
+  sample: [[dpkg-divert, --local, --rename, --divert, /usr/sbin/criu.distrib, --add, /usr/sbin/criu]]
+log_tail:
+  description: The last lines of the compiler's output.
+  returned: failure, reason V(build_failed) or V(build_dependency_missing)
+  type: list
+  elements: str
+  sample: ["make: *** [Makefile:278: criu] Error 2"]
+packages:
+  description: The packages to install.
+  returned: failure, reason V(build_dependency_missing), V(feature_missing) or V(artifact_unusable)
+  type: list
+  elements: str
+  sample: [libselinux1-dev]
 """
 
 import hashlib
 import os
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from ansible.module_utils.urls import open_url
 
 from ansible_collections.criu.hosts.plugins.module_utils import _criu_build as build
+from ansible_collections.criu.hosts.plugins.module_utils import _criu_install as install
+from ansible_collections.criu.hosts.plugins.module_utils._apply import Applied
 from ansible_collections.criu.hosts.plugins.module_utils._command import CommandError
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
-from ansible_collections.criu.hosts.plugins.module_utils._plan import Plan
+from ansible_collections.criu.hosts.plugins.module_utils._plan import Plan, Step
 
 SPEC: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "built", "absent"], "default": "present"},
@@ -41,17 +219,65 @@ SPEC: dict[str, Any] = {
     "artifact_checksum": {"type": "str"},
     "jobs": {"type": "int"},
 }
+REQUIRED_IF = [
+    ("state", "built", ["source", "artifact_path"]),
+    ("state", "present", ["source", "artifact_path"], True),
+]
 
 # Where the host begins; the unit tests put a scripted host below another folder.
 ROOT = ""
 MAX_SOURCE = 256 << 20
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """The parameters, and the system they are for."""
+
+    source: str | None
+    checksum: str | None
+    features: tuple[str, ...]
+    artifact: str | None
+    artifact_checksum: str | None
+    jobs: int
+    machine: str
+    family: str
+    built_on: str
+
+    @classmethod
+    def from_params(cls, params: dict[str, Any]) -> Wanted:
+        family, built_on = build.read_system(ROOT)
+        sums = {key: (params[key] or "").lower() or None for key in ("checksum", "artifact_checksum")}
+        return cls(
+            source=params["source"],
+            features=tuple(sorted(set(params["features"]))),
+            artifact=os.path.abspath(params["artifact_path"]) if params["artifact_path"] else None,
+            jobs=params["jobs"] or len(os.sched_getaffinity(0)),
+            machine=os.uname().machine,
+            family=family,
+            built_on=built_on,
+            **sums,
+        )
+
+    def build_id(self, source_sha256: str) -> str:
+        return build.build_id(source_sha256, self.features, self.machine, self.built_on)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which build to install: its folder, where it comes from, and what check mode says of it."""
+
+    tree: str
+    archive: str
+    predicted: dict[str, Any] | None
+    build: tuple[Step, ...] = ()
+    clean: tuple[Step, ...] = field(default=())
+
+
 def fetch(url: str, checksum: str) -> bytes:
     """Download ``url`` and hold it to its checksum."""
     try:
         with open_url(url, timeout=60) as response:
-            data = response.read(MAX_SOURCE + 1)
+            data = response.read(MAX_SOURCE)
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"Cannot download {url!r}: {error}. Check the URL, or copy the tarball to the host and name its path.",
@@ -62,89 +288,165 @@ def fetch(url: str, checksum: str) -> bytes:
 
 
 def check_sum(name: str, actual: str, wanted: str | None) -> None:
-    if wanted and actual != wanted.lower():
+    if wanted and actual != wanted:
         raise CheckpointError(
             f"Refuse {name!r}: its SHA-256 is {actual}, not {wanted}. Get the file again or correct the checksum.",
             reason="checksum_mismatch",
         )
 
 
-def read_job(params: dict[str, Any]) -> build.Job:
-    """What is to be built; hashes a local source."""
-    source, checksum = params["source"], params["checksum"]
-    is_url = "://" in source
-    if is_url and not checksum:
+def read_source_sha256(source: str, checksum: str | None) -> str:
+    """The checksum of the source; that of a URL, or of a file that is gone, is what the caller says."""
+    if "://" in source and not checksum:
         raise CheckpointError(
             f"Refuse to download {source!r} without a checksum. Give its SHA-256 as 'checksum'.",
             reason="checksum_missing",
         )
-    version = build.version_of_url(source) if is_url else None
-    if is_url and version is None:
-        raise build.source_invalid(source, "its file name holds no version")
+    if checksum and ("://" in source or not os.path.exists(source)):
+        return checksum
+    if not os.path.isfile(source):
+        raise build.source_invalid(source, "no such file")
+    actual = build.file_sha256(source)
+    check_sum(source, actual, checksum)
+    return actual
+
+
+def make_job(wanted: Wanted, source: str, source_sha256: str) -> build.Job:
+    """The build that the parameters ask for; reads the version from the tarball or from the URL."""
+    is_url = "://" in source
     if not is_url and not os.path.isfile(source):
         raise build.source_invalid(source, "no such file")
-    actual = checksum.lower() if is_url else build.file_sha256(source)
-    check_sum(source, actual, checksum)
-    folder = f"{ROOT}/var/lib/criu-hosts/build"
-    dummy_family, built_on = read_system()
+    version = build.version_of_url(source) if is_url else build.version_of_tarball(source)
+    if version is None:
+        raise build.source_invalid(source, "its file name holds no version")
     job = build.Job(
-        version=version or build.version_of_tarball(source),
+        version=version,
         source=source,
-        source_sha256=actual,
-        features=tuple(sorted(set(params["features"]))),
-        architecture=os.uname().machine,
-        built_on=built_on,
-        folder=folder,
-        artifact=params["artifact_path"] or "",
-        jobs=params["jobs"] or len(os.sched_getaffinity(0)),
-        prefix="/opt/criu-hosts/current",
-        fetch=(lambda: fetch(source, checksum)) if is_url else None,
+        source_sha256=source_sha256,
+        features=wanted.features,
+        architecture=wanted.machine,
+        built_on=wanted.built_on,
+        folder=f"{ROOT}/var/lib/criu-hosts/build",
+        artifact=wanted.artifact or "",
+        jobs=wanted.jobs,
+        prefix=install.Layout().current,
+        fetch=(lambda: fetch(source, source_sha256)) if is_url else None,
     )
-    return job
+    return job if wanted.artifact else replace(job, artifact=f"{job.work}/criu.tar.gz")
 
 
-def read_system() -> tuple[str, str]:
-    """Family and name of the distribution."""
-    for path in ("/etc/os-release", "/usr/lib/os-release"):
-        if os.path.isfile(ROOT + path):
-            with open(ROOT + path, encoding="utf-8") as handle:
-                return build.parse_os_release(handle.read())
-    return "other", "linux"
-
-
-def has_header(name: str) -> bool:
-    folders = [f"{ROOT}/usr/include", f"{ROOT}/usr/include/{os.uname().machine}-linux-gnu"]
-    return any(os.path.exists(f"{folder}/{name}") for folder in folders)
-
-
-def run_built(ctx: Context) -> Outcome:
-    job = read_job(ctx.params)
-    family = read_system()[0]
-    current = build.read_artifact(job.artifact).manifest if os.path.exists(job.artifact) else None
-    if current and current.id == job.id:
-        return Outcome("build", build.asdict(current), Plan(before={"id": job.id}, after={"id": job.id}))
-    build.check_needs(*build.missing_needs(job.features, ctx.runner.which, has_header), family)
-    plan = Plan(
-        before={"id": current.id if current else None},
-        after={"id": job.id},
-        steps=build.build_steps(job, family),
+def steps_of(ctx: Context, wanted: Wanted, job: build.Job) -> tuple[Step, ...]:
+    """The steps of a build whose needs are all there."""
+    base, features = build.missing_needs(
+        job.features, ctx.runner.which, lambda name: build.has_header(ROOT, wanted.machine, name)
     )
+    build.check_needs(base, features, wanted.family)
+    return build.build_steps(job, wanted.family)
+
+
+def describe_artifact(artifact: build.Artifact, path: str) -> dict[str, Any] | None:
+    return install.describe(install.Tree(artifact.manifest, artifact.sha256, True), path)
+
+
+def carry_out(ctx: Context, plan: Plan, family: str, choice: Choice | None = None) -> Applied | None:
+    """Apply ``plan``; a failing compiler and a CRIU that does not start become clear errors."""
     try:
-        applied = ctx.apply(plan)
+        return ctx.apply(plan)
     except CommandError as error:
-        if error.completed.argv == build.compile_argv(job):
-            raise build.explain_build(error.completed, family) from error
+        done = error.completed
+        if done.argv[0] == "make":
+            raise build.explain_build(done, family) from error
+        if choice and done.argv == install.trial_argv(install.Layout(ROOT), choice.tree):
+            why = f"it does not start ({done.last_line})"
+            raise install.artifact_unusable(choice.archive, why, "Build it on this distribution") from error
         raise
-    value = build.asdict(build.read_artifact(job.artifact).manifest) if applied else {"id": job.id}
-    return Outcome("build", value, plan)
+
+
+def run_built(ctx: Context, wanted: Wanted, source: str, path: str) -> Outcome:
+    sha256 = read_source_sha256(source, wanted.checksum)
+    current = build.find_artifact(path, wanted.build_id(sha256))
+    if current is not None:
+        state = {path: current.manifest.tree}
+        return Outcome("build", describe_artifact(current, path), Plan(before=state, after=state))
+    job = make_job(wanted, source, sha256)
+    steps = (*steps_of(ctx, wanted, job), build.clean_step(job))
+    plan = Plan(before={path: None}, after={path: job.tree}, steps=steps)
+    if carry_out(ctx, plan, wanted.family) is None:
+        return Outcome("build", {"id": job.id, "version": job.version, "path": path}, plan)
+    return Outcome("build", describe_artifact(build.read_artifact(path), path), plan)
+
+
+def choose_source(ctx: Context, wanted: Wanted, source: str, installed: install.Installed) -> Choice:
+    """Install what is unpacked already, else the artifact that is there, else build."""
+    active = install.Layout(ROOT).active
+    sha256 = read_source_sha256(source, wanted.checksum)
+    tree = installed.find_id(wanted.build_id(sha256))
+    if tree and tree.intact:
+        return Choice(tree.manifest.tree, "", install.describe(tree, active))
+    artifact = build.find_artifact(wanted.artifact, wanted.build_id(sha256)) if wanted.artifact else None
+    if artifact and wanted.artifact:
+        return Choice(artifact.manifest.tree, wanted.artifact, describe_artifact(artifact, active))
+    job = make_job(wanted, source, sha256)
+    predicted = {"id": job.id, "version": job.version, "path": active}
+    return Choice(job.tree, job.artifact, predicted, steps_of(ctx, wanted, job), (build.clean_step(job),))
+
+
+def choose_artifact(ctx: Context, wanted: Wanted, path: str, installed: install.Installed) -> Choice:
+    """Install what is unpacked already, else the artifact, if this host can run it."""
+    active = install.Layout(ROOT).active
+    exists = os.path.isfile(path)
+    sha256 = build.file_sha256(path) if exists else wanted.artifact_checksum
+    if exists and sha256:
+        check_sum(path, sha256, wanted.artifact_checksum)
+    tree = installed.find(sha256) if sha256 else None
+    if tree and tree.intact:
+        return Choice(tree.manifest.tree, "", install.describe(tree, active))
+    if not exists:
+        raise CheckpointError(
+            f"Cannot install CRIU from {path!r}: no such file. Copy the artifact to the host.",
+            reason="artifact_missing",
+        )
+    artifact = build.read_artifact(path)
+    listed = ctx.runner.run(["ldconfig", "-p"]).out if ctx.runner.which("ldconfig") else ""
+    install.check_artifact(path, artifact, wanted.machine, install.parse_ldconfig(listed), wanted.family)
+    return Choice(artifact.manifest.tree, path, describe_artifact(artifact, active))
+
+
+def run_present(ctx: Context, wanted: Wanted) -> Outcome:
+    layout = install.Layout(ROOT)
+    installed = install.read_installed(layout)
+    if wanted.source:
+        choice = choose_source(ctx, wanted, wanted.source, installed)
+    else:
+        choice = choose_artifact(ctx, wanted, wanted.artifact or "", installed)
+    target = install.Target(
+        tree=choice.tree,
+        archive=choice.archive,
+        divert=wanted.family == "debian",
+        restorecon=os.path.exists(f"{ROOT}/sys/fs/selinux/enforce"),
+        build=choice.build,
+        clean=choice.clean,
+    )
+    plan = install.plan_present(layout, installed, target)
+    if carry_out(ctx, plan, wanted.family, choice) is None:
+        return Outcome("build", choice.predicted, plan)
+    return Outcome("build", install.describe(install.read_installed(layout).active, layout.active), plan)
 
 
 def run(ctx: Context) -> Outcome:
-    return run_built(ctx)
+    wanted = Wanted.from_params(ctx.params)
+    if ctx.params["state"] == "built":
+        return run_built(ctx, wanted, wanted.source or "", wanted.artifact or "")
+    if ctx.params["state"] == "present":
+        return run_present(ctx, wanted)
+    layout = install.Layout(ROOT)
+    plan = install.plan_absent(layout, install.read_installed(layout), divert=wanted.family == "debian")
+    ctx.apply(plan)
+    return Outcome("build", None, plan)
 
 
 def main() -> NoReturn:
-    execute(run, argument_spec=SPEC, supports_check_mode=True)
+    execute(run, argument_spec=SPEC, required_if=REQUIRED_IF, supports_check_mode=True)
 
 
 if __name__ == "__main__":
