@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Sequence
 
-from common import BUILD, HERE, LabError, digest, output, run, say, write_atomic
+from common import BUILD, HERE, LabError, digest, output, run, say
 
 SUITE = "trixie"
 DISK_SIZE = "10G"
@@ -98,10 +98,10 @@ def debootstrap(root: Path, suite: str, packages: Sequence[str], what: str, vari
                f"--include={','.join(packages)}", suite, str(root)])
 
 
-def chroot_argv(root: Path, argv: Sequence[str]) -> list[str]:
-    """Return how to run a program in a root file system; its mounts vanish with it."""
-    script = 'mount -t proc proc "$1/proc" && mount --bind /dev "$1/dev" && root=$1 && shift && exec chroot "$root" "$@"'
-    return ["unshare", "--mount", "--", "sh", "-c", script, "sh", str(root), *argv]
+def chroot_argv(root: Path, argv: Sequence[str], inside: bool = True) -> list[str]:
+    """Return how to run a program in a root file system, or beside it with its mounts; they vanish with the program."""
+    script = 'mount -t proc proc "$1/proc" && mount --bind /dev "$1/dev" && shift && exec "$@"'
+    return ["unshare", "--mount", "--", "sh", "-c", script, "sh", str(root), *(["chroot", str(root)] if inside else []), *argv]
 
 
 def configure(root: Path) -> None:
@@ -149,6 +149,6 @@ def remove_old(keep: set[str]) -> None:
     """Remove images and snapshots that nothing needs any more, and halves of interrupted builds."""
     for path in BUILD.glob("*"):
         old = path.name.startswith(("image-", "virgin-")) and path.name not in keep
-        if old or path.name.endswith(".part"):
+        if old or path.name in ("image.part", "virgin.part"):
             say(f"removing {path.name}")
             remove_tree(path) if path.is_dir() else path.unlink()

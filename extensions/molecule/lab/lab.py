@@ -22,6 +22,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import artifact
 import image
 import machine
 from common import BUILD, LabError, lock, say
@@ -112,6 +113,9 @@ def main() -> int:
             deps()
         elif arguments.command == "status":
             status()
+        elif arguments.command == "artifact":
+            with lock("artifact.lock"):
+                print(artifact.ensure_artifact())
         else:
             with lock():
                 change(arguments)
