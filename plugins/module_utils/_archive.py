@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Checkpoint archives and the records beside them: paths that are safe, what is inside, whether they belong "
+"together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import lzma
+import os
+import stat
+import tarfile
+import zlib
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, cast
+
+from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._zstd import MAGIC, ZstdError, ZstdMissing, ZstdReader
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was known of a container when it was checkpointed."""
+
+    engine: str
+    id: str
+    name: str
+    image: str
+    image_id: str
+    runtime: str
+    process_label: str
+    run: str = ""
+    stamp: str = ""
+    checkpointed_at: str = ""
+    volumes: tuple[str, ...] = ()
+    criu: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+    selinux: str = ""
+    labels: Any = ()
+    size_bytes: int = 0
+    sha256: str = ""
+
+
+def render_record(record: Record) -> str:
+    """The text of a record file."""
+    return json.dumps({"schema": SCHEMA, **record.__dict__}, indent=1, sort_keys=True) + "\n"
+
+
+def parse_record(text: str | None) -> Record | None:
+    """The record of a file; None if there is none that this release understands."""
+    try:
+        entries = json.loads(text or "")
+        if entries.pop("schema") != SCHEMA:
+            return None
+        return Record(**{**entries, "volumes": tuple(entries.get("volumes", ()))})
+    except (ValueError, AttributeError, KeyError, TypeError):
+        return None
+
+
+def record_path(archive_path: str) -> str:
+    """The record beside an archive."""
+    return f"{archive_path}.json"
+
+
+def partial_path(archive_path: str) -> str:
+    """Where an archive is while it is written."""
+    folder, base = os.path.split(archive_path)
+    return os.path.join(folder, f".{base}.partial")
+
+
+def place_record_path(container_id: str) -> str:
+    """The record of a checkpoint in place."""
+    return f"{PLACES.state}/checkpoints/{container_id}.json"
+
+
+def restored_path(name: str) -> str:
+    """What the container ``name`` was restored from."""
+    return f"{PLACES.state}/restored/{name}.json"
+
+
+def _unsafe(path: str, why: str, advice: str) -> CheckpointError:
+    return CheckpointError(
+        f"Refuse to use the archive {path!r}: {why}. {advice}", reason="archive_path_unsafe", path=path
+    )
+
+
+def check_path(path: str) -> None:
+    """Refuse a path where others could read memory out of the archive, or put another archive in its place."""
+    if not os.path.isabs(path) or os.path.basename(path) in ("", ".", ".."):
+        raise _unsafe(path, "the path is not the absolute path of a file", "Give one in archive_path.")
+    folder = os.path.dirname(path)
+    try:
+        mode = os.stat(folder).st_mode
+    except FileNotFoundError:
+        mode = None
+    except OSError as error:
+        raise _unsafe(path, f"{folder!r} cannot be used: {error.strerror}", "Give another archive_path.") from error
+    if mode is not None and not stat.S_ISDIR(mode):
+        raise _unsafe(path, f"{folder!r} is not a folder", "Give another archive_path.")
+    if mode is not None and mode & 0o022:
+        raise _unsafe(path, f"others than root may write to the folder {folder!r}", "Use a folder with mode 0700.")
+    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+        raise _unsafe(path, "it is not a regular file", "Give another archive_path.")
+    if os.path.lexists(path) and os.lstat(path).st_mode & 0o022:
+        raise _unsafe(path, "others than root may write to it", "Make it anew; its mode is 0600 then.")
+
+
+def hash_file(path: str) -> str:
+    """The SHA-256 of a file, read piece by piece."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as handle:
+        for piece in iter(lambda: handle.read(1 << 20), b""):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def read_record(archive_path: str) -> Record | None:
+    """The record beside the archive; None if there is none."""
+    return parse_record(read_text(record_path(archive_path)))
+
+
+def size_of(path: str) -> int | None:
+    """The size of a file; None if there is no such file."""
+    try:
+        return os.stat(path).st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def invalid(path: str, why: str) -> CheckpointError:
+    return CheckpointError(
+        f"Cannot restore from {path!r}: {why}. Make the archive again, or copy it again together with its record.",
+        reason="archive_invalid",
+        path=path,
+    )
+
+
+def read_archive(path: str) -> Record:
+    """What is inside the archive: from its record if there is one, else from its own config.dump.
+
+    Raises:
+        CheckpointError: archive_missing, archive_invalid.
+    """
+    size = size_of(path)
+    if size is None:
+        raise CheckpointError(
+            f"Cannot restore from {path!r}: there is no such file. Make it with container_checkpoint.",
+            reason="archive_missing",
+            path=path,
+        )
+    record = read_record(path)
+    if record is None:
+        return read_config_dump(path)
+    if record.size_bytes != size:
+        raise invalid(path, f"it has {size} bytes and its record says {record.size_bytes}")
+    return record
+
+
+def verify(path: str, record: Record) -> str:
+    """The SHA-256 of the archive, which must be the record's if that names one."""
+    digest = hash_file(path)
+    if record.sha256 and record.sha256 != digest:
+        raise invalid(path, f"its SHA-256 is {digest} and its record says {record.sha256}")
+    return digest
+
+
+def read_config_dump(path: str) -> Record:
+    """Read the container's own description out of an archive that has no record.
+
+    An archive that cannot be opened here only for want of libzstd gives an empty record: podman reads it anyway.
+    """
+    try:
+        with open(path, "rb") as handle:
+            compressed = handle.read(4) == MAGIC
+            handle.seek(0)
+            if not compressed:
+                with tarfile.open(fileobj=handle, mode="r|*") as archive:
+                    return _find_config(path, archive)
+            reader = ZstdReader(handle)
+            try:
+                with tarfile.open(fileobj=cast(BinaryIO, reader), mode="r|") as archive:
+                    return _find_config(path, archive)
+            finally:
+                reader.close()
+    except ZstdMissing:
+        return Record("", "", "", "", "", "", "")
+    except (tarfile.TarError, EOFError, ZstdError, lzma.LZMAError, zlib.error) as error:
+        raise invalid(path, f"it cannot be read as a checkpoint archive ({error})") from error
+
+
+def _find_config(path: str, archive: tarfile.TarFile) -> Record:
+    found: dict[str, dict[str, Any]] = {}
+    inventory = False
+    for member in archive:
+        name = member.name[2:] if member.name.startswith("./") else member.name
+        inventory = inventory or name == "checkpoint/inventory.img"
+        if name in ("config.dump", "spec.dump"):
+            handle = archive.extractfile(member)
+            try:
+                entries = json.loads(handle.read()) if handle else None
+            except ValueError as error:
+                raise invalid(path, f"its {name} is not JSON") from error
+            if isinstance(entries, dict):
+                found[name] = entries
+    if "config.dump" not in found or not inventory:
+        raise invalid(path, f"it has no {'config.dump' if 'config.dump' not in found else 'checkpoint'}")
+    config, process = found["config.dump"], found.get("spec.dump", {}).get("process") or {}
+    return Record(
+        engine="podman",
+        id=str(config.get("id", "")),
+        name=str(config.get("name", "")),
+        image=str(config.get("rootfsImageName", "")),
+        image_id=str(config.get("rootfsImageID") or ""),
+        runtime=str(config.get("runtime", "")),
+        process_label=str(config.get("ProcessLabel") or process.get("selinuxLabel") or ""),
+        volumes=tuple(str(volume.get("volumeName", "")) for volume in config.get("namedVolumes") or ()),
+    )

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Turns a failed command of an engine into one clear line, with CRIU's own errors beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.criu.hosts.plugins.module_utils._command import CommandError
+from ansible_collections.criu.hosts.plugins.module_utils._engine import Cause, Container, Engine
+from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._local import read_text
+
+TAIL_LINES = 20
+LINE_LENGTH = 400
+
+# What CRIU's log says, reason, why, what to do; asked when the engine's own words do not tell.
+LOG_CAUSES = (
+    (
+        "seccomp: SECCOMP_SET_MODE_FILTER returned -13",
+        Cause(
+            "policy_missing",
+            "SELinux does not let the container put its seccomp filter back",
+            "Apply the role criu.hosts.selinux.",
+        ),
+    ),
+    (
+        "Connected TCP socket, consider using --tcp-established",
+        Cause("tcp_established_needed", "it has established TCP connections", "Set tcp_established."),
+    ),
+    (
+        "Some file locks are hold by dumping tasks",
+        Cause("file_locks_needed", "it holds file locks", "Set file_locks."),
+    ),
+)
+
+
+def tail(text: str) -> list[str]:
+    """The lines of a CRIU log that tell most: the last ones with an error, else the last ones."""
+    lines = [line[:LINE_LENGTH] for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if "Error" in line]
+    return (errors or lines)[-TAIL_LINES:]
+
+
+def read_log(engine: Engine, container: Container | None, action: str) -> dict[str, Any]:
+    """``log_path`` and ``log_tail``; the path is empty if there is no log."""
+    path = engine.log_path(container, action) if container is not None else ""
+    text = read_text(path) if path else None
+    return {"log_path": path if text else "", "log_tail": tail(text or "")}
+
+
+def _cause(engine: Engine, error: CommandError, lines: list[str]) -> Cause:
+    cause = engine.cause(error.completed)
+    if cause.reason == "tool_failed":
+        for text, known in LOG_CAUSES:
+            if any(text in line for line in lines):
+                return known
+        if lines:
+            return Cause("tool_failed", f"{cause.why} ({lines[0].strip()})", cause.advice)
+    return cause
+
+
+def explain(
+    engine: Engine, error: CheckpointError, *, what: str, container: Container | None, action: str, outcome: str
+) -> CheckpointError:
+    """The failure of ``what`` as a task reports it; ``outcome`` says what became of the container."""
+    log = read_log(engine, container, action)
+    if not isinstance(error, CommandError) or error.completed.argv[:1] != (engine.name,):
+        return CheckpointError(f"{error.message} {outcome}".strip(), reason=error.reason, **{**log, **error.facts})
+    cause = _cause(engine, error, log["log_tail"])
+    return CheckpointError(
+        f"Cannot {what}: {cause.why}. {outcome} {cause.advice}".replace("  ", " "),
+        reason=cause.reason,
+        **{**error.facts, **log},
+    )

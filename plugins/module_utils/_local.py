@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""What this host says in its files about SELinux, CRIU and who runs us: no command, nothing written."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from ansible_collections.criu.hosts.plugins.module_utils._command import Runner, check
+from ansible_collections.criu.hosts.plugins.module_utils._elf import ElfError, read_elf
+from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
+
+BOOLEAN = "criu_container_restore"
+# container-selinux (Fedora, RHEL) leaves the capabilities of containers to the container's own set with this one.
+DISTRIBUTION_BOOLEAN = "virt_sandbox_use_all_caps"
+
+
+@dataclass
+class Places:
+    """Where things are; the tests point it to a folder of their own."""
+
+    proc: str = "/proc"
+    selinuxfs: str = "/sys/fs/selinux"
+    state: str = "/var/lib/criu-hosts"
+    run: str = "/run/criu-hosts"
+    storage: str = "/var/lib/containers/storage"
+    uid: int | None = None
+
+
+PLACES = Places()
+
+
+@dataclass(frozen=True)
+class Selinux:
+    """The mode (enforcing, permissive, disabled) and the two booleans that a restore may need; None: no such "
+    "boolean."""
+
+    mode: str = "disabled"
+    restore: bool | None = None
+    all_caps: bool | None = None
+
+    @property
+    def enabled(self) -> bool:
+        return self.mode != "disabled"
+
+
+@dataclass(frozen=True)
+class Criu:
+    """The criu that a root shell, and so the OCI runtime, finds."""
+
+    path: str
+    version: tuple[int, ...]
+    selinux: bool
+
+    @property
+    def text(self) -> str:
+        return ".".join(str(number) for number in self.version)
+
+
+def read_text(path: str) -> str | None:
+    """The content of a small file, None if it is not there (or went while it was read, as in /proc)."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as handle:
+            return handle.read()
+    except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
+        return None
+
+
+def require_root(what: str) -> None:
+    """Refuse a caller who is not root: podman cannot do it, and says so only after much work."""
+    uid = os.geteuid() if PLACES.uid is None else PLACES.uid
+    if uid != 0:
+        raise CheckpointError(
+            f"Cannot {what}: podman does it only for root, and this task runs as user id {uid}. "
+            "Use root's containers (become: true), or CRIU without root for plain processes.",
+            reason="rootless_unsupported",
+        )
+
+
+def _boolean(name: str) -> bool | None:
+    text = read_text(f"{PLACES.selinuxfs}/booleans/{name}")
+    return None if text is None else text.split()[:1] == ["1"]
+
+
+def read_selinux() -> Selinux:
+    """Mode and booleans of the running kernel."""
+    enforce = read_text(f"{PLACES.selinuxfs}/enforce")
+    if enforce is None:
+        return Selinux()
+    mode = "enforcing" if enforce.strip() == "1" else "permissive"
+    return Selinux(mode, _boolean(BOOLEAN), _boolean(DISTRIBUTION_BOOLEAN))
+
+
+def parse_criu_version(text: str) -> tuple[int, ...]:
+    """``Version: 4.2.1`` as numbers; empty if there is no such line."""
+    found = re.search(r"^Version:\s*([0-9.]+)", text, re.MULTILINE)
+    return tuple(int(number) for number in found.group(1).split(".") if number) if found else ()
+
+
+def read_criu(runner: Runner, minimum: tuple[int, ...], selinux: Selinux) -> Criu:
+    """Find criu and refuse one that would fail, or that would lose the labels.
+
+    Raises:
+        CheckpointError: criu_missing, criu_too_old, criu_without_selinux.
+    """
+    path = runner.which("criu")
+    if path is None:
+        raise CheckpointError(
+            "Cannot find criu in PATH. Install CRIU, with the role criu.hosts.criu for one.", reason="criu_missing"
+        )
+    linked = links_selinux(path)
+    if selinux.enabled and not linked:
+        raise CheckpointError(
+            f"Refuse to use {path!r}: SELinux is {selinux.mode} and this CRIU is not linked with libselinux, "
+            "so restored processes would lose their labels. Install one that is, with the role criu.hosts.criu.",
+            reason="criu_without_selinux",
+            path=path,
+        )
+    version = parse_criu_version(check(runner.run((path, "--version")), f"ask {path!r} for its version").out)
+    if version < minimum:
+        wanted = ".".join(str(number) for number in minimum)
+        raise CheckpointError(
+            f"Refuse to use {path!r}: its version is {'.'.join(map(str, version)) or 'unknown'} and the engine needs "
+            f"{wanted} or newer. Install a newer CRIU, with the role criu.hosts.criu for one.",
+            reason="criu_too_old",
+            path=path,
+        )
+    return Criu(path, version, linked)
+
+
+def links_selinux(path: str) -> bool:
+    """Whether the ELF file is linked with libselinux."""
+    try:
+        with open(path, "rb") as handle:
+            return any(name.startswith("libselinux.so") for name in read_elf(handle).needed)
+    except (OSError, ElfError):
+        return False
+
+
+def require_policy(selinux: Selinux, process_label: str) -> None:
+    """Refuse when the policy would stop a restore, or make it wait for ever (several threads under runc do)."""
+    if selinux.mode != "enforcing" or not process_label:
+        return
+    if selinux.restore is None and not selinux.all_caps:
+        raise CheckpointError(
+            f"Refuse to work on a container with the label {process_label!r}: SELinux is enforcing, and its policy has "
+            f"neither the boolean {BOOLEAN!r} nor {DISTRIBUTION_BOOLEAN!r} switched on, so that a restore fails or "
+            "hangs. "
+            "Apply the role criu.hosts.selinux.",
+            reason="policy_missing",
+        )

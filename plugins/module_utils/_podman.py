@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Podman: reading a container, argument lists, statistics, and what its errors mean."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import replace
+from typing import Any
+
+from ansible_collections.criu.hosts.plugins.module_utils._command import Completed, Runner, check
+from ansible_collections.criu.hosts.plugins.module_utils._engine import Cause, Container, Options
+from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES, read_text
+
+# Below a container's own folder; the list is the one that podman removes after a restore without --keep.
+CHECKPOINT_FILES = (
+    "checkpoint",
+    "pre-checkpoint",
+    "volumes",
+    "restore.log",
+    "dump.log",
+    "stats-dump",
+    "stats-restore",
+    "devshm-checkpoint.tar",
+    "network.status",
+    "rootfs-diff.tar",
+    "deleted.files",
+)
+
+STATISTICS = {
+    "freezing_time": "freezing_microseconds",
+    "frozen_time": "frozen_microseconds",
+    "memdump_time": "memory_dump_microseconds",
+    "memwrite_time": "memory_write_microseconds",
+    "pages_scanned": "scanned_pages",
+    "pages_written": "written_pages",
+    "forking_time": "forking_microseconds",
+    "restore_time": "restore_microseconds",
+    "pages_compared": "compared_pages",
+    "pages_skipped_cow": "skipped_pages",
+    "pages_restored": "restored_pages",
+}
+
+# Pattern in what podman printed, reason, why, what to do. The first that matches counts.
+CAUSES = (
+    (r"no space left on device", Cause("disk_full", "no space left on the device", "Free space there.")),
+    (
+        r"does not support checkpoint/restore",
+        Cause(
+            "runtime_cannot_checkpoint",
+            "its OCI runtime cannot checkpoint",
+            "Use a runtime that can: runc, or crun built with CRIU and with libcriu2 installed.",
+        ),
+    ),
+    (
+        r"libcriu\.so|could not load .?libcriu",
+        Cause(
+            "runtime_cannot_checkpoint",
+            "its OCI runtime does not find the library libcriu",
+            "Install libcriu2 (Debian) or criu-libs (Red Hat).",
+        ),
+    ),
+    (
+        r"cannot be restored with runtime",
+        Cause(
+            "archive_runtime_missing",
+            "the archive was made with another OCI runtime",
+            "Install the runtime that made it.",
+        ),
+    ),
+    (
+        r"unexpected EOF|config\.dump: no such file|unpacking of checkpoint archive|invalid tar header",
+        Cause("archive_invalid", "the archive is cut off or not a checkpoint of podman", "Make or copy it again."),
+    ),
+    (
+        r"volume with name .* already exists",
+        Cause("volume_exists", "a volume of the archive is there already", "Remove it, or set ignore_volumes."),
+    ),
+    (
+        r"that ID is already in use",
+        Cause(
+            "container_exists",
+            "a container with the archive's id is there already",
+            "Remove it first, or use new_name.",
+        ),
+    ),
+    (r"that name is already in use|name .* is in use", Cause("name_in_use", "the name is taken", "Use new_name.")),
+    (
+        r"cgroup is not empty",
+        Cause(
+            "cgroup_in_use",
+            "processes still live in its cgroup, those of a clone (new_name) of it for one",
+            "Stop the clone first.",
+        ),
+    ),
+    (
+        r"initializing source|pinging container registry|no such image|short-name",
+        Cause("image_missing", "its image is not on this host", "Pull or load the image first."),
+    ),
+)
+
+
+def _time(text: Any) -> str:
+    return "" if not text or str(text).startswith("0001-") else str(text)
+
+
+def parse_inspect(text: str) -> Container:
+    """The first container of ``podman container inspect``.
+
+    Raises:
+        CheckpointError: tool_failed, the text is not what podman prints.
+    """
+    try:
+        entry = json.loads(text)[0]
+        state = entry["State"]
+        mounts = entry.get("Mounts") or []
+        return Container(
+            id=entry["Id"],
+            name=entry["Name"],
+            status=state["Status"],
+            pid=int(state.get("Pid") or 0) if state["Status"] == "running" else 0,
+            image=entry.get("ImageName") or "",
+            image_id=entry.get("Image") or "",
+            runtime=entry.get("OCIRuntime") or "",
+            process_label=entry.get("ProcessLabel") or "",
+            started_at=_time(state.get("StartedAt")),
+            restored_at=_time(state.get("RestoredAt")),
+            checkpointed=bool(state.get("Checkpointed")),
+            auto_remove=bool((entry.get("HostConfig") or {}).get("AutoRemove")),
+            work_dir=entry.get("StaticDir") or "",
+            pid_file=entry.get("PidFile") or "",
+            volumes=tuple(mount["Name"] for mount in mounts if mount.get("Type") == "volume" and mount.get("Name")),
+        )
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise CheckpointError(
+            f"Cannot read the answer of 'podman container inspect': {error!r}. Is podman 4.0 or newer installed?",
+            reason="tool_failed",
+        ) from error
+
+
+def parse_statistics(text: str) -> dict[str, Any]:
+    """The JSON of --print-stats; empty if there is none."""
+    try:
+        parsed = json.loads(text)
+    except ValueError:
+        return {}
+    if not isinstance(parsed, dict):
+        return {}
+    found: dict[str, Any] = {}
+    for key in ("podman_checkpoint_duration", "podman_restore_duration"):
+        if key in parsed:
+            found["engine_microseconds"] = parsed[key]
+    for entry in (parsed.get("container_statistics") or [])[:1]:
+        for key in ("runtime_checkpoint_duration", "runtime_restore_duration"):
+            if key in entry:
+                found["runtime_microseconds"] = entry[key]
+        criu = entry.get("criu_statistics") or {}
+        found.update({name: criu[key] for key, name in STATISTICS.items() if key in criu})
+    return found
+
+
+def _flags(options: Options, *, archive: bool) -> list[str]:
+    flags = [
+        ("--keep", options.keep),
+        ("--tcp-established", options.tcp_established),
+        ("--file-locks", options.file_locks),
+        ("--ignore-rootfs", options.ignore_rootfs and archive),
+        ("--ignore-volumes", options.ignore_volumes and archive),
+    ]
+    return [flag for flag, wanted in flags if wanted]
+
+
+class Podman:
+    """The engine podman, root's own."""
+
+    name = "podman"
+    minimum_criu = (3, 11)
+
+    def inspect(self, runner: Runner, name: str) -> Container | None:
+        completed = runner.run(("podman", "container", "inspect", name))
+        if completed.rc != 0 and "no such container" in completed.err.lower():
+            return None
+        found = parse_inspect(check(completed, f"read container {name!r}").out)
+        return replace(found, stamp=self.stamp(found))
+
+    def stamp(self, container: Container) -> str:
+        try:
+            return str(os.stat(os.path.join(container.work_dir, "checkpoint", "inventory.img")).st_mtime_ns)
+        except OSError:
+            return ""
+
+    def live_pid(self, container: Container) -> int:
+        text = (read_text(container.pid_file) or "").strip() if container.pid_file else ""
+        return int(text) if text.isdigit() and os.path.isdir(f"{PLACES.proc}/{text}") else 0
+
+    def checkpoint_argv(self, container: Container, options: Options, export: str | None) -> tuple[str, ...]:
+        argv = ["podman", "container", "checkpoint", "--print-stats", *_flags(options, archive=export is not None)]
+        if options.leave_running:
+            argv.append("--leave-running")
+        if export is not None:
+            argv += [f"--export={export}", f"--compress={options.compression}"]
+        return (*argv, container.name)
+
+    def restore_argv(self, name: str, options: Options) -> tuple[str, ...]:
+        return ("podman", "container", "restore", "--print-stats", *_flags(options, archive=False), name)
+
+    def import_argv(self, archive: str, runtime: str, new_name: str | None, options: Options) -> tuple[str, ...]:
+        argv = ["podman", *(["--runtime", runtime] if runtime else []), "container", "restore", "--print-stats"]
+        argv += [*_flags(options, archive=True), f"--import={archive}"]
+        return (*argv, f"--name={new_name}") if new_name else tuple(argv)
+
+    def stop_argv(self, name: str) -> tuple[str, ...]:
+        return ("podman", "container", "stop", "--time=0", name)
+
+    def remove_argv(self, name: str) -> tuple[str, ...]:
+        return ("podman", "container", "rm", "--force", "--time=0", name)
+
+    def checkpoint_files(self, container: Container) -> tuple[str, ...]:
+        return tuple(os.path.join(container.work_dir, name) for name in CHECKPOINT_FILES)
+
+    def log_path(self, container: Container, action: str) -> str:
+        return os.path.join(container.work_dir, "dump.log" if action == "checkpoint" else "restore.log")
+
+    def parse_statistics(self, text: str) -> dict[str, Any]:
+        return parse_statistics(text)
+
+    def cause(self, completed: Completed) -> Cause:
+        text = f"{completed.err}\n{completed.out}"
+        for pattern, cause in CAUSES:
+            if re.search(pattern, text, re.IGNORECASE):
+                return cause
+        lines = [line for line in completed.err.splitlines() if line.startswith("Error: ")]
+        why = lines[0][len("Error: ") :] if lines else completed.last_line
+        return Cause("tool_failed", why.rstrip("."), "Read log_tail.")
+
+    def has_image(self, runner: Runner, image_id: str) -> bool:
+        try:
+            with open(f"{PLACES.storage}/overlay-images/images.json", encoding="utf-8") as handle:
+                if any(image.get("id") == image_id for image in json.load(handle)):
+                    return True
+        except (OSError, ValueError):
+            pass  # another storage driver or folder: podman knows
+        return runner.run(("podman", "image", "exists", image_id)).rc == 0
+
+    def has_volume(self, name: str) -> bool:
+        return os.path.isdir(f"{PLACES.storage}/volumes/{name}")

@@ -1,0 +1,364 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Restoring a container: what is there, what to do, and the proof that every label is what it was."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Iterable
+
+from ansible_collections.criu.hosts.plugins.module_utils._archive import (
+    Record,
+    check_path,
+    parse_record,
+    place_record_path,
+    read_archive,
+    restored_path,
+    verify,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._borrow import borrow, read_loan
+from ansible_collections.criu.hosts.plugins.module_utils._command import Runner
+from ansible_collections.criu.hosts.plugins.module_utils._desired import Desired
+from ansible_collections.criu.hosts.plugins.module_utils._engine import Container, Engine
+from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._failure import explain
+from ansible_collections.criu.hosts.plugins.module_utils._labels import (
+    Pair,
+    Thread,
+    changed_error,
+    compare,
+    from_record,
+    read_threads,
+    summary,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._local import (
+    Selinux,
+    read_criu,
+    read_selinux,
+    read_text,
+    require_policy,
+    require_root,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._plan import Command, MakeDir, Plan, Remove, Step, WriteFile
+
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._module import Context
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a plan is made from. ``record`` is the archive's own, or the one of the checkpoint in place."""
+
+    container: Container | None
+    record: Record | None
+    selinux: Selinux
+    sha256: str = ""
+
+    @property
+    def before(self) -> tuple[Thread, ...]:
+        return from_record(self.record.labels) if self.record else ()
+
+    @property
+    def process_label(self) -> str:
+        known = self.record.process_label if self.record else ""
+        return known or (self.container.process_label if self.container else "")
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restore brought: statistics, the proof, and the container as it runs now."""
+
+    statistics: dict[str, Any]
+    pairs: tuple[Pair, ...]
+    container: Container | None
+
+
+def place_record(container: Container) -> Record | None:
+    """The record of the checkpoint that lies on disk beside the container; None if there is none, or it is of "
+    "another."""
+    record = parse_record(read_text(place_record_path(container.id)))
+    return record if record is not None and container.stamp and record.stamp == container.stamp else None
+
+
+def source_of(desired: Desired, situation: Situation) -> str:
+    """Where the container comes from: nowhere (it is right already), container (in place) or archive.
+
+    Raises:
+        CheckpointError: container_missing, not_checkpointed, name_in_use, container_exists.
+    """
+    container, record = situation.container, situation.record
+    if desired.archive_path is None:
+        if container is None:
+            raise CheckpointError(
+                f"Cannot restore container {desired.name!r}: there is no such container. Give archive_path to "
+                "restore it "
+                "from an archive.",
+                reason="container_missing",
+            )
+        if container.running:
+            return "nowhere"
+        if container.stamp and (container.checkpointed or record is not None):
+            return "container"
+        raise CheckpointError(
+            f"Cannot restore container {desired.name!r}: its status is {container.status!r} and it has no checkpoint. "
+            "Start it, or restore it from an archive (archive_path).",
+            reason="not_checkpointed",
+        )
+    if container is None:
+        return "archive"
+    if container.running and is_from_archive(desired, situation):
+        return "nowhere"
+    if container.running:
+        raise CheckpointError(
+            f"Cannot restore {desired.archive_path!r} as container {desired.target!r}: a container of that name runs "
+            "that "
+            "does not come from this archive. Give another new_name, or remove it.",
+            reason="name_in_use",
+        )
+    same = record is not None and container.id == record.id and bool(record.stamp)
+    if same and record is not None and container.stamp == record.stamp and desired.new_name is None:
+        return "container"
+    raise CheckpointError(
+        f"Cannot restore {desired.archive_path!r} as container {desired.target!r}: a stopped container of that name "
+        "is there, "
+        f"with other state than the archive's (status {container.status!r}). Remove it, or give another new_name.",
+        reason="container_exists",
+    )
+
+
+def is_from_archive(desired: Desired, situation: Situation) -> bool:
+    """Whether the running container is the archive's: the same one, or one that we restored from it under a new "
+    "name."""
+    container, record = situation.container, situation.record
+    if container is None or record is None:
+        return False
+    if desired.new_name is None and record.id:
+        return container.id == record.id
+    try:
+        entry = json.loads(read_text(restored_path(desired.target)) or "{}")
+    except ValueError:
+        return False
+    known = entry.get("id") == container.id and bool(entry.get("sha256"))
+    return known and entry["sha256"] == (record.sha256 or verify(desired.archive_path or "", record))
+
+
+def read_situation(ctx: Context, engine: Engine, desired: Desired) -> Situation:
+    """Read the archive's record, the container, and SELinux."""
+    record = None
+    if desired.archive_path is not None:
+        check_path(desired.archive_path)
+        record = read_archive(desired.archive_path)
+        if record.name and record.name != desired.name:
+            raise CheckpointError(
+                f"Refuse to restore container {desired.name!r} from {desired.archive_path!r}: the archive holds "
+                "container "
+                f"{record.name!r}. Give name: {record.name}, and new_name for another name.",
+                reason="archive_mismatch",
+            )
+    container = engine.inspect(ctx.runner, desired.target)
+    if desired.archive_path is None and container is not None:
+        record = place_record(container)
+    return Situation(container, record, read_selinux())
+
+
+def preflight(runner: Runner, engine: Engine, desired: Desired, situation: Situation, source: str) -> Situation:
+    """Refuse what would fail: CRIU, policy, OCI runtime, and what the archive needs. Returns the verified situation."""
+    read_criu(runner, engine.minimum_criu, situation.selinux)
+    require_policy(situation.selinux, situation.process_label)
+    record, container = situation.record, situation.container
+    runtime = record.runtime if record else container.runtime if container else ""
+    if runtime and not (os.path.exists(runtime) if "/" in runtime else runner.which(runtime)):
+        raise CheckpointError(
+            f"Cannot restore container {desired.name!r}: it was checkpointed with the OCI runtime {runtime!r}, which "
+            "is not "
+            f"installed, and no other can restore it. Install {os.path.basename(runtime)!r}.",
+            reason="archive_runtime_missing",
+        )
+    if desired.archive_path is None or record is None:
+        return situation
+    situation = replace(situation, sha256=verify(desired.archive_path, record))
+    if source == "archive":
+        if record.image_id and not engine.has_image(runner, record.image_id):
+            raise CheckpointError(
+                f"Cannot restore {desired.archive_path!r}: its image {record.image!r} ({record.image_id[:12]}) is "
+                "not on this "
+                "host. Pull or load that very image first.",
+                reason="image_missing",
+            )
+        taken = [name for name in record.volumes if engine.has_volume(name)]
+        if taken and not desired.options.ignore_volumes:
+            raise CheckpointError(
+                f"Cannot restore {desired.archive_path!r}: its volume {taken[0]!r} is on this host already. Remove "
+                "the volume, "
+                "or set ignore_volumes to use it as it is.",
+                reason="volume_exists",
+            )
+    return situation
+
+
+def restore_steps(engine: Engine, desired: Desired, situation: Situation, source: str) -> tuple[Step, ...]:
+    """The steps of the restore itself, with the boolean borrowed around them; none if the source is nowhere."""
+    steps: tuple[Step, ...] = ()
+    if source == "container" and situation.container is not None:
+        # Podman throws the checkpoint away after a restore in place: it has to stay until the labels are proved.
+        keep = desired.options.keep or situation.selinux.enabled
+        argv = engine.restore_argv(situation.container.name, replace(desired.options, keep=keep))
+        steps = (Command(argv, why=f"restore container {desired.name!r}", label="restore"),)
+    elif source == "archive":
+        runtime = situation.record.runtime if situation.record else ""
+        argv = engine.import_argv(desired.archive_path or "", runtime, desired.new_name, desired.options)
+        steps = (Command(argv, why=f"restore container {desired.target!r} from the archive", label="restore"),)
+    return borrow(steps, situation.selinux, read_loan(), situation.process_label)
+
+
+def cleanup_steps(engine: Engine, desired: Desired, situation: Situation, source: str) -> tuple[Step, ...]:
+    """What is done after the proof: the checkpoint in place goes, unless it is to be kept."""
+    container = situation.container
+    if source != "container" or container is None or desired.options.keep:
+        return ()
+    paths: tuple[str, ...] = (place_record_path(container.id),)
+    if situation.selinux.enabled:
+        paths = (*engine.checkpoint_files(container), *paths)
+    return tuple(Remove(path, why="remove the used checkpoint") for path in paths)
+
+
+def prove(
+    ctx: Context, engine: Engine, situation: Situation, container: Container, undo: Iterable[Command], said: str
+) -> tuple[Pair, ...]:
+    """Compare the label of every thread with the one before; on a difference, ``undo`` and fail."""
+    if not situation.selinux.enabled:
+        return ()
+    threads = read_threads(container.pid)
+    if not threads:
+        raise CheckpointError(
+            f"Container {container.name!r} ended right after its restore. Read its own log ({engine.name} logs).",
+            reason="container_ended",
+        )
+    pairs = compare(situation.before, threads, situation.process_label or container.process_label)
+    error = changed_error(pairs, container.name, said)
+    if error is not None:
+        ctx.apply(Plan(steps=tuple(undo)))
+        raise error
+    return pairs
+
+
+def bring_back(ctx: Context, engine: Engine, desired: Desired, situation: Situation) -> Restored | None:
+    """Restore in place, prove the labels, remove the used checkpoint. None in check mode."""
+    container = situation.container
+    if container is None:
+        return None
+    try:
+        applied = ctx.apply(Plan(steps=restore_steps(engine, desired, situation, "container")))
+    except CheckpointError as error:
+        raise explain(
+            engine,
+            error,
+            what=f"restore container {container.name!r}",
+            container=container,
+            action="restore",
+            outcome="Its checkpoint is kept.",
+        ) from error
+    if applied is None:
+        return None
+    pid = engine.live_pid(container)
+    now = replace(container, pid=pid, status="running") if pid else engine.inspect(ctx.runner, container.name)
+    stop = Command(engine.stop_argv(container.name), why=f"stop container {container.name!r}")
+    said = "It is stopped, and its checkpoint is kept."
+    pairs = prove(ctx, engine, situation, now or container, (stop,), said)
+    ctx.apply(Plan(steps=cleanup_steps(engine, desired, situation, "container")))
+    return Restored(engine.parse_statistics(applied.output("restore")), pairs, now)
+
+
+def bring_in(ctx: Context, engine: Engine, desired: Desired, situation: Situation) -> Restored | None:
+    """Restore from the archive and prove the labels. None in check mode."""
+    what = f"restore container {desired.target!r} from {desired.archive_path!r}"
+    try:
+        applied = ctx.apply(Plan(steps=restore_steps(engine, desired, situation, "archive")))
+    except CheckpointError as error:
+        left = engine.inspect(ctx.runner, desired.target)
+        raised = explain(
+            engine, error, what=what, container=left, action="restore", outcome="The archive is as it was."
+        )
+        if left is not None and not left.running:
+            # Podman leaves a container behind that has never run and would be in the way of the next try.
+            ctx.apply(
+                Plan(steps=(Command(engine.remove_argv(left.name), why="remove the container that podman left"),))
+            )
+        raise raised from error
+    if applied is None:
+        return None
+    now = engine.inspect(ctx.runner, desired.target)
+    if now is None:
+        raise CheckpointError(
+            f"Cannot {what}: the container is gone again. Read the host's journal.", reason="tool_failed"
+        )
+    remove = Command(engine.remove_argv(now.name), why=f"remove container {now.name!r}")
+    pairs = prove(ctx, engine, situation, now, (remove,), "It is removed again, and the archive is kept.")
+    note = {"id": now.id, "sha256": situation.sha256, "archive_path": desired.archive_path}
+    path = restored_path(desired.target)
+    steps = (
+        MakeDir(os.path.dirname(path)),
+        WriteFile(path, json.dumps(note) + "\n", why="note where the container is from in"),
+    )
+    ctx.apply(Plan(steps=steps))
+    return Restored(engine.parse_statistics(applied.output("restore")), pairs, now)
+
+
+def view(container: Container | None, desired: Desired, source: str) -> dict[str, Any]:
+    """The noun of container_restore. Without a failure the container runs, or would in check mode."""
+    return {
+        "name": desired.target,
+        "id": container.id if container else None,
+        "state": "running",
+        "source": None if source == "nowhere" else source,
+        "archive_path": desired.archive_path,
+        "runtime": container.runtime if container else None,
+        "pid": container.pid if container and container.running else None,
+    }
+
+
+def plan_of(engine: Engine, desired: Desired, situation: Situation, source: str) -> Plan:
+    """The whole restore as one plan, for the diff and the commands."""
+    container = situation.container
+    before = {"name": desired.target, "state": container.status if container else "absent"}
+    after = {"name": desired.target, "state": "running"}
+    steps = restore_steps(engine, desired, situation, source) + cleanup_steps(engine, desired, situation, source)
+    return Plan(before=before, after=after, steps=steps)
+
+
+def proof_word(situation: Situation, restored: Restored | None) -> str:
+    """What the comparison of labels is worth."""
+    if restored is None:
+        return "not_needed"
+    return situation.selinux.mode if situation.selinux.enabled else "selinux_disabled"
+
+
+def restore(
+    ctx: Context, engine: Engine, desired: Desired
+) -> tuple[dict[str, Any], Plan, dict[str, Any], tuple[str, ...]]:
+    """The module's work: value, plan, facts, warnings."""
+    require_root(f"restore container {desired.name!r}")
+    situation = read_situation(ctx, engine, desired)
+    source = source_of(desired, situation)
+    restored = None
+    if source != "nowhere":
+        situation = preflight(ctx.runner, engine, desired, situation, source)
+    plan = plan_of(engine, desired, situation, source)
+    if source == "container":
+        restored = bring_back(ctx, engine, desired, situation)
+    elif source == "archive":
+        restored = bring_in(ctx, engine, desired, situation)
+    else:
+        ctx.apply(plan)
+    warnings: tuple[str, ...] = ()
+    if restored is not None and situation.selinux.mode == "permissive":
+        warnings = ("SELinux is permissive: equal labels now do not prove that a restore works when it is enforcing.",)
+    container = restored.container if restored is not None else situation.container
+    facts = {
+        "statistics": restored.statistics if restored else {},
+        "labels": summary(restored.pairs) if restored else [],
+        "label_proof": proof_word(situation, restored),
+    }
+    return view(container, desired, source), plan, facts, warnings

@@ -1,0 +1,220 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Module: restore a container from a checkpoint."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: container_restore
+short_description: Restore a container from its checkpoint, in place or from an archive
+version_added: 0.1.0
+description:
+  - Lets a container run on from its checkpoint. A container that runs already is left alone.
+  - The SELinux label of every thread is compared with the one before. If one differs, the container is stopped and its
+    checkpoint or archive kept.
+  - Where SELinux is enforcing and the policy of the role P(criu.hosts.selinux#role) is loaded, the boolean
+    C(criu_container_restore) is on for the seconds of the restore, and off again on every path.
+author:
+  - The criu.hosts authors
+extends_documentation_fragment:
+  - criu.hosts._attributes
+  - criu.hosts._checkpoint
+options:
+  new_name:
+    description:
+      - Restore the archive as a container of this name, with an id of its own. It keeps the SELinux label of the
+        archive, so
+        that clones of one archive can reach each other's files.
+      - Under runc a clone lives in the original's cgroup; the original cannot be restored before the clone has ended.
+    type: str
+seealso:
+  - module: criu.hosts.container_checkpoint
+  - name: podman-container-restore(1)
+    description: What podman does.
+    link: https://docs.podman.io/en/latest/markdown/podman-container-restore.1.html
+"""
+
+EXAMPLES = r"""
+- name: Restore a container in place
+  criu.hosts.container_restore:
+    name: web
+
+- name: Restore a container from an archive
+  criu.hosts.container_restore:
+    name: redis
+    archive_path: /var/lib/checkpoints/redis.tar.zst
+    tcp_established: true
+
+- name: Make a checkpoint, and a clone from it
+  block:
+    - name: Checkpoint the container and let it run on
+      criu.hosts.container_checkpoint:
+        name: web
+        archive_path: /var/lib/checkpoints/web.tar.zst
+        leave_running: true
+
+    - name: Restore the clone
+      criu.hosts.container_restore:
+        name: web
+        new_name: web-clone
+        archive_path: /var/lib/checkpoints/web.tar.zst
+"""
+
+RETURN = r"""
+restore:
+  description: The container after the task.
+  returned: success
+  type: dict
+  contains:
+    name:
+      description: Name of the container.
+      type: str
+      sample: web
+    id:
+      description: Id of the container; null if it is not known in check mode.
+      type: str
+      sample: 91f04b5701638eb4362448c14748787880a8911fc8d78418cf9409c87ec9520d
+    state:
+      description: State of the container.
+      type: str
+      sample: running
+    source:
+      description: Where it was restored from, V(container) (in place) or V(archive); null if it ran already.
+      type: str
+      sample: container
+    archive_path:
+      description: The archive of the task; null in place.
+      type: str
+      sample: /var/lib/checkpoints/web.tar.zst
+    runtime:
+      description: OCI runtime of the container.
+      type: str
+      sample: runc
+    pid:
+      description: Process id of its first process on the host; null in check mode.
+      type: int
+      sample: 1426
+labels:
+  description: The proof, one entry for the threads of a process that share their labels; empty if nothing was compared.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    pid:
+      description: Process id in the container.
+      type: str
+      sample: "1"
+    comm:
+      description: Name of the process.
+      type: str
+      sample: python3
+    threads:
+      description: Number of threads.
+      type: int
+      sample: 4
+    tids:
+      description: Thread ids in the container.
+      type: list
+      elements: str
+      sample: ["1", "7", "8", "9"]
+    before:
+      description: Label before the restore.
+      type: str
+      sample: system_u:system_r:container_t:s0:c441,c720
+    after:
+      description: Label after the restore.
+      type: str
+      sample: system_u:system_r:container_t:s0:c441,c720
+label_proof:
+  description:
+    - The mode of SELinux in which all labels were equal (V(enforcing) or V(permissive)).
+    - V(selinux_disabled) says that there are no labels, V(not_needed) that nothing was restored.
+  returned: success
+  type: str
+  sample: enforcing
+statistics:
+  description: Times and pages of this restore; empty if there was none.
+  returned: success
+  type: dict
+  contains:
+    engine_microseconds:
+      description: Time that podman took.
+      type: int
+      sample: 2233905
+    runtime_microseconds:
+      description: Time that the OCI runtime took.
+      type: int
+      sample: 1761639
+    forking_microseconds:
+      description: Time to make the processes.
+      type: int
+      sample: 64
+    restore_microseconds:
+      description: Time that CRIU took.
+      type: int
+      sample: 743830
+    restored_pages:
+      description: Pages of memory that were restored.
+      type: int
+      sample: 1405
+commands:
+  description: Argument lists of the commands that changed the host, or would in check mode.
+  returned: success
+  type: list
+  elements: list
+  sample: [[setsebool, criu_container_restore, "on"], [podman, container, restore, --print-stats, --keep, web]]
+log_path:
+  description: CRIU's log; empty if there is none.
+  returned: failure of the engine
+  type: str
+  sample: /var/lib/containers/storage/overlay-containers/91f0/userdata/restore.log
+log_tail:
+  description: The last errors of CRIU's log, at most 20.
+  returned: failure of the engine
+  type: list
+  elements: str
+  sample: ["pie: 1: Error (criu/pie/restorer.c:546): seccomp: SECCOMP_SET_MODE_FILTER returned -13 on tid 1"]
+label_before:
+  description: The first label that differs, before the restore.
+  returned: failure with reason label_changed
+  type: str
+  sample: system_u:system_r:container_t:s0:c441,c720
+label_after:
+  description: The first label that differs, after the restore.
+  returned: failure with reason label_changed
+  type: str
+  sample: unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023
+"""
+
+from typing import NoReturn
+
+from ansible_collections.criu.hosts.plugins.module_utils._desired import desired_of
+from ansible_collections.criu.hosts.plugins.module_utils._engines import engine_for
+from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
+from ansible_collections.criu.hosts.plugins.module_utils._restore import restore
+
+SPEC = {
+    "name": {"type": "str", "required": True},
+    "archive_path": {"type": "path"},
+    "new_name": {"type": "str"},
+    "engine": {"type": "str", "choices": ["podman"], "default": "podman"},
+    "tcp_established": {"type": "bool", "default": False},
+    "file_locks": {"type": "bool", "default": False},
+    "ignore_rootfs": {"type": "bool", "default": False},
+    "ignore_volumes": {"type": "bool", "default": False},
+    "keep": {"type": "bool", "default": False},
+}
+
+
+def run(ctx: Context) -> Outcome:
+    desired = desired_of(ctx.params)
+    value, plan, facts, warnings = restore(ctx, engine_for(ctx.params["engine"]), desired)
+    return Outcome("restore", value, plan, facts, warnings)
+
+
+def main() -> NoReturn:
+    execute(run, argument_spec=SPEC, supports_check_mode=True, required_by={"new_name": ["archive_path"]})
+
+
+if __name__ == "__main__":
+    main()
