@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / ".build"
 RESULTS = BUILD / "results"
+HOME = BUILD / "home"
 LAB = ROOT / "extensions/molecule/lab/lab.py"
 NAMESPACE, NAME = "criu", "hosts"
 LINK = BUILD / "ansible_collections" / NAMESPACE / NAME
@@ -37,13 +38,27 @@ def venv_bin(venv: str = "venv") -> Path:
     return BUILD / venv / "bin"
 
 
+def pip_settings() -> dict[str, str]:
+    """Return what lets pip find its user's settings although HOME is another."""
+    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "pip/pip.conf"
+    files = [file for file in (config, Path.home() / ".pip/pip.conf") if file.is_file()]
+    return {"PIP_CONFIG_FILE": str(files[0])} if files and "PIP_CONFIG_FILE" not in os.environ else {}
+
+
 def environment(venv: str = "venv") -> dict[str, str]:
-    """Return the environment of every check: all caches and homes inside the build folder, a UTF-8 locale."""
+    """Return the environment of every check: home and caches inside the build folder, a UTF-8 locale."""
+    HOME.mkdir(parents=True, exist_ok=True)
     searched = [str(venv_bin(venv)), *os.environ.get("PATH", "").split(":"), "/usr/sbin", "/sbin"]
     return {
         **os.environ,
+        **pip_settings(),
         "ANSIBLE_COLLECTIONS_PATH": f"{BUILD}:{BUILD / 'collections'}",
         "ANSIBLE_HOME": str(BUILD / "ansible"),
+        # A checkout that belongs to somebody else (in CI's containers) is trusted: this program lies in it.
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "safe.directory",
+        "GIT_CONFIG_VALUE_0": str(ROOT),
+        "HOME": str(HOME),
         "LC_ALL": "C.UTF-8",
         "PATH": ":".join(dict.fromkeys(folder for folder in searched if folder)),
         "PIP_CACHE_DIR": str(BUILD / "pip-cache"),
@@ -52,16 +67,14 @@ def environment(venv: str = "venv") -> dict[str, str]:
         "PYTHONPYCACHEPREFIX": str(BUILD / "pycache"),
         "PYTHONUNBUFFERED": "1",
         "XDG_CACHE_HOME": str(BUILD / "cache"),
-        "XDG_CONFIG_HOME": str(BUILD / "config"),
+        "XDG_CONFIG_HOME": str(HOME / ".config"),
     }
 
 
 def tracked_files() -> list[Path]:
     """Return the files of the collection relative to the top: tracked ones and new ones that are not ignored."""
     argv = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    # A checkout of another owner (CI containers) is trusted: it is the one that this program lies in.
-    env = {**os.environ, "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": str(ROOT)}
-    listed = subprocess.run(argv, env=env, check=True, stdout=subprocess.PIPE, text=True).stdout
+    listed = subprocess.run(argv, env=environment(), check=True, stdout=subprocess.PIPE, text=True).stdout
     return sorted(Path(name) for name in listed.split("\0") if name and (ROOT / name).exists())
 
 

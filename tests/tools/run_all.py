@@ -163,7 +163,7 @@ def about() -> list[str]:
 
     release = Path("/etc/os-release").read_text(encoding="utf-8") if Path("/etc/os-release").exists() else ""
     system = re.search(r'^PRETTY_NAME="?([^"\n]+)', release, re.MULTILINE)
-    commit = first(["git", "-c", f"safe.directory={ROOT}", "describe", "--always", "--dirty"])
+    commit = first(["git", "describe", "--always", "--dirty"])
     return [
         f"commit {commit} on {system.group(1) if system else platform.system()}, kernel {platform.release()}, "
         f"{os.cpu_count()} processors, Python {platform.python_version()}",

@@ -2,7 +2,7 @@
 """Run ansible-test sanity on a copy of the collection: a git checkout in the folder that ansible-test asks for.
 
 ansible-test makes one small virtual environment for each of its tests. It wants to download a script that puts pip
-into them; a few lines of our own with a wheel that pip itself brought do the same. Its home is in the build folder.
+into them; a few lines of our own with a wheel that pip itself brought do the same.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 from common import (
     BUILD,
+    HOME,
     NAME,
     NAMESPACE,
     ROOT,
@@ -30,7 +31,6 @@ from common import (
 
 SANITY = BUILD / "sanity"
 COPY = SANITY / "ansible_collections" / NAMESPACE / NAME
-HOME = SANITY / "home"
 JUNIT = COPY / "tests/output/junit"
 
 BOOTSTRAP = '''"""Installs what the arguments name with the pip of the wheel beside this file."""
@@ -116,7 +116,7 @@ def work() -> int:
     sync()
     bootstrap()
     shutil.rmtree(JUNIT, ignore_errors=True)
-    env = {**environment(), "HOME": str(HOME), "PATH": usable_path(), "PIP_QUIET": "1"}
+    env = {**environment(), "PATH": usable_path(), "PIP_QUIET": "1"}
     env.pop("PYTHONPATH")
     env.pop("ANSIBLE_COLLECTIONS_PATH")
     argv = [f"{venv_bin()}/ansible-test", "sanity", "--junit", "--color", "no"]
