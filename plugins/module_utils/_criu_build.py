@@ -186,7 +186,7 @@ def version_of_tarball(path: str) -> str:
                     if version:
                         return version
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise source_invalid(path, f"it is not a readable tar archive ({error})") from error
+        raise source_invalid(path, "it is not a readable tar archive") from error
     raise source_invalid(path, "it holds no Makefile.versions of CRIU")
 
 

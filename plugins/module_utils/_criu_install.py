@@ -116,6 +116,11 @@ class Installed:
     def active(self) -> Tree | None:
         return self.trees.get(self.current or "")
 
+    def right(self, *, divert: bool) -> bool:
+        """Whether the active build and all ways to it are as ``plan_present`` leaves them."""
+        ways = self.local == RIGHT and (not divert or (self.packaged == RIGHT and self.diverted))
+        return bool(self.active and self.active.intact and ways)
+
     def find(self, artifact_sha256: str) -> Tree | None:
         found = (tree for tree in self.trees.values() if tree.artifact_sha256 == artifact_sha256)
         return next(found, None)

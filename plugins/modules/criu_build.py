@@ -79,8 +79,8 @@ notes:
   - A build is unpacked, labeled for SELinux and started once before it becomes the active one.
     C(/opt/criu-hosts/current) is then switched to it in one rename, and C(/usr/local/sbin/criu) is a link through it.
   - On hosts with dpkg, C(/usr/sbin/criu) is diverted to C(/usr/sbin/criu.distrib) and linked as well, so that an
-    upgrade of the distribution's package changes nothing. Elsewhere callers find C(/usr/local/sbin) first in their C(PATH);
-    sudo's C(secure_path) on Enterprise Linux is an exception.
+    upgrade of the distribution's package changes nothing. Elsewhere callers find C(/usr/local/sbin) first in their
+    C(PATH); sudo's C(secure_path) on Enterprise Linux is an exception.
   - Earlier builds stay in C(/opt/criu-hosts). Going back is one task with the earlier artifact, or source, and compiles
     nothing.
   - C(/run/criu.kdat), what CRIU remembers of the kernel, is removed with each change.

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Reads what a host's CRIU is and can do, and what around it decides whether a container can be checkpointed."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from dataclasses import dataclass
+from typing import Any, Callable, Iterable
+
+from ansible_collections.criu.hosts.plugins.module_utils._command import Completed, Runner
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build import linked_features
+from ansible_collections.criu.hosts.plugins.module_utils._elf import Elf, ElfError, read_elf
+
+# systemd's default PATH: what a unit, and podman in it, searches, in this order.
+FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+
+BOOLEANS = ("unconfined_dyntrans_all", "criu_container_restore")
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+# The names that criu check --feature of CRIU 4.2.1 knows (cr-check.c).
+FEATURE_NAMES = _words(
+    """
+    mnt_id mem_dirty_track aio_remap timerfd tun tun_ns userns fdinfo_lock seccomp_suspend seccomp_filters loginuid
+    cgroupns autofs tcp_half_closed compat_cr uffd uffd-noncoop can_map_vdso sk_ns sk_unix_file net_diag_raw nsid
+    link_nsid kcmp_epoll timens external_net_ns clone3_set_tid newifindex nftables has_ipt_legacy pidfd_store ns_pid
+    apparmor_stacking network_lock_nftables sockopt_buf_lock memfd_hugetlb move_mount_set_group openat2 get_rseq_conf
+    ipv6_freebind pagemap_scan timer_cr_ids overlayfs_maps breakpoints pagemap_scan_guard_pages
+    """
+)
+
+# Bit by bit, as in linux/capability.h.
+CAPABILITIES = _words(
+    """
+    chown dac_override dac_read_search fowner fsetid kill setgid setuid setpcap linux_immutable net_bind_service
+    net_broadcast net_admin net_raw ipc_lock ipc_owner sys_module sys_rawio sys_chroot sys_ptrace sys_pacct sys_admin
+    sys_boot sys_nice sys_resource sys_time sys_tty_config mknod lease audit_write audit_control setfcap mac_override
+    mac_admin syslog wake_alarm block_suspend audit_read perfmon bpf checkpoint_restore
+    """
+)
+VFS_CAP_EFFECTIVE = 0x000001
+VFS_CAP_WORDS = {0x01000000: 1, 0x02000000: 2, 0x03000000: 2}
+
+LIBCRIU = "libcriu.so.2"
+
+
+def parse_version(text: str) -> str | None:
+    """The version in the output of criu, crun, runc or podman --version: the first word that begins like one."""
+    found = re.search(r"(?:^|\s)v?(\d+\.\d+(?:\.\d+)*)", text)
+    return found.group(1) if found else None
+
+
+def version_number(version: str | None) -> int | None:
+    """CRIU's own way to write a version as a number: 4.2.1 is 40201."""
+    if version is None:
+        return None
+    parts = [int(part) for part in version.split(".")[:3]] + [0, 0]
+    return parts[0] * 10000 + parts[1] * 100 + parts[2]
+
+
+def parse_capabilities(data: bytes) -> dict[str, Any] | None:
+    """Decode the extended attribute security.capability; None if its layout is not known."""
+    if len(data) < 4:
+        return None
+    magic = struct.unpack_from("<I", data)[0]
+    words = VFS_CAP_WORDS.get(magic & 0xFF000000)
+    if words is None or len(data) < 4 + 8 * words:
+        return None
+    permitted = inheritable = 0
+    for number in range(words):
+        low, high = struct.unpack_from("<II", data, 4 + 8 * number)
+        permitted |= low << (32 * number)
+        inheritable |= high << (32 * number)
+    return {
+        "effective": bool(magic & VFS_CAP_EFFECTIVE),
+        "permitted": _capability_names(permitted),
+        "inheritable": _capability_names(inheritable),
+    }
+
+
+def _capability_names(bits: int) -> list[str]:
+    names = [f"cap_{name}" for number, name in enumerate(CAPABILITIES) if bits >> number & 1]
+    return names + [f"cap_{number}" for number in range(len(CAPABILITIES), 64) if bits >> number & 1]
+
+
+def parse_feature(completed: Completed) -> bool | None:
+    """What ``criu check --feature`` said: there, not there, or not known to this CRIU."""
+    if completed.rc == 0:
+        return True
+    return None if "Unknown feature" in f"{completed.out}{completed.err}" else False
+
+
+def parse_config_error(completed: Completed) -> str | None:
+    """The first line of a ``criu --version`` that a bad configuration file broke."""
+    if completed.rc == 0:
+        return None
+    lines = [line.strip() for line in f"{completed.err}\n{completed.out}".splitlines() if line.strip()]
+    return lines[0] if lines else f"exit status {completed.rc}"
+
+
+def find_all(root: str, name: str) -> list[str]:
+    """The executables ``name`` in FOLDERS, in that order, each real file once."""
+    found: dict[str, str] = {}
+    for folder in FOLDERS:
+        path = f"{root}{folder}/{name}"
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            found.setdefault(os.path.realpath(path), path)
+    return list(found.values())
+
+
+def find(root: str, name: str) -> str | None:
+    return next(iter(find_all(root, name)), None)
+
+
+def read_text(path: str) -> str | None:
+    """The content of a small file; None if it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as handle:
+            return handle.read(65536).strip()
+    except OSError:
+        return None
+
+
+def read_lsm(root: str) -> dict[str, Any]:
+    """SELinux' mode, policy and booleans, and whether AppArmor is on."""
+    mount = f"{root}/sys/fs/selinux"
+    enforce = read_text(f"{mount}/enforce")
+    config = re.search(r"^\s*SELINUXTYPE\s*=\s*(\S+)", read_text(f"{root}/etc/selinux/config") or "", re.MULTILINE)
+    return {
+        "selinux": {
+            "mode": {"1": "enforcing", "0": "permissive"}.get(enforce or "", "disabled"),
+            "policy": config.group(1) if config and enforce is not None else None,
+            "booleans": {name: parse_boolean(read_text(f"{mount}/booleans/{name}")) for name in BOOLEANS},
+        },
+        "apparmor": read_text(f"{root}/sys/module/apparmor/parameters/enabled") == "Y",
+    }
+
+
+def parse_boolean(text: str | None) -> str | None:
+    """The current value in a file of selinuxfs' booleans, "current pending": on, off, or None if it is not there."""
+    return None if text is None else "on" if text.split()[:1] == ["1"] else "off"
+
+
+def judge_runc(version: str | None, criu: str | None) -> str | None:
+    """Why runc cannot checkpoint; None if it can."""
+    if version is None:
+        return "runc is not installed"
+    return None if criu else "criu is not in PATH"
+
+
+def judge_crun(output: str | None, criu: str | None, libcriu_error: str | None) -> str | None:
+    """Why crun cannot checkpoint; ``output`` is that of ``crun --version``. None if it can."""
+    if output is None:
+        return "crun is not installed"
+    if "+CRIU" not in output:
+        return "this crun is compiled without CRIU"
+    if libcriu_error:
+        return f"{LIBCRIU} cannot be loaded: install libcriu2 (Debian) or criu-libs (Fedora)"
+    return None if criu else "criu is not in PATH"
+
+
+def read_runtimes(
+    root: str, runner: Runner, criu: str | None, load: Callable[[str], str | None]
+) -> dict[str, dict[str, Any]]:
+    """runc and crun; ``load`` tries to load a library and returns the loader's error."""
+    outputs: dict[str, str | None] = {}
+    paths = {name: find(root, name) for name in ("runc", "crun")}
+    for name, path in paths.items():
+        outputs[name] = runner.run([path, "--version"]).out if path else None
+    versions = {name: parse_version(text or "") for name, text in outputs.items()}
+    why = {
+        "runc": judge_runc(versions["runc"], criu),
+        "crun": judge_crun(outputs["crun"], criu, load(LIBCRIU) if paths["crun"] else None),
+    }
+    return {
+        name: {"path": paths[name], "version": versions[name], "checkpoint": why[name] is None, "why_not": why[name]}
+        for name in paths
+    }
+
+
+@dataclass(frozen=True)
+class Binary:
+    """What the file says of itself. ``elf`` is None for a script."""
+
+    elf: Elf | None
+    capabilities: dict[str, Any] | None
+
+
+def read_binary(path: str) -> Binary:
+    try:
+        with open(path, "rb") as handle:
+            elf: Elf | None = read_elf(handle)
+    except (ElfError, OSError):
+        elf = None
+    try:
+        attribute = os.getxattr(path, "security.capability")
+    except OSError:
+        attribute = b""
+    return Binary(elf, parse_capabilities(attribute))
+
+
+def linkage(elf: Elf | None) -> dict[str, Any]:
+    """Libraries, and whether the known features are among them; None where the file does not tell."""
+    linked = linked_features(elf.needed) if elf else ()
+    features = {name: (name in linked) if elf else None for name in ("selinux", "nftables", "gnutls")}
+    return {"libraries": list(elf.needed) if elf else None, **features}
+
+
+def read_version(runner: Runner, criu: str) -> tuple[str | None, str | None]:
+    """Version, and the line with which a bad configuration file breaks every call."""
+    plain = runner.run([criu, "--version"])
+    error = parse_config_error(plain)
+    if error is None:
+        return parse_version(plain.out), None
+    return parse_version(runner.run([criu, "--no-default-config", "--version"]).out), error
+
+
+def read_features(runner: Runner, criu: str, names: Iterable[str]) -> dict[str, bool | None]:
+    """Ask for each feature by itself: one call for all says no more than that something is missing."""
+    return {
+        name: parse_feature(runner.run([criu, "check", "--no-default-config", "--feature", name])) for name in names
+    }
