@@ -60,4 +60,4 @@ molecule: deps collections ## the scenarios on real machines; SCENARIO="-s NAME"
 
 clean: ## remove the machines and .build
 	@if [ -d .build/lab ]; then $(PYTHON) $(LAB) down; fi
-	@rm -rf .build
+	@rm -rf --one-file-system .build

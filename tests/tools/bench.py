@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common import BUILD, LAB, ROOT, RESULTS, ToolError, environment, main, say, venv_bin
+from common import BUILD, LAB, RESULTS, ROOT, ToolError, environment, main, say, venv_bin
 
 MACHINE = "bench"
 SECONDS = RESULTS / "task-seconds.jsonl"
@@ -43,7 +43,9 @@ def ansible(program: str, *arguments: str) -> list[dict[str, Any]]:
         "ANSIBLE_LOAD_CALLBACK_PLUGINS": "true",
     }
     argv = [f"{venv_bin()}/{program}", "-i", str(BUILD / "lab/inventory.yml"), "-l", MACHINE, *arguments]
-    done = subprocess.run(argv, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run(
+        argv, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
     if done.returncode:
         raise ToolError(f"{' '.join(arguments)} failed:\n{done.stdout[-3000:]}")
     return [json.loads(line) for line in SECONDS.read_text(encoding="utf-8").splitlines()]
@@ -93,8 +95,11 @@ def unchanged_play(artifact: str, count: int) -> list[dict[str, Any]]:
     found.append(compare("unchanged play / setup", plays, setups, UNCHANGED_RATIO))
     tasks_ran = max(counts)
     reached = tasks_ran <= UNCHANGED_TASKS
-    say(f"  {'tasks of the unchanged play':28} {tasks_ran}   goal {UNCHANGED_TASKS}: {'reached' if reached else 'MISSED'}")
-    found.append({"name": "tasks of the unchanged play", "ours": tasks_ran, "goal": UNCHANGED_TASKS, "reached": reached})
+    word = "reached" if reached else "MISSED"
+    say(f"  {'tasks of the unchanged play':28} {tasks_ran}   goal {UNCHANGED_TASKS}: {word}")
+    found.append(
+        {"name": "tasks of the unchanged play", "ours": tasks_ran, "goal": UNCHANGED_TASKS, "reached": reached}
+    )
     return found
 
 
@@ -106,12 +111,17 @@ def measure(count: int) -> int:
     ansible("ansible-playbook", "criu.hosts.enable_host", "-e", f"criu_artifact={artifact}")
     say(f"Measuring {count} alternating rounds")
     tasks = ansible("ansible-playbook", str(ROOT / "tests/bench/bench.yml"), "-e", f"bench_rounds={count}")
-    say(f"\nWhole tasks with Ansible's own overhead, medians of {count} rounds, {platform.machine()}, {os.cpu_count()} cores:")
+    where = f"{platform.machine()}, {os.cpu_count()} cores"
+    say(f"\nWhole tasks with Ansible's own overhead, medians of {count} rounds, {where}:")
     found = []
     for verb in ("dump", "restore"):
         ours = single(tasks, f"Ours | {verb}")
-        found.append(compare(f"{verb} against bare", ours, single(tasks, f"Bare | {verb}"), GOALS[f"{verb} against bare"]))
-        found.append(compare(f"{verb} against hand", ours, rounds(tasks, f"Hand {verb}"), GOALS[f"{verb} against hand"]))
+        found.append(
+            compare(f"{verb} against bare", ours, single(tasks, f"Bare | {verb}"), GOALS[f"{verb} against bare"])
+        )
+        found.append(
+            compare(f"{verb} against hand", ours, rounds(tasks, f"Hand {verb}"), GOALS[f"{verb} against hand"])
+        )
     found += unchanged_play(artifact, count)
     (RESULTS / "bench.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
     missed = [one["name"] for one in found if not one["reached"]]

@@ -24,13 +24,11 @@ STARTED = time.monotonic()
 VIRGIN = [
     (
         "a systemd unit starts a container",
-        ["systemd-run", "--quiet", "--wait", "--pipe", "podman", "--runtime", "runc", "run", "--network=none", "--name=a"]
-        + ["lab-virgin", "true"],
+        "systemd-run --quiet --wait --pipe podman --runtime runc run --network=none --name=a lab-virgin true".split(),
     ),
     (
         "a root shell starts a container ...",
-        ["podman", "--runtime", "runc", "run", "-d", "--network=none", "--name=b", "lab-virgin"]
-        + ["python3", "/work/threads.py"],
+        "podman --runtime runc run -d --network=none --name=b lab-virgin python3 /work/threads.py".split(),
     ),
     ("... and dumps it", ["podman", "--runtime", "runc", "container", "checkpoint", "b"]),
 ]
@@ -71,8 +69,12 @@ def playbook(*arguments: str) -> None:
 def show_the_virgin_host() -> None:
     """Print what a container and its dump say on a host that nobody has prepared."""
     say("SELinux is " + on_machine(["getenforce"]).stdout.strip() + "; CRIU is the distribution's own:")
-    say("  " + on_machine(["sh", "-c", "criu --version | head -n1; ldd $(command -v criu) | grep -c libselinux"]).stdout
-        .strip().replace("\n", ", lines about libselinux: "))
+    say(
+        "  "
+        + on_machine(["sh", "-c", "criu --version | head -n1; ldd $(command -v criu) | grep -c libselinux"])
+        .stdout.strip()
+        .replace("\n", ", lines about libselinux: ")
+    )
     on_machine(["podman", "import", "/var/lib/lab/workload.tar", "lab-virgin"])
     for what, argv in VIRGIN:
         done = on_machine(argv)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from common import BUILD, LINK, ROOT, Report, main, venv_bin
+from common import BUILD, LINK, ROOT, Report, main, tracked_files, venv_bin
 
 
 def work() -> int:
@@ -13,7 +13,8 @@ def work() -> int:
     code = [name for name in ("plugins", "roles", "tests", "extensions") if (ROOT / name).is_dir()]
     report.check("ruff check", [f"{tool}/ruff", "check", *code])
     report.check("ruff format", [f"{tool}/ruff", "format", "--check", *code])
-    report.check("yamllint", [f"{tool}/yamllint", "--strict", "."])
+    files = [str(file) for file in tracked_files() if file.suffix in (".yml", ".yaml")]
+    report.check("yamllint", [f"{tool}/yamllint", "--strict", ".yamllint", ".ansible-lint", *files])
     report.check("codespell", [f"{tool}/codespell"])
     report.check(
         "vermin, Python 3.9",

@@ -31,7 +31,9 @@ def case_module(name: str) -> Any:
 
 def all_cases() -> list[Any]:
     return [
-        pytest.param(name, case, id=f"{name}-{case.id}") for name in MODULES for case in case_module(name).CONTRACT_CASES
+        pytest.param(name, case, id=f"{name}-{case.id}")
+        for name in MODULES
+        for case in case_module(name).CONTRACT_CASES
     ]
 
 
@@ -168,7 +170,9 @@ def _reasons(path: Path) -> set[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.keyword) and node.arg == "reason":
             found |= {
-                leaf.value for leaf in ast.walk(node.value) if isinstance(leaf, ast.Constant) and isinstance(leaf.value, str)
+                leaf.value
+                for leaf in ast.walk(node.value)
+                if isinstance(leaf, ast.Constant) and isinstance(leaf.value, str)
             }
         if isinstance(node, ast.FunctionDef):
             for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults):

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The self-test of a checkpoint-enabled host: a multi-threaded program, and the image that it runs in.
 

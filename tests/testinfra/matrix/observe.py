@@ -1,9 +1,8 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a test sees of a container, a client and the audit log, read from the kernel and not by the modules under test.
 
-    observe.py container NAME [CLIENT_LOG]    JSON: status, threads with labels, counters, locks, client
-    observe.py denials SINCE                  JSON: audit records of denials since the Unix time SINCE
+observe.py container NAME [CLIENT_LOG]    JSON: status, threads with labels, counters, locks, client
+observe.py denials SINCE                  JSON: audit records of denials since the Unix time SINCE
 """
 
 import glob
@@ -40,9 +39,7 @@ def threads_of(main_pid):
             label = read(f"{task}/attr/current").strip("\0\n")
         except (FileNotFoundError, ProcessLookupError):
             continue
-        found.append(
-            {"pid": namespace_id(status, "NStgid"), "tid": namespace_id(status, "NSpid"), "label": label}
-        )
+        found.append({"pid": namespace_id(status, "NStgid"), "tid": namespace_id(status, "NSpid"), "label": label})
     return sorted(found, key=lambda entry: (entry["pid"], entry["tid"]))
 
 
@@ -66,7 +63,9 @@ def container(name, client_log=None):
     if pid:
         seen["threads"] = threads_of(pid)
         seen["counters"] = counters_of(pid)
-        seen["locks"] = len([line for line in read("/proc/locks").splitlines() if "POSIX" in line and f" {pid} " in line])
+        seen["locks"] = len(
+            [line for line in read("/proc/locks").splitlines() if "POSIX" in line and f" {pid} " in line]
+        )
     if client_log:
         seen["client"] = read(client_log).splitlines()[-1]
     return seen
