@@ -142,6 +142,14 @@ def read_lsm(root: str) -> dict[str, Any]:
     }
 
 
+def read_config(root: str) -> dict[str, str]:
+    """The text of CRIU's configuration files, by path."""
+    folder = f"{root}/etc/criu"
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    texts = {f"{folder}/{name}": read_text(f"{folder}/{name}") for name in names if name.endswith(".conf")}
+    return {path: text for path, text in texts.items() if text is not None}
+
+
 def parse_boolean(text: str | None) -> str | None:
     """The current value in a file of selinuxfs' booleans, "current pending": on, off, or None if it is not there."""
     return None if text is None else "on" if text.split()[:1] == ["1"] else "off"
@@ -167,7 +175,7 @@ def judge_crun(output: str | None, criu: str | None, libcriu_error: str | None) 
 
 def read_runtimes(
     root: str, runner: Runner, criu: str | None, load: Callable[[str], str | None]
-) -> dict[str, dict[str, Any]]:
+) -> list[dict[str, Any]]:
     """runc and crun; ``load`` tries to load a library and returns the loader's error."""
     outputs: dict[str, str | None] = {}
     paths = {name: find(root, name) for name in ("runc", "crun")}
@@ -178,10 +186,16 @@ def read_runtimes(
         "runc": judge_runc(versions["runc"], criu),
         "crun": judge_crun(outputs["crun"], criu, load(LIBCRIU) if paths["crun"] else None),
     }
-    return {
-        name: {"path": paths[name], "version": versions[name], "checkpoint": why[name] is None, "why_not": why[name]}
+    return [
+        {
+            "name": name,
+            "path": paths[name],
+            "version": versions[name],
+            "checkpoint": why[name] is None,
+            "why_not": why[name],
+        }
         for name in paths
-    }
+    ]
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,14 @@ criu_info:
       description: For each feature whether it is there; V(null) when this CRIU does not know the name.
       type: dict
       sample: {"mem_dirty_track": true, "apparmor_stacking": false}
+    sha256:
+      description: SHA-256 of the file.
+      type: str
+      sample: c236ccbbefa45d6f30b609f4dbad386bf3d54d41b7437a7167edbd3faae28411
+    config:
+      description: The text of each configuration file in C(/etc/criu), by path.
+      type: dict
+      sample: {"/etc/criu/default.conf": "network-lock nftables"}
     config_error:
       description: The message with which a bad configuration file breaks every call of CRIU; V(null) normally.
       type: str
@@ -119,16 +127,30 @@ criu_info:
           booleans: {"unconfined_dyntrans_all": "off", "criu_container_restore": "off"}
         apparmor: false
     runtimes:
-      description:
-        - C(runc) and C(crun), each with C(path), C(version), C(checkpoint) (whether it can) and C(why_not) (a text, or
-          V(null)).
-      type: dict
-      sample:
-        crun:
-          path: /usr/bin/crun
-          version: "1.21"
-          checkpoint: false
-          why_not: "libcriu.so.2 cannot be loaded: install libcriu2 (Debian) or criu-libs (Fedora)"
+      description: C(runc) and C(crun), there or not.
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: Name of the runtime.
+          type: str
+          sample: crun
+        path:
+          description: Where it is; V(null) without it.
+          type: str
+          sample: /usr/bin/crun
+        version:
+          description: Its version.
+          type: str
+          sample: "1.21"
+        checkpoint:
+          description: Whether it can checkpoint here.
+          type: bool
+          sample: false
+        why_not:
+          description: Why it cannot, or V(null).
+          type: str
+          sample: "libcriu.so.2 cannot be loaded: install libcriu2 (Debian) or criu-libs (Fedora)"
     podman:
       description: C(path) and C(version) of Podman, each V(null) without it.
       type: dict
@@ -177,9 +199,11 @@ def read_criu(ctx: Context, path: str | None) -> dict[str, Any]:
         "path": path,
         "version": version,
         "version_number": criu.version_number(version),
+        "sha256": build.file_sha256(path) if path else None,
         **criu.linkage(binary.elf),
         "capabilities": binary.capabilities,
         "features": criu.read_features(ctx.runner, path, names) if path else {},
+        "config": criu.read_config(ROOT),
         "config_error": config_error,
     }
 
