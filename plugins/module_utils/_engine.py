@@ -61,9 +61,9 @@ class Options:
 class Cause:
     """Why an engine's command failed, in words of this collection; ``reason`` is tool_failed if it is not known."""
 
-    reason: str
     why: str
     advice: str
+    reason: str
 
 
 class Engine(Protocol):

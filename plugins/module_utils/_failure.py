@@ -19,18 +19,18 @@ LOG_CAUSES = (
     (
         "seccomp: SECCOMP_SET_MODE_FILTER returned -13",
         Cause(
-            "policy_missing",
             "SELinux does not let the container put its seccomp filter back",
             "Apply the role criu.hosts.selinux.",
+            reason="policy_missing",
         ),
     ),
     (
         "Connected TCP socket, consider using --tcp-established",
-        Cause("tcp_established_needed", "it has established TCP connections", "Set tcp_established."),
+        Cause("it has established TCP connections", "Set tcp_established.", reason="tcp_established_needed"),
     ),
     (
         "Some file locks are hold by dumping tasks",
-        Cause("file_locks_needed", "it holds file locks", "Set file_locks."),
+        Cause("it holds file locks", "Set file_locks.", reason="file_locks_needed"),
     ),
 )
 
@@ -56,7 +56,7 @@ def _cause(engine: Engine, error: CommandError, lines: list[str]) -> Cause:
             if any(text in line for line in lines):
                 return known
         if lines:
-            return Cause("tool_failed", f"{cause.why} ({lines[0].strip()})", cause.advice)
+            return Cause(f"{cause.why} ({lines[0].strip()})", cause.advice, reason="tool_failed")
     return cause
 
 

@@ -1,0 +1,363 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""container_checkpoint from end to end, against podman's recorded answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.criu.hosts.plugins.module_utils._archive import Record, render_record
+from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES
+from ansible_collections.criu.hosts.tests.unit.containers import (
+    ID,
+    INSPECT,
+    LABEL,
+    World,
+    archive_argv,
+    checkpoint_argv,
+    pid_of,
+    recorded,
+    running,
+    world,
+)
+from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, Write
+
+Built = tuple[dict[str, Any], Host]
+
+
+def in_place(folder: Path) -> Built:
+    made = world(folder)
+    running(made)
+
+    def dump() -> None:
+        made.end(pid_of("running"))
+        made.dump()
+
+    made.script(Write(checkpoint_argv(), out=recorded("checkpoint-in-place.json"), turns=True, effect=dump))
+    return {"name": "web"}, made.host
+
+
+def to_archive(folder: Path, made: World | None = None, **options: Any) -> Built:
+    made = made or world(folder)
+    archive = folder / "archives/web.tar.zst"
+    running(made, after="running" if options.get("leave_running") else "checkpointed-archive")
+
+    def dump() -> None:
+        if not options.get("leave_running"):
+            made.end(pid_of("running"))
+        made.dump()
+        (archive.parent / ".web.tar.zst.partial").write_bytes(b"archive")
+
+    flags = ["--leave-running"] if options.get("leave_running") else []
+    made.script(
+        Write(archive_argv(archive, *flags), out=recorded("checkpoint-archive.json"), turns=True, effect=dump),
+    )
+    return {"name": "web", "archive_path": str(archive), **options}, made.host
+
+
+def leave_running(folder: Path) -> Built:
+    return to_archive(folder, leave_running=True)
+
+
+def leave_running_in_place(folder: Path) -> Built:
+    made = world(folder)
+    running(made, after="running")
+    made.script(Write(checkpoint_argv("--leave-running"), turns=True, effect=made.dump))
+    return {"name": "web", "leave_running": True}, made.host
+
+
+def checkpointed_already(folder: Path) -> Built:
+    made = world(folder)
+    made.dump()
+    made.script(Reply(INSPECT, out=made.inspected("checkpointed")))
+    return {"name": "web"}, made.host
+
+
+def no_selinux(folder: Path) -> Built:
+    return to_archive(folder, world(folder, selinux="disabled"))
+
+
+def archive_absent(folder: Path) -> Built:
+    made = world(folder)
+    archive = folder / "web.tar.zst"
+    archive.write_bytes(b"archive")
+    record = Record("podman", ID, "web", "localhost/w", "8177", "runc", LABEL, size_bytes=7)
+    (folder / "web.tar.zst.json").write_text(render_record(record))
+    return {"name": "web", "archive_path": str(archive), "state": "absent"}, made.host
+
+
+def in_place_absent(folder: Path) -> Built:
+    made = world(folder)
+    running(made)
+    made.dump()
+    return {"name": "web", "state": "absent"}, made.host
+
+
+CONTRACT_CASES = [
+    Case("in-place", in_place),
+    Case("to-archive", to_archive),
+    Case("leave-running", leave_running),
+    Case("leave-running-in-place", leave_running_in_place),
+    Case("without-selinux", no_selinux),
+    Case("checkpointed-already", checkpointed_already, changed=False),
+    Case("archive-absent", archive_absent),
+    Case("in-place-absent", in_place_absent),
+]
+
+
+def test_archive_has_a_record_with_every_thread_and_safe_modes(module: Any, tmp_path: Path) -> None:
+    params, host = to_archive(tmp_path)
+    result = module("container_checkpoint", params, host=host).result
+    archive = Path(params["archive_path"])
+    record = json.loads((tmp_path / "archives/web.tar.zst.json").read_text())
+    assert stat.S_IMODE(archive.stat().st_mode) == 0o600
+    assert stat.S_IMODE(archive.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "archives/web.tar.zst.json").stat().st_mode) == 0o600
+    assert sorted(path.name for path in archive.parent.iterdir()) == ["web.tar.zst", "web.tar.zst.json"]
+    assert [entry["tid"] for entry in record["labels"]] == ["1", "6", "7", "8"]
+    assert {entry["label"] for entry in record["labels"]} == {LABEL}
+    assert (record["id"], record["runtime"], record["criu"], record["size_bytes"]) == (ID, "runc", "4.2.1", 7)
+    assert result["checkpoint"]["sha256"] == record["sha256"]
+    assert result["checkpoint"]["container_state"] == "exited"
+    assert result["statistics"]["written_pages"] == 2081
+    in_place_record = json.loads((tmp_path / f"state/checkpoints/{ID}.json").read_text())
+    assert in_place_record == record
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda folder, params: params.update(ignore_rootfs=True), id="other-options"),
+        pytest.param(lambda folder, params: (folder / "archives/web.tar.zst").write_bytes(b"arc"), id="other-size"),
+        pytest.param(lambda folder, params: (folder / "archives/web.tar.zst.json").unlink(), id="no-record"),
+    ],
+)
+def test_archive_that_is_not_current_is_made_anew(module: Any, tmp_path: Path, change: Any) -> None:
+    params, host = leave_running(tmp_path)
+    assert module("container_checkpoint", params, host=host).result["changed"]
+    change(tmp_path, params)
+    assert module("container_checkpoint", params, host=host, check=True).result["changed"]
+
+
+def test_archive_of_a_removed_container_stays_current(module: Any, tmp_path: Path) -> None:
+    params, host = to_archive(tmp_path)
+    module("container_checkpoint", params, host=host)
+    host.replies = [Reply(INSPECT, err=recorded("inspect-no-such.txt"), rc=125)]
+    result = module("container_checkpoint", params, host=host).result
+    assert result["changed"] is False
+    assert result["checkpoint"]["container_state"] == "absent"
+
+
+def test_a_restore_makes_the_archive_outdated(module: Any, tmp_path: Path) -> None:
+    params, host = leave_running(tmp_path)
+    module("container_checkpoint", params, host=host)
+    restored = World.inspected
+    made = World.__new__(World)
+    made.folder, made.host = tmp_path, host  # type: ignore[assignment]
+    host.replies = [Reply(INSPECT, out=restored(made, "restored")), *host.replies]
+    assert module("container_checkpoint", params, host=host, check=True).result["changed"]
+
+
+def full_disk(folder: Path, *, restore_rc: int = 0) -> tuple[dict[str, Any], Host, World]:
+    """Podman has stopped the container and cannot write the archive: what was recorded on a full tmpfs."""
+    made = world(folder)
+    params, host = to_archive(folder, made)
+    archive = Path(params["archive_path"])
+    pid = pid_of("running")
+
+    def dump() -> None:
+        made.end(pid)
+        made.dump()
+        (archive.parent / ".web.tar.zst.partial").write_bytes(b"arch")
+        made.host.state = "after"
+
+    def back() -> None:
+        made.process(pid + 500, [LABEL] * 4)
+
+    keep = ["podman", "container", "restore", "--print-stats", "--keep", "web"]
+    host.replies = [
+        Reply(INSPECT, out=made.inspected("after-disk-full"), state="after"),
+        Write(archive_argv(archive), rc=125, err=recorded("checkpoint-disk-full.txt"), effect=dump),
+        Write(keep, rc=restore_rc, effect=None if restore_rc else back, err="Error: no\n" if restore_rc else ""),
+        *host.replies,
+    ]
+    return params, host, made
+
+
+def test_full_disk_brings_the_container_back_and_leaves_no_partial_file(module: Any, tmp_path: Path) -> None:
+    params, host, made = full_disk(tmp_path)
+    run = module("container_checkpoint", params, host=host)
+    assert run.failed
+    assert run.result["reason"] == "disk_full"
+    assert run.result["container_state"] == "running"
+    assert "It was brought back from its checkpoint and runs on." in run.result["msg"]
+    assert "\n" not in run.result["msg"]
+    assert list((tmp_path / "archives").iterdir()) == []
+    assert [argv[0] for argv in host.wrote] == ["podman", "setsebool", "podman", "setsebool"]
+    assert (tmp_path / "selinuxfs/booleans/criu_container_restore").read_text() == "0 0"
+    assert not (made.userdata / "checkpoint").exists()
+
+
+def test_full_disk_keeps_the_old_archive(module: Any, tmp_path: Path) -> None:
+    params, host, dummy_made = full_disk(tmp_path)
+    archive = Path(params["archive_path"])
+    archive.parent.mkdir(mode=0o700)
+    archive.write_bytes(b"old")
+    assert module("container_checkpoint", params, host=host).result["reason"] == "disk_full"
+    assert archive.read_bytes() == b"old"
+
+
+def test_a_container_that_cannot_be_brought_back_is_told(module: Any, tmp_path: Path) -> None:
+    params, host, dummy_made = full_disk(tmp_path, restore_rc=125)
+    result = module("container_checkpoint", params, host=host).result
+    assert result["reason"] == "disk_full"
+    assert result["container_state"] == "exited"
+    assert "could not be brought back" in result["msg"]
+    assert result["cleanup_failed"]
+    assert (tmp_path / "selinuxfs/booleans/criu_container_restore").read_text() == "0 0"
+
+
+def test_failed_dump_tells_crius_errors_and_that_the_container_runs(module: Any, tmp_path: Path) -> None:
+    made = world(tmp_path)
+    running(made)
+    error = "(00.2) Error (criu/sk-inet.c:191): inet: Connected TCP socket, consider using --tcp-established option."
+    (made.userdata / "dump.log").write_text(f"(00.1) Dumping\n{error}\n")
+    made.script(
+        Write(checkpoint_argv(), rc=125, err="Error: OCI runtime error: runc: criu failed: type NOTIFY errno 0\n")
+    )
+    result = module("container_checkpoint", {"name": "web"}, host=made.host).result
+    assert result["reason"] == "tcp_established_needed"
+    assert "It keeps running." in result["msg"]
+    assert result["container_state"] == "running"
+    assert result["log_tail"] == [error]
+    assert result["log_path"] == str(made.userdata / "dump.log")
+
+
+def _no_container(made: World, params: dict[str, Any]) -> None:
+    made.script(Reply(INSPECT, err=recorded("inspect-no-such.txt"), rc=125))
+
+
+def _rootless(made: World, params: dict[str, Any]) -> None:
+    PLACES.uid = 1000
+
+
+def _exited(made: World, params: dict[str, Any]) -> None:
+    made.script(Reply(INSPECT, out=made.inspected("after-disk-full")))
+
+
+def _already(made: World, params: dict[str, Any]) -> None:
+    params["archive_path"] = str(made.folder / "archives/x.tar")
+    made.dump()
+    made.script(Reply(INSPECT, out=made.inspected("checkpointed")))
+
+
+def _auto_remove(made: World, params: dict[str, Any]) -> None:
+    running(made, AutoRemove=True)
+
+
+def _auto_remove_full(made: World, params: dict[str, Any]) -> None:
+    params["archive_path"] = str(made.folder / "archives/x.tar")
+    running(made, AutoRemove=True)
+    (made.folder / f"proc/{pid_of('running')}/statm").write_text("6000 99999999999999 900 1 0 900 0\n")
+
+
+def _criu_missing(made: World, params: dict[str, Any]) -> None:
+    running(made)
+    made.host.tools["criu"] = None
+
+
+def _criu_old(made: World, params: dict[str, Any]) -> None:
+    running(made)
+    made.host.replies = [reply for reply in made.host.replies if reply.argv[0] != made.host.tools["criu"]]
+    made.criu("libselinux.so.1", version="3.10")
+
+
+def _criu_without(made: World, params: dict[str, Any]) -> None:
+    running(made)
+    made.criu()
+
+
+def _criu_without_permissive(made: World, params: dict[str, Any]) -> None:
+    _criu_without(made, params)
+    made.selinux("permissive")
+
+
+def _policy(made: World, params: dict[str, Any]) -> None:
+    running(made)
+    (made.folder / "selinuxfs/booleans/criu_container_restore").unlink()
+
+
+def _open_folder(made: World, params: dict[str, Any]) -> None:
+    folder = made.folder / "open"
+    folder.mkdir()
+    folder.chmod(0o777)
+    params["archive_path"] = str(folder / "x.tar")
+
+
+def _relative(made: World, params: dict[str, Any]) -> None:
+    params["archive_path"] = "x.tar"
+
+
+def _link(made: World, params: dict[str, Any]) -> None:
+    os.symlink("/etc/passwd", made.folder / "x.tar")
+    params["archive_path"] = str(made.folder / "x.tar")
+
+
+def _name(made: World, params: dict[str, Any]) -> None:
+    params["name"] = "--all"
+
+
+def _in_use(made: World, params: dict[str, Any]) -> None:
+    params["state"] = "absent"
+    made.dump()
+    made.script(Reply(INSPECT, out=made.inspected("checkpointed")))
+
+
+def _other(made: World, params: dict[str, Any]) -> None:
+    params.update(archive_absent(made.folder / "other")[0], name="db")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        pytest.param(_rootless, "rootless_unsupported", id="rootless"),
+        pytest.param(_no_container, "container_missing", id="no-such-container"),
+        pytest.param(_exited, "container_not_running", id="exited"),
+        pytest.param(_already, "container_not_running", id="checkpointed-in-place-but-archive-wanted"),
+        pytest.param(_auto_remove, "auto_remove", id="made-with-rm"),
+        pytest.param(_auto_remove_full, "disk_full", id="made-with-rm-and-no-room"),
+        pytest.param(_criu_missing, "criu_missing", id="no-criu"),
+        pytest.param(_criu_old, "criu_too_old", id="old-criu"),
+        pytest.param(_criu_without, "criu_without_selinux", id="criu-without-libselinux-enforcing"),
+        pytest.param(_criu_without_permissive, "criu_without_selinux", id="criu-without-libselinux-permissive"),
+        pytest.param(_policy, "policy_missing", id="no-policy"),
+        pytest.param(_open_folder, "archive_path_unsafe", id="open-folder"),
+        pytest.param(_relative, "archive_path_unsafe", id="relative-path"),
+        pytest.param(_link, "archive_path_unsafe", id="link"),
+        pytest.param(_name, "name_invalid", id="option-as-name"),
+        pytest.param(_in_use, "checkpoint_in_use", id="absent-would-lose-state"),
+        pytest.param(_other, "archive_mismatch", id="absent-of-another-container"),
+    ],
+)
+@pytest.mark.parametrize("check", [True, False], ids=["check", "real"])
+def test_refused(module: Any, tmp_path: Path, spoil: Any, reason: str, check: bool) -> None:
+    made = world(tmp_path / "host")
+    (tmp_path / "host/other").mkdir()
+    params: dict[str, Any] = {"name": "web"}
+    spoil(made, params)
+    run = module("container_checkpoint", params, host=made.host, check=check)
+    assert run.failed
+    assert run.result["reason"] == reason
+    assert "\n" not in run.result["msg"]
+    assert made.host.wrote == []
+
+
+def test_permissive_warns(module: Any, tmp_path: Path) -> None:
+    params, host = to_archive(tmp_path, world(tmp_path, selinux="permissive"))
+    result = module("container_checkpoint", params, host=host).result
+    assert any("permissive" in str(warning) for warning in result["warnings"])

@@ -1,0 +1,452 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""container_restore from end to end, against podman's recorded answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.criu.hosts.plugins.module_utils._archive import Record, hash_file, render_record
+from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES
+from ansible_collections.criu.hosts.tests.unit.containers import (
+    ID,
+    INSPECT,
+    LABEL,
+    OFF,
+    ON,
+    World,
+    pid_of,
+    recorded,
+    tar_archive,
+    world,
+)
+from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, Write
+
+Built = tuple[dict[str, Any], Host]
+IMAGE = "8177af7fce5c44dc2c28897f0dc59bfd96320387eaeb1bbb5e11cdbf0bf1f20c"
+FOREIGN = "unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023"
+RESTORE = ["podman", "container", "restore", "--print-stats"]
+GONE = Reply(INSPECT, err=recorded("inspect-no-such.txt"), rc=125, state="before")
+
+
+def labels(count: int = 4) -> list[dict[str, str]]:
+    tids = ["1", *(str(5 + number) for number in range(1, count))]
+    return [{"pid": "1", "tid": tid, "comm": "python3", "label": LABEL} for tid in tids]
+
+
+def record(**changes: Any) -> Record:
+    known: dict[str, Any] = {
+        "engine": "podman",
+        "id": ID,
+        "name": "web",
+        "image": "localhost/w",
+        "image_id": IMAGE,
+        "runtime": "runc",
+        "process_label": LABEL,
+        "stamp": "1000000000",
+        "labels": labels(),
+    }
+    return Record(**{**known, **changes})
+
+
+def checkpointed(folder: Path, made: World | None = None, after: list[str] | None = None, *flags: str) -> World:
+    """The container is stopped in its checkpoint; a restore lets it come back with the labels ``after``."""
+    made = made or world(folder)
+    made.dump()
+    place = folder / f"state/checkpoints/{ID}.json"
+    place.parent.mkdir(parents=True)
+    place.write_text(render_record(record()))
+    made.script(
+        Reply(INSPECT, out=made.inspected("checkpointed"), state="before"),
+        Reply(INSPECT, out=made.inspected("restored"), state="after"),
+        Write(
+            [*RESTORE, *(flags or ("--keep",)), "web"],
+            out=recorded("restore-in-place.json"),
+            turns=True,
+            effect=lambda: made.process(pid_of("restored"), after or [LABEL] * 4),
+        ),
+    )
+    return made
+
+
+def in_place(folder: Path) -> Built:
+    return {"name": "web"}, checkpointed(folder).host
+
+
+def running_already(folder: Path) -> Built:
+    made = world(folder)
+    made.script(Reply(INSPECT, out=made.inspected("restored")))
+    return {"name": "web"}, made.host
+
+
+def left_on(folder: Path) -> Built:
+    """An earlier restore was killed: the boolean is on, and the borrower of the marker has gone."""
+    made = world(folder, boolean=True)
+    made.script(Reply(INSPECT, out=made.inspected("restored")))
+    marker = folder / "run/borrowed/criu_container_restore"
+    marker.parent.mkdir(parents=True)
+    marker.write_text('{"pid": 4242, "start": "77"}\n')
+    return {"name": "web"}, made.host
+
+
+def archive(folder: Path, made: World | None = None, *, with_record: bool = True, **changes: Any) -> tuple[World, Path]:
+    made = made or world(folder)
+    path = folder / "archives/web.tar.gz"
+    tar_archive(path)
+    if with_record:
+        size, digest = path.stat().st_size, hash_file(str(path))
+        text = render_record(record(**{"size_bytes": size, "sha256": digest, **changes}))
+        (folder / "archives/web.tar.gz.json").write_text(text)
+    images = folder / "storage/overlay-images"
+    images.mkdir(parents=True, exist_ok=True)
+    (images / "images.json").write_text(json.dumps([{"id": IMAGE}]))
+    return made, path
+
+
+def imported(folder: Path, *flags: str, with_record: bool = True, after: list[str] | None = None) -> Built:
+    """The container is not there; it comes from the archive."""
+    made, path = archive(folder, with_record=with_record)
+    made.script(
+        GONE,
+        Reply(INSPECT, out=made.inspected("restored"), state="after"),
+        Write(
+            ["podman", "--runtime", "runc", *RESTORE[1:], *flags, f"--import={path}"],
+            out=recorded("restore-in-place.json"),
+            turns=True,
+            effect=lambda: made.process(pid_of("restored"), after or [LABEL] * 4),
+        ),
+    )
+    return {"name": "web", "archive_path": str(path)}, made.host
+
+
+def imported_without_record(folder: Path) -> Built:
+    params, host = imported(
+        folder, "--ignore-volumes", with_record=False, after=["system_u:system_r:container_t:s0:c66,c495"] * 4
+    )
+    # The recorded config.dump is of another container, whose id podman takes over.
+    entry = json.loads(next(reply.out for reply in host.replies if reply.argv == INSPECT and reply.out))
+    config = json.loads(recorded("config.dump.json"))
+    entry[0]["Id"] = config["id"]
+    host.replies = [
+        Reply(INSPECT, out=json.dumps(entry), state="after") if reply.argv == INSPECT and reply.out else reply
+        for reply in host.replies
+    ]
+    return {**params, "ignore_volumes": True}, host
+
+
+def clone(folder: Path) -> Built:
+    made, path = archive(folder)
+    inspect = [*INSPECT[:3], "web2"]
+    made.script(
+        Reply(inspect, err=recorded("inspect-no-such.txt"), rc=125, state="before"),
+        Reply(inspect, out=made.inspected("new-name"), state="after"),
+        Write(
+            ["podman", "--runtime", "runc", *RESTORE[1:], f"--import={path}", "--name=web2"],
+            turns=True,
+            effect=lambda: made.process(pid_of("new-name"), [LABEL] * 4),
+        ),
+    )
+    return {"name": "web", "archive_path": str(path), "new_name": "web2"}, made.host
+
+
+def stopped_in_the_archive(folder: Path) -> Built:
+    """The archive's own container is there, stopped in that checkpoint: it comes back in place, nothing is removed."""
+    made = checkpointed(folder)
+    dummy_made, path = archive(folder, made)
+    return {"name": "web", "archive_path": str(path)}, made.host
+
+
+def without_selinux(folder: Path) -> Built:
+    made = world(folder, selinux="disabled")
+    made.dump()
+    made.script(
+        Reply(INSPECT, out=made.inspected("checkpointed"), state="before"),
+        Reply(INSPECT, out=made.inspected("restored"), state="after"),
+        Write([*RESTORE, "web"], turns=True, effect=lambda: made.process(pid_of("restored"), ["unconfined"])),
+    )
+    return {"name": "web"}, made.host
+
+
+CONTRACT_CASES = [
+    Case("in-place", in_place),
+    Case("running-already", running_already, changed=False),
+    Case("boolean-left-on", left_on),
+    Case("from-archive", imported),
+    Case("from-archive-without-record", imported_without_record),
+    Case("clone", clone),
+    Case("stopped-in-the-archive", stopped_in_the_archive),
+    Case("without-selinux", without_selinux),
+]
+
+
+def test_in_place_borrows_the_boolean_proves_labels_and_removes_the_checkpoint(module: Any, tmp_path: Path) -> None:
+    made = checkpointed(tmp_path)
+    result = module("container_restore", {"name": "web"}, host=made.host).result
+    assert result["commands"] == [ON, [*RESTORE, "--keep", "web"], OFF]
+    assert result["label_proof"] == "enforcing"
+    assert result["labels"] == [
+        {"pid": "1", "comm": "python3", "threads": 4, "tids": ["1", "6", "7", "8"], "before": LABEL, "after": LABEL}
+    ]
+    assert result["restore"]["pid"] == pid_of("restored")
+    assert result["statistics"]["restored_pages"] == 1405
+    assert list(made.userdata.iterdir()) == []
+    assert list((tmp_path / "state/checkpoints").iterdir()) == []
+    assert (tmp_path / "selinuxfs/booleans/criu_container_restore").read_text() == "0 0"
+    assert list((tmp_path / "run/borrowed").iterdir()) == []
+
+
+def test_keep_leaves_the_checkpoint(module: Any, tmp_path: Path) -> None:
+    made = checkpointed(tmp_path)
+    assert module("container_restore", {"name": "web", "keep": True}, host=made.host).result["changed"]
+    assert (made.userdata / "checkpoint/inventory.img").exists()
+    assert (tmp_path / f"state/checkpoints/{ID}.json").exists()
+
+
+def test_changed_label_stops_the_container_and_keeps_the_checkpoint(module: Any, tmp_path: Path) -> None:
+    made = checkpointed(tmp_path, None, [LABEL, LABEL, FOREIGN, FOREIGN])
+    stop = ["podman", "container", "stop", "--time=0", "web"]
+    made.script(Write(stop))
+    run = module("container_restore", {"name": "web"}, host=made.host)
+    assert run.failed
+    assert run.result["reason"] == "label_changed"
+    assert (run.result["label_before"], run.result["label_after"]) == (LABEL, FOREIGN)
+    assert LABEL in run.result["msg"] and FOREIGN in run.result["msg"]
+    assert [entry["threads"] for entry in run.result["labels"]] == [2, 2]
+    assert made.host.wrote[-1] == stop
+    assert (made.userdata / "checkpoint/inventory.img").exists()
+    assert (tmp_path / f"state/checkpoints/{ID}.json").exists()
+
+
+def test_changed_label_removes_the_import_and_keeps_the_archive(module: Any, tmp_path: Path) -> None:
+    params, host = imported(tmp_path, after=[FOREIGN] * 4)
+    remove = ["podman", "container", "rm", "--force", "--time=0", "web"]
+    host.replies = [*host.replies, Write(remove)]
+    result = module("container_restore", params, host=host).result
+    assert result["reason"] == "label_changed"
+    assert host.wrote[-1] == remove
+    assert Path(params["archive_path"]).exists()
+
+
+def test_failed_restore_returns_the_boolean_and_tells_crius_error(module: Any, tmp_path: Path) -> None:
+    made = checkpointed(tmp_path)
+    error = "pie: 1: Error (criu/pie/restorer.c:546): seccomp: SECCOMP_SET_MODE_FILTER returned -13 on tid 1"
+    (made.userdata / "restore.log").write_text(f"start\n{error}\n")
+    failing = Write([*RESTORE, "--keep", "web"], rc=125, err=recorded("restore-boolean-off.txt"))
+    made.host.replies = [failing, *made.host.replies]
+    result = module("container_restore", {"name": "web"}, host=made.host).result
+    assert result["reason"] == "policy_missing"
+    assert result["log_tail"] == [error]
+    assert made.host.wrote == [ON, [*RESTORE, "--keep", "web"], OFF]
+    assert (made.userdata / "checkpoint/inventory.img").exists()
+
+
+def test_failed_import_removes_what_podman_left(module: Any, tmp_path: Path) -> None:
+    params, host = imported(tmp_path)
+    created = json.loads(recorded("inspect-restored.json"))
+    created[0]["State"]["Status"] = "created"
+    argv = ["podman", "--runtime", "runc", *RESTORE[1:], f"--import={params['archive_path']}"]
+    remove = ["podman", "container", "rm", "--force", "--time=0", "web"]
+
+    def fail() -> None:
+        host.state = "after"
+
+    host.replies = [
+        Write(argv, rc=125, err=recorded("restore-boolean-off.txt"), effect=fail),
+        Reply(INSPECT, out=json.dumps(created), state="after"),
+        Write(remove),
+        *host.replies,
+    ]
+    result = module("container_restore", params, host=host).result
+    assert result["reason"] == "tool_failed"
+    assert host.wrote == [ON, argv, OFF, remove]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param("import-truncated.txt", "archive_invalid", id="truncated"),
+        pytest.param("import-foreign.txt", "archive_invalid", id="foreign"),
+        pytest.param("import-wrong-runtime.txt", "archive_runtime_missing", id="wrong-runtime"),
+        pytest.param("import-id-in-use.txt", "container_exists", id="id-in-use"),
+        pytest.param("import-volume-exists.txt", "volume_exists", id="volume-exists"),
+        pytest.param("import-image-missing.txt", "image_missing", id="image-missing"),
+        pytest.param("restore-cgroup-in-use.txt", "cgroup_in_use", id="clone-in-the-cgroup"),
+    ],
+)
+def test_podmans_own_errors_have_reasons(module: Any, tmp_path: Path, text: str, reason: str) -> None:
+    params, host = imported(tmp_path)
+    argv = ["podman", "--runtime", "runc", *RESTORE[1:], f"--import={params['archive_path']}"]
+    host.replies = [Write(argv, rc=125, err=recorded(text)), *host.replies]
+    result = module("container_restore", params, host=host).result
+    assert result["reason"] == reason
+    assert "\n" not in result["msg"]
+
+
+def _rootless(made: World, params: dict[str, Any]) -> None:
+    PLACES.uid = 1000
+
+
+def _gone(made: World, params: dict[str, Any]) -> None:
+    made.script(GONE)
+
+
+def _exited(made: World, params: dict[str, Any]) -> None:
+    made.script(Reply(INSPECT, out=made.inspected("after-disk-full")))
+
+
+def _missing(made: World, params: dict[str, Any]) -> None:
+    params["archive_path"] = str(made.folder / "none.tar")
+
+
+def _truncated(made: World, params: dict[str, Any]) -> None:
+    dummy_made, path = archive(made.folder, made)
+    path.write_bytes(path.read_bytes()[:-5])
+    params["archive_path"] = str(path)
+
+
+def _truncated_without_record(made: World, params: dict[str, Any]) -> None:
+    dummy_made, path = archive(made.folder, made, with_record=False)
+    path.write_bytes(path.read_bytes()[:-900])
+    params["archive_path"] = str(path)
+
+
+def _damaged(made: World, params: dict[str, Any]) -> None:
+    dummy_made, path = archive(made.folder, made)
+    data = bytearray(path.read_bytes())
+    data[100] ^= 1
+    path.write_bytes(bytes(data))
+    params["archive_path"] = str(path)
+    made.script(GONE)
+
+
+def _foreign(made: World, params: dict[str, Any]) -> None:
+    tar_archive(made.folder / "archives/x.tar.gz", config=False)
+    params["archive_path"] = str(made.folder / "archives/x.tar.gz")
+
+
+def _no_archive(made: World, params: dict[str, Any]) -> None:
+    (made.folder / "x.tar").write_bytes(b"not a tar")
+    params["archive_path"] = str(made.folder / "x.tar")
+
+
+def _other_name(made: World, params: dict[str, Any]) -> None:
+    params["archive_path"] = str(archive(made.folder, made, name="db")[1])
+
+
+def _runtime(made: World, params: dict[str, Any]) -> None:
+    params["archive_path"] = str(archive(made.folder, made, runtime="crun")[1])
+    made.host.tools["crun"] = None
+    made.script(GONE)
+
+
+def _image(made: World, params: dict[str, Any]) -> None:
+    params["archive_path"] = str(archive(made.folder, made, image_id="0" * 64)[1])
+    made.script(GONE, Reply(["podman", "image", "exists", "0" * 64], rc=1))
+
+
+def _volume(made: World, params: dict[str, Any]) -> None:
+    params["archive_path"] = str(archive(made.folder, made, volumes=("data",))[1])
+    (made.folder / "storage/volumes/data").mkdir(parents=True)
+    made.script(GONE)
+
+
+def _name_in_use(made: World, params: dict[str, Any]) -> None:
+    params["archive_path"] = str(archive(made.folder, made, id="f" * 64)[1])
+    made.script(Reply(INSPECT, out=made.inspected("restored")))
+
+
+def _exists(made: World, params: dict[str, Any]) -> None:
+    params["archive_path"] = str(archive(made.folder, made)[1])
+    made.script(Reply(INSPECT, out=made.inspected("after-disk-full")))
+
+
+def _tcp_clone(made: World, params: dict[str, Any]) -> None:
+    params.update(archive_path=str(archive(made.folder, made)[1]), new_name="web2", tcp_established=True)
+
+
+def _no_policy(made: World, params: dict[str, Any]) -> None:
+    checkpointed(made.folder, made)
+    (made.folder / "selinuxfs/booleans/criu_container_restore").unlink()
+
+
+def _criu_without(made: World, params: dict[str, Any]) -> None:
+    checkpointed(made.folder, made)
+    made.criu()
+
+
+def _busy(made: World, params: dict[str, Any]) -> None:
+    checkpointed(made.folder, made)
+    made.set_boolean(True)
+    marker = made.folder / "run/borrowed/criu_container_restore"
+    marker.parent.mkdir(parents=True)
+    marker.write_text('{"pid": 4242, "start": "77"}\n')
+    (made.folder / "proc/4242").mkdir()
+    (made.folder / "proc/4242/stat").write_text("4242 (a b) S " + " ".join(["1"] * 18) + " 77 0\n")
+
+
+def _open_archive(made: World, params: dict[str, Any]) -> None:
+    path = archive(made.folder, made)[1]
+    path.chmod(0o666)
+    params["archive_path"] = str(path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        pytest.param(_rootless, "rootless_unsupported", id="rootless"),
+        pytest.param(_gone, "container_missing", id="no-such-container"),
+        pytest.param(_exited, "not_checkpointed", id="exited-without-checkpoint"),
+        pytest.param(_missing, "archive_missing", id="no-such-archive"),
+        pytest.param(_truncated, "archive_invalid", id="truncated"),
+        pytest.param(_truncated_without_record, "archive_invalid", id="truncated-without-record"),
+        pytest.param(_damaged, "archive_invalid", id="other-sha256"),
+        pytest.param(_foreign, "archive_invalid", id="foreign-tar"),
+        pytest.param(_no_archive, "archive_invalid", id="no-tar"),
+        pytest.param(_other_name, "archive_mismatch", id="other-container"),
+        pytest.param(_runtime, "archive_runtime_missing", id="runtime-not-installed"),
+        pytest.param(_image, "image_missing", id="image-missing"),
+        pytest.param(_volume, "volume_exists", id="volume-exists"),
+        pytest.param(_name_in_use, "name_in_use", id="name-in-use"),
+        pytest.param(_exists, "container_exists", id="stopped-with-other-state"),
+        pytest.param(_tcp_clone, "new_name_with_tcp", id="clone-with-connections"),
+        pytest.param(_no_policy, "policy_missing", id="no-policy"),
+        pytest.param(_criu_without, "criu_without_selinux", id="criu-without-libselinux"),
+        pytest.param(_busy, "boolean_busy", id="boolean-borrowed-by-another"),
+        pytest.param(_open_archive, "archive_path_unsafe", id="archive-that-others-may-write"),
+    ],
+)
+@pytest.mark.parametrize("check", [True, False], ids=["check", "real"])
+def test_refused(module: Any, tmp_path: Path, spoil: Any, reason: str, check: bool) -> None:
+    made = world(tmp_path)
+    params: dict[str, Any] = {"name": "web"}
+    spoil(made, params)
+    run = module("container_restore", params, host=made.host, check=check)
+    assert run.failed
+    assert run.result["reason"] == reason, run.result["msg"]
+    assert "\n" not in run.result["msg"]
+    assert made.host.wrote == []
+
+
+def test_boolean_that_is_on_for_good_stays_on(module: Any, tmp_path: Path) -> None:
+    made = checkpointed(tmp_path, world(tmp_path, boolean=True))
+    result = module("container_restore", {"name": "web"}, host=made.host).result
+    assert result["commands"] == [[*RESTORE, "--keep", "web"]]
+
+
+def test_policy_of_fedora_needs_no_boolean(module: Any, tmp_path: Path) -> None:
+    made = world(tmp_path, boolean=None)
+    (tmp_path / "selinuxfs/booleans/virt_sandbox_use_all_caps").write_text("1 1")
+    result = module("container_restore", {"name": "web"}, host=checkpointed(tmp_path, made).host).result
+    assert result["commands"] == [[*RESTORE, "--keep", "web"]]
+    assert result["label_proof"] == "enforcing"
+
+
+def test_permissive_warns_and_needs_no_boolean(module: Any, tmp_path: Path) -> None:
+    made = checkpointed(tmp_path, world(tmp_path, selinux="permissive"))
+    result = module("container_restore", {"name": "web"}, host=made.host).result
+    assert result["label_proof"] == "permissive"
+    assert any("permissive" in str(warning) for warning in result["warnings"])
+    assert result["commands"] == [[*RESTORE, "--keep", "web"]]
