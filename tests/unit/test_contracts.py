@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.criu.hosts.plugins.doc_fragments._attributes import ModuleDocFragment
 from ansible_collections.criu.hosts.tests.unit.harness import Case, run_main
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +55,16 @@ def docs(name: str) -> dict[str, Any]:
         "examples": loaded.EXAMPLES,
         "return": yaml.safe_load(loaded.RETURN) or {},
     }
+
+
+def fragments(name: str) -> str:
+    """The text of the documentation fragments that a module extends."""
+    texts = []
+    for fragment in docs(name)["doc"]["extends_documentation_fragment"]:
+        file, dummy, section = fragment[len("criu.hosts.") :].partition(".")
+        loaded = importlib.import_module(f"ansible_collections.criu.hosts.plugins.doc_fragments.{file}")
+        texts.append(getattr(loaded.ModuleDocFragment, section.upper() or "DOCUMENTATION"))
+    return "".join(texts)
 
 
 @pytest.mark.parametrize(("name", "case"), all_cases())
@@ -183,7 +192,7 @@ def _reasons(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_every_reason_is_documented(name: str) -> None:
-    described = json.dumps(docs(name)["doc"]) + ModuleDocFragment.DOCUMENTATION
+    described = json.dumps(docs(name)["doc"]) + fragments(name)
     documented = set(re.findall(r"V\(([a-z_]+)\)", described))
     raised: set[str] = set()
     for path in _own_utils(ROOT / f"plugins/modules/{name}.py"):
