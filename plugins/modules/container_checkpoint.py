@@ -1,5 +1,6 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Module: checkpoint a container."""
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ description:
   - When it fails, the container runs on. If podman has stopped it by then, as with a full disk, it is brought back.
   - The label of every thread is recorded, so that M(criu.hosts.container_restore) can prove that none has changed.
 author:
-  - The criu.hosts authors
+  - The criu.hosts authors (!UNKNOWN)
 extends_documentation_fragment:
   - criu.hosts._attributes
   - criu.hosts._checkpoint

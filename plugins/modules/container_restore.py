@@ -1,5 +1,6 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Module: restore a container from a checkpoint."""
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ description:
   - Where SELinux is enforcing and the policy of the role P(criu.hosts.selinux#role) is loaded, the boolean
     C(criu_container_restore) is on for the seconds of the restore, and off again on every path.
 author:
-  - The criu.hosts authors
+  - The criu.hosts authors (!UNKNOWN)
 extends_documentation_fragment:
   - criu.hosts._attributes
   - criu.hosts._checkpoint

@@ -1,5 +1,6 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Ansible module: the runtime and the persistent value of an SELinux boolean."""
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ seealso:
     description: The command that the module uses.
     link: https://man7.org/linux/man-pages/man8/setsebool.8.html
 author:
-  - The criu.hosts authors
+  - The criu.hosts authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

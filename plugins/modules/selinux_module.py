@@ -1,5 +1,6 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Ansible module: install, enable, disable and remove SELinux policy modules."""
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ seealso:
     description: The language of O(content).
     link: https://github.com/SELinuxProject/selinux/tree/main/secilc/docs
 author:
-  - The criu.hosts authors
+  - The criu.hosts authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""
