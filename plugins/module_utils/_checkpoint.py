@@ -24,7 +24,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._desired import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._engine import Container, Engine, Options
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._failure import explain
-from ansible_collections.criu.hosts.plugins.module_utils._labels import read_threads, to_record
+from ansible_collections.criu.hosts.plugins.module_utils._labels import read_threads, read_tree, to_record
 from ansible_collections.criu.hosts.plugins.module_utils._local import (
     PLACES,
     Selinux,
@@ -109,9 +109,9 @@ def refuse(desired: Desired, container: Container | None) -> Container:
 
 
 def memory_bytes(pid: int) -> int:
-    """The resident memory of a process, from /proc."""
-    fields = (read_text(f"{PLACES.proc}/{pid}/statm") or "").split()
-    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") if len(fields) > 1 else 0
+    """The resident memory of the process and its descendants, from /proc."""
+    fields = [(read_text(f"{PLACES.proc}/{one}/statm") or "").split() for one in read_tree(pid)]
+    return sum(int(field[1]) for field in fields if len(field) > 1) * os.sysconf("SC_PAGE_SIZE")
 
 
 def require_space(desired: Desired, container: Container) -> None:

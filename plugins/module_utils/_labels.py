@@ -60,19 +60,24 @@ def _process(pid: int) -> tuple[list[Thread], list[int]]:
     return threads, children
 
 
-def read_threads(pid: int) -> tuple[Thread, ...]:
-    """Every thread of the process ``pid`` and of its descendants: what CRIU dumps. Processes that end meanwhile are "
-    "left out."""
-    found: list[Thread] = []
+def read_tree(pid: int) -> dict[int, list[Thread]]:
+    """The process ``pid`` and its descendants, by their pids on the host: what CRIU dumps. Those that end are left out."""
+    found: dict[int, list[Thread]] = {}
     waiting, seen = [pid], set()
     while waiting:
         one = waiting.pop(0)
         if one > 0 and one not in seen:
             seen.add(one)
             threads, children = _process(one)
-            found += threads
+            if threads:
+                found[one] = threads
             waiting += children
-    return tuple(found)
+    return found
+
+
+def read_threads(pid: int) -> tuple[Thread, ...]:
+    """Every thread of the process ``pid`` and of its descendants."""
+    return tuple(thread for threads in read_tree(pid).values() for thread in threads)
 
 
 def to_record(threads: Iterable[Thread]) -> list[dict[str, str]]:
