@@ -9,7 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from common import BUILD, PROJECT, LabError, digest, output, run, say
+from base import BUILD, PROJECT, LabError, digest, output, run, say
 from image import SUITE, chroot_argv, debootstrap, remove_tree
 
 SOURCE_SUITE = "sid"
@@ -27,7 +27,7 @@ CODE = (
 
 
 def build_packages(text: str) -> list[str]:
-    """Return the packages listed in the role's variables; the root has them, so that the role finds nothing to install."""
+    """Return the packages listed in the role's variables; the root has them from the start."""
     return re.findall(r"^ +- ([a-z0-9][a-z0-9.+-]+)$", text, re.MULTILINE)
 
 
@@ -62,12 +62,20 @@ def build_criu_artifact(root: Path, copy: Path, source: Path) -> None:
     output(["cp", "-a", "--reflink=auto", str(root), str(copy)])
     shutil.copyfile("/etc/resolv.conf", copy / "etc/resolv.conf")
     shutil.copyfile(source, copy / "root" / source.name)
-    variables = {"criu_source": f"/root/{source.name}", "criu_artifact_path": "/root/criu.tar.gz", "ansible_become": "false",
-                 "ansible_python_interpreter": "/usr/bin/python3"}
+    variables = {
+        "criu_source": f"/root/{source.name}",
+        "criu_artifact_path": "/root/criu.tar.gz",
+        "ansible_become": "false",
+        "ansible_python_interpreter": "/usr/bin/python3",
+    }
     play = [ansible_playbook(), "-i", f"{copy},", "-c", "community.general.chroot", PLAYBOOK]
     for name, value in variables.items():
         play += ["-e", f"{name}={value}"]
-    run("CRIU, compiled by the collection's playbook in about 60 s", chroot_argv(copy, play, inside=False), env=ansible_environment())
+    run(
+        "CRIU, compiled by the collection's playbook in about 60 s",
+        chroot_argv(copy, play, inside=False),
+        env=ansible_environment(),
+    )
 
 
 def ansible_playbook() -> str:
@@ -82,7 +90,11 @@ def ansible_playbook() -> str:
 def ansible_environment() -> dict[str, str]:
     """Return an environment in which Ansible finds the collection and those that it needs."""
     build = PROJECT / ".build"
-    environment = {"ANSIBLE_COLLECTIONS_PATH": f"{build}:{build / 'collections'}", "ANSIBLE_HOME": str(build / "ansible"), **os.environ}
+    environment = {
+        "ANSIBLE_COLLECTIONS_PATH": f"{build}:{build / 'collections'}",
+        "ANSIBLE_HOME": str(build / "ansible"),
+        **os.environ,
+    }
     if not (build / "ansible_collections/criu/hosts").exists():
         raise LabError("the collection is not linked into .build: run 'make venv collections' first")
     return {**environment, "LC_ALL": "C.UTF-8", "ANSIBLE_NOCOLOR": "1"}
@@ -113,12 +125,23 @@ def ensure_source(root: Path) -> Path:
             (part / name).mkdir(parents=True)
         mirror = (root / "etc/apt/sources.list").read_text().split()[1]
         (part / "sources.list").write_text(f"deb-src {mirror} {SOURCE_SUITE} main\n")
-        options = [f"Dir::Etc::sourcelist={part}/sources.list", "Dir::Etc::sourceparts=/dev/null", f"Dir::State::lists={lists}",
-                   f"Dir::Cache={part}/archives", "Acquire::Check-Valid-Until=false", "APT::Sandbox::User=root",
-                   "Acquire::Languages=none", "Dir::State::status=/dev/null"]
+        options = [
+            f"Dir::Etc::sourcelist={part}/sources.list",
+            "Dir::Etc::sourceparts=/dev/null",
+            f"Dir::State::lists={lists}",
+            f"Dir::Cache={part}/archives",
+            "Acquire::Check-Valid-Until=false",
+            "APT::Sandbox::User=root",
+            "Acquire::Languages=none",
+            "Dir::State::status=/dev/null",
+        ]
         flags = [word for option in options for word in ("-o", option)]
         run("source index, apt-get update", ["apt-get", *flags, "update"])
-        run("source of CRIU, apt-get source", ["apt-get", *flags, "source", "--download-only", "--tar-only", newest_wanted(flags)], cwd=part)
+        run(
+            "source of CRIU, apt-get source",
+            ["apt-get", *flags, "source", "--download-only", "--tar-only", newest_wanted(flags)],
+            cwd=part,
+        )
         for name in ("lists", "archives"):
             remove_tree(part / name)
         os.replace(part, folder)

@@ -8,20 +8,24 @@ import shutil
 from pathlib import Path
 from typing import Sequence
 
-from common import BUILD, HERE, LabError, digest, output, run, say
+from base import BUILD, HERE, LabError, digest, output, run, say
 
 SUITE = "trixie"
 DISK_SIZE = "10G"
 PACKAGES = (
-    "aardvark-dns auditd ca-certificates conmon criu crun dbus iproute2 libcap2-bin libcriu2 linux-image-cloud-amd64 netavark "
-    "nftables openssh-server podman policycoreutils policycoreutils-python-utils procps python3 python3-apt "
+    "aardvark-dns auditd ca-certificates conmon criu crun dbus iproute2 libcap2-bin libcriu2 linux-image-cloud-amd64 "
+    "netavark nftables openssh-server podman policycoreutils policycoreutils-python-utils procps python3 python3-apt "
     "python3-selinux python3-semanage runc selinux-policy-default setools systemd systemd-sysv tar udev zstd "
     # What CRIU is linked with, beyond what comes anyway
     "libgnutls30t64 libnet1 libnftables1 libnl-3-200 libprotobuf-c1"
 ).split()
 WORKLOAD_PACKAGES = "dash procps python3-minimal redis-server".split()
-SLIM = ["path-exclude=/usr/share/man/*", "path-exclude=/usr/share/doc/*", "path-exclude=/usr/share/locale/*",
-        "path-exclude=/usr/share/info/*"]
+SLIM = [
+    "path-exclude=/usr/share/man/*",
+    "path-exclude=/usr/share/doc/*",
+    "path-exclude=/usr/share/locale/*",
+    "path-exclude=/usr/share/info/*",
+]
 MASKED = (
     "apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer e2scrub_all.timer getty@tty1.service "
     "serial-getty@ttyS0.service systemd-network-generator.service systemd-networkd-wait-online.service "
@@ -80,9 +84,28 @@ def ensure_image() -> Path:
     debootstrap(root, SUITE, PACKAGES, f"Debian {SUITE} for the image, about 90 s")
     add_workload(root, part / "workload")
     configure(root)
-    run("labels, setfiles in the image's root", chroot_argv(root, [
-        "setfiles", "-F", "-e", "/proc", "-e", "/sys", "-e", "/dev", "/etc/selinux/default/contexts/files/file_contexts", "/"]))
-    run("disk, mke2fs", ["mke2fs", "-q", "-t", "ext4", "-m", "0", "-L", "lab", "-d", str(root), str(part / "disk.raw"), DISK_SIZE])
+    run(
+        "labels, setfiles in the image's root",
+        chroot_argv(
+            root,
+            [
+                "setfiles",
+                "-F",
+                "-e",
+                "/proc",
+                "-e",
+                "/sys",
+                "-e",
+                "/dev",
+                "/etc/selinux/default/contexts/files/file_contexts",
+                "/",
+            ],
+        ),
+    )
+    run(
+        "disk, mke2fs",
+        ["mke2fs", "-q", "-t", "ext4", "-m", "0", "-L", "lab", "-d", str(root), str(part / "disk.raw"), DISK_SIZE],
+    )
     for name in ("vmlinuz", "initrd.img"):
         shutil.copyfile(root / os.readlink(root / name), part / name)
     remove_tree(root)
@@ -94,14 +117,36 @@ def ensure_image() -> Path:
 def debootstrap(root: Path, suite: str, packages: Sequence[str], what: str, variant: str = "minbase") -> None:
     """Make a root file system of Debian packages."""
     options = [f"--dpkgopt={option}" for option in SLIM]
-    run(what, ["mmdebstrap", "--mode=root", f"--variant={variant}", *options, "--aptopt=Acquire::Retries \"3\"",
-               f"--include={','.join(packages)}", suite, str(root)])
+    run(
+        what,
+        [
+            "mmdebstrap",
+            "--mode=root",
+            f"--variant={variant}",
+            *options,
+            '--aptopt=Acquire::Retries "3"',
+            f"--include={','.join(packages)}",
+            suite,
+            str(root),
+        ],
+    )
 
 
 def chroot_argv(root: Path, argv: Sequence[str], inside: bool = True) -> list[str]:
     """Return how to run a program in a root file system, or beside it with its mounts; they vanish with the program."""
     script = 'mount -t proc proc "$1/proc" && mount --bind /dev "$1/dev" && shift && exec "$@"'
-    return ["unshare", "--mount", "--", "sh", "-c", script, "sh", str(root), *(["chroot", str(root)] if inside else []), *argv]
+    return [
+        "unshare",
+        "--mount",
+        "--",
+        "sh",
+        "-c",
+        script,
+        "sh",
+        str(root),
+        *(["chroot", str(root)] if inside else []),
+        *argv,
+    ]
 
 
 def configure(root: Path) -> None:
@@ -119,7 +164,10 @@ def configure(root: Path) -> None:
         link = root / "etc/systemd/system" / unit
         link.unlink(missing_ok=True)
         link.symlink_to("/dev/null")
-    run("units, systemctl enable in the image's root", chroot_argv(root, ["systemctl", "enable", "systemd-networkd.service"]))
+    run(
+        "units, systemctl enable in the image's root",
+        chroot_argv(root, ["systemctl", "enable", "systemd-networkd.service"]),
+    )
     run("initrd, only what the machine needs", chroot_argv(root, ["update-initramfs", "-u"]))
 
 
@@ -133,7 +181,10 @@ def add_workload(root: Path, scratch: Path) -> None:
         shutil.copyfile(path, scratch / "work" / path.name)
     target = root / "var/lib/lab"
     target.mkdir(parents=True)
-    run("archive of the containers' root", ["tar", "--numeric-owner", "-C", str(scratch), "-cf", str(target / "workload.tar"), "."])
+    run(
+        "archive of the containers' root",
+        ["tar", "--numeric-owner", "-C", str(scratch), "-cf", str(target / "workload.tar"), "."],
+    )
     for path in payload_files():
         shutil.copyfile(path, target / path.name)
     remove_tree(scratch)

@@ -3,7 +3,7 @@
 """Disposable virtual machines with SELinux enforcing, made from Debian packages.
 
 lab.py deps            install what the lab needs (root on Debian), or say what is missing
-lab.py image           make the disk image; a cached one is used when nothing has changed
+lab.py image           make the disk image and the snapshot of its first boot, unless they are there already
 lab.py artifact        print the path of the CRIU build for the machine, made when it is not there
 lab.py up NAME...      start machines and write .build/lab/inventory.yml and .build/lab/ssh_config
 lab.py down [NAME...]  remove machines (all when none is named)
@@ -17,6 +17,7 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import artifact
 import image
 import machine
-from common import BUILD, LabError, lock, say
+from base import BUILD, LabError, lock, say
 
 # Debian package -> what shows that it is there
 NEEDS = {
@@ -98,6 +99,11 @@ def status() -> None:
         print(f"{one.name} {state} {one.accel} port={one.port} {one.image}")
 
 
+def stopped(number: int, frame: object) -> None:
+    """End in the same way as with Ctrl-C."""
+    raise KeyboardInterrupt
+
+
 def main() -> int:
     """Read the command line and do it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -107,6 +113,8 @@ def main() -> int:
     commands.add_parser("up").add_argument("names", nargs="+")
     commands.add_parser("down").add_argument("names", nargs="*")
     arguments = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stopped)  # so that every "finally" is carried out
     os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     try:
         if arguments.command == "deps":
@@ -131,7 +139,10 @@ def main() -> int:
 def change(arguments: argparse.Namespace) -> None:
     """Do what changes the build folder."""
     if arguments.command == "image":
-        print(image.ensure_image())
+        made = image.ensure_image()
+        machine.ensure_snapshot(made, machine.probe_accel(made))
+        machine.tidy()
+        print(made)
     elif arguments.command == "up":
         up(arguments.names)
     elif arguments.command == "down":

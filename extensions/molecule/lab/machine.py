@@ -13,13 +13,13 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from common import BUILD, LabError, digest, output, say, write_atomic
+from base import BUILD, LabError, digest, output, say, write_atomic
 from image import ensure_image, image_dir, remove_old, remove_tree, ssh_key
 
 QEMU = "qemu-system-x86_64"
 MEMORY_MIB = 2048
 SNAPSHOT = "virgin"
-BOOT_SECONDS = 300
+BOOT_SECONDS = 600
 KERNEL_ARGUMENTS = (
     "root=/dev/vda rw console=ttyS0 security=selinux selinux=1 enforcing=1 net.ifnames=0 mitigations=off panic=1 "
     "audit=1 audit_backlog_limit=8192 systemd.show_status=0 loglevel=4 nokaslr"
@@ -45,13 +45,44 @@ def qemu_argv(machine: Machine, image: Path, snapshot: str | None = None) -> lis
     cpu, accel = ("host", "kvm") if machine.accel == "kvm" else ("max,la57=off", "tcg,thread=single,tb-size=512")
     folder = machine.folder
     return [
-        QEMU, "-name", machine.name, "-nodefaults", "-no-user-config", "-display", "none",
-        "-machine", "q35", "-accel", accel, "-cpu", cpu, "-smp", "1", "-m", str(MEMORY_MIB),
-        "-kernel", str(image / "vmlinuz"), "-initrd", str(image / "initrd.img"), "-append", KERNEL_ARGUMENTS,
-        "-drive", f"file={folder}/disk.qcow2,format=qcow2,if=virtio,cache=unsafe",
-        "-netdev", f"user,id=net0,hostfwd=tcp:127.0.0.1:{machine.port}-:22", "-device", "virtio-net-pci,netdev=net0,romfile=",
-        "-device", "virtio-rng-pci", "-serial", f"file:{folder}/console.log",
-        "-qmp", "unix:monitor.sock,server=on,wait=off", "-pidfile", f"{folder}/qemu.pid", "-daemonize",
+        QEMU,
+        "-name",
+        machine.name,
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-machine",
+        "q35",
+        "-accel",
+        accel,
+        "-cpu",
+        cpu,
+        "-smp",
+        "1",
+        "-m",
+        str(MEMORY_MIB),
+        "-kernel",
+        str(image / "vmlinuz"),
+        "-initrd",
+        str(image / "initrd.img"),
+        "-append",
+        KERNEL_ARGUMENTS,
+        "-drive",
+        f"file={folder}/disk.qcow2,format=qcow2,if=virtio,cache=unsafe",
+        "-netdev",
+        f"user,id=net0,hostfwd=tcp:127.0.0.1:{machine.port}-:22",
+        "-device",
+        "virtio-net-pci,netdev=net0,romfile=",
+        "-device",
+        "virtio-rng-pci",
+        "-serial",
+        f"file:{folder}/console.log",
+        "-qmp",
+        "unix:monitor.sock,server=on,wait=off",
+        "-pidfile",
+        f"{folder}/qemu.pid",
+        "-daemonize",
         *(["-loadvm", snapshot] if snapshot else []),
     ]
 
@@ -74,9 +105,28 @@ def probe_accel(image: Path) -> str:
 
 def kernel_starts(image: Path) -> bool:
     """Boot the bare kernel with KVM; without a root disk it has to end in the panic that says so."""
-    argv = [QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35", "-accel", "kvm", "-cpu", "host",
-            "-m", "512", "-no-reboot", "-serial", "stdio", "-kernel", str(image / "vmlinuz"),
-            "-append", "console=ttyS0 panic=-1 mitigations=off"]
+    argv = [
+        QEMU,
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-machine",
+        "q35",
+        "-accel",
+        "kvm",
+        "-cpu",
+        "host",
+        "-m",
+        "512",
+        "-no-reboot",
+        "-serial",
+        "stdio",
+        "-kernel",
+        str(image / "vmlinuz"),
+        "-append",
+        "console=ttyS0 panic=-1 mitigations=off",
+    ]
     try:
         done = subprocess.run(argv, capture_output=True, timeout=20, stdin=subprocess.DEVNULL, check=False)
     except subprocess.TimeoutExpired:
@@ -130,13 +180,16 @@ def prepare_folder(machine: Machine) -> None:
 
 def launch(machine: Machine, image: Path, snapshot: str | None) -> None:
     """Start QEMU and wait until the machine lets us in with the right time and name."""
-    say(f"{machine.name}: {'waking up from the snapshot' if snapshot else 'booting'} ({machine.accel}, port {machine.port})")
-    done = subprocess.run(qemu_argv(machine, image, snapshot), cwd=machine.folder, capture_output=True, text=True, check=False)
+    how = "waking up from the snapshot" if snapshot else "booting"
+    say(f"{machine.name}: {how} ({machine.accel}, port {machine.port})")
+    done = subprocess.run(
+        qemu_argv(machine, image, snapshot), cwd=machine.folder, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise LabError(f"{machine.name}: {QEMU} ended with {done.returncode}: {done.stderr.strip()}")
     write_access()
     wait_for_ssh(machine)
-    ssh(machine, f"date -u -s @{int(time.time()) + 1} >/dev/null && echo {machine.name} > /etc/hostname && hostname {machine.name}")
+    ssh(machine, f"date -u -s @{int(time.time()) + 1}; echo {machine.name} > /etc/hostname; hostname {machine.name}")
     say(f"{machine.name}: ssh answers")
 
 
@@ -185,7 +238,8 @@ def ensure_snapshot(image: Path, accel: str) -> Path:
     output(["qemu-img", "create", "-q", "-f", "qcow2", "-b", f"../{image.name}/disk.raw", "-F", "raw", overlay])
     try:
         launch(machine, image, None)
-        say(f"{SNAPSHOT}: {ssh(machine, 'systemctl is-system-running --wait || systemctl --failed --no-legend; getenforce').split()}")
+        state = ssh(machine, "systemctl is-system-running --wait || systemctl --failed --no-legend; getenforce")
+        say(f"{SNAPSHOT}: {', '.join(state.split())}")
         ssh(machine, "sync; echo 1 > /proc/sys/vm/drop_caches")
         say("saving the snapshot")
         monitor(machine, "stop", "savevm " + SNAPSHOT, "quit")
@@ -201,7 +255,8 @@ def ensure_snapshot(image: Path, accel: str) -> Path:
 
 
 def monitor(machine: Machine, *commands: str) -> None:
-    """Give QEMU's monitor some commands; the socket's path may be too long for an address, a folder's descriptor is not."""
+    """Give QEMU's monitor some commands."""
+    # The socket's path may be too long for an address; by way of a descriptor of its folder it never is.
     descriptor = os.open(machine.folder, os.O_RDONLY)
     try:
         with socket.socket(socket.AF_UNIX) as connection:
@@ -260,8 +315,14 @@ def control_path() -> str | None:
 def ssh_options() -> dict[str, str]:
     """Return how ssh gets into a machine of the lab, quickly and without a trace in the user's own files."""
     options = {
-        "StrictHostKeyChecking": "no", "UserKnownHostsFile": "/dev/null", "LogLevel": "ERROR", "IdentitiesOnly": "yes",
-        "ConnectTimeout": "60", "ServerAliveInterval": "15", "ServerAliveCountMax": "20", "Compression": "no",
+        "StrictHostKeyChecking": "no",
+        "UserKnownHostsFile": "/dev/null",
+        "LogLevel": "ERROR",
+        "IdentitiesOnly": "yes",
+        "ConnectTimeout": "60",
+        "ServerAliveInterval": "15",
+        "ServerAliveCountMax": "20",
+        "Compression": "no",
     }
     path = control_path()
     return {**options, **({"ControlMaster": "auto", "ControlPersist": "600", "ControlPath": path} if path else {})}
@@ -271,19 +332,22 @@ def render_ssh_config(found: list[Machine], key: Path) -> str:
     """Return an ssh configuration that knows the machines by name."""
     common = "".join(f"  {name} {value}\n" for name, value in ssh_options().items())
     return "".join(
-        f"Host {one.name}\n  HostName 127.0.0.1\n  Port {one.port}\n  User root\n  IdentityFile {key}\n{common}" for one in found
+        f"Host {one.name}\n  HostName 127.0.0.1\n  Port {one.port}\n  User root\n  IdentityFile {key}\n{common}"
+        for one in found
     )
 
 
 def render_inventory(found: list[Machine], key: Path) -> str:
     """Return an Ansible inventory of the machines (JSON, which is YAML too)."""
     arguments = " ".join(f"-o {name}={value}" for name, value in ssh_options().items())
-    hosts = {
-        one.name: {"ansible_host": "127.0.0.1", "ansible_port": one.port} for one in found
-    }
+    hosts = {one.name: {"ansible_host": "127.0.0.1", "ansible_port": one.port} for one in found}
     variables = {
-        "ansible_user": "root", "ansible_ssh_private_key_file": str(key), "ansible_ssh_common_args": arguments,
-        "ansible_ssh_args": "", "ansible_pipelining": True, "ansible_python_interpreter": "/usr/bin/python3",
+        "ansible_user": "root",
+        "ansible_ssh_private_key_file": str(key),
+        "ansible_ssh_common_args": arguments,
+        "ansible_ssh_args": "",
+        "ansible_pipelining": True,
+        "ansible_python_interpreter": "/usr/bin/python3",
     }
     return json.dumps({"all": {"children": {"lab": {"hosts": hosts, "vars": variables}}}}, indent=2) + "\n"
 

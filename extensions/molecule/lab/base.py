@@ -29,15 +29,24 @@ def say(text: str) -> None:
     print(f"[{time.monotonic() - STARTED:6.1f}s] lab: {text}", file=sys.stderr, flush=True)
 
 
-def run(what: str, argv: Sequence[str], **kwargs: object) -> None:
+def run(what: str, argv: Sequence[str], *, cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
     """Run a slow program; its output goes to a log that is shown only when it fails."""
     logs = BUILD / "log"
     logs.mkdir(parents=True, exist_ok=True)
     log = logs / (what.split(",")[0].replace(" ", "-").replace("/", "-") + ".log")
     say(what)
-    with log.open("wb") as out:
-        with subprocess.Popen(list(argv), stdout=out, stderr=out, stdin=subprocess.DEVNULL, **kwargs) as process:  # type: ignore[call-overload]
-            wait_with_heartbeat(process, what)
+    with (
+        log.open("wb") as out,
+        subprocess.Popen(
+            list(argv),
+            stdout=out,
+            stderr=out,
+            stdin=subprocess.DEVNULL,
+            cwd=cwd,
+            env=env,
+        ) as process,
+    ):
+        wait_with_heartbeat(process, what)
     if process.returncode:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
         raise LabError(f"{what}: {argv[0]} ended with {process.returncode}, see {log}\n{tail}")
