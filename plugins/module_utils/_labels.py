@@ -61,7 +61,7 @@ def _process(pid: int) -> tuple[list[Thread], list[int]]:
 
 
 def read_tree(pid: int) -> dict[int, list[Thread]]:
-    """The process ``pid`` and its descendants, by their pids on the host: what CRIU dumps. Those that end are left out."""
+    """The process ``pid`` and its descendants, by their pids on the host: what CRIU dumps. Ended ones are left out."""
     found: dict[int, list[Thread]] = {}
     waiting, seen = [pid], set()
     while waiting:
