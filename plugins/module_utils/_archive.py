@@ -94,19 +94,25 @@ def check_path(path: str) -> None:
         raise _unsafe(path, "the path is not the absolute path of a file", "Give one in archive_path.")
     folder = os.path.dirname(path)
     try:
-        mode = os.stat(folder).st_mode
+        status = os.stat(folder)
     except FileNotFoundError:
-        mode = None
+        return
     except OSError as error:
         raise _unsafe(path, f"{folder!r} cannot be used: {error.strerror}", "Give another archive_path.") from error
-    if mode is not None and not stat.S_ISDIR(mode):
+    if not stat.S_ISDIR(status.st_mode):
         raise _unsafe(path, f"{folder!r} is not a folder", "Give another archive_path.")
-    if mode is not None and mode & 0o022:
-        raise _unsafe(path, f"others than root may write to the folder {folder!r}", "Use a folder with mode 0700.")
-    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
-        raise _unsafe(path, "it is not a regular file", "Give another archive_path.")
-    if os.path.lexists(path) and os.lstat(path).st_mode & 0o022:
-        raise _unsafe(path, "others than root may write to it", "Make it anew; its mode is 0600 then.")
+    if _others_write(status):
+        raise _unsafe(path, f"others than root may write to the folder {folder!r}", "Use a folder of root, mode 0700.")
+    if os.path.lexists(path):
+        status = os.lstat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise _unsafe(path, "it is not a regular file", "Give another archive_path.")
+        if _others_write(status):
+            raise _unsafe(path, "others than root may write to it", "Make it anew; its mode is 0600 then.")
+
+
+def _others_write(status: os.stat_result) -> bool:
+    return bool(status.st_mode & 0o022) or status.st_uid not in (0, os.geteuid())
 
 
 def hash_file(path: str) -> str:

@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 CONTENT_OPTIONS = ("ignore_rootfs", "ignore_volumes", "compression")
 # Room that an archive needs beside the memory of the processes.
 RESERVE_BYTES = 16 << 20
+# Stands for what became of the container until that is known: the log has to be read before.
+_HOLE = "\0"
 
 
 def content_options(options: Options) -> dict[str, Any]:
@@ -173,7 +175,7 @@ def checkpoint_steps(desired: Desired, container: Container, writer: RecordWrite
     """In place: checkpoint, record. To an archive: under another name first, then record and record in place."""
     what, path, engine = f"checkpoint container {container.name!r}", desired.archive_path, writer.engine
     place = place_record_path(container.id)
-    record = (
+    record: tuple[Step, ...] = (
         MakeDir(os.path.dirname(place), why="make the folder"),
         WriteFile(place, writer.text, why="write the record"),
     )
@@ -185,12 +187,18 @@ def checkpoint_steps(desired: Desired, container: Container, writer: RecordWrite
     partial = partial_path(path)
     argv = engine.checkpoint_argv(container, desired.options, partial)
     folder = os.path.dirname(path)
+    if desired.options.leave_running:
+        # Podman leaves the images beside the running container: memory on disk that nobody asked for.
+        files = () if desired.options.keep else engine.checkpoint_files(container)
+        record = tuple(Remove(file, why="remove the checkpoint in place") for file in files)
+    elif container.auto_remove:
+        record = ()
     return (
         *(() if os.path.isdir(folder) else (MakeDir(folder, why="make the folder"),)),
         Command(argv, why=what, label="checkpoint", creates_partial=partial),
         Rename(partial, path, mode=0o600, why="put the archive in place at"),
         WriteFile(record_path(path), writer.text, why="write the record"),
-        *(() if container.auto_remove and not desired.options.leave_running else record),
+        *record,
     )
 
 
@@ -204,7 +212,12 @@ def failed(ctx: Context, desired: Desired, writer: RecordWriter, error: Checkpoi
     now = engine.inspect(ctx.runner, container.name)
     outcome = "It keeps running."
     report = explain(
-        engine, error, what=f"checkpoint container {container.name!r}", container=now, action="checkpoint", outcome="@"
+        engine,
+        error,
+        what=f"checkpoint container {container.name!r}",
+        container=now,
+        action="checkpoint",
+        outcome=_HOLE,
     )
     facts: dict[str, Any] = {}
     if now is None:
@@ -222,7 +235,7 @@ def failed(ctx: Context, desired: Desired, writer: RecordWriter, error: Checkpoi
     elif not now.running:
         outcome = f"It does not run any more (status {now.status!r})."
     facts["container_state"] = now.status if now is not None else "absent"
-    return CheckpointError(report.message.replace("@", outcome), reason=report.reason, **{**report.facts, **facts})
+    return CheckpointError(report.message.replace(_HOLE, outcome), reason=report.reason, **{**report.facts, **facts})
 
 
 def writer_record(writer: RecordWriter) -> Record:

@@ -332,7 +332,10 @@ def proof_word(situation: Situation, restored: Restored | None) -> str:
     """What the comparison of labels is worth."""
     if restored is None:
         return "not_needed"
-    return situation.selinux.mode if situation.selinux.enabled else "selinux_disabled"
+    if not situation.selinux.enabled:
+        return "selinux_disabled"
+    known = situation.before or situation.process_label or (restored.container and restored.container.process_label)
+    return situation.selinux.mode if known else "label_unknown"
 
 
 def restore(

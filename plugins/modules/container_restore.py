@@ -129,7 +129,8 @@ labels:
 label_proof:
   description:
     - The mode of SELinux in which all labels were equal (V(enforcing) or V(permissive)).
-    - V(selinux_disabled) says that there are no labels, V(not_needed) that nothing was restored.
+    - V(selinux_disabled) says that there are no labels, V(not_needed) that nothing was restored, V(label_unknown) that
+      neither a record nor the container told a label to compare with.
   returned: success
   type: str
   sample: enforcing

@@ -189,6 +189,24 @@ def full_disk(folder: Path, *, restore_rc: int = 0) -> tuple[dict[str, Any], Hos
     return params, host, made
 
 
+def test_archive_of_a_running_container_leaves_nothing_beside_it(module: Any, tmp_path: Path) -> None:
+    params, host = leave_running(tmp_path)
+    assert module("container_checkpoint", params, host=host).result["checkpoint"]["container_state"] == "running"
+    assert list((tmp_path / f"storage/overlay-containers/{ID}/userdata").iterdir()) == []
+    assert not (tmp_path / "state/checkpoints").exists()
+
+
+def test_folder_of_another_user_is_refused(module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params, host = to_archive(tmp_path)
+    folder = tmp_path / "archives"
+    folder.mkdir(mode=0o755)
+    if os.geteuid() == 0:
+        os.chown(folder, 12345, 12345)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    assert module("container_checkpoint", params, host=host).result["reason"] == "archive_path_unsafe"
+
+
 def test_full_disk_brings_the_container_back_and_leaves_no_partial_file(module: Any, tmp_path: Path) -> None:
     params, host, made = full_disk(tmp_path)
     run = module("container_checkpoint", params, host=host)

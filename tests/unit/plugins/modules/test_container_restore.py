@@ -450,3 +450,17 @@ def test_permissive_warns_and_needs_no_boolean(module: Any, tmp_path: Path) -> N
     assert result["label_proof"] == "permissive"
     assert any("permissive" in str(warning) for warning in result["warnings"])
     assert result["commands"] == [[*RESTORE, "--keep", "web"]]
+
+
+def test_without_any_known_label_nothing_is_claimed(module: Any, tmp_path: Path) -> None:
+    made = checkpointed(tmp_path)
+    (tmp_path / f"state/checkpoints/{ID}.json").unlink()
+    answers = []
+    for case in ("checkpointed", "restored"):
+        entry = json.loads(made.inspected(case))
+        entry[0]["ProcessLabel"] = ""
+        answers.append(Reply(INSPECT, out=json.dumps(entry), state="before" if case == "checkpointed" else "after"))
+    made.host.replies = [*answers, *made.host.replies]
+    result = module("container_restore", {"name": "web"}, host=made.host).result
+    assert result["label_proof"] == "label_unknown"
+    assert result["commands"] == [[*RESTORE, "--keep", "web"]]
