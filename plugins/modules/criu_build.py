@@ -8,6 +8,8 @@ DOCUMENTATION = r"""
 module: criu_build
 short_description: Build CRIU from source, and make every caller use the result
 version_added: 0.1.0
+author:
+  - The criu.hosts authors (!UNKNOWN)
 description:
   - Compiles CRIU from a source tarball with the features that are wanted, reads from the compiled file that they are
     really there, and packs it as an artifact that other hosts of the same distribution and architecture can install.

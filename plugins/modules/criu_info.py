@@ -8,6 +8,8 @@ DOCUMENTATION = r"""
 module: criu_info
 short_description: Tell what a host's CRIU is, and what can be checkpointed with it
 version_added: 0.1.0
+author:
+  - The criu.hosts authors (!UNKNOWN)
 description:
   - Finds CRIU where a systemd unit would find it, and reads version, libraries, file capabilities and kernel features.
   - Reads from the file itself what it is linked with. A CRIU without libselinux loses the labels of what it restores,

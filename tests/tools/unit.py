@@ -34,6 +34,7 @@ def work() -> int:
     coverage = [
         "--cov=ansible_collections.criu.hosts.plugins",
         "--cov-branch",
+        "--continue-on-collection-errors",
         "--cov-report=term-missing:skip-covered",
         f"--cov-fail-under={GATE}",
     ]

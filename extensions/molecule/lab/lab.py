@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Disposable virtual machines with SELinux enforcing, made from Debian packages.
 
