@@ -171,6 +171,16 @@ class RecordWriter:
         return render_record(self.written or self.make())
 
 
+def outdated_records(container: Container) -> tuple[str, ...]:
+    """The records in place of containers that have been removed since."""
+    folder = os.path.dirname(place_record_path(container.id))
+    containers = os.path.dirname(os.path.dirname(container.work_dir))
+    if not os.path.isdir(folder) or not os.path.isdir(containers):
+        return ()
+    known = {f"{name}.json" for name in os.listdir(containers)}
+    return tuple(os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name not in known)
+
+
 def checkpoint_steps(desired: Desired, container: Container, writer: RecordWriter) -> tuple[Step, ...]:
     """In place: checkpoint, record. To an archive: under another name first, then record and record in place."""
     what, path, engine = f"checkpoint container {container.name!r}", desired.archive_path, writer.engine
@@ -178,6 +188,7 @@ def checkpoint_steps(desired: Desired, container: Container, writer: RecordWrite
     record: tuple[Step, ...] = (
         MakeDir(os.path.dirname(place), why="make the folder"),
         WriteFile(place, writer.text, why="write the record"),
+        *(Remove(old, why="remove the record of a removed container") for old in outdated_records(container)),
     )
     if path is None:
         return (

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._command import CommandError
@@ -35,9 +36,13 @@ LOG_CAUSES = (
 )
 
 
+# CRIU looks for tools that it does not need, and calls it an error when they are not there.
+NOISE = re.compile(r"ip6?tables[a-z-]*save")
+
+
 def tail(text: str) -> list[str]:
     """The lines of a CRIU log that tell most: the last ones with an error, else the last ones."""
-    lines = [line[:LINE_LENGTH] for line in text.splitlines() if line.strip()]
+    lines = [line[:LINE_LENGTH] for line in text.splitlines() if line.strip() and not NOISE.search(line)]
     errors = [line for line in lines if "Error" in line]
     return (errors or lines)[-TAIL_LINES:]
 

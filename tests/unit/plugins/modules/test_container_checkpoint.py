@@ -196,6 +196,14 @@ def test_archive_of_a_running_container_leaves_nothing_beside_it(module: Any, tm
     assert not (tmp_path / "state/checkpoints").exists()
 
 
+def test_records_of_removed_containers_go(module: Any, tmp_path: Path) -> None:
+    params, host = in_place(tmp_path)
+    (tmp_path / "state/checkpoints").mkdir(parents=True)
+    (tmp_path / "state/checkpoints/f00.json").write_text("{}")
+    module("container_checkpoint", params, host=host)
+    assert [path.name for path in (tmp_path / "state/checkpoints").iterdir()] == [f"{ID}.json"]
+
+
 def test_folder_of_another_user_is_refused(module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     params, host = to_archive(tmp_path)
     folder = tmp_path / "archives"
@@ -244,7 +252,8 @@ def test_failed_dump_tells_crius_errors_and_that_the_container_runs(module: Any,
     made = world(tmp_path)
     running(made)
     error = "(00.2) Error (criu/sk-inet.c:191): inet: Connected TCP socket, consider using --tcp-established option."
-    (made.userdata / "dump.log").write_text(f"(00.1) Dumping\n{error}\n")
+    noise = 'Error (criu/util.c:642): execvp("iptables-save", ...) failed: No such file or directory'
+    (made.userdata / "dump.log").write_text(f"{noise}\n(00.1) Dumping\n{error}\n")
     made.script(
         Write(checkpoint_argv(), rc=125, err="Error: OCI runtime error: runc: criu failed: type NOTIFY errno 0\n")
     )
