@@ -234,18 +234,17 @@ def explain_build(completed: Completed, family: str) -> CheckpointError:
     text = f"{completed.out}\n{completed.err}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     facts: dict[str, Any] = {"cmd": list(completed.argv), "rc": completed.rc, "log_tail": lines[-LOG_TAIL:]}
-    gone = re.search(
-        r"fatal error: (\S+): No such file|(\S+): (?:command )?not found|make.*: (\S+): No such file", text
-    )
-    name = next((group for group in gone.groups() if group), "") if gone else ""
-    for need in (*TOOLS, *HEADERS, *FEATURES.values()):
-        if name and (name == need.probe or need.probe.endswith(f"/{name}")):
-            return CheckpointError(
-                f"Cannot build CRIU: {name!r} not found. Install {need.package(family)}.",
-                reason="build_dependency_missing",
-                packages=[need.package(family)],
-                **facts,
-            )
+    pattern = r"fatal error: (\S+): No such file|(\S+): (?:command )?not found|make.*: (\S+): No such file"
+    names = {name for found in re.findall(pattern, text) for name in found if name}
+    gone = [need for need in (*TOOLS, *HEADERS, *FEATURES.values()) if names & {need.probe, os.path.basename(need.probe)}]
+    if gone:
+        packages = [need.package(family) for need in gone]
+        return CheckpointError(
+            f"Cannot build CRIU: {', '.join(repr(need.probe) for need in gone)} not found. Install {' '.join(packages)}.",
+            reason="build_dependency_missing",
+            packages=packages,
+            **facts,
+        )
     first = next((line for line in lines if re.search(r"\berror\b|\*\*\*", line, re.IGNORECASE)), completed.last_line)
     return CheckpointError(
         f"Cannot build CRIU: {first.rstrip('.')}. See log_tail, and build on the system that will run it.",

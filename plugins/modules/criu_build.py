@@ -1,6 +1,7 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ansible module: CRIU compiled from source, packed, installed, removed."""
 
 from __future__ import annotations
 
@@ -97,6 +98,8 @@ seealso:
   - name: CRIU
     description: Project page, with the source.
     link: https://criu.org
+author:
+  - The criu.hosts authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

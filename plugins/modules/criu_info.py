@@ -1,6 +1,7 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ansible module: what a host's CRIU is and what can be checkpointed with it."""
 
 from __future__ import annotations
 
@@ -33,6 +34,8 @@ notes:
   - The features are asked for without CRIU's configuration files, so a bad file cannot falsify the answer.
 seealso:
   - module: criu.hosts.criu_build
+author:
+  - The criu.hosts authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from ansible_collections.criu.hosts.plugins.module_utils import _criu_install as install
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build import Artifact, read_elf
+from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._plan import Command, Link, Remove, Rename
+from ansible_collections.criu.hosts.tests.unit import criu_host as fake
+
+LAYOUT = install.Layout()
+MANIFEST = fake.manifest()
+TREE = install.Tree(MANIFEST, "a" * 64, True)
+RIGHT = install.Installed({MANIFEST.tree: TREE}, MANIFEST.tree, install.RIGHT, install.RIGHT, True, True)
+VIRGIN = install.Installed({}, None, install.NOTHING, install.OTHER, False, False)
+TARGET = install.Target(MANIFEST.tree, "/a.tar.gz", divert=True, restorecon=True)
+DIVERT = install.divert_argv(LAYOUT, "--add")
+
+
+def kinds(plan: Any) -> list[str]:
+    names = []
+    for step in plan.steps:
+        if isinstance(step, Command):
+            names.append(step.argv[0])
+        elif isinstance(step, (Link, Remove)):
+            names.append(f"{type(step).__name__} {step.path}")
+        else:
+            names.append(type(step).__name__)
+    return names
+
+
+CACHE = "Remove /run/criu.kdat"
+LOCAL = ["MakeDir", "Link /usr/local/sbin/criu"]
+FINAL = f"/opt/criu-hosts/{MANIFEST.tree}"
+UNPACK = [
+    *("MakeDir", f"Remove {FINAL}.new", "Unpack", "WriteFile", "restorecon", f"{FINAL}.new/sbin/criu"),
+    *(f"Remove {FINAL}", "Rename"),
+]
+SWITCH = "Link /opt/criu-hosts/current"
+
+
+@pytest.mark.parametrize(
+    ("installed", "target", "expected"),
+    [
+        pytest.param(RIGHT, TARGET, [], id="right"),
+        pytest.param(
+            VIRGIN,
+            TARGET,
+            [*UNPACK, SWITCH, *LOCAL, f"Remove {LAYOUT.diverted}", "dpkg-divert", "Link /usr/sbin/criu", CACHE]
+            + [f"Remove {FINAL}.new"],
+            id="virgin-with-package",
+        ),
+        pytest.param(
+            replace(VIRGIN, packaged=install.NOTHING),
+            replace(TARGET, divert=False, restorecon=False),
+            [*UNPACK[:4], *UNPACK[5:], SWITCH, *LOCAL, CACHE, f"Remove {FINAL}.new"],
+            id="virgin-without-dpkg-and-selinux",
+        ),
+        pytest.param(replace(RIGHT, current="4.1-0"), TARGET, [SWITCH, CACHE], id="other-version-active"),
+        pytest.param(replace(RIGHT, local=install.NOTHING), TARGET, [*LOCAL, CACHE], id="link-gone"),
+        pytest.param(replace(RIGHT, local=install.OURS), TARGET, [*LOCAL, CACHE], id="link-elsewhere"),
+        pytest.param(
+            replace(RIGHT, packaged=install.OTHER), TARGET, ["Link /usr/sbin/criu", CACHE], id="package-path-overwritten"
+        ),
+        pytest.param(
+            replace(RIGHT, diverted=False),
+            TARGET,
+            ["Remove /usr/sbin/criu", "dpkg-divert", "Link /usr/sbin/criu", CACHE],
+            id="diversion-lost",
+        ),
+        pytest.param(
+            replace(RIGHT, diverted=False, packaged=install.OTHER),
+            TARGET,
+            [f"Remove {LAYOUT.diverted}", "dpkg-divert", "Link /usr/sbin/criu", CACHE],
+            id="diversion-lost-and-package-upgraded",
+        ),
+        pytest.param(
+            replace(RIGHT, trees={MANIFEST.tree: replace(TREE, intact=False)}),
+            TARGET,
+            [*UNPACK, CACHE, f"Remove {FINAL}.new"],
+            id="binary-replaced",
+        ),
+    ],
+)
+def test_plan_present(installed: install.Installed, target: install.Target, expected: list[str]) -> None:
+    plan = install.plan_present(LAYOUT, installed, target)
+    assert kinds(plan) == expected
+    assert plan.changed is (plan.before != plan.after)
+
+
+def test_the_trial_comes_before_the_switch() -> None:
+    steps = install.plan_present(LAYOUT, VIRGIN, TARGET).steps
+    order = [step for step in steps if isinstance(step, (Command, Rename, Link))]
+    names = [step.argv[0] if isinstance(step, Command) else type(step).__name__ for step in order]
+    assert names[:4] == ["restorecon", f"{FINAL}.new/sbin/criu", "Rename", "Link"]
+
+
+def test_a_criu_of_somebody_else_is_not_replaced() -> None:
+    with pytest.raises(CheckpointError) as caught:
+        install.plan_present(LAYOUT, replace(VIRGIN, local=install.OTHER), TARGET)
+    assert caught.value.reason == "path_taken"
+
+
+@pytest.mark.parametrize(
+    ("installed", "divert", "expected"),
+    [
+        pytest.param(VIRGIN, True, [], id="virgin"),
+        pytest.param(replace(VIRGIN, local=install.OTHER), True, [], id="not-ours"),
+        pytest.param(
+            RIGHT,
+            True,
+            ["Remove /usr/sbin/criu", "dpkg-divert", "Remove /usr/local/sbin/criu", "Remove /opt/criu-hosts", CACHE],
+            id="all",
+        ),
+        pytest.param(
+            replace(RIGHT, packaged=install.NOTHING, diverted=False),
+            False,
+            ["Remove /usr/local/sbin/criu", "Remove /opt/criu-hosts", CACHE],
+            id="without-dpkg",
+        ),
+        pytest.param(replace(VIRGIN, base=True), True, ["Remove /opt/criu-hosts", CACHE], id="half-installed"),
+    ],
+)
+def test_plan_absent(installed: install.Installed, divert: bool, expected: list[str]) -> None:
+    assert kinds(install.plan_absent(LAYOUT, installed, divert=divert)) == expected
+
+
+def test_parse_diversions(fixture_text: Callable[[str], str]) -> None:
+    text = fixture_text("dpkg/1.22-diversions.txt")
+    assert install.parse_diversions(text, "/usr/sbin/criu") == "/usr/sbin/criu.distrib"
+    assert install.parse_diversions(text, "/lib64/ld-linux-x86-64.so.2") is None, "a package's diversion is not ours"
+    assert install.parse_diversions("", "/usr/sbin/criu") is None
+
+
+def installed_host(root: Path, binary: bytes = fake.WITH_SELINUX) -> install.Layout:
+    layout = install.Layout(str(root))
+    fake.unpacked(root, MANIFEST, "a" * 64, binary)
+    fake.link(Path(layout.current), MANIFEST.tree)
+    fake.link(Path(layout.local), layout.active)
+    fake.link(Path(layout.packaged), layout.active)
+    fake.put(root / "var/lib/dpkg/diversions", f"{layout.packaged}\n{layout.diverted}\n:\n")
+    return layout
+
+
+def test_read_installed(tmp_path: Path) -> None:
+    layout = installed_host(tmp_path)
+    assert install.read_installed(layout) == RIGHT
+    assert install.read_installed(layout).right(divert=True)
+    assert install.read_installed(install.Layout(f"{tmp_path}/nowhere")) == replace(VIRGIN, packaged=install.NOTHING)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        pytest.param(lambda tree: (tree / "sbin/criu").write_bytes(b"other"), id="binary-replaced"),
+        pytest.param(lambda tree: (tree / "sbin/criu").unlink(), id="binary-gone"),
+        pytest.param(lambda tree: (tree / "sbin/criu").chmod(0o644), id="not-executable"),
+        pytest.param(lambda tree: (tree / "COPYING").unlink(), id="file-gone"),
+        pytest.param(lambda tree: (tree / "installed.json").write_text("{"), id="origin-damaged"),
+    ],
+)
+def test_read_installed_sees_damage(harm: Callable[[Path], Any], tmp_path: Path, monkeypatch: Any) -> None:
+    layout = installed_host(tmp_path)
+    harm(tmp_path / "opt/criu-hosts" / MANIFEST.tree)
+    # root may execute what has an x bit only, so os.access tells the truth for root too
+    assert not install.read_installed(layout).right(divert=True)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]"])
+def test_a_folder_without_a_manifest_is_no_build(text: str, tmp_path: Path) -> None:
+    layout = installed_host(tmp_path)
+    (tmp_path / "opt/criu-hosts" / MANIFEST.tree / "manifest.json").write_text(text)
+    assert install.read_installed(layout).active is None
+
+
+def artifact() -> Artifact:
+    with open(fake.FIXTURES / "elf/gcc-14.2.0-selinux-nftables-x86_64.bin", "rb") as handle:
+        return Artifact(MANIFEST, "a" * 64, read_elf(handle))
+
+
+def test_check_artifact(fixture_text: Callable[[str], str]) -> None:
+    libraries = install.parse_ldconfig(fixture_text("criu/trixie-ldconfig.txt"))
+    install.check_artifact("/a", artifact(), "x86_64", libraries, "debian")
+    install.check_artifact("/a", artifact(), "x86_64", set(), "debian")
+    with pytest.raises(CheckpointError) as caught:
+        install.check_artifact("/a", artifact(), "aarch64", libraries, "debian")
+    assert caught.value.reason == "artifact_unusable" and "aarch64" in caught.value.message
+    for family, package in (("debian", "libnftables1"), ("redhat", "nftables-libs")):
+        with pytest.raises(CheckpointError) as caught:
+            install.check_artifact("/a", artifact(), "x86_64", libraries - {"libnftables.so.1"}, family)
+        assert caught.value.reason == "artifact_unusable" and caught.value.facts["packages"] == [package]
+    with pytest.raises(CheckpointError) as caught:
+        install.check_artifact("/a", artifact(), "x86_64", libraries - {"libc.so.6"}, "debian")
+    assert "Build it on this distribution" in caught.value.message
