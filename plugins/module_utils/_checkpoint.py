@@ -235,6 +235,7 @@ def failed(ctx: Context, desired: Desired, writer: RecordWriter, error: Checkpoi
         outcome = "It was made with --rm and is gone."
     elif not now.running and now.stamp and now.stamp != container.stamp:
         outcome = "It was brought back from its checkpoint and runs on."
+        facts["log_path"] = ""  # the log goes with the used checkpoint
         record = replace(writer.written or writer_record(writer), stamp=now.stamp)
         try:
             place = Desired(desired.name, None, replace(desired.options, keep=False, leave_running=False))

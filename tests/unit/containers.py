@@ -10,7 +10,7 @@ import struct
 import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES
 from ansible_collections.criu.hosts.tests.unit.harness import Host, Reply, Write
@@ -182,6 +182,3 @@ def tar_archive(path: Path, *, config: bool = True, mode: str = "w:gz") -> None:
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
     path.chmod(0o600)
-
-
-Effect = Callable[[], None]
