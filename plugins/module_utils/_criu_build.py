@@ -236,11 +236,14 @@ def explain_build(completed: Completed, family: str) -> CheckpointError:
     facts: dict[str, Any] = {"cmd": list(completed.argv), "rc": completed.rc, "log_tail": lines[-LOG_TAIL:]}
     pattern = r"fatal error: (\S+): No such file|(\S+): (?:command )?not found|make.*: (\S+): No such file"
     names = {name for found in re.findall(pattern, text) for name in found if name}
-    gone = [need for need in (*TOOLS, *HEADERS, *FEATURES.values()) if names & {need.probe, os.path.basename(need.probe)}]
+    gone = [
+        need for need in (*TOOLS, *HEADERS, *FEATURES.values()) if names & {need.probe, os.path.basename(need.probe)}
+    ]
     if gone:
         packages = [need.package(family) for need in gone]
+        names_gone = ", ".join(repr(need.probe) for need in gone)
         return CheckpointError(
-            f"Cannot build CRIU: {', '.join(repr(need.probe) for need in gone)} not found. Install {' '.join(packages)}.",
+            f"Cannot build CRIU: {names_gone} not found. Install {' '.join(packages)}.",
             reason="build_dependency_missing",
             packages=packages,
             **facts,

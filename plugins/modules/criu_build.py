@@ -230,8 +230,9 @@ REQUIRED_IF = [
     ("state", "present", ["source", "artifact_path"], True),
 ]
 
-# Where the host begins; the unit tests put a scripted host below another folder.
+# Where the host begins, and what it is; the unit tests script another one.
 ROOT = ""
+MACHINE = os.uname().machine
 MAX_SOURCE = 256 << 20
 
 
@@ -258,7 +259,7 @@ class Wanted:
             features=tuple(sorted(set(params["features"]))),
             artifact=os.path.abspath(params["artifact_path"]) if params["artifact_path"] else None,
             jobs=params["jobs"] or len(os.sched_getaffinity(0)),
-            machine=os.uname().machine,
+            machine=MACHINE,
             family=family,
             built_on=built_on,
             **sums,

@@ -51,7 +51,10 @@ def manifest(job_id: str = "0123456789ab", *, version: str = "4.2.1", binary: by
         architecture=elf.machine,
         built_on="debian 13",
         source_sha256="5" * 64,
-        files={"COPYING": build.hashlib.sha256(b"GPL\n").hexdigest(), build.BINARY: build.hashlib.sha256(binary).hexdigest()},
+        files={
+            "COPYING": build.hashlib.sha256(b"GPL\n").hexdigest(),
+            build.BINARY: build.hashlib.sha256(binary).hexdigest(),
+        },
     )
 
 

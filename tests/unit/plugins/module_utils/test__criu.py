@@ -51,9 +51,13 @@ def test_version_number(version: str | None, number: int | None) -> None:
             id="revision-2",
         ),
         pytest.param(
-            REVISION_3, {"effective": True, "permitted": ["cap_setpcap", "cap_checkpoint_restore"], "inheritable": []}, id="3"
+            REVISION_3,
+            {"effective": True, "permitted": ["cap_setpcap", "cap_checkpoint_restore"], "inheritable": []},
+            id="3",
         ),
-        pytest.param(REVISION_1, {"effective": False, "permitted": ["cap_sys_admin"], "inheritable": []}, id="revision-1"),
+        pytest.param(
+            REVISION_1, {"effective": False, "permitted": ["cap_sys_admin"], "inheritable": []}, id="revision-1"
+        ),
         pytest.param(
             struct.pack("<IIIII", 0x02000000, 0, 0, 1 << 31, 0),
             {"effective": False, "permitted": ["cap_63"], "inheritable": []},
@@ -103,7 +107,11 @@ def test_judge_crun(fixture_text: Callable[[str], str]) -> None:
 
 @pytest.mark.parametrize(
     ("version", "path", "why"),
-    [("1.1.15", "/usr/sbin/criu", None), ("1.1.15", None, "criu is not in PATH"), (None, None, "runc is not installed")],
+    [
+        ("1.1.15", "/usr/sbin/criu", None),
+        ("1.1.15", None, "criu is not in PATH"),
+        (None, None, "runc is not installed"),
+    ],
 )
 def test_judge_runc(version: str | None, path: str | None, why: str | None) -> None:
     assert criu.judge_runc(version, path) == why

@@ -51,7 +51,9 @@ def test_id_does_not_depend_on_what_changes_nothing() -> None:
     [
         pytest.param(fake.DEBIAN, ("debian", "debian 13"), id="debian"),
         pytest.param(fake.FEDORA, ("redhat", "fedora 43"), id="fedora"),
-        pytest.param('ID="almalinux"\nID_LIKE="rhel centos fedora"\nVERSION_ID="9.6"', ("redhat", "almalinux 9.6"), id="alma"),
+        pytest.param(
+            'ID="almalinux"\nID_LIKE="rhel centos fedora"\nVERSION_ID="9.6"', ("redhat", "almalinux 9.6"), id="alma"
+        ),
         pytest.param("ID=ubuntu\nID_LIKE=debian\nVERSION_ID='24.04'", ("debian", "ubuntu 24.04"), id="ubuntu"),
         pytest.param("ID=debian\n", ("debian", "debian"), id="sid-has-no-version"),
         pytest.param("", ("other", "linux"), id="empty"),
@@ -129,7 +131,12 @@ def test_headers_of_an_unknown_family_may_be_elsewhere() -> None:
 def test_compile_argv() -> None:
     assert build.compile_argv(job()) == (
         *("make", "-C", f"/work/{job().id}/src", "-j2", "WERROR=0", "PREFIX=/opt/criu-hosts/current"),
-        *("PLUGINDIR=/opt/criu-hosts/current/lib/criu", "NETWORK_LOCK_DEFAULT=NETWORK_LOCK_NFTABLES", "NO_GNUTLS=1", "criu"),
+        *(
+            "PLUGINDIR=/opt/criu-hosts/current/lib/criu",
+            "NETWORK_LOCK_DEFAULT=NETWORK_LOCK_NFTABLES",
+            "NO_GNUTLS=1",
+            "criu",
+        ),
     )
     plain = build.compile_argv(job(features=("gnutls",)))
     assert not [word for word in plain if word.startswith(("NETWORK_LOCK", "NO_GNUTLS"))]
@@ -190,17 +197,26 @@ def test_manifest_roundtrip() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", '{"id": 5}', build.render_manifest(fake.manifest("../../etc")), build.render_manifest(fake.manifest(version="x"))],
+    [
+        "",
+        "[]",
+        "{}",
+        '{"id": 5}',
+        build.render_manifest(fake.manifest("../../etc")),
+        build.render_manifest(fake.manifest(version="x")),
+    ],
 )
 def test_parse_manifest_refuses(text: str) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"manifest|Expecting value"):
         build.parse_manifest(text)
 
 
 def test_read_artifact(tmp_path: Path) -> None:
     path = str(fake.artifact(tmp_path / "a.tar.gz", fake.manifest()))
     found = build.read_artifact(path)
-    assert found.manifest == fake.manifest() and found.sha256 == build.file_sha256(path) and found.elf.machine == "x86_64"
+    assert (
+        found.manifest == fake.manifest() and found.sha256 == build.file_sha256(path) and found.elf.machine == "x86_64"
+    )
     assert build.find_artifact(path, fake.manifest().id) == found
     assert build.find_artifact(path, "f" * 12) is None
 
@@ -277,5 +293,8 @@ def test_unpack_strips_and_sets_modes(tmp_path: Path) -> None:
         secret.mode = 0o4600
         archive.addfile(secret, io.BytesIO(b""))
     apply_step(None, Unpack(str(tmp_path / "a.tar"), str(tmp_path / "tree"), strip=1), None)  # type: ignore[arg-type]
-    modes = {str(path.relative_to(tmp_path / "tree")): oct(path.stat().st_mode & 0o7777) for path in (tmp_path / "tree").rglob("*")}
+    modes = {
+        str(path.relative_to(tmp_path / "tree")): oct(path.stat().st_mode & 0o7777)
+        for path in (tmp_path / "tree").rglob("*")
+    }
     assert modes == {"run": "0o755", "link": "0o755", "sub": "0o755", "sub/text": "0o644"}

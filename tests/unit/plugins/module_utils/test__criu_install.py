@@ -19,7 +19,7 @@ TREE = install.Tree(MANIFEST, "a" * 64, True)
 RIGHT = install.Installed({MANIFEST.tree: TREE}, MANIFEST.tree, install.RIGHT, install.RIGHT, True, True)
 VIRGIN = install.Installed({}, None, install.NOTHING, install.OTHER, False, False)
 TARGET = install.Target(MANIFEST.tree, "/a.tar.gz", divert=True, restorecon=True)
-DIVERT = install.divert_argv(LAYOUT, "--add")
+DIVERT_OVER_PACKAGE = [f"Remove {LAYOUT.diverted}", "dpkg-divert", "Link /usr/sbin/criu"]
 
 
 def kinds(plan: Any) -> list[str]:
@@ -51,8 +51,7 @@ SWITCH = "Link /opt/criu-hosts/current"
         pytest.param(
             VIRGIN,
             TARGET,
-            [*UNPACK, SWITCH, *LOCAL, f"Remove {LAYOUT.diverted}", "dpkg-divert", "Link /usr/sbin/criu", CACHE]
-            + [f"Remove {FINAL}.new"],
+            [*UNPACK, SWITCH, *LOCAL, *DIVERT_OVER_PACKAGE, CACHE, f"Remove {FINAL}.new"],
             id="virgin-with-package",
         ),
         pytest.param(
@@ -65,7 +64,10 @@ SWITCH = "Link /opt/criu-hosts/current"
         pytest.param(replace(RIGHT, local=install.NOTHING), TARGET, [*LOCAL, CACHE], id="link-gone"),
         pytest.param(replace(RIGHT, local=install.OURS), TARGET, [*LOCAL, CACHE], id="link-elsewhere"),
         pytest.param(
-            replace(RIGHT, packaged=install.OTHER), TARGET, ["Link /usr/sbin/criu", CACHE], id="package-path-overwritten"
+            replace(RIGHT, packaged=install.OTHER),
+            TARGET,
+            ["Link /usr/sbin/criu", CACHE],
+            id="package-path-overwritten",
         ),
         pytest.param(
             replace(RIGHT, diverted=False),
@@ -76,7 +78,7 @@ SWITCH = "Link /opt/criu-hosts/current"
         pytest.param(
             replace(RIGHT, diverted=False, packaged=install.OTHER),
             TARGET,
-            [f"Remove {LAYOUT.diverted}", "dpkg-divert", "Link /usr/sbin/criu", CACHE],
+            [*DIVERT_OVER_PACKAGE, CACHE],
             id="diversion-lost-and-package-upgraded",
         ),
         pytest.param(
@@ -164,10 +166,9 @@ def test_read_installed(tmp_path: Path) -> None:
         pytest.param(lambda tree: (tree / "installed.json").write_text("{"), id="origin-damaged"),
     ],
 )
-def test_read_installed_sees_damage(harm: Callable[[Path], Any], tmp_path: Path, monkeypatch: Any) -> None:
+def test_read_installed_sees_damage(harm: Callable[[Path], Any], tmp_path: Path) -> None:
     layout = installed_host(tmp_path)
     harm(tmp_path / "opt/criu-hosts" / MANIFEST.tree)
-    # root may execute what has an x bit only, so os.access tells the truth for root too
     assert not install.read_installed(layout).right(divert=True)
 
 

@@ -32,7 +32,9 @@ def make_elf(needed: list[str], *, wide: bool, order: str, machine: int, interpr
         return struct.pack(order + "IIIIIIII", kind, at, base + at, 0, size, size, 4, 1)
 
     ident = b"\x7fELF" + bytes([2 if wide else 1, 1 if order == "<" else 2, 1]) + bytes(9)
-    header = ident + struct.pack(order + "HHI" + word * 3 + "IHHHHHH", 3, machine, 1, 0, head, 0, 0, head, entry, 3, 0, 0, 0)
+    header = ident + struct.pack(
+        order + "HHI" + word * 3 + "IHHHHHH", 3, machine, 1, 0, head, 0, 0, head, entry, 3, 0, 0, 0
+    )
     table = segment(1, 0, start + len(dynamic)) + segment(2, start, len(dynamic)) + segment(3, offset, len(text))
     return header + table + body + dynamic
 
