@@ -77,7 +77,7 @@ class Surroundings:
     """What a plan for a policy module needs to know of the host."""
 
     loaded: bool = True
-    work_dir: str = "/var/lib/selinux/default/criu-hosts"
+    work_dir: str = "/var/lib/selinux/default/criu-hosts.name"
     probe_cache: str = ""
 
 

@@ -29,13 +29,13 @@ def _unpack(data: bytes) -> bytes:
     return bz2.decompress(data) if data.startswith(b"BZh") else data
 
 
-def work_dir(host: SelinuxHost) -> str:
-    """Where a module's file stands while semodule reads it.
+def work_dir(host: SelinuxHost, name: str) -> str:
+    """Where the file of the module ``name`` stands while semodule reads it.
 
     semodule takes the name of a CIL module from the file name, so the file needs a folder of its own. Its domain,
     semanage_t, may not map a file that has the label of /run or the rest of /var/lib, so it stands beside the store.
     """
-    return f"{os.path.dirname(host.store or '')}/criu-hosts"
+    return f"{os.path.dirname(host.store or '')}/criu-hosts.{name}"
 
 
 def read_module(host: SelinuxHost, name: str) -> StoredModule:

@@ -184,7 +184,7 @@ commands:
   returned: success
   type: list
   elements: list
-  sample: [[semodule, -X, "400", -i, /var/lib/selinux/default/criu-hosts/site_podman.cil]]
+  sample: [[semodule, -X, "400", -i, /var/lib/selinux/default/criu-hosts.site_podman/site_podman.cil]]
 """
 
 import os
@@ -252,7 +252,7 @@ def run(ctx: Context) -> Outcome:
     cache = host.path(CRIU_PROBE_CACHE)
     around = Surroundings(
         loaded=host.mode != "disabled",
-        work_dir=work_dir(host),
+        work_dir=work_dir(host, name),
         probe_cache=cache if os.path.exists(cache) else "",
     )
     plan = plan_module(stored, wanted, around)

@@ -38,9 +38,8 @@ class Tree:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content.encode() if isinstance(content, str) else content)
 
-    @property
-    def work(self) -> str:
-        return str(self.active.parent / "criu-hosts")
+    def work(self, name: str) -> str:
+        return str(self.active.parent / f"criu-hosts.{name}")
 
     def boolean(self, name: str, runtime: bool, persistent: bool | None) -> None:
         self.write(f"sys/fs/selinux/booleans/{name}", f"{int(runtime)} {int(runtime)}")
@@ -60,7 +59,7 @@ class Tree:
     def take(self, name: str, priority: int, language: str = "cil") -> Any:
         """What semodule -i does with the file."""
         return lambda: self.install(
-            name, priority, Path(f"{self.work}/{name}.{language}").read_bytes(), language=language
+            name, priority, Path(f"{self.work(name)}/{name}.{language}").read_bytes(), language=language
         )
 
     def disable(self, name: str) -> None:

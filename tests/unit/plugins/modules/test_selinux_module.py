@@ -22,7 +22,7 @@ def text_of(name: str) -> str:
 def install(folder: Path) -> Any:
     tree = Tree(folder)
     tree.write("run/criu.kdat", "old probes")
-    argv = ["semodule", "-X", "400", "-i", f"{tree.work}/site.cil"]
+    argv = ["semodule", "-X", "400", "-i", f"{tree.work('site')}/site.cil"]
     host = Host(replies=[Write(argv, effect=tree.take("site", 400))])
     return {"name": "site", "content": TEXT}, host
 
@@ -64,7 +64,7 @@ def absent_without_a_store(folder: Path) -> Any:
 
 def image(folder: Path) -> Any:
     tree = Tree(folder, mode=None)
-    argv = ["semodule", "-n", "-X", "300", "-i", f"{tree.work}/site.cil"]
+    argv = ["semodule", "-n", "-X", "300", "-i", f"{tree.work('site')}/site.cil"]
     host = Host(replies=[Write(argv, effect=tree.take("site", 300))])
     return {"name": "site", "content": TEXT, "priority": 300}, host
 
@@ -73,7 +73,7 @@ def package(folder: Path) -> Any:
     tree = Tree(folder)
     data = base64.b64decode(text_of("3.8.1-zebra-package-head.b64"))
     tree.write("zebra.pp.bz2", bz2.compress(data))
-    argv = ["semodule", "-X", "400", "-i", f"{tree.work}/zebra.pp"]
+    argv = ["semodule", "-X", "400", "-i", f"{tree.work('zebra')}/zebra.pp"]
     host = Host(replies=[Write(argv, effect=tree.take("zebra", 400, "pp"))])
     return {"name": "zebra", "path": str(folder / "zebra.pp.bz2")}, host
 
@@ -94,7 +94,7 @@ def test_install_leaves_no_file_and_forgets_probes(tmp_path: Path, module: Any) 
     params, host = install(tmp_path)
     run = module("selinux_module", params, host=host)
     assert run.result["selinux_module"]["state"] == "present" and run.result["selinux_mode"] == "enforcing"
-    assert not (tmp_path / "var/lib/selinux/default/criu-hosts").exists()
+    assert not (tmp_path / "var/lib/selinux/default/criu-hosts.site").exists()
     assert not (tmp_path / "run/criu.kdat").exists()
 
 
@@ -107,17 +107,17 @@ def test_unchanged_run_keeps_probes(tmp_path: Path, module: Any) -> None:
 
 def test_bad_module_is_one_line_and_leaves_no_file(tmp_path: Path, module: Any) -> None:
     tree = Tree(tmp_path)
-    argv = ["semodule", "-X", "400", "-i", f"{tree.work}/site.cil"]
+    argv = ["semodule", "-X", "400", "-i", f"{tree.work('site')}/site.cil"]
     failing = Write(argv, rc=1, err=text_of("3.8.1-semodule-unknown-keyword.txt"))
     run = module("selinux_module", {"name": "site", "content": "(frob a b)"}, commands=[failing])
     assert run.result["reason"] == "policy_invalid" and run.result["rc"] == 1
     assert run.result["msg"].startswith("Cannot install policy module 'site': Unknown keyword frob. ")
-    assert not Path(tree.work).exists()
+    assert not Path(tree.work("site")).exists()
 
 
 def test_semodule_that_says_yes_and_does_nothing(tmp_path: Path, module: Any) -> None:
     tree = Tree(tmp_path)
-    argv = ["semodule", "-X", "400", "-i", f"{tree.work}/site.cil"]
+    argv = ["semodule", "-X", "400", "-i", f"{tree.work('site')}/site.cil"]
     run = module("selinux_module", {"name": "site", "content": TEXT}, commands=[Write(argv)])
     assert run.result["reason"] == "change_lost"
 
@@ -187,7 +187,7 @@ def test_store_of_the_redhat_family(tmp_path: Path, module: Any) -> None:
     tree = Tree(tmp_path, store=False)
     (tmp_path / "etc/selinux/default/active/modules/100").mkdir(parents=True)
     run = module("selinux_module", {"name": "site", "content": TEXT}, check=True)
-    assert run.result["commands"][0][-1] == f"{tree.root}/etc/selinux/default/criu-hosts/site.cil"
+    assert run.result["commands"][0][-1] == f"{tree.root}/etc/selinux/default/criu-hosts.site/site.cil"
 
 
 def test_without_root(tmp_path: Path, module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
