@@ -41,7 +41,7 @@ def ensure_artifact() -> Path:
     final = BUILD / f"artifact-{digest(texts, CODE)}"
     artifact = final / "criu.tar.gz"
     if artifact.exists():
-        return artifact
+        return point_to(artifact)
     copy = BUILD / "build.part"
     remove_tree(copy)
     try:
@@ -54,7 +54,17 @@ def ensure_artifact() -> Path:
     finally:
         remove_tree(copy)
     say(f"artifact {artifact.relative_to(BUILD)} is ready")
-    return artifact
+    return point_to(artifact)
+
+
+def point_to(artifact: Path) -> Path:
+    """Return the one path under which the artifact is always found."""
+    link = BUILD / "criu-artifact.tar.gz"
+    part = BUILD / "criu-artifact.link"
+    part.unlink(missing_ok=True)
+    part.symlink_to(artifact.relative_to(BUILD))
+    os.replace(part, link)
+    return link
 
 
 def build_criu_artifact(root: Path, copy: Path, source: Path) -> None:
