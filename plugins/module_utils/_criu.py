@@ -90,10 +90,14 @@ def _capability_names(bits: int) -> list[str]:
 
 
 def parse_feature(completed: Completed) -> bool | None:
-    """What ``criu check --feature`` said: there, not there, or not known to this CRIU."""
+    """What ``criu check --feature`` said: there, not there, or None if it could not tell.
+
+    It cannot when it does not know the name, or when it may not look at the kernel (an enforcing policy without rules).
+    """
     if completed.rc == 0:
         return True
-    return None if "Unknown feature" in f"{completed.out}{completed.err}" else False
+    text = f"{completed.out}{completed.err}"
+    return None if "Unknown feature" in text or "Could not initialize kernel features" in text else False
 
 
 def parse_config_error(completed: Completed) -> str | None:

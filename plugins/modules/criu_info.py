@@ -32,6 +32,8 @@ options:
     elements: str
 notes:
   - The features are asked for without CRIU's configuration files, so a bad file cannot falsify the answer.
+  - Under an enforcing policy that has no rules for CRIU, every feature is V(null). Apply the role C(criu.hosts.selinux)
+    first.
 seealso:
   - module: criu.hosts.criu_build
 author:
@@ -94,7 +96,9 @@ criu_info:
       type: dict
       sample: {"effective": true, "permitted": [cap_checkpoint_restore], "inheritable": []}
     features:
-      description: For each feature whether it is there; V(null) when this CRIU does not know the name.
+      description:
+        - For each feature whether it is there; V(null) when CRIU cannot tell, because it does not know the name, or
+          because it may not look at the kernel.
       type: dict
       sample: {"mem_dirty_track": true, "apparmor_stacking": false}
     sha256:

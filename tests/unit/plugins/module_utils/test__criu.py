@@ -75,6 +75,8 @@ def test_parse_capabilities(data: bytes, expected: dict[str, Any] | None) -> Non
 def test_parse_feature(fixture_text: Callable[[str], str]) -> None:
     unknown = Completed(("criu",), 1, "", fixture_text("criu/4.2.1-check-unknown-feature.stderr.txt"))
     assert criu.parse_feature(unknown) is None
+    denied = Completed(("criu",), 1, "", fixture_text("criu/4.2.1-check-enforcing-without-policy.stderr.txt"))
+    assert criu.parse_feature(denied) is None
     assert criu.parse_feature(Completed(("criu",), 0, "mnt_id is supported\n", "")) is True
     assert criu.parse_feature(Completed(("criu",), 1, "", "Error (criu/mount.c:381): mnt: No parent found\n")) is False
 
