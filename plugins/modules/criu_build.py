@@ -98,8 +98,6 @@ seealso:
   - name: CRIU
     description: Project page, with the source.
     link: https://criu.org
-author:
-  - The criu.hosts authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

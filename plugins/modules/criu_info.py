@@ -36,8 +36,6 @@ notes:
     first.
 seealso:
   - module: criu.hosts.criu_build
-author:
-  - The criu.hosts authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""
