@@ -82,7 +82,7 @@ class Remove:
 class Unpack:
     """Unpack the tar ``archive`` into the new folder ``path``, leaving out ``strip`` leading folders of each name.
 
-    Names that lead out of ``path``, links that do, and devices are refused. The caller owns it, with modes 0755 or 0644.
+    Names and links that lead out of ``path``, and devices, are refused. The caller owns it; modes are 0755 or 0644.
     """
 
     archive: str
