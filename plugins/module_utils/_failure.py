@@ -26,6 +26,14 @@ LOG_CAUSES = (
         ),
     ),
     (
+        "Locking network failed",
+        Cause(
+            "CRIU cannot lock its network, as iptables is not installed and this CRIU uses it",
+            "Use a CRIU with nftables as its lock (role criu.hosts.criu), or install iptables.",
+            reason="network_lock_missing",
+        ),
+    ),
+    (
         "Connected TCP socket, consider using --tcp-established",
         Cause("it has established TCP connections", "Set tcp_established.", reason="tcp_established_needed"),
     ),
@@ -37,7 +45,9 @@ LOG_CAUSES = (
 
 
 # CRIU looks for tools that it does not need, and calls it an error when they are not there.
-NOISE = re.compile(r"ip6?tables[a-z-]*save")
+NOISE = re.compile(r"ip6?tables[a-z-]*-save")
+# What went wrong for want of a tool is told by a later line.
+MINOR = re.compile(r"execvp\(|exited, status=")
 
 
 def tail(text: str) -> list[str]:
@@ -60,8 +70,10 @@ def _cause(engine: Engine, error: CommandError, lines: list[str]) -> Cause:
         for text, known in LOG_CAUSES:
             if any(text in line for line in lines):
                 return known
-        if lines:
-            return Cause(f"{cause.why} ({lines[0].strip()})", cause.advice, reason="tool_failed")
+        telling = [line for line in lines if not MINOR.search(line)] or lines
+        if telling:
+            said = re.sub(r"^.*?Error \([^)]*\): ", "", telling[0].strip()).rstrip(".")
+            return Cause(f"{cause.why} ({said})", cause.advice, reason="tool_failed")
     return cause
 
 

@@ -239,6 +239,7 @@ class Podman:
                 return cause
         lines = [line for line in completed.err.splitlines() if line.startswith("Error: ")]
         why = lines[0][len("Error: ") :] if lines else completed.last_line
+        why = re.sub(r"`(\S+) [^`]*` failed", r"\1 failed", why)
         return Cause(why.rstrip("."), "Read log_tail.", reason="tool_failed")
 
     def has_image(self, runner: Runner, image_id: str) -> bool:
