@@ -43,7 +43,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._plan import (
     Step,
     WriteFile,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._restore import Situation, bring_back, place_record
+from ansible_collections.criu.hosts.plugins.module_utils._restore import bring_back
+from ansible_collections.criu.hosts.plugins.module_utils._situation import Situation, place_record
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._module import Context
@@ -323,49 +324,3 @@ def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -
     if selinux.mode == "permissive":
         warnings = ("SELinux is permissive: a checkpoint now does not prove that one works when it is enforcing.",)
     return view(desired, container, writer.written, state), plan, facts, warnings
-
-
-def remove(ctx: Context, engine: Engine, desired: Desired) -> Result:
-    """The state absent: value, plan, facts, warnings."""
-    require_root(f"remove the checkpoint of container {desired.name!r}")
-    container = None
-    if desired.archive_path is not None:
-        plan = _plan_remove_archive(desired)
-    else:
-        container = engine.inspect(ctx.runner, desired.name)
-        plan = _plan_remove_place(engine, desired, container)
-    ctx.apply(plan)
-    return view(desired, container, None, container.status if container else "absent"), plan, {"statistics": {}}, ()
-
-
-def _plan_removal(kind: str, paths: tuple[str, ...]) -> Plan:
-    there = tuple(path for path in paths if os.path.lexists(path))
-    steps = tuple(Remove(path, why="remove the checkpoint") for path in there)
-    return Plan(before={kind: "present" if there else "absent"}, after={kind: "absent"}, steps=steps)
-
-
-def _plan_remove_archive(desired: Desired) -> Plan:
-    path = desired.archive_path or ""
-    check_path(path)
-    record = read_record(path)
-    if record is not None and record.name != desired.name:
-        raise CheckpointError(
-            f"Refuse to remove {path!r}: it holds container {record.name!r}, not {desired.name!r}. Give name: "
-            f"{record.name}.",
-            reason="archive_mismatch",
-        )
-    return _plan_removal("archive", (path, record_path(path), partial_path(path)))
-
-
-def _plan_remove_place(engine: Engine, desired: Desired, container: Container | None) -> Plan:
-    if container is None:
-        return Plan(before={"checkpoint": "absent"}, after={"checkpoint": "absent"})
-    if container.checkpointed and not container.running:
-        raise CheckpointError(
-            f"Refuse to remove the checkpoint of container {desired.name!r}: the container is stopped in it, so its "
-            "state would "
-            "be lost. Restore it first, or remove the container.",
-            reason="checkpoint_in_use",
-        )
-    files = engine.checkpoint_files(container) if container.stamp else ()
-    return _plan_removal("checkpoint", (*files, place_record_path(container.id)))

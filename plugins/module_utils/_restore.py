@@ -10,60 +10,34 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils._archive import (
-    Record,
-    check_path,
-    parse_record,
     place_record_path,
-    read_archive,
     restored_path,
-    verify,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._borrow import borrow, read_loan
-from ansible_collections.criu.hosts.plugins.module_utils._command import Runner
 from ansible_collections.criu.hosts.plugins.module_utils._desired import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._engine import Container, Engine
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._failure import explain
 from ansible_collections.criu.hosts.plugins.module_utils._labels import (
     Pair,
-    Thread,
     changed_error,
     compare,
-    from_record,
     read_threads,
     summary,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._local import (
-    Selinux,
-    read_criu,
-    read_selinux,
-    read_text,
-    require_policy,
     require_root,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._plan import Command, MakeDir, Plan, Remove, Step, WriteFile
+from ansible_collections.criu.hosts.plugins.module_utils._situation import (
+    Situation,
+    preflight,
+    read_situation,
+    source_of,
+)
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._module import Context
-
-
-@dataclass(frozen=True)
-class Situation:
-    """What a plan is made from. ``record`` is the archive's own, or the one of the checkpoint in place."""
-
-    container: Container | None
-    record: Record | None
-    selinux: Selinux
-    sha256: str = ""
-
-    @property
-    def before(self) -> tuple[Thread, ...]:
-        return from_record(self.record.labels) if self.record else ()
-
-    @property
-    def process_label(self) -> str:
-        known = self.record.process_label if self.record else ""
-        return known or (self.container.process_label if self.container else "")
 
 
 @dataclass(frozen=True)
@@ -73,129 +47,6 @@ class Restored:
     statistics: dict[str, Any]
     pairs: tuple[Pair, ...]
     container: Container | None
-
-
-def place_record(container: Container) -> Record | None:
-    """The record of the checkpoint that lies on disk beside the container; None if there is none, or it is of "
-    "another."""
-    record = parse_record(read_text(place_record_path(container.id)))
-    return record if record is not None and container.stamp and record.stamp == container.stamp else None
-
-
-def source_of(desired: Desired, situation: Situation) -> str:
-    """Where the container comes from: nowhere (it is right already), container (in place) or archive.
-
-    Raises:
-        CheckpointError: container_missing, not_checkpointed, name_in_use, container_exists.
-    """
-    container, record = situation.container, situation.record
-    if desired.archive_path is None:
-        if container is None:
-            raise CheckpointError(
-                f"Cannot restore container {desired.name!r}: there is no such container. Give archive_path to "
-                "restore it "
-                "from an archive.",
-                reason="container_missing",
-            )
-        if container.running:
-            return "nowhere"
-        if container.stamp and (container.checkpointed or record is not None):
-            return "container"
-        raise CheckpointError(
-            f"Cannot restore container {desired.name!r}: its status is {container.status!r} and it has no checkpoint. "
-            "Start it, or restore it from an archive (archive_path).",
-            reason="not_checkpointed",
-        )
-    if container is None:
-        return "archive"
-    if container.running and is_from_archive(desired, situation):
-        return "nowhere"
-    if container.running:
-        raise CheckpointError(
-            f"Cannot restore {desired.archive_path!r} as container {desired.target!r}: a container of that name runs "
-            "that "
-            "does not come from this archive. Give another new_name, or remove it.",
-            reason="name_in_use",
-        )
-    same = record is not None and container.id == record.id and bool(record.stamp)
-    if same and record is not None and container.stamp == record.stamp and desired.new_name is None:
-        return "container"
-    raise CheckpointError(
-        f"Cannot restore {desired.archive_path!r} as container {desired.target!r}: a stopped container of that name "
-        "is there, "
-        f"with other state than the archive's (status {container.status!r}). Remove it, or give another new_name.",
-        reason="container_exists",
-    )
-
-
-def is_from_archive(desired: Desired, situation: Situation) -> bool:
-    """Whether the running container is the archive's: the same one, or one that we restored from it under a new "
-    "name."""
-    container, record = situation.container, situation.record
-    if container is None or record is None:
-        return False
-    if desired.new_name is None and record.id:
-        return container.id == record.id
-    try:
-        entry = json.loads(read_text(restored_path(desired.target)) or "{}")
-    except ValueError:
-        return False
-    known = entry.get("id") == container.id and bool(entry.get("sha256"))
-    return known and entry["sha256"] == (record.sha256 or verify(desired.archive_path or "", record))
-
-
-def read_situation(ctx: Context, engine: Engine, desired: Desired) -> Situation:
-    """Read the archive's record, the container, and SELinux."""
-    record = None
-    if desired.archive_path is not None:
-        check_path(desired.archive_path)
-        record = read_archive(desired.archive_path)
-        if record.name and record.name != desired.name:
-            raise CheckpointError(
-                f"Refuse to restore container {desired.name!r} from {desired.archive_path!r}: the archive holds "
-                "container "
-                f"{record.name!r}. Give name: {record.name}, and new_name for another name.",
-                reason="archive_mismatch",
-            )
-    container = engine.inspect(ctx.runner, desired.target)
-    if desired.archive_path is None and container is not None:
-        record = place_record(container)
-    return Situation(container, record, read_selinux())
-
-
-def preflight(runner: Runner, engine: Engine, desired: Desired, situation: Situation, source: str) -> Situation:
-    """Refuse what would fail: CRIU, policy, OCI runtime, and what the archive needs. Returns the verified situation."""
-    read_criu(runner, engine.minimum_criu, situation.selinux)
-    require_policy(situation.selinux, situation.process_label)
-    record, container = situation.record, situation.container
-    runtime = record.runtime if record else container.runtime if container else ""
-    if runtime and not (os.path.exists(runtime) if "/" in runtime else runner.which(runtime)):
-        raise CheckpointError(
-            f"Cannot restore container {desired.name!r}: it was checkpointed with the OCI runtime {runtime!r}, which "
-            "is not "
-            f"installed, and no other can restore it. Install {os.path.basename(runtime)!r}.",
-            reason="archive_runtime_missing",
-        )
-    if desired.archive_path is None or record is None:
-        return situation
-    situation = replace(situation, sha256=verify(desired.archive_path, record))
-    if source == "archive":
-        if record.image_id and not engine.has_image(runner, record.image_id):
-            raise CheckpointError(
-                f"Cannot restore {desired.archive_path!r}: its image {record.image!r} ({record.image_id[:12]}) is "
-                "not on this "
-                "host. Pull or load that very image first.",
-                reason="image_missing",
-            )
-        taken = [name for name in record.volumes if engine.has_volume(name)]
-        if taken and not desired.options.ignore_volumes:
-            raise CheckpointError(
-                f"Cannot restore {desired.archive_path!r}: its volume {taken[0]!r} is on this host already. Remove "
-                "the volume, "
-                "or set ignore_volumes to use it as it is.",
-                reason="volume_exists",
-            )
-    return situation
 
 
 def restore_steps(engine: Engine, desired: Desired, situation: Situation, source: str) -> tuple[Step, ...]:

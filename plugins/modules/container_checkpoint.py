@@ -172,10 +172,11 @@ container_state:
 
 from typing import NoReturn
 
-from ansible_collections.criu.hosts.plugins.module_utils._checkpoint import checkpoint, remove
+from ansible_collections.criu.hosts.plugins.module_utils._checkpoint import checkpoint
 from ansible_collections.criu.hosts.plugins.module_utils._desired import desired_of
 from ansible_collections.criu.hosts.plugins.module_utils._engines import engine_for
 from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
+from ansible_collections.criu.hosts.plugins.module_utils._removal import remove
 
 SPEC = {
     "name": {"type": "str", "required": True},
