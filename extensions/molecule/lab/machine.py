@@ -166,9 +166,13 @@ def start(name: str) -> Machine:
     virgin = ensure_snapshot(image, accel)
     stop(name)
     machine = Machine(name=name, port=free_port(), image=image.name, accel=accel)
-    prepare_folder(machine)
-    shutil.copyfile(virgin / "disk.qcow2", machine.folder / "disk.qcow2")
-    launch(machine, image, SNAPSHOT)
+    try:
+        prepare_folder(machine)
+        shutil.copyfile(virgin / "disk.qcow2", machine.folder / "disk.qcow2")
+        launch(machine, image, SNAPSHOT)
+    except BaseException:
+        stop(name)
+        raise
     return machine
 
 
