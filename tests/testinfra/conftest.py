@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 
@@ -40,10 +40,20 @@ def inventory() -> Path:
 
 
 @pytest.fixture(scope="module")
-def matrix(host: Any, inventory: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def seen_by(host: Any, inventory: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Any]]:
+    """``seen_by("matrix.yml")`` runs a playbook of the folder matrix on the host and returns what it saw."""
+
+    def run(name: str, **variables: str) -> dict[str, Any]:
+        report = tmp_path_factory.mktemp("seen") / "report.json"
+        return run_playbook(HERE / "matrix" / name, inventory, host.backend.get_hostname(), report, **variables)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def matrix(seen_by: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     """What was seen while every case of the matrix was dumped and restored on the host."""
-    report = tmp_path_factory.mktemp("matrix") / "report.json"
-    return run_playbook(HERE / "matrix/matrix.yml", inventory, host.backend.get_hostname(), report)
+    return seen_by("matrix.yml")
 
 
 @pytest.fixture(autouse=True)
