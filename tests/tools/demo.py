@@ -20,17 +20,29 @@ CASES = "(threads|redis)-(runc|crun)|unit-runc"
 REPORT = BUILD / "results" / "demo.json"
 STARTED = time.monotonic()
 
-# What a virgin host says: started by systemd, and typed in a root shell.
+# What a virgin host says. Containers of units have to be imported and started by units: the first caller of podman
+# decides about labels.
+UNIT = ["systemd-run", "--quiet", "--service-type=oneshot", "--remain-after-exit"]
+START = ["podman", "--runtime", "runc", "run", "-d", "--network=none"]
+PROGRAM = ["lab-virgin", "python3", "/work/threads.py"]
+PREPARE = [
+    ["modprobe", "overlay"],
+    ["chcon", "--type", "container_file_t", "/var/lib/lab/workload.tar"],
+    [*UNIT, "podman", "import", "/var/lib/lab/workload.tar", "lab-virgin"],
+]
 VIRGIN = [
+    ("a systemd unit starts a container", [*UNIT, "--unit=start-a", *START, "--name=a", *PROGRAM], []),
     (
-        "a systemd unit starts a container",
-        "systemd-run --quiet --wait --pipe podman --runtime runc run --network=none --name=a lab-virgin true".split(),
+        "... and dumps it",
+        [*UNIT, "--unit=dump-a", "podman", "container", "checkpoint", "a"],
+        ["journalctl", "--no-pager", "--output=cat", "--unit=dump-a", "--grep=Error|denied"],
     ),
+    ("a root shell starts a container", [*START, "--name=b", *PROGRAM], []),
     (
-        "a root shell starts a container ...",
-        "podman --runtime runc run -d --network=none --name=b lab-virgin python3 /work/threads.py".split(),
+        "... and dumps it",
+        ["podman", "container", "checkpoint", "b"],
+        ["sh", "-c", "grep -h Error /var/lib/containers/storage/overlay-containers/*/userdata/dump.log"],
     ),
-    ("... and dumps it", ["podman", "--runtime", "runc", "container", "checkpoint", "b"]),
 ]
 
 
@@ -75,13 +87,14 @@ def show_the_virgin_host() -> None:
         .stdout.strip()
         .replace("\n", ", lines about libselinux: ")
     )
-    on_machine(["podman", "import", "/var/lib/lab/workload.tar", "lab-virgin"])
-    for what, argv in VIRGIN:
+    for argv in PREPARE:
+        on_machine(argv)
+    for what, argv, why in VIRGIN:
         done = on_machine(argv)
-        lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        say(f"  {what}: exit status {done.returncode}")
-        for line in lines[-2:]:
-            say(f"      {line[:150]}")
+        say(f"  {what}: {'done' if done.returncode == 0 else f'exit status {done.returncode}'}")
+        if done.returncode and why:
+            for line in on_machine(why).stdout.splitlines()[:2]:
+                say(f"      {line[:150]}")
     on_machine(["podman", "rm", "--force", "--all", "--time", "0"])
     on_machine(["podman", "rmi", "--force", "lab-virgin"])
 
