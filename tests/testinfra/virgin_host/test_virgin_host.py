@@ -40,7 +40,8 @@ class Attempt:
 
     def denied(self, permission: str, source: str, target: str, kind: str) -> bool:
         """Whether the audit log has this denial."""
-        pattern = rf"denied +\{{[^}}]*\b{permission}\b[^}}]*\}}.*scontext=\S*:{source}:.*tcontext=\S*:{target}:.*tclass={kind}\b"
+        labels = rf"scontext=\S*:{source}:.*tcontext=\S*:{target}:.*tclass={kind}\b"
+        pattern = rf"denied +\{{[^}}]*\b{permission}\b[^}}]*\}}.*{labels}"
         return re.search(pattern, self.audit) is not None
 
 
