@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Checkpoint archives and the records beside them: paths that are safe, what is inside, whether they belong "
-"together."""
+"""Checkpoint archives and the records beside them: safe paths, what is inside, whether they belong together."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Borrowing the boolean of the restore: on for the seconds of a restore, given back on every path, also after a "
-"crash."""
+"""Borrowing the boolean of the restore: on for its seconds, given back on every path, also after a crash."""
 
 from __future__ import annotations
 
@@ -59,8 +58,7 @@ def _mark() -> str:
 def busy() -> CheckpointError:
     return CheckpointError(
         f"Cannot borrow the SELinux boolean {BOOLEAN!r}: another restore on this host has borrowed it and will "
-        "switch it "
-        "off. Run the task again when that has ended (until and retries do).",
+        "switch it off. Run the task again when that has ended (until and retries do).",
         reason="boolean_busy",
     )
 

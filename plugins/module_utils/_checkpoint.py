@@ -104,8 +104,7 @@ def refuse(desired: Desired, container: Container | None) -> Container:
     if container.auto_remove and desired.archive_path is None:
         raise CheckpointError(
             f"Cannot checkpoint container {desired.name!r} in place: it was made with --rm, so podman would remove "
-            "it with its "
-            "checkpoint. Give archive_path, or make the container without --rm.",
+            "it with its checkpoint. Give archive_path, or make the container without --rm.",
             reason="auto_remove",
         )
     return container
@@ -129,8 +128,7 @@ def require_space(desired: Desired, container: Container) -> None:
     if free < needed:
         raise CheckpointError(
             f"Refuse to checkpoint container {desired.name!r} to {desired.archive_path!r}: {free} bytes are free "
-            "there and it "
-            f"may take {needed}; a container made with --rm could not be brought back. Free space there.",
+            f"there and it may take {needed}; a container made with --rm could not be brought back. Free space there.",
             reason="disk_full",
         )
 

@@ -38,8 +38,7 @@ def desired_of(params: Mapping[str, Any]) -> Desired:
         if value is not None and not NAME.match(value):
             raise CheckpointError(
                 f"Refuse {option} {value!r}: a container's name has letters, digits, '_', '.' and '-', and starts "
-                "with a "
-                "letter or digit. Give such a name.",
+                "with a letter or digit. Give such a name.",
                 reason="name_invalid",
             )
     if params.get("new_name") and params["tcp_established"]:

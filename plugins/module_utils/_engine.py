@@ -102,8 +102,7 @@ class Engine(Protocol):
         """The stamp of the checkpoint on disk as it is now."""
 
     def live_pid(self, container: Container) -> int:
-        """The host pid of the container's first process as it is now, without asking the engine; 0 if it is not "
-        "known."""
+        """The host pid of the container's first process now, without asking the engine; 0 if it is not known."""
 
     def log_path(self, container: Container, action: str) -> str:
         """CRIU's log of the ``action`` (checkpoint or restore), there after a failure."""

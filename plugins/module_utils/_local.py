@@ -34,8 +34,7 @@ PLACES = Places()
 
 @dataclass(frozen=True)
 class Selinux:
-    """The mode (enforcing, permissive, disabled) and the two booleans that a restore may need; None: no such "
-    "boolean."""
+    """The mode (enforcing, permissive, disabled) and the booleans that a restore may need; None: no such boolean."""
 
     mode: str = "disabled"
     restore: bool | None = None
@@ -145,9 +144,8 @@ def require_policy(selinux: Selinux, process_label: str) -> None:
         return
     if selinux.restore is None and not selinux.all_caps:
         raise CheckpointError(
-            f"Refuse to work on a container with the label {process_label!r}: SELinux is enforcing, and its policy has "
-            f"neither the boolean {BOOLEAN!r} nor {DISTRIBUTION_BOOLEAN!r} switched on, so that a restore fails or "
-            "hangs. "
-            "Apply the role criu.hosts.selinux.",
+            f"Refuse to work on a container with the label {process_label!r}: SELinux is enforcing, and its policy "
+            f"has neither the boolean {BOOLEAN!r} nor {DISTRIBUTION_BOOLEAN!r} switched on, so that a restore fails "
+            "or hangs. Apply the role criu.hosts.selinux.",
             reason="policy_missing",
         )

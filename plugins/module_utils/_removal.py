@@ -68,8 +68,7 @@ def _plan_remove_place(engine: Engine, desired: Desired, container: Container | 
     if container.checkpointed and not container.running:
         raise CheckpointError(
             f"Refuse to remove the checkpoint of container {desired.name!r}: the container is stopped in it, so its "
-            "state would "
-            "be lost. Restore it first, or remove the container.",
+            "state would be lost. Restore it first, or remove the container.",
             reason="checkpoint_in_use",
         )
     files = engine.checkpoint_files(container) if container.stamp else ()

@@ -58,8 +58,7 @@ class Situation:
 
 
 def place_record(container: Container) -> Record | None:
-    """The record of the checkpoint that lies on disk beside the container; None if there is none, or it is of "
-    "another."""
+    """The record of the checkpoint that lies beside the container; None if there is none, or it is of another."""
     record = parse_record(read_text(place_record_path(container.id)))
     return record if record is not None and container.stamp and record.stamp == container.stamp else None
 
@@ -75,8 +74,7 @@ def source_of(desired: Desired, situation: Situation) -> str:
         if container is None:
             raise CheckpointError(
                 f"Cannot restore container {desired.name!r}: there is no such container. Give archive_path to "
-                "restore it "
-                "from an archive.",
+                "restore it from an archive.",
                 reason="container_missing",
             )
         if container.running:
@@ -95,8 +93,7 @@ def source_of(desired: Desired, situation: Situation) -> str:
     if container.running:
         raise CheckpointError(
             f"Cannot restore {desired.archive_path!r} as container {desired.target!r}: a container of that name runs "
-            "that "
-            "does not come from this archive. Give another new_name, or remove it.",
+            "that does not come from this archive. Give another new_name, or remove it.",
             reason="name_in_use",
         )
     same = record is not None and container.id == record.id and bool(record.stamp)
@@ -104,15 +101,14 @@ def source_of(desired: Desired, situation: Situation) -> str:
         return "container"
     raise CheckpointError(
         f"Cannot restore {desired.archive_path!r} as container {desired.target!r}: a stopped container of that name "
-        "is there, "
-        f"with other state than the archive's (status {container.status!r}). Remove it, or give another new_name.",
+        f"is there, with other state than the archive's (status {container.status!r}). Remove it, or give another "
+        "new_name.",
         reason="container_exists",
     )
 
 
 def is_from_archive(desired: Desired, situation: Situation) -> bool:
-    """Whether the running container is the archive's: the same one, or one that we restored from it under a new "
-    "name."""
+    """Whether the running container is the archive's: the same one, or our restore of it under a new name."""
     container, record = situation.container, situation.record
     if container is None or record is None:
         return False
@@ -135,8 +131,7 @@ def read_situation(ctx: Context, engine: Engine, desired: Desired) -> Situation:
         if record.name and record.name != desired.name:
             raise CheckpointError(
                 f"Refuse to restore container {desired.name!r} from {desired.archive_path!r}: the archive holds "
-                "container "
-                f"{record.name!r}. Give name: {record.name}, and new_name for another name.",
+                f"container {record.name!r}. Give name: {record.name}, and new_name for another name.",
                 reason="archive_mismatch",
             )
     container = engine.inspect(ctx.runner, desired.target)
@@ -154,8 +149,7 @@ def preflight(runner: Runner, engine: Engine, desired: Desired, situation: Situa
     if runtime and not (os.path.exists(runtime) if "/" in runtime else runner.which(runtime)):
         raise CheckpointError(
             f"Cannot restore container {desired.name!r}: it was checkpointed with the OCI runtime {runtime!r}, which "
-            "is not "
-            f"installed, and no other can restore it. Install {os.path.basename(runtime)!r}.",
+            f"is not installed, and no other can restore it. Install {os.path.basename(runtime)!r}.",
             reason="archive_runtime_missing",
         )
     if desired.archive_path is None or record is None:
@@ -165,16 +159,14 @@ def preflight(runner: Runner, engine: Engine, desired: Desired, situation: Situa
         if record.image_id and not engine.has_image(runner, record.image_id):
             raise CheckpointError(
                 f"Cannot restore {desired.archive_path!r}: its image {record.image!r} ({record.image_id[:12]}) is "
-                "not on this "
-                "host. Pull or load that very image first.",
+                "not on this host. Pull or load that very image first.",
                 reason="image_missing",
             )
         taken = [name for name in record.volumes if engine.has_volume(name)]
         if taken and not desired.options.ignore_volumes:
             raise CheckpointError(
                 f"Cannot restore {desired.archive_path!r}: its volume {taken[0]!r} is on this host already. Remove "
-                "the volume, "
-                "or set ignore_volumes to use it as it is.",
+                "the volume, or set ignore_volumes to use it as it is.",
                 reason="volume_exists",
             )
     return situation
