@@ -29,7 +29,9 @@ def run_playbook(path: Path, inventory: Path, host: str, report: Path, **variabl
         argv += ["-e", f"{name}={value}"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode:
-        pytest.fail(f"{' '.join(argv)}\n{done.stdout[-6000:]}\n{done.stderr[-2000:]}", pytrace=False)
+        # The end is the recap; what went wrong stands where the word fatal is.
+        fatal = done.stdout[max(done.stdout.find("fatal:"), 0) :][:4000]
+        pytest.fail(f"{' '.join(argv)}\n{fatal}\n{done.stderr[-2000:]}", pytrace=False)
     found: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
     return found
 
