@@ -55,23 +55,17 @@ notes:
   - After a failure of the engine, C(log_path) and C(log_tail) tell what CRIU wrote.
   - C(reason) may be V(rootless_unsupported) (not root), V(name_invalid) (no name of a container),
     V(container_missing) (no such container), V(criu_missing) (no CRIU), V(criu_too_old) (a CRIU that podman does not
-    take),
-    V(criu_without_selinux) (a CRIU that would lose the labels), V(policy_missing) (the SELinux policy does not let a
-    restore
-    work), V(boolean_busy) (another restore borrows the SELinux boolean), V(runtime_cannot_checkpoint) (the OCI
-    runtime cannot
-    checkpoint), V(archive_path_unsafe) (the path is not that of a file that only root can write),
-    V(archive_mismatch) (the archive holds another container), V(archive_invalid) (cut off, damaged, or no checkpoint),
-    V(archive_missing) (no such archive), V(archive_runtime_missing) (the OCI runtime that made the archive is not
-    installed),
-    V(container_exists) (a stopped container is in the way), V(name_in_use) (a running container is in the way),
-    V(volume_exists) (a volume of the archive is there already), V(image_missing) (the image is not on the host),
-    V(cgroup_in_use) (a clone still lives in the container's cgroup), V(container_ended) (it ended right after the
-    restore),
-    V(label_changed) (threads came back with other labels), V(new_name_with_tcp) (a clone cannot take connections),
-    V(tcp_established_needed) or V(file_locks_needed) (the container has what these options take along),
-    V(network_lock_missing) (CRIU cannot lock the container's network),
-    V(not_checkpointed) (there is no checkpoint to restore from), V(container_not_running) (there is nothing to
-    checkpoint),
+    take), V(criu_without_selinux) (a CRIU that would lose the labels), V(policy_missing) (the SELinux policy does not
+    let a restore work), V(boolean_busy) (another restore borrows the SELinux boolean), V(runtime_cannot_checkpoint)
+    (the OCI runtime cannot checkpoint), V(archive_path_unsafe) (the path is not that of a file that only root can
+    write), V(archive_mismatch) (the archive holds another container), V(archive_invalid) (cut off, damaged, or no
+    checkpoint), V(archive_missing) (no such archive), V(archive_runtime_missing) (the OCI runtime that made the
+    archive is not installed), V(container_exists) (a stopped container is in the way), V(name_in_use) (a running
+    container is in the way), V(volume_exists) (a volume of the archive is there already), V(image_missing) (the image
+    is not on the host), V(cgroup_in_use) (a clone still lives in the container's cgroup), V(container_ended) (it
+    ended right after the restore), V(label_changed) (threads came back with other labels), V(new_name_with_tcp) (a
+    clone cannot take connections), V(tcp_established_needed) or V(file_locks_needed) (the container has what these
+    options take along), V(network_lock_missing) (CRIU cannot lock the container's network), V(not_checkpointed)
+    (there is no checkpoint to restore from), V(container_not_running) (there is nothing to checkpoint),
     V(auto_remove) (made with C(--rm), so no checkpoint in place).
 """

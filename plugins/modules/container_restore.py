@@ -24,8 +24,7 @@ options:
   new_name:
     description:
       - Restore the archive as a container of this name, with an id of its own. It keeps the SELinux label of the
-        archive, so
-        that clones of one archive can reach each other's files.
+        archive, so that clones of one archive can reach each other's files.
       - Under runc a clone lives in the original's cgroup; the original cannot be restored before the clone has ended.
     type: str
 seealso:
