@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # A thin door: every target is a program in tests/tools, which says what it does. All that is made lies in .build.
 PYTHON ?= python3
-SCENARIO ?= --all
+SCENARIO ?= $(notdir $(patsubst %/molecule.yml,%,$(wildcard extensions/molecule/*/molecule.yml)))
 TOOLS := tests/tools
 LAB := extensions/molecule/lab/lab.py
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.build/pycache
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench deps venv collections lint format sanity unit docs tables build molecule clean
+.PHONY: help demo test bench deps venv collections lint format sanity unit docs tables build image molecule clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -55,8 +55,12 @@ build: collections ## build the archive, install it, load everything in it
 sanity: venv ## ansible-test sanity
 	@$(PYTHON) $(TOOLS)/sanity.py
 
-molecule: deps collections ## the scenarios on real machines; SCENARIO="-s NAME" for one
-	@$(PYTHON) $(TOOLS)/scenarios.py $(SCENARIO)
+image: deps ## the machine's image, and the CRIU that is tried on it
+	@$(PYTHON) $(LAB) image
+	@$(PYTHON) $(LAB) artifact
+
+molecule: deps collections ## the scenarios on real machines; SCENARIO=NAME for one
+	@set -e; for name in $(SCENARIO); do $(PYTHON) $(TOOLS)/scenarios.py $$name; done
 
 clean: ## remove the machines and .build
 	@if [ -d .build/lab ]; then $(PYTHON) $(LAB) down; fi

@@ -24,7 +24,7 @@ STARTED = time.monotonic()
 # decides about labels.
 UNIT = ["systemd-run", "--quiet", "--service-type=oneshot", "--remain-after-exit"]
 START = ["podman", "--runtime", "runc", "run", "-d", "--network=none"]
-PROGRAM = ["lab-virgin", "python3", "/work/threads.py"]
+PROGRAM = ["lab-virgin", "python3", "/app/threads.py"]
 PREPARE = [
     ["modprobe", "overlay"],
     ["chcon", "--type", "container_file_t", "/var/lib/lab/workload.tar"],

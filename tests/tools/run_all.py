@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run every check: `make test`. Cheap ones first, the machine's image made meanwhile, a summary at the end.
+"""Run every check: `make test`. Two lanes side by side, since a machine uses one processor; a summary at the end.
 
 run_all.py [STEP...]    only these steps
 """
@@ -13,19 +13,30 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common import BUILD, COLOR, LAB, RESULTS, ROOT, ToolError, environment, main, say, venv_bin
+from common import BUILD, COLOR, RESULTS, ROOT, ToolError, environment, main, say, venv_bin
 
 LOGS = BUILD / "logs"
 SETUP = ("deps", "venv", "floor", "collections")
-CHEAP = ("lint", "unit", "docs", "build", "sanity")
-STEPS = (*CHEAP, "molecule")
+IMAGE = "image"
+# The long scenario has a lane of its own; the others follow the checks that need no machine.
+LANES = (
+    (IMAGE, "checkpoint_host"),
+    ("lint", "unit", "docs", "build", "sanity", "virgin_host"),
+)
+SCENARIOS = ("checkpoint_host", "virgin_host")
+STEPS = tuple(name for lane in LANES for name in lane)
 STARTED = time.monotonic()
 # What a step's log shows again at the end when the step failed.
 TAIL_LINES = 60
+# What runs now, to be stopped when we are.
+RUNNING: list[subprocess.Popen[str]] = []
+STOPPING = threading.Event()
 
 
 @dataclass
@@ -50,6 +61,11 @@ def stamp() -> str:
     return f"[{time.monotonic() - STARTED:6.0f} s]"
 
 
+def target(name: str) -> list[str]:
+    """Return what make is asked for."""
+    return ["molecule", f"SCENARIO={name}"] if name in SCENARIOS else [name]
+
+
 def run_step(name: str) -> Step:
     """Run a make target; each line goes to the log and, with the step's name before it, to the screen."""
     step = Step(name)
@@ -60,7 +76,7 @@ def run_step(name: str) -> Step:
     with (
         (LOGS / f"{name}.log").open("w", encoding="utf-8") as log,
         subprocess.Popen(
-            ["make", "--no-print-directory", f"PYTHON={sys.executable}", name],
+            ["make", "--no-print-directory", f"PYTHON={sys.executable}", *target(name)],
             cwd=ROOT,
             env=without_make(),
             stdin=subprocess.DEVNULL,
@@ -71,15 +87,13 @@ def run_step(name: str) -> Step:
             start_new_session=True,
         ) as process,
     ):
-        try:
-            assert process.stdout
-            for line in process.stdout:
-                log.write(COLOR.sub("", line))
-                log.flush()
-                print(f"{name} | {line}", end="", flush=True)
-        except BaseException:
-            stop(process)
-            raise
+        RUNNING.append(process)
+        assert process.stdout
+        for line in process.stdout:
+            log.write(COLOR.sub("", line))
+            log.flush()
+            print(f"{name} | {line}", end="", flush=True)
+    RUNNING.remove(process)
     step.rc = process.returncode
     step.seconds = time.monotonic() - began
     read_counts(step, results)
@@ -111,40 +125,6 @@ def stop(process: subprocess.Popen[str]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
         pass
-
-
-def start_image() -> subprocess.Popen[str]:
-    """Let the lab make its image and CRIU's build while the cheap checks run."""
-    say(f"{stamp()} image: the lab makes its image meanwhile, see .build/logs/image.log")
-    script = f'"{sys.executable}" "{LAB}" image && "{sys.executable}" "{LAB}" artifact'
-    log = (LOGS / "image.log").open("w", encoding="utf-8")
-    with log:
-        return subprocess.Popen(
-            ["nice", "sh", "-c", script],
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            text=True,
-            start_new_session=True,
-        )
-
-
-def await_image(image: subprocess.Popen[str]) -> Step:
-    """Wait for the image; every half minute its last progress line is shown."""
-    began = time.monotonic()
-    while True:
-        try:
-            rc = image.wait(timeout=30)
-            break
-        except subprocess.TimeoutExpired:
-            lines = (LOGS / "image.log").read_text(encoding="utf-8", errors="replace").splitlines()
-            say(f"{stamp()} image: {lines[-1] if lines else 'at work'}")
-    step = Step("image", rc=rc, seconds=time.monotonic() - began)
-    if rc:
-        step.counts["failed"] = 1
-    say(f"{stamp()} image: {step.word}")
-    return step
 
 
 def about() -> list[str]:
@@ -184,13 +164,13 @@ def summarize(steps: list[Step]) -> int:
     say("==== summary ====")
     for line in about():
         say(line)
-    say(f"{'step':<12}{'result':<9}{'seconds':>8}{'passed':>8}{'failed':>8}{'skipped':>9}")
+    say(f"{'step':<16}{'result':<9}{'seconds':>8}{'passed':>8}{'failed':>8}{'skipped':>9}")
     for step in steps:
         counts = "".join(
             f"{step.counts[key]:>{width}}" for key, width in (("passed", 8), ("failed", 8), ("skipped", 9))
         )
-        say(f"{step.name:<12}{step.word:<9}{step.seconds:>8.0f}{counts}{'  ' + step.why_not if step.why_not else ''}")
-    say(f"{'all':<12}{'':<9}{time.monotonic() - STARTED:>8.0f}")
+        say(f"{step.name:<16}{step.word:<9}{step.seconds:>8.0f}{counts}{'  ' + step.why_not if step.why_not else ''}")
+    say(f"{'all':<16}{'':<9}{time.monotonic() - STARTED:>8.0f}")
     passed, failed = (sum(step.counts[key] for step in steps) for key in ("passed", "failed"))
     bad = bool(failed) or any(step.rc for step in steps if not step.why_not) or any(step.why_not for step in steps)
     say(f"{passed} passed, {failed} failed")
@@ -202,41 +182,59 @@ def stopped(number: int, dummy_frame: object) -> None:
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
+def run_lane(names: list[str], image: Future[bool]) -> list[Step]:
+    """Run the steps of a lane one after the other; a scenario waits for the image."""
+    steps: list[Step] = []
+    for name in names:
+        if STOPPING.is_set():
+            break
+        if name in SCENARIOS and not image.result():
+            steps.append(Step(name, why_not="because there is no image"))
+            continue
+        steps.append(run_step(name))
+        if name == IMAGE:
+            image.set_result(steps[-1].rc == 0)
+    return steps
+
+
+def run_lanes(wanted: list[str]) -> list[Step]:
+    """Run the wanted steps of all lanes side by side; whatever ends us ends them."""
+    image: Future[bool] = Future()
+    if IMAGE not in wanted:
+        image.set_result(False)
+    lanes = [[name for name in lane if name in wanted] for lane in LANES]
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        try:
+            return [step for lane in [pool.submit(run_lane, lane, image) for lane in lanes] for step in lane.result()]
+        except BaseException:
+            STOPPING.set()
+            for process in list(RUNNING):
+                stop(process)
+            if not image.done():
+                image.set_result(False)
+            raise
+
+
 def work() -> int:
-    """Set up, run the cheap steps, then the machines if all of them passed."""
+    """Set up, then run what is wanted."""
     wanted = sys.argv[1:] or list(STEPS)
     unknown = set(wanted) - set(STEPS)
     if unknown:
         raise ToolError(f"no such step: {', '.join(sorted(unknown))}; there are {', '.join(STEPS)}")
     signal.signal(signal.SIGTERM, stopped)
     LOGS.mkdir(parents=True, exist_ok=True)
+    needs_machines = bool(set(wanted) & {IMAGE, *SCENARIOS})
+    if needs_machines:
+        wanted.append(IMAGE)
     steps: list[Step] = []
     for name in SETUP:
-        if name == "deps" and "molecule" not in wanted:
+        if name == "deps" and not needs_machines:
             continue
         step = run_step(name)
         if step.rc:
             return summarize([*steps, step])
         steps.append(step)
-    image = start_image() if "molecule" in wanted else None
-    try:
-        steps += [run_step(name) for name in CHEAP if name in wanted]
-        if image:
-            steps += machines(image, [step.name for step in steps if step.rc])
-    finally:
-        if image and image.poll() is None:
-            stop(image)
-    return summarize(steps)
-
-
-def machines(image: subprocess.Popen[str], failed: list[str]) -> list[Step]:
-    """Run the scenarios; not when a cheap check failed: that is to be mended first."""
-    if failed:
-        return [Step("molecule", why_not=f"because of {', '.join(failed)}")]
-    made = await_image(image)
-    if made.rc:
-        return [made, Step("molecule", why_not="because there is no image")]
-    return [made, run_step("molecule")]
+    return summarize(steps + run_lanes(wanted))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run molecule's scenarios on the lab's machines and count what their verifiers tested.
+"""Run a scenario of molecule on a machine of its own and count what its verifier tested.
 
-scenarios.py --all | -s NAME...    whatever `molecule test` understands
+scenarios.py NAME    the folder's name in extensions/molecule
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ DONE = re.compile(r"\[([\w-]+) > (\w+)\] Executed: (\w+)")
 
 
 def work() -> int:
-    """Run them, whatever happens take the machines down."""
-    report = Report("molecule")
-    argv = [f"{venv_bin()}/molecule", "test", *(sys.argv[1:] or ["--all"])]
-    env = {**environment(), "ANSIBLE_FORCE_COLOR": "0", "NO_COLOR": "1"}
-    entry = Entry("molecule test")
+    """Run it; whatever happens take the machine down."""
+    name = sys.argv[1]
+    machine = name.replace("_", "-")
+    report = Report(name)
+    argv = [f"{venv_bin()}/molecule", "test", "--scenario-name", name]
+    env = {**environment(), "ANSIBLE_FORCE_COLOR": "0", "NO_COLOR": "1", "LAB_MACHINES": machine}
+    entry = Entry(f"molecule, scenario {name}")
     say(f"-- molecule: {' '.join(argv[1:])}")
     began = time.monotonic()
     try:
@@ -40,7 +42,7 @@ def work() -> int:
                 count(line, entry)
         rc = process.returncode
     finally:
-        subprocess.run([sys.executable, str(LAB), "down"], env=environment(), check=False)
+        subprocess.run([sys.executable, str(LAB), "down", machine], env=environment(), check=False)
     entry.seconds = time.monotonic() - began
     if rc and not entry.failed:
         entry.failed = 1

@@ -183,9 +183,9 @@ def add_workload(root: Path, scratch: Path) -> None:
     for pattern in NOT_IN_CONTAINERS:
         for path in scratch.glob(pattern):
             remove_tree(path) if path.is_dir() else path.unlink()
-    (scratch / "work").mkdir()
+    (scratch / "app").mkdir()
     for path in payload_files():
-        shutil.copyfile(path, scratch / "work" / path.name)
+        shutil.copyfile(path, scratch / "app" / path.name)
     target = root / "var/lib/lab"
     target.mkdir(parents=True)
     run(

@@ -46,7 +46,7 @@ def threads_of(main_pid):
 def counters_of(main_pid):
     """What each thread of threads.py has counted to, by its number."""
     counters = {}
-    for path in glob.glob(f"/proc/{main_pid}/root/work/state/thread-*"):
+    for path in glob.glob(f"/proc/{main_pid}/root/app/state/thread-*"):
         words = read(path).split()
         if len(words) == 3:
             counters[words[0]] = int(words[2])

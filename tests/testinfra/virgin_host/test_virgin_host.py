@@ -11,7 +11,7 @@ from typing import Any, Callable
 
 import pytest
 
-RUN = "podman --runtime runc run -d --network=host --name {name} lab-virgin python3 /work/threads.py"
+RUN = "podman --runtime runc run -d --network=host --name {name} lab-virgin python3 /app/threads.py"
 CHECKPOINT = "podman --runtime runc container checkpoint {name}"
 UNIT = "systemd-run --quiet --service-type=oneshot --remain-after-exit --unit {unit} "
 

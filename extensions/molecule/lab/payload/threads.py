@@ -41,7 +41,7 @@ def take_lock(path):
 
 def main():
     """Start the threads and stay."""
-    folder = option("--folder", "/work/state")
+    folder = option("--folder", "/app/state")
     interval = float(option("--interval", "0.5"))
     os.makedirs(folder, exist_ok=True)
     path = option("--lock", os.environ.get("LOCK_PATH", ""))

@@ -25,7 +25,7 @@ def job(**changes: Any) -> build.Job:
         features=("nftables", "selinux"),
         architecture="x86_64",
         built_on="debian 13",
-        folder="/work",
+        folder="/build",
         artifact="/root/out.tar.gz",
         jobs=2,
         prefix="/opt/criu-hosts/current",
@@ -130,7 +130,7 @@ def test_headers_of_an_unknown_family_may_be_elsewhere() -> None:
 
 def test_compile_argv() -> None:
     assert build.compile_argv(job()) == (
-        *("make", "-C", f"/work/{job().id}/src", "-j2", "WERROR=0", "PREFIX=/opt/criu-hosts/current"),
+        *("make", "-C", f"/build/{job().id}/src", "-j2", "WERROR=0", "PREFIX=/opt/criu-hosts/current"),
         *(
             "PLUGINDIR=/opt/criu-hosts/current/lib/criu",
             "NETWORK_LOCK_DEFAULT=NETWORK_LOCK_NFTABLES",
@@ -144,8 +144,8 @@ def test_compile_argv() -> None:
 
 def test_the_work_folder_goes_on_every_path() -> None:
     steps = build.build_steps(job(), "debian")
-    assert steps[0] == Remove(f"/work/{job().id}", why="remove the rest of an interrupted build")
-    assert build.clean_step(job()) == Remove(f"/work/{job().id}", always=True, why="remove the work folder")
+    assert steps[0] == Remove(f"/build/{job().id}", why="remove the rest of an interrupted build")
+    assert build.clean_step(job()) == Remove(f"/build/{job().id}", always=True, why="remove the work folder")
     packs = [step for step in steps if isinstance(step, Command) and step.argv[0] == "tar"]
     assert packs[0].creates_partial == "/root/out.tar.gz.partial"
 

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is required of a case of the matrix; the matrix is run on an enabled host and again after its reboot."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+CONNECTION = re.compile(r"count (\d+) port (\d+)")
+
+
+def entry(matrix: dict[str, Any], case: str) -> dict[str, Any]:
+    """Return what was seen of a case, which must have run just once."""
+    found: list[dict[str, Any]] = [one for one in matrix["cases"] if one["case"] == case]
+    assert len(found) == 1, f"{case} was run {len(found)} times"
+    return found[0]
+
+
+def require_same_labels(seen: dict[str, Any]) -> None:
+    """Every thread has the label it had, and it is a container's."""
+    assert len(seen["before"]["threads"]) >= 4
+    assert seen["after"]["threads"] == seen["before"]["threads"]
+    assert {re.sub(r":s0:c\d+,c\d+$", "", thread["label"]) for thread in seen["after"]["threads"]} == {
+        "system_u:system_r:container_t"
+    }
+
+
+def require_counting_on(seen: dict[str, Any]) -> None:
+    """Every thread counts on from where it was."""
+    before, after = seen["before"]["counters"], seen["after"]["counters"]
+    assert len(before) == 4
+    assert set(after) == set(before)
+    assert all(after[number] >= before[number] for number in before)
+
+
+def require_connection(seen: dict[str, Any], moment: str) -> None:
+    """The client's connection goes on, from the same local port, and so does its count."""
+    before, later = CONNECTION.fullmatch(seen["before"]["client"]), CONNECTION.fullmatch(seen[moment]["client"])
+    assert before, seen["before"]["client"]
+    assert later, seen[moment]["client"]
+    assert later.group(2) == before.group(2)
+    assert int(later.group(1)) >= int(before.group(1))

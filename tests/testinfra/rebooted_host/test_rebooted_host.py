@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Dump and restore go on working after a reboot: one case of each way to do it, since the others differ in no way
+that hangs on the boot."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+import pytest
+from matrix_checks import entry, require_connection, require_counting_on, require_same_labels
+
+COUNTING = ["threads-runc", "threads-crun", "all-unit-runc", "all-unit-crun"]
+CONNECTED = "redis-crun"
+
+
+@pytest.fixture(scope="module")
+def matrix(seen_by: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """What was seen while these cases were dumped and restored again."""
+    return seen_by("matrix.yml", matrix_only="|".join(f"{case}$" for case in [*COUNTING, CONNECTED]))
+
+
+@pytest.mark.parametrize("case", [*COUNTING, CONNECTED])
+def test_every_thread_has_the_label_it_had(matrix: dict[str, Any], case: str) -> None:
+    require_same_labels(entry(matrix, case))
+
+
+@pytest.mark.parametrize("case", COUNTING)
+def test_every_thread_counts_on(matrix: dict[str, Any], case: str) -> None:
+    require_counting_on(entry(matrix, case))
+
+
+def test_the_connection_goes_on(matrix: dict[str, Any]) -> None:
+    require_connection(entry(matrix, CONNECTED), "after")
+
+
+def test_nothing_was_denied(matrix: dict[str, Any]) -> None:
+    assert matrix["denials"] == []
