@@ -4,14 +4,10 @@
 
 from __future__ import annotations
 
-import errno
-import lzma
 import os
 import shutil
 import signal
-import tarfile
 import tempfile
-import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Iterator
@@ -99,7 +95,7 @@ def apply_step(runner: Runner, step: Step, applied: Applied) -> None:
         if isinstance(step, Command):
             _run(runner, step, applied)
         elif isinstance(step, MakeDir):
-            _make_dir(step.path, step.mode)
+            make_dir(step.path, step.mode)
         elif isinstance(step, WriteFile):
             write_file(step.path, step.content() if callable(step.content) else step.content, step.mode)
         elif isinstance(step, Rename):
@@ -109,7 +105,10 @@ def apply_step(runner: Runner, step: Step, applied: Applied) -> None:
         elif isinstance(step, Remove):
             remove_path(step.path)
         elif isinstance(step, Unpack):
-            _unpack(step)
+            # Few tasks unpack anything: the others need not compile this.
+            from ansible_collections.criu.hosts.plugins.module_utils._unpack import unpack
+
+            unpack(step)
     except OSError as error:
         raise _os_error(step, error) from error
 
@@ -138,7 +137,7 @@ def _run(runner: Runner, step: Command, applied: Applied) -> None:
         raise
 
 
-def _make_dir(path: str, mode: int) -> None:
+def make_dir(path: str, mode: int) -> None:
     missing = []
     while not os.path.isdir(path):
         missing.append(path)
@@ -200,74 +199,3 @@ def remove_path(path: str) -> None:
         shutil.rmtree(path)
     elif os.path.lexists(path):
         os.unlink(path)
-
-
-def _unpack(step: Unpack) -> None:
-    if os.path.lexists(step.path):
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-    _make_dir(step.path, FOLDER_MODE)
-    root = os.path.realpath(step.path)
-    try:
-        with tarfile.open(step.archive) as archive:
-            for member in archive:
-                name = safe_member(member, step.strip)
-                if name:
-                    _unpack_member(archive, member, os.path.join(root, name))
-    except (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error) as error:
-        raise CheckpointError(
-            f"Cannot {step.why or 'unpack'} {step.archive!r}: {error}. Get the archive again.",
-            reason="unpack_failed",
-            path=step.archive,
-        ) from error
-    for folder, folders, files in os.walk(root):
-        for name in (*folders, *files):
-            # Each link alone looked harmless; together they may still lead out.
-            if not f"{os.path.realpath(os.path.join(folder, name))}/".startswith(f"{root}/"):
-                raise refused_member(os.path.join(folder, name), "a link that leads out of the folder")
-
-
-def refused_member(name: str, why: str) -> CheckpointError:
-    return CheckpointError(
-        f"Refuse to unpack {name!r}: it is {why}. Get the archive from a source that you trust.",
-        reason="unpack_failed",
-    )
-
-
-def safe_member(member: tarfile.TarInfo, strip: int) -> str:
-    """The path of ``member`` below the target folder without ``strip`` leading folders; empty if nothing is left.
-
-    Raises:
-        CheckpointError: the member would leave the target folder, or is neither a file, a folder nor a symbolic link.
-    """
-    parts = [part for part in member.name.split("/") if part not in ("", ".")]
-    if member.name.startswith("/"):
-        raise refused_member(member.name, "an absolute name")
-    if ".." in parts:
-        raise refused_member(member.name, "a name with '..'")
-    if not (member.isreg() or member.isdir() or member.issym()):
-        raise refused_member(member.name, "neither a file, a folder nor a symbolic link")
-    if member.issym():
-        target = os.path.normpath(os.path.join("/".join(parts[strip:-1]), member.linkname))
-        if target.startswith("/") or target.split("/")[0] == "..":
-            raise refused_member(member.name, f"a link to {member.linkname!r}")
-    return "/".join(parts[strip:])
-
-
-def _unpack_member(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:
-    folder = os.path.dirname(path)
-    _make_dir(folder, FOLDER_MODE)
-    if os.path.realpath(folder) != folder:
-        raise refused_member(member.name, "below a link")
-    if member.isdir():
-        _make_dir(path, FOLDER_MODE)
-    elif member.issym():
-        os.symlink(member.linkname, path)
-    else:
-        source = archive.extractfile(member)
-        if source is None:
-            raise tarfile.TarError(f"{member.name!r} has no content")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with source, os.fdopen(os.open(path, flags, 0o600), "wb") as target:
-            shutil.copyfileobj(source, target)
-        os.chmod(path, 0o755 if member.mode & 0o100 else 0o644)
-        os.utime(path, (member.mtime, member.mtime))  # make compares the times of source files

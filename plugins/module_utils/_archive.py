@@ -4,19 +4,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import lzma
 import os
 import stat
-import tarfile
-import zlib
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES, read_text
-from ansible_collections.criu.hosts.plugins.module_utils._zstd import MAGIC, ZstdError, ZstdMissing, ZstdReader
 
 SCHEMA = 1
 
@@ -116,6 +111,8 @@ def _others_write(status: os.stat_result) -> bool:
 
 def hash_file(path: str) -> str:
     """The SHA-256 of a file, read piece by piece."""
+    import hashlib  # not needed by most tasks, and slow to load
+
     digest = hashlib.sha256()
     with open(path, "rb") as handle:
         for piece in iter(lambda: handle.read(1 << 20), b""):
@@ -159,6 +156,9 @@ def read_archive(path: str) -> Record:
         )
     record = read_record(path)
     if record is None:
+        # Nearly every archive has a record: the others need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._config_dump import read_config_dump
+
         return read_config_dump(path)
     if record.size_bytes != size:
         raise invalid(path, f"it has {size} bytes and its record says {record.size_bytes}")
@@ -171,56 +171,3 @@ def verify(path: str, record: Record) -> str:
     if record.sha256 and record.sha256 != digest:
         raise invalid(path, f"its SHA-256 is {digest} and its record says {record.sha256}")
     return digest
-
-
-def read_config_dump(path: str) -> Record:
-    """Read the container's own description out of an archive that has no record.
-
-    An archive that cannot be opened here only for want of libzstd gives an empty record: podman reads it anyway.
-    """
-    try:
-        with open(path, "rb") as handle:
-            compressed = handle.read(4) == MAGIC
-            handle.seek(0)
-            if not compressed:
-                with tarfile.open(fileobj=handle, mode="r|*") as archive:
-                    return _find_config(path, archive)
-            reader = ZstdReader(handle)
-            try:
-                with tarfile.open(fileobj=cast(BinaryIO, reader), mode="r|") as archive:
-                    return _find_config(path, archive)
-            finally:
-                reader.close()
-    except ZstdMissing:
-        return Record("", "", "", "", "", "", "")
-    except (tarfile.TarError, EOFError, ZstdError, lzma.LZMAError, zlib.error) as error:
-        raise invalid(path, f"it cannot be read as a checkpoint archive ({error})") from error
-
-
-def _find_config(path: str, archive: tarfile.TarFile) -> Record:
-    found: dict[str, dict[str, Any]] = {}
-    inventory = False
-    for member in archive:
-        name = member.name[2:] if member.name.startswith("./") else member.name
-        inventory = inventory or name == "checkpoint/inventory.img"
-        if name in ("config.dump", "spec.dump"):
-            handle = archive.extractfile(member)
-            try:
-                entries = json.loads(handle.read()) if handle else None
-            except ValueError as error:
-                raise invalid(path, f"its {name} is not JSON") from error
-            if isinstance(entries, dict):
-                found[name] = entries
-    if "config.dump" not in found or not inventory:
-        raise invalid(path, f"it has no {'config.dump' if 'config.dump' not in found else 'checkpoint'}")
-    config, process = found["config.dump"], found.get("spec.dump", {}).get("process") or {}
-    return Record(
-        engine="podman",
-        id=str(config.get("id", "")),
-        name=str(config.get("name", "")),
-        image=str(config.get("rootfsImageName", "")),
-        image_id=str(config.get("rootfsImageID") or ""),
-        runtime=str(config.get("runtime", "")),
-        process_label=str(config.get("ProcessLabel") or process.get("selinuxLabel") or ""),
-        volumes=tuple(str(volume.get("volumeName", "")) for volume in config.get("namedVolumes") or ()),
-    )

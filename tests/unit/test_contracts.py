@@ -212,7 +212,7 @@ LAYER_RULES = [
     pytest.param({"check_mode"}, {"_module.py"}, id="check-mode-is-tested-in-one-file"),
     pytest.param(
         {"rename", "replace_file", "unlink", "rmtree", "symlink", "chmod", "mkdir", "makedirs", "chown"},
-        {"_apply.py"},
+        {"_apply.py", "_unpack.py"},
         id="only-_apply-writes",
     ),
 ]

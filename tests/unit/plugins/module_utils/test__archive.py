@@ -16,9 +16,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._archive import (
     parse_record,
     partial_path,
     read_archive,
-    read_config_dump,
     render_record,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._config_dump import read_config_dump
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._zstd import ZstdError, ZstdReader
 from ansible_collections.criu.hosts.tests.unit.containers import tar_archive
