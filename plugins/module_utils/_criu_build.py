@@ -1,19 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Compiles CRIU from its source and packs the result with a manifest: what is needed, what is done, what came out."""
+"""Compiles CRIU from its source and packs the result with a manifest: what is done, what came out."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import tarfile
 import zlib
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Callable, Iterable
+from dataclasses import dataclass
+from typing import Callable
 
-from ansible_collections.criu.hosts.plugins.module_utils._command import Completed
+from ansible_collections.criu.hosts.plugins.module_utils._criu_manifest import (
+    BINARY,
+    MANIFEST,
+    Manifest,
+    build_id,
+    file_sha256,
+    linked_features,
+    render_manifest,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._criu_needs import feature_missing
 from ansible_collections.criu.hosts.plugins.module_utils._elf import Elf, ElfError, read_elf
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._plan import (
@@ -25,67 +32,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._plan import (
     Unpack,
     WriteFile,
 )
-
-# Part of the identity of a build: raise it when the way of building changes what comes out.
-RECIPE = 1
-MANIFEST = "manifest.json"
-BINARY = "sbin/criu"
-LOG_TAIL = 20
-
-
-@dataclass(frozen=True)
-class Need:
-    """Something that the build wants, how to see that it is there, and who ships it."""
-
-    probe: str
-    deb: str
-    rpm: str
-    library: str = ""
-
-    def package(self, family: str) -> str:
-        return {"debian": self.deb, "redhat": self.rpm}.get(family, f"{self.deb} (Debian) or {self.rpm} (Fedora)")
-
-
-FEATURES = {
-    "selinux": Need("selinux/selinux.h", "libselinux1-dev", "libselinux-devel", "libselinux.so."),
-    "nftables": Need("nftables/libnftables.h", "libnftables-dev", "nftables-devel", "libnftables.so."),
-    "gnutls": Need("gnutls/gnutls.h", "libgnutls28-dev", "gnutls-devel", "libgnutls.so."),
-}
-TOOLS = (
-    Need("gcc", "gcc", "gcc"),
-    Need("make", "make", "make"),
-    Need("pkg-config", "pkg-config", "pkgconf-pkg-config"),
-    Need("protoc", "protobuf-compiler", "protobuf-compiler"),
-    Need("protoc-c", "protobuf-c-compiler", "protobuf-c-compiler"),
-)
-HEADERS = (
-    Need("stdlib.h", "libc6-dev", "glibc-devel"),
-    Need("google/protobuf/descriptor.proto", "libprotobuf-dev", "protobuf-devel"),
-    Need("protobuf-c/protobuf-c.h", "libprotobuf-c-dev", "protobuf-c-devel"),
-    Need("libnl3/netlink/netlink.h", "libnl-3-dev", "libnl3-devel"),
-    Need("libnet.h", "libnet1-dev", "libnet-devel"),
-    Need("sys/capability.h", "libcap-dev", "libcap-devel"),
-    Need("uuid/uuid.h", "uuid-dev", "libuuid-devel"),
-)
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What an artifact holds: its manifest.json."""
-
-    id: str
-    version: str
-    features: tuple[str, ...]
-    libraries: tuple[str, ...]
-    architecture: str
-    built_on: str
-    source_sha256: str
-    files: dict[str, str]
-
-    @property
-    def tree(self) -> str:
-        """The name of the folder that holds this build."""
-        return f"{self.version}-{self.id}"
 
 
 @dataclass(frozen=True)
@@ -117,24 +63,6 @@ class Job:
     @property
     def work(self) -> str:
         return f"{self.folder}/{self.id}"
-
-
-def build_id(source_sha256: str, features: Iterable[str], architecture: str, built_on: str) -> str:
-    text = json.dumps([RECIPE, source_sha256, sorted(features), architecture, built_on])
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def file_sha256(path: str) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as handle:
-        for block in iter(lambda: handle.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def linked_features(needed: Iterable[str]) -> tuple[str, ...]:
-    """The features of FEATURES whose library is among the ``needed`` ones."""
-    return tuple(name for name, need in FEATURES.items() if any(lib.startswith(need.library) for lib in needed))
 
 
 def parse_os_release(text: str) -> tuple[str, str]:
@@ -193,66 +121,6 @@ def version_of_tarball(path: str) -> str:
 def source_invalid(source: str, why: str) -> CheckpointError:
     return CheckpointError(
         f"Cannot build CRIU from {source!r}: {why}. Name a source tarball of CRIU.", reason="source_invalid"
-    )
-
-
-def missing_needs(
-    features: Iterable[str], which: Callable[[str], str | None], has_header: Callable[[str], bool]
-) -> tuple[list[Need], list[str]]:
-    """Tools and headers of the base build that are not there, and features whose header is not there."""
-    base = [need for need in TOOLS if not which(need.probe)] + [need for need in HEADERS if not has_header(need.probe)]
-    return base, [name for name in features if not has_header(FEATURES[name].probe)]
-
-
-def check_needs(base: list[Need], features: list[str], family: str) -> None:
-    """Raise what is missing; on an unknown family headers may be elsewhere, so only the tools count."""
-    if family == "other":
-        base, features = [need for need in base if need in TOOLS], []
-    packages = [need.package(family) for need in base] + [FEATURES[name].package(family) for name in features]
-    if base:
-        raise CheckpointError(
-            f"Cannot build CRIU: {', '.join(repr(need.probe) for need in base)} not found."
-            f" Install {' '.join(packages)}.",
-            reason="build_dependency_missing",
-            packages=packages,
-        )
-    if features:
-        raise feature_missing(features, family, "its header is not installed")
-
-
-def feature_missing(features: list[str], family: str, why: str) -> CheckpointError:
-    packages = [FEATURES[name].package(family) for name in features]
-    return CheckpointError(
-        f"Cannot build CRIU with {', '.join(repr(name) for name in features)}: {why}. Install {' '.join(packages)}.",
-        reason="feature_missing",
-        packages=packages,
-    )
-
-
-def explain_build(completed: Completed, family: str) -> CheckpointError:
-    """What a failed compile run means: a missing header or tool, else the first line that names an error."""
-    text = f"{completed.out}\n{completed.err}"
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    facts: dict[str, Any] = {"cmd": list(completed.argv), "rc": completed.rc, "log_tail": lines[-LOG_TAIL:]}
-    pattern = r"fatal error: (\S+): No such file|(\S+): (?:command )?not found|make.*: (\S+): No such file"
-    names = {name for found in re.findall(pattern, text) for name in found if name}
-    gone = [
-        need for need in (*TOOLS, *HEADERS, *FEATURES.values()) if names & {need.probe, os.path.basename(need.probe)}
-    ]
-    if gone:
-        packages = [need.package(family) for need in gone]
-        names_gone = ", ".join(repr(need.probe) for need in gone)
-        return CheckpointError(
-            f"Cannot build CRIU: {names_gone} not found. Install {' '.join(packages)}.",
-            reason="build_dependency_missing",
-            packages=packages,
-            **facts,
-        )
-    first = next((line for line in lines if re.search(r"\berror\b|\*\*\*", line, re.IGNORECASE)), completed.last_line)
-    return CheckpointError(
-        f"Cannot build CRIU: {first.rstrip('.')}. See log_tail, and build on the system that will run it.",
-        reason="build_failed",
-        **facts,
     )
 
 
@@ -339,91 +207,3 @@ def manifest_of(job: Job, elf: Elf, files: dict[str, str]) -> Manifest:
         source_sha256=job.source_sha256,
         files=files,
     )
-
-
-def render_manifest(manifest: Manifest) -> str:
-    return json.dumps(asdict(manifest), indent=2, sort_keys=True) + "\n"
-
-
-def parse_manifest(text: str) -> Manifest:
-    """Read a manifest.
-
-    Raises:
-        ValueError: it is not one of ours.
-    """
-    data = json.loads(text)
-    if not isinstance(data, dict):
-        raise ValueError("no manifest of a CRIU build")
-    try:
-        manifest = Manifest(**{**data, **{key: tuple(data[key]) for key in ("features", "libraries")}})
-    except (KeyError, TypeError) as error:
-        raise ValueError("no manifest of a CRIU build") from error
-    texts = (manifest.id, manifest.version, manifest.architecture, manifest.source_sha256)
-    if not all(isinstance(text, str) for text in texts) or not isinstance(manifest.files, dict):
-        raise ValueError("no manifest of a CRIU build")
-    if not re.fullmatch(r"[0-9a-f]{12}", manifest.id) or not re.fullmatch(r"[0-9.]+", manifest.version):
-        raise ValueError("a manifest with a strange id or version")
-    return replace(manifest, files=dict(manifest.files))
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """An artifact that was read to its end: manifest, its own checksum, the headers of its binary."""
-
-    manifest: Manifest
-    sha256: str
-    elf: Elf
-
-
-def artifact_invalid(path: str, why: str) -> CheckpointError:
-    return CheckpointError(
-        f"Cannot use the artifact {path!r}: {why}. Build it again with state=built.", reason="artifact_invalid"
-    )
-
-
-def read_artifact(path: str) -> Artifact:
-    """Read and verify the artifact ``path``.
-
-    Raises:
-        CheckpointError: it is damaged, or not made by this module.
-    """
-    found: dict[str, str] = {}
-    manifest, elf = None, None
-    try:
-        with tarfile.open(path, "r:gz") as archive:
-            for member in archive:
-                handle = archive.extractfile(member) if member.isreg() else None
-                if handle is None:
-                    continue
-                if member.name == MANIFEST:
-                    manifest = parse_manifest(handle.read(1 << 20).decode("utf-8"))
-                    continue
-                found[member.name] = _stream_sha256(handle)
-                if member.name == BINARY:
-                    handle.seek(0)
-                    elf = read_elf(handle)  # type: ignore[arg-type]
-    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
-        raise artifact_invalid(path, str(error)) from error
-    if manifest is None or elf is None:
-        raise artifact_invalid(path, f"it holds no {MANIFEST} or no {BINARY}")
-    if found != manifest.files:
-        raise artifact_invalid(path, "its files differ from its manifest")
-    return Artifact(manifest, file_sha256(path), elf)
-
-
-def _stream_sha256(handle: Any) -> str:
-    digest = hashlib.sha256()
-    for block in iter(lambda: handle.read(1 << 20), b""):
-        digest.update(block)
-    return digest.hexdigest()
-
-
-def find_artifact(path: str, build_id: str) -> Artifact | None:
-    """The artifact ``path`` if it is whole and the build ``build_id``."""
-    if not os.path.exists(path):
-        return None
-    try:
-        artifact = read_artifact(path)
-    except CheckpointError:
-        return None
-    return artifact if artifact.manifest.id == build_id else None

@@ -1,53 +1,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Installs an artifact beside the distribution's CRIU and makes every caller use it; reads back what is installed."""
+"""Reads which builds of CRIU lie beside the distribution's, and which of them callers get."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 from dataclasses import asdict, dataclass
-from typing import Any, Iterable
+from typing import Any
 
-from ansible_collections.criu.hosts.plugins.module_utils._criu_build import (
+from ansible_collections.criu.hosts.plugins.module_utils._criu_manifest import (
     BINARY,
     MANIFEST,
-    Artifact,
     Manifest,
     file_sha256,
     parse_manifest,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._elf import MACHINES
-from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._plan import (
-    Command,
-    Link,
-    MakeDir,
-    Plan,
-    Remove,
-    Rename,
-    Step,
-    Unpack,
-    WriteFile,
-)
 
 # Which artifact a folder came from; written beside the manifest when it is unpacked.
 ORIGIN = "installed.json"
-
 RIGHT, OURS, OTHER, NOTHING = "right", "ours", "other", "nothing"
-
-# library: Debian's package, Fedora's package
-LIBRARIES = {
-    "libbsd": ("libbsd0", "libbsd"),
-    "libgnutls": ("libgnutls30t64", "gnutls"),
-    "libnet": ("libnet1", "libnet"),
-    "libnftables": ("libnftables1", "nftables-libs"),
-    "libnl-3": ("libnl-3-200", "libnl3"),
-    "libprotobuf-c": ("libprotobuf-c1", "protobuf-c"),
-    "libselinux": ("libselinux1", "libselinux"),
-    "libuuid": ("libuuid1", "libuuid"),
-}
 
 
 @dataclass(frozen=True)
@@ -201,137 +173,6 @@ def _intact(path: str, manifest: Manifest) -> bool:
         return False
 
 
-def state_of(layout: Layout, installed: Installed, *, divert: bool) -> dict[str, Any]:
-    """The diff's view of a host."""
-    active = installed.active
-    state: dict[str, Any] = {
-        "build": installed.current,
-        "intact": bool(active and active.intact),
-        layout.local: layout.active if installed.local == RIGHT else None,
-    }
-    if divert:
-        state[layout.packaged] = layout.active if installed.packaged == RIGHT else None
-        state["diversion"] = layout.diverted if installed.diverted else None
-    return state
-
-
-def wanted_state(layout: Layout, tree: str | None, *, divert: bool) -> dict[str, Any]:
-    link = layout.active if tree else None
-    state: dict[str, Any] = {"build": tree, "intact": tree is not None, layout.local: link}
-    if divert:
-        state[layout.packaged] = link
-        state["diversion"] = layout.diverted if tree else None
-    return state
-
-
-@dataclass(frozen=True)
-class Target:
-    """What ``present`` wants: the folder's name, the archive to fill it from, and what the host is like.
-
-    ``build`` are the steps that make the archive first, ``clean`` those that clean up after it.
-    """
-
-    tree: str
-    archive: str
-    divert: bool
-    restorecon: bool
-    build: tuple[Step, ...] = ()
-    clean: tuple[Step, ...] = ()
-
-
-def plan_present(layout: Layout, installed: Installed, target: Target) -> Plan:
-    """Bring the host from ``installed`` to ``target``."""
-    if installed.local == OTHER:
-        raise CheckpointError(
-            f"Refuse to replace {layout.local!r}: it is not this module's link. Move it away.", reason="path_taken"
-        )
-    tree = installed.trees.get(target.tree)
-    unpack = tree is None or not tree.intact
-    steps = (
-        *(target.build if unpack else ()),
-        *(_unpack_steps(layout, target) if unpack else ()),
-        *_link_steps(layout, installed, target),
-    )
-    if steps:
-        steps += (Remove(layout.cache, why="remove CRIU's cache of the kernel"),)
-    if unpack:
-        steps += (Remove(f"{layout.base}/{target.tree}.new", always=True), *target.clean)
-    return Plan(
-        before=state_of(layout, installed, divert=target.divert),
-        after=wanted_state(layout, target.tree, divert=target.divert),
-        steps=steps,
-    )
-
-
-def trial_argv(layout: Layout, tree: str) -> tuple[str, ...]:
-    """The run that proves an unpacked binary before it becomes the active one."""
-    return (f"{layout.base}/{tree}.new/{BINARY}", "--no-default-config", "--version")
-
-
-def _unpack_steps(layout: Layout, target: Target) -> tuple[Step, ...]:
-    final = f"{layout.base}/{target.tree}"
-    new = f"{final}.new"
-
-    def origin() -> str:
-        return json.dumps({"artifact_sha256": file_sha256(target.archive)}) + "\n"
-
-    label: tuple[Step, ...] = ()
-    if target.restorecon:
-        label = (Command(("restorecon", "-R", layout.base), why="label the files"),)
-    return (
-        MakeDir(layout.base, 0o755, why="make the folder"),
-        Remove(new, why="remove the rest of an interrupted run"),
-        Unpack(target.archive, new, why="unpack the artifact"),
-        WriteFile(f"{new}/{ORIGIN}", origin, 0o644, why="note the artifact"),
-        *label,
-        Command(trial_argv(layout, target.tree), why="try the unpacked CRIU"),
-        Remove(final, why="remove the damaged build"),
-        Rename(new, final, why="store the build"),
-    )
-
-
-def _link_steps(layout: Layout, installed: Installed, target: Target) -> tuple[Step, ...]:
-    steps: list[Step] = []
-    if installed.current != target.tree:
-        steps.append(Link(layout.current, target.tree, why="activate the build"))
-    if installed.local != RIGHT:
-        steps.append(MakeDir(os.path.dirname(layout.local), 0o755))
-        steps.append(Link(layout.local, layout.active, why="make the link"))
-    if target.divert and not installed.diverted:
-        if installed.packaged in (RIGHT, OURS):
-            steps.append(Remove(layout.packaged, why="take away the link that would be diverted"))
-        elif installed.packaged == OTHER:
-            steps.append(Remove(layout.diverted, why="remove what a lost diversion left"))
-        steps.append(Command(divert_argv(layout, "--add"), why="divert the distribution's criu"))
-    if target.divert and not (installed.packaged == RIGHT and installed.diverted):
-        steps.append(Link(layout.packaged, layout.active, why="link the distribution's path"))
-    return tuple(steps)
-
-
-def divert_argv(layout: Layout, action: str) -> tuple[str, ...]:
-    return ("dpkg-divert", "--local", "--rename", "--divert", layout.diverted, action, layout.packaged)
-
-
-def plan_absent(layout: Layout, installed: Installed, *, divert: bool) -> Plan:
-    """Take away everything that ``present`` made; the distribution's criu comes back."""
-    steps: list[Step] = []
-    if installed.packaged in (RIGHT, OURS):
-        steps.append(Remove(layout.packaged, why="remove the link"))
-    if divert and installed.diverted:
-        steps.append(Command(divert_argv(layout, "--remove"), why="give the distribution's criu its name back"))
-    if installed.local in (RIGHT, OURS):
-        steps.append(Remove(layout.local, why="remove the link"))
-    if installed.base:
-        steps.append(Remove(layout.base, why="remove the builds"))
-    if steps:
-        steps.append(Remove(layout.cache, why="remove CRIU's cache of the kernel"))
-    return Plan(
-        before=state_of(layout, installed, divert=divert),
-        after=wanted_state(layout, None, divert=divert),
-        steps=tuple(steps),
-    )
-
-
 def describe(tree: Tree | None, path: str | None) -> dict[str, Any] | None:
     """The noun that criu_build and criu_info return for an installed build."""
     if tree is None:
@@ -341,34 +182,3 @@ def describe(tree: Tree | None, path: str | None) -> dict[str, Any] | None:
         "artifact_sha256": tree.artifact_sha256,
         "path": path,
     }
-
-
-def parse_ldconfig(text: str) -> set[str]:
-    """The library names that ``ldconfig -p`` lists."""
-    return set(re.findall(r"^\s+(\S+) \(", text, re.MULTILINE))
-
-
-def check_artifact(path: str, artifact: Artifact, machine: str, libraries: set[str], family: str) -> None:
-    """Raise artifact_unusable when this host cannot run the artifact; ``libraries`` empty: not known."""
-    machine = re.sub(r"^arm.*", "arm", re.sub(r"^i[3-6]86$", "i386", machine))
-    if artifact.elf.machine != machine and machine in MACHINES.values():
-        raise artifact_unusable(
-            path, f"it is for {artifact.elf.machine}, this host is {machine}", "Build it for this host"
-        )
-    gone = [name for name in artifact.elf.needed if name not in libraries and not name.startswith("ld-linux")]
-    if libraries and gone:
-        packages = library_packages(gone, family)
-        advice = f"Install {' '.join(packages)}" if packages else "Build it on this distribution"
-        raise artifact_unusable(path, f"this host lacks {', '.join(gone)}", advice, packages=packages)
-
-
-def artifact_unusable(path: str, why: str, advice: str, **facts: Any) -> CheckpointError:
-    return CheckpointError(f"Cannot install CRIU from {path!r}: {why}. {advice}.", reason="artifact_unusable", **facts)
-
-
-def library_packages(names: Iterable[str], family: str) -> list[str]:
-    """The packages that ship the libraries ``names``, as far as they are known."""
-    column = {"debian": 0, "redhat": 1}.get(family)
-    if column is None:
-        return []
-    return [LIBRARIES[name.split(".so", 1)[0]][column] for name in names if name.split(".so", 1)[0] in LIBRARIES]

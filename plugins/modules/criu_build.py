@@ -196,18 +196,23 @@ packages:
 
 import hashlib
 import os
-from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from ansible.module_utils.urls import open_url
 
-from ansible_collections.criu.hosts.plugins.module_utils import _criu_build as build
+from ansible_collections.criu.hosts.plugins.module_utils import _criu_choice as choice
 from ansible_collections.criu.hosts.plugins.module_utils import _criu_install as install
+from ansible_collections.criu.hosts.plugins.module_utils import _criu_switch as switch
 from ansible_collections.criu.hosts.plugins.module_utils._apply import Applied
 from ansible_collections.criu.hosts.plugins.module_utils._command import CommandError
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build import clean_step
+from ansible_collections.criu.hosts.plugins.module_utils._criu_choice import Choice, Wanted
+from ansible_collections.criu.hosts.plugins.module_utils._criu_manifest import find_artifact, read_artifact
+from ansible_collections.criu.hosts.plugins.module_utils._criu_needs import explain_build
+from ansible_collections.criu.hosts.plugins.module_utils._criu_usable import artifact_unusable
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
-from ansible_collections.criu.hosts.plugins.module_utils._plan import Plan, Step
+from ansible_collections.criu.hosts.plugins.module_utils._plan import Plan
 
 SPEC: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "built", "absent"], "default": "present"},
@@ -234,50 +239,6 @@ MACHINE = os.uname().machine
 MAX_SOURCE = 256 << 20
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """The parameters, and the system they are for."""
-
-    source: str | None
-    checksum: str | None
-    features: tuple[str, ...]
-    artifact: str | None
-    artifact_checksum: str | None
-    jobs: int
-    machine: str
-    family: str
-    built_on: str
-
-    @classmethod
-    def from_params(cls, params: dict[str, Any]) -> Wanted:
-        family, built_on = build.read_system(ROOT)
-        sums = {key: (params[key] or "").lower() or None for key in ("checksum", "artifact_checksum")}
-        return cls(
-            source=params["source"],
-            features=tuple(sorted(set(params["features"]))),
-            artifact=os.path.abspath(params["artifact_path"]) if params["artifact_path"] else None,
-            jobs=params["jobs"] or len(os.sched_getaffinity(0)),
-            machine=MACHINE,
-            family=family,
-            built_on=built_on,
-            **sums,
-        )
-
-    def build_id(self, source_sha256: str) -> str:
-        return build.build_id(source_sha256, self.features, self.machine, self.built_on)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which build to install: its folder, where it comes from, and what check mode says of it."""
-
-    tree: str
-    archive: str
-    predicted: dict[str, Any] | None
-    build: tuple[Step, ...] = ()
-    clean: tuple[Step, ...] = field(default=())
-
-
 def fetch(url: str, checksum: str) -> bytes:
     """Download ``url`` and hold it to its checksum."""
     try:
@@ -288,164 +249,71 @@ def fetch(url: str, checksum: str) -> bytes:
             f"Cannot download {url!r}: {error}. Check the URL, or copy the tarball to the host and name its path.",
             reason="download_failed",
         ) from error
-    check_sum(url, hashlib.sha256(data).hexdigest(), checksum)
+    choice.check_sum(url, hashlib.sha256(data).hexdigest(), checksum)
     return bytes(data)
 
 
-def check_sum(name: str, actual: str, wanted: str | None) -> None:
-    if wanted and actual != wanted:
-        raise CheckpointError(
-            f"Refuse {name!r}: its SHA-256 is {actual}, not {wanted}. Get the file again or correct the checksum.",
-            reason="checksum_mismatch",
-        )
+def want(params: dict[str, Any]) -> Wanted:
+    return Wanted.from_params(params, root=ROOT, machine=MACHINE, fetch=fetch)
 
 
-def read_source_sha256(source: str, checksum: str | None) -> str:
-    """The checksum of the source; that of a URL, or of a file that is gone, is what the caller says."""
-    if "://" in source and not checksum:
-        raise CheckpointError(
-            f"Refuse to download {source!r} without a checksum. Give its SHA-256 as 'checksum'.",
-            reason="checksum_missing",
-        )
-    if checksum and ("://" in source or not os.path.exists(source)):
-        return checksum
-    if not os.path.isfile(source):
-        raise build.source_invalid(source, "no such file")
-    actual = build.file_sha256(source)
-    check_sum(source, actual, checksum)
-    return actual
-
-
-def make_job(wanted: Wanted, source: str, source_sha256: str) -> build.Job:
-    """The build that the parameters ask for; reads the version from the tarball or from the URL."""
-    is_url = "://" in source
-    if not is_url and not os.path.isfile(source):
-        raise build.source_invalid(source, "no such file")
-    version = build.version_of_url(source) if is_url else build.version_of_tarball(source)
-    if version is None:
-        raise build.source_invalid(source, "its file name holds no version")
-    job = build.Job(
-        version=version,
-        source=source,
-        source_sha256=source_sha256,
-        features=wanted.features,
-        architecture=wanted.machine,
-        built_on=wanted.built_on,
-        folder=f"{ROOT}/var/lib/criu-hosts/build",
-        artifact=wanted.artifact or "",
-        jobs=wanted.jobs,
-        prefix=install.Layout().current,
-        fetch=(lambda: fetch(source, source_sha256)) if is_url else None,
-    )
-    return job if wanted.artifact else replace(job, artifact=f"{job.work}/criu.tar.gz")
-
-
-def steps_of(ctx: Context, wanted: Wanted, job: build.Job) -> tuple[Step, ...]:
-    """The steps of a build whose needs are all there."""
-    base, features = build.missing_needs(
-        job.features, ctx.runner.which, lambda name: build.has_header(ROOT, wanted.machine, name)
-    )
-    build.check_needs(base, features, wanted.family)
-    return build.build_steps(job, wanted.family)
-
-
-def describe_artifact(artifact: build.Artifact, path: str) -> dict[str, Any] | None:
-    return install.describe(install.Tree(artifact.manifest, artifact.sha256, True), path)
-
-
-def carry_out(ctx: Context, plan: Plan, family: str, choice: Choice | None = None) -> Applied | None:
+def carry_out(ctx: Context, plan: Plan, wanted: Wanted, chosen: Choice | None = None) -> Applied | None:
     """Apply ``plan``; a failing compiler and a CRIU that does not start become clear errors."""
     try:
         return ctx.apply(plan)
     except CommandError as error:
         done = error.completed
         if done.argv[0] == "make":
-            raise build.explain_build(done, family) from error
-        if choice and done.argv == install.trial_argv(install.Layout(ROOT), choice.tree):
+            raise explain_build(done, wanted.family) from error
+        if chosen and done.argv == switch.trial_argv(wanted.layout, chosen.tree):
             why = f"it does not start ({done.last_line})"
-            raise install.artifact_unusable(choice.archive, why, "Build it on this distribution") from error
+            raise artifact_unusable(chosen.archive, why, "Build it on this distribution") from error
         raise
 
 
 def run_built(ctx: Context, wanted: Wanted, source: str, path: str) -> Outcome:
-    sha256 = read_source_sha256(source, wanted.checksum)
-    current = build.find_artifact(path, wanted.build_id(sha256))
+    sha256 = choice.read_source_sha256(source, wanted.checksum)
+    current = find_artifact(path, wanted.build_id(sha256))
     if current is not None:
         state = {path: current.manifest.tree}
-        return Outcome("build", describe_artifact(current, path), Plan(before=state, after=state))
-    job = make_job(wanted, source, sha256)
-    steps = (*steps_of(ctx, wanted, job), build.clean_step(job))
+        return Outcome("build", choice.describe_artifact(current, path), Plan(before=state, after=state))
+    job = choice.make_job(wanted, source, sha256)
+    steps = (*choice.steps_of(ctx.runner, wanted, job), clean_step(job))
     plan = Plan(before={path: None}, after={path: job.tree}, steps=steps)
-    if carry_out(ctx, plan, wanted.family) is None:
+    if carry_out(ctx, plan, wanted) is None:
         return Outcome("build", {"id": job.id, "version": job.version, "path": path}, plan)
-    return Outcome("build", describe_artifact(build.read_artifact(path), path), plan)
-
-
-def choose_source(ctx: Context, wanted: Wanted, source: str, installed: install.Installed) -> Choice:
-    """Install what is unpacked already, else the artifact that is there, else build."""
-    active = install.Layout(ROOT).active
-    sha256 = read_source_sha256(source, wanted.checksum)
-    tree = installed.find_id(wanted.build_id(sha256))
-    if tree and tree.intact:
-        return Choice(tree.manifest.tree, "", install.describe(tree, active))
-    artifact = build.find_artifact(wanted.artifact, wanted.build_id(sha256)) if wanted.artifact else None
-    if artifact and wanted.artifact:
-        return Choice(artifact.manifest.tree, wanted.artifact, describe_artifact(artifact, active))
-    job = make_job(wanted, source, sha256)
-    predicted = {"id": job.id, "version": job.version, "path": active}
-    return Choice(job.tree, job.artifact, predicted, steps_of(ctx, wanted, job), (build.clean_step(job),))
-
-
-def choose_artifact(ctx: Context, wanted: Wanted, path: str, installed: install.Installed) -> Choice:
-    """Install what is unpacked already, else the artifact, if this host can run it."""
-    active = install.Layout(ROOT).active
-    exists = os.path.isfile(path)
-    sha256 = build.file_sha256(path) if exists else wanted.artifact_checksum
-    if exists and sha256:
-        check_sum(path, sha256, wanted.artifact_checksum)
-    tree = installed.find(sha256) if sha256 else None
-    if tree and tree.intact:
-        return Choice(tree.manifest.tree, "", install.describe(tree, active))
-    if not exists:
-        raise CheckpointError(
-            f"Cannot install CRIU from {path!r}: no such file. Copy the artifact to the host.",
-            reason="artifact_missing",
-        )
-    artifact = build.read_artifact(path)
-    listed = ctx.runner.run(["ldconfig", "-p"]).out if ctx.runner.which("ldconfig") else ""
-    install.check_artifact(path, artifact, wanted.machine, install.parse_ldconfig(listed), wanted.family)
-    return Choice(artifact.manifest.tree, path, describe_artifact(artifact, active))
+    return Outcome("build", choice.describe_artifact(read_artifact(path), path), plan)
 
 
 def run_present(ctx: Context, wanted: Wanted) -> Outcome:
-    layout = install.Layout(ROOT)
+    layout = wanted.layout
     installed = install.read_installed(layout)
     if wanted.source:
-        choice = choose_source(ctx, wanted, wanted.source, installed)
+        chosen = choice.choose_source(ctx.runner, wanted, wanted.source, installed)
     else:
-        choice = choose_artifact(ctx, wanted, wanted.artifact or "", installed)
-    target = install.Target(
-        tree=choice.tree,
-        archive=choice.archive,
+        chosen = choice.choose_artifact(ctx.runner, wanted, wanted.artifact or "", installed)
+    target = switch.Target(
+        tree=chosen.tree,
+        archive=chosen.archive,
         divert=wanted.family == "debian",
         restorecon=os.path.exists(f"{ROOT}/sys/fs/selinux/enforce"),
-        build=choice.build,
-        clean=choice.clean,
+        build=chosen.build,
+        clean=chosen.clean,
     )
-    plan = install.plan_present(layout, installed, target)
-    if carry_out(ctx, plan, wanted.family, choice) is None:
-        return Outcome("build", choice.predicted, plan)
+    plan = switch.plan_present(layout, installed, target)
+    if carry_out(ctx, plan, wanted, chosen) is None:
+        return Outcome("build", chosen.predicted, plan)
     return Outcome("build", install.describe(install.read_installed(layout).active, layout.active), plan)
 
 
 def run(ctx: Context) -> Outcome:
-    wanted = Wanted.from_params(ctx.params)
+    wanted = want(ctx.params)
     if ctx.params["state"] == "built":
         return run_built(ctx, wanted, wanted.source or "", wanted.artifact or "")
     if ctx.params["state"] == "present":
         return run_present(ctx, wanted)
-    layout = install.Layout(ROOT)
-    plan = install.plan_absent(layout, install.read_installed(layout), divert=wanted.family == "debian")
+    layout = wanted.layout
+    plan = switch.plan_absent(layout, install.read_installed(layout), divert=wanted.family == "debian")
     ctx.apply(plan)
     return Outcome("build", None, plan)
 

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import tarfile
 from pathlib import Path
 
 from ansible_collections.criu.hosts.plugins.module_utils import _criu_build as build
+from ansible_collections.criu.hosts.plugins.module_utils import _criu_manifest as manifests
 
 FIXTURES = Path(__file__).parent / "fixtures"
 WITH_SELINUX = (FIXTURES / "elf/gcc-14.2.0-selinux-nftables-x86_64.bin").read_bytes()
@@ -32,7 +34,7 @@ def tarball(path: Path, members: dict[str, bytes], kind: str = "w:gz") -> Path:
         for name, content in members.items():
             member = tarfile.TarInfo(name)
             member.size = len(content)
-            member.mode = 0o755 if name == build.BINARY else 0o644
+            member.mode = 0o755 if name == manifests.BINARY else 0o644
             archive.addfile(member, io.BytesIO(content))
     return path
 
@@ -41,35 +43,37 @@ def source(path: Path) -> Path:
     return tarball(path, {"criu-4.2.1/Makefile.versions": MAKEFILE.encode(), "criu-4.2.1/COPYING": b"GPL\n"}, "w:xz")
 
 
-def manifest(job_id: str = "0123456789ab", *, version: str = "4.2.1", binary: bytes = WITH_SELINUX) -> build.Manifest:
+def manifest(
+    job_id: str = "0123456789ab", *, version: str = "4.2.1", binary: bytes = WITH_SELINUX
+) -> manifests.Manifest:
     elf = build.read_elf(io.BytesIO(binary))
-    return build.Manifest(
+    return manifests.Manifest(
         id=job_id,
         version=version,
-        features=build.linked_features(elf.needed),
+        features=manifests.linked_features(elf.needed),
         libraries=elf.needed,
         architecture=elf.machine,
         built_on="debian 13",
         source_sha256="5" * 64,
         files={
-            "COPYING": build.hashlib.sha256(b"GPL\n").hexdigest(),
-            build.BINARY: build.hashlib.sha256(binary).hexdigest(),
+            "COPYING": hashlib.sha256(b"GPL\n").hexdigest(),
+            manifests.BINARY: hashlib.sha256(binary).hexdigest(),
         },
     )
 
 
-def artifact(path: Path, of: build.Manifest, binary: bytes = WITH_SELINUX) -> Path:
-    members = {"COPYING": b"GPL\n", "manifest.json": build.render_manifest(of).encode(), build.BINARY: binary}
+def artifact(path: Path, of: manifests.Manifest, binary: bytes = WITH_SELINUX) -> Path:
+    members = {"COPYING": b"GPL\n", "manifest.json": manifests.render_manifest(of).encode(), manifests.BINARY: binary}
     return tarball(path, members)
 
 
-def unpacked(root: Path, of: build.Manifest, artifact_sha256: str, binary: bytes = WITH_SELINUX) -> Path:
+def unpacked(root: Path, of: manifests.Manifest, artifact_sha256: str, binary: bytes = WITH_SELINUX) -> Path:
     """A build as criu_build leaves it, the links left out."""
     tree = root / "opt/criu-hosts" / of.tree
     put(tree / "COPYING", "GPL\n")
-    put(tree / "manifest.json", build.render_manifest(of))
+    put(tree / "manifest.json", manifests.render_manifest(of))
     put(tree / "installed.json", json.dumps({"artifact_sha256": artifact_sha256}))
-    put(tree / build.BINARY, binary, 0o755)
+    put(tree / manifests.BINARY, binary, 0o755)
     return tree
 
 

@@ -20,6 +20,9 @@ PLAYBOOK = "criu.hosts.build_criu"
 CODE = (
     PROJECT / "plugins/modules/criu_build.py",
     PROJECT / "plugins/module_utils/_criu_build.py",
+    PROJECT / "plugins/module_utils/_criu_choice.py",
+    PROJECT / "plugins/module_utils/_criu_manifest.py",
+    PROJECT / "plugins/module_utils/_criu_needs.py",
     PROJECT / "playbooks/build_criu.yml",
     ROLE / "tasks/build_dependencies.yml",
     ROLE / "vars/Debian.yml",

@@ -10,6 +10,8 @@ from typing import Any, Callable
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils import _criu_build as build
+from ansible_collections.criu.hosts.plugins.module_utils import _criu_manifest as manifests
+from ansible_collections.criu.hosts.plugins.module_utils import _criu_needs as needs
 from ansible_collections.criu.hosts.plugins.module_utils._apply import apply_step
 from ansible_collections.criu.hosts.plugins.module_utils._command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
@@ -115,17 +117,17 @@ def test_version_of_tarball_refuses(content: Any, tmp_path: Path) -> None:
     ],
 )
 def test_needs(gone: set[str], family: str, reason: str, packages: list[str]) -> None:
-    base, features = build.missing_needs(
+    base, features = needs.missing_needs(
         ("selinux", "nftables", "gnutls"), lambda name: None if name in gone else name, lambda name: name not in gone
     )
     with pytest.raises(CheckpointError) as caught:
-        build.check_needs(base, features, family)
+        needs.check_needs(base, features, family)
     assert caught.value.reason == reason and caught.value.facts["packages"] == packages
     assert all(package in caught.value.message for package in packages)
 
 
 def test_headers_of_an_unknown_family_may_be_elsewhere() -> None:
-    build.check_needs(*build.missing_needs(("selinux",), lambda name: name, lambda name: False), "other")
+    needs.check_needs(*needs.missing_needs(("selinux",), lambda name: name, lambda name: False), "other")
 
 
 def test_compile_argv() -> None:
@@ -152,14 +154,14 @@ def test_the_work_folder_goes_on_every_path() -> None:
 
 def test_explain_build_names_the_package(fixture_text: Callable[[str], str]) -> None:
     error = fixture_text("criu/4.2.1-make-without-libnet.stderr.txt")
-    found = build.explain_build(Completed(("make",), 2, "  CC  criu/x.o\n", error), "debian")
+    found = needs.explain_build(Completed(("make",), 2, "  CC  criu/x.o\n", error), "debian")
     assert found.reason == "build_dependency_missing" and found.facts["packages"] == ["libnet1-dev"]
     assert found.facts["log_tail"][-1].startswith("make: *** Waiting")
 
 
 def test_explain_build_shows_the_first_error() -> None:
     error = "criu/a.c:3:1: error: unknown type name 'u65'\nmake: *** [Makefile:278: criu] Error 2\n"
-    found = build.explain_build(Completed(("make",), 2, "", error), "debian")
+    found = needs.explain_build(Completed(("make",), 2, "", error), "debian")
     assert found.reason == "build_failed" and "unknown type name 'u65'" in found.message
     assert found.facts["log_tail"] == error.splitlines()
 
@@ -173,7 +175,7 @@ def built(tmp_path: Path, binary: bytes) -> build.Job:
 
 
 def test_built_manifest_tells_what_the_file_is(tmp_path: Path) -> None:
-    found = build.parse_manifest(build.built_manifest(built(tmp_path, fake.WITH_SELINUX), "debian"))
+    found = manifests.parse_manifest(build.built_manifest(built(tmp_path, fake.WITH_SELINUX), "debian"))
     assert found.features == ("selinux", "nftables") and found.libraries[0] == "libselinux.so.1"
     assert found.tree == f"4.2.1-{job().id}" and set(found.files) == {"COPYING", "sbin/criu"}
 
@@ -192,7 +194,7 @@ def test_a_tarball_that_is_not_what_its_name_says(tmp_path: Path) -> None:
 
 def test_manifest_roundtrip() -> None:
     one = fake.manifest()
-    assert build.parse_manifest(build.render_manifest(one)) == one
+    assert manifests.parse_manifest(manifests.render_manifest(one)) == one
 
 
 @pytest.mark.parametrize(
@@ -202,23 +204,25 @@ def test_manifest_roundtrip() -> None:
         "[]",
         "{}",
         '{"id": 5}',
-        build.render_manifest(fake.manifest("../../etc")),
-        build.render_manifest(fake.manifest(version="x")),
+        manifests.render_manifest(fake.manifest("../../etc")),
+        manifests.render_manifest(fake.manifest(version="x")),
     ],
 )
 def test_parse_manifest_refuses(text: str) -> None:
     with pytest.raises(ValueError, match=r"manifest|Expecting value"):
-        build.parse_manifest(text)
+        manifests.parse_manifest(text)
 
 
 def test_read_artifact(tmp_path: Path) -> None:
     path = str(fake.artifact(tmp_path / "a.tar.gz", fake.manifest()))
-    found = build.read_artifact(path)
+    found = manifests.read_artifact(path)
     assert (
-        found.manifest == fake.manifest() and found.sha256 == build.file_sha256(path) and found.elf.machine == "x86_64"
+        found.manifest == fake.manifest()
+        and found.sha256 == manifests.file_sha256(path)
+        and found.elf.machine == "x86_64"
     )
-    assert build.find_artifact(path, fake.manifest().id) == found
-    assert build.find_artifact(path, "f" * 12) is None
+    assert manifests.find_artifact(path, fake.manifest().id) == found
+    assert manifests.find_artifact(path, "f" * 12) is None
 
 
 def damaged(path: Path) -> bytes:
@@ -242,7 +246,7 @@ def test_read_artifact_refuses(content: Callable[[Path], bytes], tmp_path: Path)
     path = tmp_path / "a.tar.gz"
     path.write_bytes(content(tmp_path / "made.tar.gz"))
     with pytest.raises(CheckpointError) as caught:
-        build.read_artifact(str(path))
+        manifests.read_artifact(str(path))
     assert caught.value.reason == "artifact_invalid"
 
 

@@ -8,7 +8,9 @@ from typing import Any, Callable
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils import _criu_install as install
-from ansible_collections.criu.hosts.plugins.module_utils._criu_build import Artifact, read_elf
+from ansible_collections.criu.hosts.plugins.module_utils import _criu_switch as switch
+from ansible_collections.criu.hosts.plugins.module_utils import _criu_usable as usable
+from ansible_collections.criu.hosts.plugins.module_utils._criu_manifest import Artifact, read_elf
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._plan import Command, Link, Remove, Rename
 from ansible_collections.criu.hosts.tests.unit import criu_host as fake
@@ -18,7 +20,7 @@ MANIFEST = fake.manifest()
 TREE = install.Tree(MANIFEST, "a" * 64, True)
 RIGHT = install.Installed({MANIFEST.tree: TREE}, MANIFEST.tree, install.RIGHT, install.RIGHT, True, True)
 VIRGIN = install.Installed({}, None, install.NOTHING, install.OTHER, False, False)
-TARGET = install.Target(MANIFEST.tree, "/a.tar.gz", divert=True, restorecon=True)
+TARGET = switch.Target(MANIFEST.tree, "/a.tar.gz", divert=True, restorecon=True)
 DIVERT_OVER_PACKAGE = [f"Remove {LAYOUT.diverted}", "dpkg-divert", "Link /usr/sbin/criu"]
 
 
@@ -89,14 +91,14 @@ SWITCH = "Link /opt/criu-hosts/current"
         ),
     ],
 )
-def test_plan_present(installed: install.Installed, target: install.Target, expected: list[str]) -> None:
-    plan = install.plan_present(LAYOUT, installed, target)
+def test_plan_present(installed: install.Installed, target: switch.Target, expected: list[str]) -> None:
+    plan = switch.plan_present(LAYOUT, installed, target)
     assert kinds(plan) == expected
     assert plan.changed is (plan.before != plan.after)
 
 
 def test_the_trial_comes_before_the_switch() -> None:
-    steps = install.plan_present(LAYOUT, VIRGIN, TARGET).steps
+    steps = switch.plan_present(LAYOUT, VIRGIN, TARGET).steps
     order = [step for step in steps if isinstance(step, (Command, Rename, Link))]
     names = [step.argv[0] if isinstance(step, Command) else type(step).__name__ for step in order]
     assert names[:4] == ["restorecon", f"{FINAL}.new/sbin/criu", "Rename", "Link"]
@@ -104,7 +106,7 @@ def test_the_trial_comes_before_the_switch() -> None:
 
 def test_a_criu_of_somebody_else_is_not_replaced() -> None:
     with pytest.raises(CheckpointError) as caught:
-        install.plan_present(LAYOUT, replace(VIRGIN, local=install.OTHER), TARGET)
+        switch.plan_present(LAYOUT, replace(VIRGIN, local=install.OTHER), TARGET)
     assert caught.value.reason == "path_taken"
 
 
@@ -129,7 +131,7 @@ def test_a_criu_of_somebody_else_is_not_replaced() -> None:
     ],
 )
 def test_plan_absent(installed: install.Installed, divert: bool, expected: list[str]) -> None:
-    assert kinds(install.plan_absent(LAYOUT, installed, divert=divert)) == expected
+    assert kinds(switch.plan_absent(LAYOUT, installed, divert=divert)) == expected
 
 
 def test_parse_diversions(fixture_text: Callable[[str], str]) -> None:
@@ -185,16 +187,16 @@ def artifact() -> Artifact:
 
 
 def test_check_artifact(fixture_text: Callable[[str], str]) -> None:
-    libraries = install.parse_ldconfig(fixture_text("criu/trixie-ldconfig.txt"))
-    install.check_artifact("/a", artifact(), "x86_64", libraries, "debian")
-    install.check_artifact("/a", artifact(), "x86_64", set(), "debian")
+    libraries = usable.parse_ldconfig(fixture_text("criu/trixie-ldconfig.txt"))
+    usable.check_artifact("/a", artifact(), "x86_64", libraries, "debian")
+    usable.check_artifact("/a", artifact(), "x86_64", set(), "debian")
     with pytest.raises(CheckpointError) as caught:
-        install.check_artifact("/a", artifact(), "aarch64", libraries, "debian")
+        usable.check_artifact("/a", artifact(), "aarch64", libraries, "debian")
     assert caught.value.reason == "artifact_unusable" and "aarch64" in caught.value.message
     for family, package in (("debian", "libnftables1"), ("redhat", "nftables-libs")):
         with pytest.raises(CheckpointError) as caught:
-            install.check_artifact("/a", artifact(), "x86_64", libraries - {"libnftables.so.1"}, family)
+            usable.check_artifact("/a", artifact(), "x86_64", libraries - {"libnftables.so.1"}, family)
         assert caught.value.reason == "artifact_unusable" and caught.value.facts["packages"] == [package]
     with pytest.raises(CheckpointError) as caught:
-        install.check_artifact("/a", artifact(), "x86_64", libraries - {"libc.so.6"}, "debian")
+        usable.check_artifact("/a", artifact(), "x86_64", libraries - {"libc.so.6"}, "debian")
     assert "Build it on this distribution" in caught.value.message

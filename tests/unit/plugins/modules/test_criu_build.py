@@ -9,7 +9,11 @@ from typing import Any, Callable
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils import _criu_build as build
+from ansible_collections.criu.hosts.plugins.module_utils import _criu_choice as choice
 from ansible_collections.criu.hosts.plugins.module_utils import _criu_install as install
+from ansible_collections.criu.hosts.plugins.module_utils import _criu_manifest as manifests
+from ansible_collections.criu.hosts.plugins.module_utils import _criu_needs as needs
+from ansible_collections.criu.hosts.plugins.module_utils import _criu_switch as switch
 from ansible_collections.criu.hosts.plugins.modules import criu_build
 from ansible_collections.criu.hosts.tests.unit import criu_host as fake
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, Write
@@ -32,7 +36,7 @@ class Machine:
         fake.put(folder / "var/lib/dpkg/diversions", "")
         if selinux:
             fake.put(folder / "sys/fs/selinux/enforce", "1")
-        for need in (*build.HEADERS, *build.FEATURES.values()):
+        for need in (*needs.HEADERS, *needs.FEATURES.values()):
             fake.put(folder / "usr/include" / need.probe, "")
 
     def divert(self) -> None:
@@ -44,21 +48,21 @@ class Machine:
         fake.put(self.folder / "var/lib/dpkg/diversions", "")
 
     def installing(self, tree: str, trial_rc: int = 0) -> list[Any]:
-        trial = install.trial_argv(self.layout, tree)
+        trial = switch.trial_argv(self.layout, tree)
         error = "" if trial_rc == 0 else "version `GLIBC_2.38' not found (required by criu)\n"
         return [
             LDCONFIG,
             Write(["restorecon", "-R", self.layout.base]),
             Write(list(trial), out="Version: 4.2.1\n", err=error, rc=trial_rc),
-            Write(list(install.divert_argv(self.layout, "--add")), effect=self.divert),
-            Write(list(install.divert_argv(self.layout, "--remove")), effect=self.undivert),
+            Write(list(switch.divert_argv(self.layout, "--add")), effect=self.divert),
+            Write(list(switch.divert_argv(self.layout, "--remove")), effect=self.undivert),
         ]
 
     def job(self, source: Path, artifact: Path | None) -> build.Job:
-        wanted = criu_build.Wanted.from_params(
+        wanted = criu_build.want(
             {**self.params(), "source": str(source), "artifact_path": str(artifact) if artifact else None}
         )
-        return criu_build.make_job(wanted, str(source), build.file_sha256(str(source)))
+        return choice.make_job(wanted, str(source), manifests.file_sha256(str(source)))
 
     def params(self) -> dict[str, Any]:
         return {"features": list(FEATURES), "checksum": None, "artifact_checksum": None, "jobs": 2}
@@ -131,7 +135,7 @@ def link_gone(folder: Path) -> Any:
 
 def binary_replaced(folder: Path) -> Any:
     artifact = fake.artifact(folder / "criu.tar.gz", fake.manifest())
-    machine = installed(folder, build.file_sha256(str(artifact)))
+    machine = installed(folder, manifests.file_sha256(str(artifact)))
     fake.put(Path(machine.layout.active), "replaced by hand", 0o755)
     return {"artifact_path": str(artifact)}, Host(machine.installing(fake.manifest().tree))
 
@@ -171,7 +175,7 @@ def test_every_caller_gets_the_new_one(tmp_path: Path, module: Callable[..., Any
     assert (tmp_path / "usr/sbin/criu.distrib").read_text() == "the distribution's"
     assert not (tmp_path / "run/criu.kdat").exists()
     assert run.result["build"]["features"] == ["selinux", "nftables"]
-    assert run.result["build"]["artifact_sha256"] == build.file_sha256(params["artifact_path"])
+    assert run.result["build"]["artifact_sha256"] == manifests.file_sha256(params["artifact_path"])
 
 
 def test_absent_gives_the_distribution_back(tmp_path: Path, module: Callable[..., Any]) -> None:
@@ -229,7 +233,7 @@ def test_builds_from_a_url(tmp_path: Path, module: Callable[..., Any], monkeypat
         "state": "built",
         "source": "https://example.com/criu-4.2.1.tar.xz",
         "artifact_path": str(artifact),
-        "checksum": build.file_sha256(str(source)),
+        "checksum": manifests.file_sha256(str(source)),
         "jobs": 2,
     }
     assert module("criu_build", params, host=host).result["build"]["source_sha256"] == params["checksum"]
