@@ -8,12 +8,13 @@ import os
 import shutil
 import signal
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._command import Completed, Runner, check
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._lock import locked
 from ansible_collections.criu.hosts.plugins.module_utils._plan import (
     Command,
     Link,
@@ -65,25 +66,48 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def held() -> Iterator[None]:
+    """Keep a stop back until the block has ended; it is forgotten when the block fails, as that stops the work too."""
+    stops: list[int] = []
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    previous = {number: signal.signal(number, lambda got, dummy_frame: stops.append(got)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    for number in stops[:1]:
+        signal.raise_signal(number)
+
+
 def apply_plan(runner: Runner, plan: Plan) -> Applied:
     """Walk the steps of ``plan``; after a failure only those with ``always`` still run, then the failure is raised.
 
     Raises:
         CheckpointError: the first failure; a failing always-step after it is named in ``cleanup_failed``.
     """
+    with interruptible():
+        if plan.lock is None:
+            return _walk(runner, plan)
+        apply_step(runner, MakeDir(plan.lock, 0o700, why="make the folder"), Applied())
+        with locked(plan.lock):
+            return _walk(runner, plan)
+
+
+def _walk(runner: Runner, plan: Plan) -> Applied:
     applied = Applied()
     failure: CheckpointError | None = None
-    with interruptible():
-        for step in plan.steps:
-            if failure is not None and not step.always:
-                continue
-            try:
-                apply_step(runner, step, applied)
-            except CheckpointError as error:
-                if failure is None:
-                    failure = error
-                else:
-                    failure.facts.setdefault("cleanup_failed", []).append(error.message)
+    for step in plan.steps:
+        if failure is not None and not step.always:
+            continue
+        try:
+            apply_step(runner, step, applied)
+        except CheckpointError as error:
+            if failure is None:
+                failure = error
+            else:
+                failure.facts.setdefault("cleanup_failed", []).append(error.message)
     if failure is not None:
         raise failure
     return applied
@@ -127,7 +151,8 @@ def _os_error(step: Step, error: OSError) -> CheckpointError:
 
 def _run(runner: Runner, step: Command, applied: Applied) -> None:
     try:
-        completed = runner.run(step.argv, cwd=step.cwd)
+        with held() if step.finish else nullcontext():
+            completed = runner.run(step.argv, cwd=step.cwd)
         if step.label:
             applied.completed[step.label] = completed
         check(completed, step.why)
@@ -174,15 +199,24 @@ def write_file(path: str, content: str | bytes, mode: int) -> None:
 
 
 def _rename(step: Rename) -> None:
-    descriptor = os.open(step.source, os.O_RDONLY)
+    folder = os.path.isdir(step.source) and not os.path.islink(step.source)
+    paths = [entry.path for entry in os.scandir(step.source) if entry.is_file(follow_symlinks=False)] if folder else []
+    for path in paths if folder else [step.source]:
+        if step.mode is not None:
+            os.chmod(path, step.mode)
+        _fsync(path)
+    if folder:
+        fsync_dir(step.source)
+    os.rename(step.source, step.target)
+    fsync_dir(os.path.dirname(step.target))
+
+
+def _fsync(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    if step.mode is not None:
-        os.chmod(step.source, step.mode)
-    os.rename(step.source, step.target)
-    fsync_dir(os.path.dirname(step.target))
 
 
 def _link(step: Link) -> None:

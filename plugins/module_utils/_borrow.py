@@ -13,9 +13,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._local import BOOLEAN, 
 from ansible_collections.criu.hosts.plugins.module_utils._plan import Command, MakeDir, Remove, Step, WriteFile
 
 
-def marker_path() -> str:
+def marker_path(boolean: str = BOOLEAN) -> str:
     """The file that says that the boolean is borrowed, and by which process."""
-    return f"{PLACES.run}/borrowed/{BOOLEAN}"
+    return f"{PLACES.run}/borrowed/{boolean}"
 
 
 def process_start(pid: int) -> str:
@@ -42,9 +42,9 @@ def parse_marker(text: str) -> tuple[int, str]:
         return 0, ""
 
 
-def read_loan() -> Loan:
+def read_loan(boolean: str = BOOLEAN) -> Loan:
     """Look for a loan of another process."""
-    text = read_text(marker_path())
+    text = read_text(marker_path(boolean))
     if text is None:
         return Loan()
     pid, start = parse_marker(text)
@@ -55,43 +55,46 @@ def _mark() -> str:
     return json.dumps({"pid": os.getpid(), "start": process_start(os.getpid())}) + "\n"
 
 
-def busy() -> CheckpointError:
+def busy(boolean: str) -> CheckpointError:
     return CheckpointError(
-        f"Cannot borrow the SELinux boolean {BOOLEAN!r}: another restore on this host has borrowed it and will "
+        f"Cannot borrow the SELinux boolean {boolean!r}: another restore on this host has borrowed it and will "
         "switch it off. Run the task again when that has ended (until and retries do).",
         reason="boolean_busy",
     )
 
 
-def return_steps() -> tuple[Step, ...]:
+def return_steps(boolean: str = BOOLEAN) -> tuple[Step, ...]:
     """Give the boolean back, whatever happened before."""
     return (
-        Command(("setsebool", BOOLEAN, "off"), why=f"return the SELinux boolean {BOOLEAN!r}", always=True),
-        Remove(marker_path(), why="remove the marker", always=True),
+        Command(("setsebool", boolean, "off"), why=f"return the SELinux boolean {boolean!r}", always=True),
+        Remove(marker_path(boolean), why="remove the marker", always=True),
     )
 
 
-def borrow(steps: tuple[Step, ...], selinux: Selinux, loan: Loan, process_label: str) -> tuple[Step, ...]:
+def borrow(
+    steps: tuple[Step, ...], selinux: Selinux, loan: Loan, process_label: str, boolean: str = BOOLEAN
+) -> tuple[Step, ...]:
     """``steps`` with the boolean on around them, if it is needed and not on for good.
 
     Raises:
         CheckpointError: boolean_busy, another restore will switch it off in the midst of ours.
     """
-    needed = bool(steps) and selinux.mode == "enforcing" and selinux.restore is not None and bool(process_label)
-    left_on = loan.stale and bool(selinux.restore)
+    value = selinux.restore if boolean == BOOLEAN else selinux.dyntrans
+    needed = bool(steps) and selinux.mode == "enforcing" and value is not None and bool(process_label)
+    left_on = loan.stale and bool(value)
     if needed and loan.exists and not loan.stale:
-        raise busy()
+        raise busy(boolean)
     if left_on and not needed:
-        return (*steps, *return_steps())
-    if not needed or (selinux.restore and not left_on):
+        return (*steps, *return_steps(boolean))
+    if not needed or (value and not left_on):
         return steps
     mark = (
-        MakeDir(os.path.dirname(marker_path()), why="make the folder of the marker"),
-        WriteFile(marker_path(), _mark, why="mark the SELinux boolean as borrowed in"),
+        MakeDir(os.path.dirname(marker_path(boolean)), why="make the folder of the marker"),
+        WriteFile(marker_path(boolean), _mark, why="mark the SELinux boolean as borrowed in"),
     )
     switch = (
         ()
-        if selinux.restore
-        else (Command(("setsebool", BOOLEAN, "on"), why=f"borrow the SELinux boolean {BOOLEAN!r} for the restore"),)
+        if value
+        else (Command(("setsebool", boolean, "on"), why=f"borrow the SELinux boolean {boolean!r} for the restore"),)
     )
-    return (*mark, *switch, *steps, *return_steps())
+    return (*mark, *switch, *steps, *return_steps(boolean))

@@ -138,7 +138,7 @@ def summary(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
     return list(grouped.values())
 
 
-def changed_error(pairs: Iterable[Pair], name: str, what_then: str) -> CheckpointError | None:
+def changed_error(pairs: Iterable[Pair], name: str, what_then: str, kind: str = "Container") -> CheckpointError | None:
     """The failure of a restore that changed labels; None if every label is what it was."""
     pairs = tuple(pairs)
     wrong = [pair for pair in pairs if not pair.equal]
@@ -146,7 +146,7 @@ def changed_error(pairs: Iterable[Pair], name: str, what_then: str) -> Checkpoin
         return None
     first = wrong[0]
     return CheckpointError(
-        f"Container {name!r} lost its label in the restore: process {first.thread.pid} ({first.thread.comm!r}) had "
+        f"{kind} {name!r} lost its label in the restore: process {first.thread.pid} ({first.thread.comm!r}) had "
         f"{first.before!r} and came back with {first.thread.label!r}; so had {len(wrong)} of {len(pairs)} threads. "
         f"{what_then} Check that the CRIU in use is linked with libselinux (role criu.hosts.criu).",
         reason="label_changed",

@@ -13,6 +13,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._elf import ElfError, r
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 
 BOOLEAN = "criu_container_restore"
+# Lets a root shell give a process the label that it had: Fedora's policy has it, ours where the host's has not.
+DYNTRANS_BOOLEAN = "unconfined_dyntrans_all"
 # container-selinux (Fedora, RHEL) leaves the capabilities of containers to the container's own set with this one.
 DISTRIBUTION_BOOLEAN = "virt_sandbox_use_all_caps"
 
@@ -26,6 +28,8 @@ class Places:
     state: str = "/var/lib/criu-hosts"
     run: str = "/run/criu-hosts"
     storage: str = "/var/lib/containers/storage"
+    cgroups: str = "/sys/fs/cgroup"
+    units: str = "/run/systemd/system"
     uid: int | None = None
 
 
@@ -39,6 +43,7 @@ class Selinux:
     mode: str = "disabled"
     restore: bool | None = None
     all_caps: bool | None = None
+    dyntrans: bool | None = None
 
     @property
     def enabled(self) -> bool:
@@ -89,7 +94,7 @@ def read_selinux() -> Selinux:
     if enforce is None:
         return Selinux()
     mode = "enforcing" if enforce.strip() == "1" else "permissive"
-    return Selinux(mode, _boolean(BOOLEAN), _boolean(DISTRIBUTION_BOOLEAN))
+    return Selinux(mode, _boolean(BOOLEAN), _boolean(DISTRIBUTION_BOOLEAN), _boolean(DYNTRANS_BOOLEAN))
 
 
 def parse_criu_version(text: str) -> tuple[int, ...]:

@@ -13,7 +13,8 @@ class Command:
     """Run ``argv``. With ``always`` it also runs when an earlier step of the plan has failed.
 
     ``creates_partial`` names a file that the command may leave half written; it is removed when the command fails.
-    ``label`` is how a module finds the command's output again (see ``Applied.output``).
+    ``label`` is how a module finds the command's output again (see ``Applied.output``). With ``finish``, a stop of
+    the task waits until the command has ended: for one that is worse cut off than late.
     """
 
     argv: tuple[str, ...]
@@ -22,6 +23,7 @@ class Command:
     cwd: str | None = None
     creates_partial: str | None = None
     label: str = ""
+    finish: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,10 @@ class WriteFile:
 
 @dataclass(frozen=True)
 class Rename:
-    """Give ``source`` (its data fsynced first) the name ``target``, atomically, and fsync the folder."""
+    """Give ``source`` (its data fsynced first) the name ``target``, atomically, and fsync the folder.
+
+    A folder may be renamed too: then ``mode`` is that of the files in it, which are fsynced as well.
+    """
 
     source: str
     target: str
@@ -100,12 +105,14 @@ class Plan:
     """The difference between what is and what should be, and the steps that close it.
 
     ``before`` and ``after`` are JSON-able and free of secrets; they become the diff.
-    A plan without steps changes nothing.
+    A plan without steps changes nothing. ``lock`` names a folder (made when missing, for its owner alone) that only one
+    plan at a time may hold while its steps run.
     """
 
     before: dict[str, Any] = field(default_factory=dict)
     after: dict[str, Any] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
+    lock: str | None = None
 
     @property
     def changed(self) -> bool:
