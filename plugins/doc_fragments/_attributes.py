@@ -12,8 +12,8 @@ options: {}
 notes:
   - A failure returns C(reason), a stable word to branch on. Any module may return
     V(tool_failed) (a command failed), V(tool_missing) (a command is not installed), V(file_failed) (a file
-    cannot be written), V(disk_full) (no space left), V(unpack_failed) (an archive is damaged or unsafe) or
-    V(interrupted) (the task was told to stop).
+    cannot be written), V(disk_full) (no space left), V(unpack_failed) (an archive is damaged or unsafe),
+    V(busy) (another task is at work in the same folder) or V(interrupted) (the task was told to stop).
 attributes:
   check_mode:
     description: Predicts what a real run would change, and changes nothing.
@@ -41,8 +41,8 @@ options: {}
 notes:
   - A failure returns C(reason), a stable word to branch on. Any module may return
     V(tool_failed) (a command failed), V(tool_missing) (a command is not installed), V(file_failed) (a file
-    cannot be written), V(disk_full) (no space left), V(unpack_failed) (an archive is damaged or unsafe) or
-    V(interrupted) (the task was told to stop).
+    cannot be written), V(disk_full) (no space left), V(unpack_failed) (an archive is damaged or unsafe),
+    V(busy) (another task is at work in the same folder) or V(interrupted) (the task was told to stop).
 attributes:
   check_mode:
     description: The module only reads, so check mode and a real run are the same.
