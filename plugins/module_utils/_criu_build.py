@@ -18,6 +18,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_manifest import (
     build_id,
     file_sha256,
     linked_features,
+    oldest_libc,
+    plugin_file,
     render_manifest,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._criu_needs import feature_missing
@@ -32,6 +34,17 @@ from ansible_collections.criu.hosts.plugins.module_utils._plan import (
     Unpack,
     WriteFile,
 )
+
+SERIES = "debian/patches/series"
+
+
+@dataclass(frozen=True)
+class Patches:
+    """A distribution's patches: the archive that holds them, and the names of its debian/patches/series."""
+
+    archive: str
+    sha256: str
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -49,11 +62,19 @@ class Job:
     jobs: int
     prefix: str
     fetch: Callable[[], bytes] | None = None
+    plugins: tuple[str, ...] = ()
+    patches: Patches | None = None
 
     @property
     def id(self) -> str:
-        """Twelve digits that tell one build from another: source, features, machine and distribution."""
-        return build_id(self.source_sha256, self.features, self.architecture, self.built_on)
+        return build_id(
+            self.source_sha256,
+            self.features,
+            self.architecture,
+            self.built_on,
+            plugins=sorted(self.plugins),
+            patches=self.patches.sha256 if self.patches else "",
+        )
 
     @property
     def tree(self) -> str:
@@ -118,6 +139,26 @@ def version_of_tarball(path: str) -> str:
     raise source_invalid(path, "it holds no Makefile.versions of CRIU")
 
 
+def read_patches(path: str) -> Patches:
+    """Read which patches the archive ``path``, in the way of Debian's *.debian.tar.xz, wants to be applied."""
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                handle = archive.extractfile(member) if member.isreg() and member.name.lstrip("./") == SERIES else None
+                if handle is not None:
+                    text = handle.read(65536).decode("utf-8", "replace")
+                    return Patches(path, file_sha256(path), parse_series(text))
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise source_invalid(path, "it is not a readable tar archive of patches") from error
+    raise source_invalid(path, f"it holds no {SERIES}")
+
+
+def parse_series(text: str) -> tuple[str, ...]:
+    """The names of a quilt series; a name that would lead elsewhere is left out, as quilt itself has none."""
+    words = (line.split("#", 1)[0].split() for line in text.splitlines())
+    return tuple(word[0] for word in words if word and ".." not in word[0] and not word[0].startswith("/"))
+
+
 def source_invalid(source: str, why: str) -> CheckpointError:
     return CheckpointError(
         f"Cannot build CRIU from {source!r}: {why}. Name a source tarball of CRIU.", reason="source_invalid"
@@ -125,13 +166,14 @@ def source_invalid(source: str, why: str) -> CheckpointError:
 
 
 def compile_argv(job: Job) -> tuple[str, ...]:
-    """The argument list that compiles CRIU and nothing else: no Python, no manual, no plugin."""
+    """The argument list that compiles CRIU and the plugins that are wanted: no Python, no manual."""
     options = ["WERROR=0", f"PREFIX={job.prefix}", f"PLUGINDIR={job.prefix}/lib/criu"]
     if "nftables" in job.features:
         options.append("NETWORK_LOCK_DEFAULT=NETWORK_LOCK_NFTABLES")
     if "gnutls" not in job.features:
         options.append("NO_GNUTLS=1")
-    return ("make", "-C", f"{job.work}/src", f"-j{job.jobs}", *options, "criu")
+    plugins = (f"{name}_plugin" for name in job.plugins)
+    return ("make", "-C", f"{job.work}/src", f"-j{job.jobs}", *options, "criu", *plugins)
 
 
 def build_steps(job: Job, family: str) -> tuple[Step, ...]:
@@ -154,10 +196,12 @@ def build_steps(job: Job, family: str) -> tuple[Step, ...]:
         MakeDir(work, 0o700, why="make the work folder"),
         *fetched,
         Unpack(source, f"{work}/src", strip=1, why="unpack the source"),
+        *patch_steps(job),
         Command(compile_argv(job), why=f"compile CRIU {job.version}", label="compile"),
         MakeDir(f"{tree}/sbin", 0o755),
         MakeDir(f"{tree}/lib/criu", 0o755),
         Command(("install", "-m", "0755", "-s", f"{work}/src/criu/criu", f"{tree}/{BINARY}"), why="strip the binary"),
+        *(plugin_step(job, name) for name in job.plugins),
         Command(("install", "-m", "0644", f"{work}/src/COPYING", f"{tree}/COPYING"), why="add the license"),
         WriteFile(f"{tree}/{MANIFEST}", lambda: built_manifest(job, family), 0o644, why="write the manifest"),
         MakeDir(os.path.dirname(job.artifact), 0o755, why="make the folder of the artifact"),
@@ -167,6 +211,28 @@ def build_steps(job: Job, family: str) -> tuple[Step, ...]:
             creates_partial=partial,
         ),
         Rename(partial, job.artifact, 0o644, why="store the artifact"),
+    )
+
+
+def plugin_step(job: Job, name: str) -> Step:
+    source, target = f"{job.work}/src/plugins/{name}/{name}_plugin.so", f"{job.work}/tree/{plugin_file(name)}"
+    return Command(("install", "-m", "0755", "-s", source, target), why=f"add the plugin {name!r}")
+
+
+def patch_steps(job: Job) -> tuple[Step, ...]:
+    """The steps that change the source as the distribution does."""
+    if job.patches is None:
+        return ()
+    folder = f"{job.work}/patches"
+    return (
+        Unpack(job.patches.archive, folder, why="unpack the patches"),
+        *(
+            Command(
+                ("patch", "-d", f"{job.work}/src", "-p1", "-f", "-i", f"{folder}/{os.path.dirname(SERIES)}/{name}"),
+                why=f"apply the patch {name!r}",
+            )
+            for name in job.patches.names
+        ),
     )
 
 
@@ -193,7 +259,8 @@ def built_manifest(job: Job, family: str) -> str:
     lost = [name for name in job.features if name not in linked_features(elf.needed)]
     if lost:
         raise feature_missing(lost, family, "the compiled binary is not linked with it")
-    return render_manifest(manifest_of(job, elf, {name: file_sha256(f"{tree}/{name}") for name in (BINARY, "COPYING")}))
+    names = (BINARY, "COPYING", *(plugin_file(name) for name in job.plugins))
+    return render_manifest(manifest_of(job, elf, {name: file_sha256(f"{tree}/{name}") for name in names}))
 
 
 def manifest_of(job: Job, elf: Elf, files: dict[str, str]) -> Manifest:
@@ -206,4 +273,7 @@ def manifest_of(job: Job, elf: Elf, files: dict[str, str]) -> Manifest:
         built_on=job.built_on,
         source_sha256=job.source_sha256,
         files=files,
+        plugins=job.plugins,
+        libc=oldest_libc(elf.versions),
+        patches_sha256=job.patches.sha256 if job.patches else "",
     )

@@ -6,14 +6,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable
+from itertools import combinations
+from typing import Any, Callable, Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils._command import Runner
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build import (
     Job,
+    Patches,
     build_steps,
     clean_step,
     has_header,
+    read_patches,
     read_system,
     source_invalid,
     version_of_tarball,
@@ -27,8 +30,16 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_manifest import (
     find_artifact,
     read_artifact,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._criu_needs import check_needs, missing_needs
-from ansible_collections.criu.hosts.plugins.module_utils._criu_usable import check_artifact, parse_ldconfig
+from ansible_collections.criu.hosts.plugins.module_utils._criu_needs import (
+    FEATURES,
+    PATCH,
+    PLUGINS,
+    check_needs,
+    check_version,
+    missing_needs,
+    too_new,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._criu_usable import System, check_artifact, parse_ldconfig
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._plan import Step
 
@@ -39,7 +50,11 @@ class Wanted:
 
     source: str | None
     checksum: str | None
-    features: tuple[str, ...]
+    patches: Patches | None
+    names: tuple[str, ...]
+    extra: tuple[str, ...]
+    version: str | None
+    check: bool
     artifact: str | None
     artifact_checksum: str | None
     jobs: int
@@ -47,23 +62,30 @@ class Wanted:
     machine: str
     family: str
     built_on: str
+    libc: str
     fetch: Callable[[str, str], bytes]
 
     @classmethod
     def from_params(
-        cls, params: dict[str, Any], *, root: str, machine: str, fetch: Callable[[str, str], bytes]
+        cls, params: dict[str, Any], *, root: str, machine: str, libc: str, fetch: Callable[[str, str], bytes]
     ) -> Wanted:
         family, built_on = read_system(root)
+        names = tuple(sorted({*params["features"], *params["plugins"]}))
         sums = {key: (params[key] or "").lower() or None for key in ("checksum", "artifact_checksum")}
         return cls(
             source=params["source"],
-            features=tuple(sorted(set(params["features"]))),
+            patches=read_patches(params["patches"]) if params["patches"] else None,
+            names=names,
+            extra=tuple(sorted(set(params["wanted"]) - set(names))),
+            version=params["version"],
+            check=params["check"],
             artifact=os.path.abspath(params["artifact_path"]) if params["artifact_path"] else None,
             jobs=params["jobs"] or len(os.sched_getaffinity(0)),
             root=root,
             machine=machine,
             family=family,
             built_on=built_on,
+            libc=libc,
             fetch=fetch,
             **sums,
         )
@@ -72,8 +94,25 @@ class Wanted:
     def layout(self) -> Layout:
         return Layout(self.root)
 
-    def build_id(self, source_sha256: str) -> str:
-        return build_id(source_sha256, self.features, self.machine, self.built_on)
+    def build_ids(self, source_sha256: str) -> list[str]:
+        """The builds that would do: what is required with each choice of what is only wanted, the richest first."""
+        ids = []
+        for count in range(len(self.extra), -1, -1):
+            for chosen in combinations(self.extra, count):
+                features, plugins = sort_out((*self.names, *chosen))
+                patches = self.patches.sha256 if self.patches else ""
+                ids.append(
+                    build_id(
+                        source_sha256, features, self.machine, self.built_on, plugins=list(plugins), patches=patches
+                    )
+                )
+        return ids
+
+
+def sort_out(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Features and plugins among ``names``, each sorted."""
+    found = sorted(names)
+    return tuple(name for name in found if name in FEATURES), tuple(name for name in found if name in PLUGINS)
 
 
 @dataclass(frozen=True)
@@ -111,19 +150,34 @@ def read_source_sha256(source: str, checksum: str | None) -> str:
     return actual
 
 
-def make_job(wanted: Wanted, source: str, source_sha256: str) -> Job:
-    """The build that the parameters ask for; reads the version from the tarball or from the URL."""
+def make_job(runner: Runner, wanted: Wanted, source: str, source_sha256: str) -> Job:
+    """The build that the parameters ask for, with what is wanted as far as this host has the headers for it.
+
+    Raises:
+        CheckpointError: something that the build needs is missing.
+    """
     is_url = "://" in source
     if not is_url and not os.path.isfile(source):
         raise source_invalid(source, "no such file")
     version = version_of_url(source) if is_url else version_of_tarball(source)
     if version is None:
         raise source_invalid(source, "its file name holds no version")
+    check_version(wanted.names, version)
+    base, gone = missing_needs(
+        (*wanted.names, *wanted.extra), runner.which, lambda name: has_header(wanted.root, wanted.machine, name)
+    )
+    if wanted.patches and not runner.which(PATCH.probe):
+        base.append(PATCH)
+    check_needs(base, [name for name in gone if name in wanted.names], wanted.family)
+    possible = (name for name in wanted.extra if name not in gone and not too_new(name, version))
+    features, plugins = sort_out((*wanted.names, *possible))
     job = Job(
         version=version,
         source=source,
         source_sha256=source_sha256,
-        features=wanted.features,
+        features=features,
+        plugins=plugins,
+        patches=wanted.patches,
         architecture=wanted.machine,
         built_on=wanted.built_on,
         folder=f"{wanted.root}/var/lib/criu-hosts/build",
@@ -135,15 +189,6 @@ def make_job(wanted: Wanted, source: str, source_sha256: str) -> Job:
     return job if wanted.artifact else replace(job, artifact=f"{job.work}/criu.tar.gz")
 
 
-def steps_of(runner: Runner, wanted: Wanted, job: Job) -> tuple[Step, ...]:
-    """The steps of a build whose needs are all there."""
-    base, features = missing_needs(
-        job.features, runner.which, lambda name: has_header(wanted.root, wanted.machine, name)
-    )
-    check_needs(base, features, wanted.family)
-    return build_steps(job, wanted.family)
-
-
 def describe_artifact(artifact: Artifact, path: str) -> dict[str, Any] | None:
     return describe(Tree(artifact.manifest, artifact.sha256, True), path)
 
@@ -152,15 +197,16 @@ def choose_source(runner: Runner, wanted: Wanted, source: str, installed: Instal
     """Install what is unpacked already, else the artifact that is there, else build."""
     active = wanted.layout.active
     sha256 = read_source_sha256(source, wanted.checksum)
-    tree = installed.find_id(wanted.build_id(sha256))
-    if tree and tree.intact:
+    ids = wanted.build_ids(sha256)
+    tree = installed.find_first(ids)
+    if tree:
         return Choice(tree.manifest.tree, "", describe(tree, active))
-    artifact = find_artifact(wanted.artifact, wanted.build_id(sha256)) if wanted.artifact else None
+    artifact = find_artifact(wanted.artifact, ids) if wanted.artifact else None
     if artifact and wanted.artifact:
         return Choice(artifact.manifest.tree, wanted.artifact, describe_artifact(artifact, active))
-    job = make_job(wanted, source, sha256)
+    job = make_job(runner, wanted, source, sha256)
     predicted = {"id": job.id, "version": job.version, "path": active}
-    return Choice(job.tree, job.artifact, predicted, steps_of(runner, wanted, job), (clean_step(job),))
+    return Choice(job.tree, job.artifact, predicted, build_steps(job, wanted.family), (clean_step(job),))
 
 
 def choose_artifact(runner: Runner, wanted: Wanted, path: str, installed: Installed) -> Choice:
@@ -180,5 +226,19 @@ def choose_artifact(runner: Runner, wanted: Wanted, path: str, installed: Instal
         )
     artifact = read_artifact(path)
     listed = runner.run(["ldconfig", "-p"]).out if runner.which("ldconfig") else ""
-    check_artifact(path, artifact, wanted.machine, parse_ldconfig(listed), wanted.family)
+    system = System(wanted.root, wanted.machine, wanted.family, wanted.libc, parse_ldconfig(listed))
+    check_artifact(path, artifact, system)
     return Choice(artifact.manifest.tree, path, describe_artifact(artifact, active))
+
+
+def choose_version(wanted: Wanted, version: str, installed: Installed) -> Choice:
+    """Activate a build that is installed already."""
+    found = installed.find_version(version)
+    if len(found) != 1:
+        others = ", ".join(sorted(installed.trees)) or "none"
+        raise CheckpointError(
+            f"Cannot activate CRIU {version!r}: {len(found)} installed builds are called so. Installed: {others}."
+            " Name one of them, or install it from its source or artifact.",
+            reason="build_unknown" if not found else "build_ambiguous",
+        )
+    return Choice(found[0], "", describe(installed.trees[found[0]], wanted.layout.active))

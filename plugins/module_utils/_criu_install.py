@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils._criu_manifest import (
     BINARY,
@@ -40,6 +40,10 @@ class Layout:
     def active(self) -> str:
         """The path of the binary that does not change with the version."""
         return f"{self.current}/{BINARY}"
+
+    def tree(self, name: str) -> str:
+        """The folder of one build."""
+        return f"{self.base}/{name}"
 
     @property
     def local(self) -> str:
@@ -97,8 +101,15 @@ class Installed:
         found = (tree for tree in self.trees.values() if tree.artifact_sha256 == artifact_sha256)
         return next(found, None)
 
-    def find_id(self, build_id: str) -> Tree | None:
-        return next((tree for tree in self.trees.values() if tree.manifest.id == build_id), None)
+    def find_first(self, ids: Iterable[str]) -> Tree | None:
+        """The whole build of the first of ``ids`` that is installed."""
+        whole = {tree.manifest.id: tree for tree in self.trees.values() if tree.intact}
+        return next((whole[one] for one in ids if one in whole), None)
+
+    def find_version(self, version: str) -> list[str]:
+        """The names of the whole builds of ``version``, which may also be a name; the active one alone, if it fits."""
+        found = [name for name, tree in self.trees.items() if tree.intact and version in (name, tree.manifest.version)]
+        return [self.current] if self.current in found else sorted(found)
 
 
 def parse_diversions(text: str, path: str) -> str | None:

@@ -10,22 +10,24 @@ import os
 import re
 import tarfile
 import zlib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils._criu_needs import FEATURES
 from ansible_collections.criu.hosts.plugins.module_utils._elf import Elf, read_elf
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 
+TUPLES = ("features", "libraries", "plugins")
 # Part of the identity of a build: raise it when the way of building changes what comes out.
 RECIPE = 1
 MANIFEST = "manifest.json"
 BINARY = "sbin/criu"
+PLUGIN_FOLDER = "lib/criu"
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an artifact holds: its manifest.json."""
+    """What an artifact holds: its manifest.json. ``libc`` is the oldest glibc that can run it, if it wants glibc."""
 
     id: str
     version: str
@@ -35,6 +37,9 @@ class Manifest:
     built_on: str
     source_sha256: str
     files: dict[str, str]
+    plugins: tuple[str, ...] = ()
+    libc: str = ""
+    patches_sha256: str = ""
 
     @property
     def tree(self) -> str:
@@ -42,8 +47,10 @@ class Manifest:
         return f"{self.version}-{self.id}"
 
 
-def build_id(source_sha256: str, features: Iterable[str], architecture: str, built_on: str) -> str:
-    text = json.dumps([RECIPE, source_sha256, sorted(features), architecture, built_on])
+def build_id(source_sha256: str, features: Iterable[str], architecture: str, built_on: str, **more: Any) -> str:
+    """Twelve digits that tell one build from another. Of ``more`` only what is not empty counts."""
+    extra = {name: value for name, value in sorted(more.items()) if value}
+    text = json.dumps([RECIPE, source_sha256, sorted(features), architecture, built_on, *([extra] if extra else [])])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -60,6 +67,18 @@ def linked_features(needed: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name, need in FEATURES.items() if any(lib.startswith(need.library) for lib in needed))
 
 
+def plugin_file(name: str) -> str:
+    """Where an artifact holds the plugin ``name``."""
+    return f"{PLUGIN_FOLDER}/{name}_plugin.so"
+
+
+def oldest_libc(versions: Iterable[str]) -> str:
+    """The highest version of glibc among the ``versions`` of symbols; empty if none is glibc's."""
+    found = (re.fullmatch(r"GLIBC_(\d+(?:\.\d+)*)", version) for version in versions)
+    numbers = [tuple(int(part) for part in one.group(1).split(".")) for one in found if one]
+    return ".".join(str(part) for part in max(numbers)) if numbers else ""
+
+
 def render_manifest(manifest: Manifest) -> str:
     return json.dumps(asdict(manifest), indent=2, sort_keys=True) + "\n"
 
@@ -74,10 +93,10 @@ def parse_manifest(text: str) -> Manifest:
     if not isinstance(data, dict):
         raise ValueError("no manifest of a CRIU build")
     try:
-        manifest = Manifest(**{**data, **{key: tuple(data[key]) for key in ("features", "libraries")}})
+        manifest = Manifest(**{**data, **{key: tuple(data.get(key, ())) for key in TUPLES}})
     except (KeyError, TypeError) as error:
         raise ValueError("no manifest of a CRIU build") from error
-    texts = (manifest.id, manifest.version, manifest.architecture, manifest.source_sha256)
+    texts = [getattr(manifest, field.name) for field in fields(Manifest) if field.name not in (*TUPLES, "files")]
     if not all(isinstance(text, str) for text in texts) or not isinstance(manifest.files, dict):
         raise ValueError("no manifest of a CRIU build")
     if not re.fullmatch(r"[0-9a-f]{12}", manifest.id) or not re.fullmatch(r"[0-9.]+", manifest.version):
@@ -87,11 +106,15 @@ def parse_manifest(text: str) -> Manifest:
 
 @dataclass(frozen=True)
 class Artifact:
-    """An artifact that was read to its end: manifest, its own checksum, the headers of its binary."""
+    """An artifact that was read to its end: manifest, its own checksum, the headers of its binary.
+
+    ``needed`` are the libraries of the binary and of the plugins together.
+    """
 
     manifest: Manifest
     sha256: str
     elf: Elf
+    needed: tuple[str, ...]
 
 
 def artifact_invalid(path: str, why: str) -> CheckpointError:
@@ -107,7 +130,8 @@ def read_artifact(path: str) -> Artifact:
         CheckpointError: it is damaged, or not made by this module.
     """
     found: dict[str, str] = {}
-    manifest, elf = None, None
+    manifest = None
+    elves: dict[str, Elf] = {}
     try:
         with tarfile.open(path, "r:gz") as archive:
             for member in archive:
@@ -118,16 +142,17 @@ def read_artifact(path: str) -> Artifact:
                     manifest = parse_manifest(handle.read(1 << 20).decode("utf-8"))
                     continue
                 found[member.name] = _stream_sha256(handle)
-                if member.name == BINARY:
+                if member.name == BINARY or member.name.startswith(f"{PLUGIN_FOLDER}/"):
                     handle.seek(0)
-                    elf = read_elf(handle)  # type: ignore[arg-type]
+                    elves[member.name] = read_elf(handle)  # type: ignore[arg-type]
     except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
         raise artifact_invalid(path, str(error)) from error
-    if manifest is None or elf is None:
+    if manifest is None or BINARY not in elves:
         raise artifact_invalid(path, f"it holds no {MANIFEST} or no {BINARY}")
     if found != manifest.files:
         raise artifact_invalid(path, "its files differ from its manifest")
-    return Artifact(manifest, file_sha256(path), elf)
+    needed = tuple(dict.fromkeys(name for elf in elves.values() for name in elf.needed))
+    return Artifact(manifest, file_sha256(path), elves[BINARY], needed)
 
 
 def _stream_sha256(handle: Any) -> str:
@@ -137,12 +162,12 @@ def _stream_sha256(handle: Any) -> str:
     return digest.hexdigest()
 
 
-def find_artifact(path: str, build_id: str) -> Artifact | None:
-    """The artifact ``path`` if it is whole and the build ``build_id``."""
+def find_artifact(path: str, ids: Iterable[str]) -> Artifact | None:
+    """The artifact ``path`` if it is whole and one of the builds ``ids``."""
     if not os.path.exists(path):
         return None
     try:
         artifact = read_artifact(path)
     except CheckpointError:
         return None
-    return artifact if artifact.manifest.id == build_id else None
+    return artifact if artifact.manifest.id in ids else None

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.criu.hosts.plugins.module_utils._command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._criu_install import (
     ORIGIN,
     OTHER,
@@ -17,7 +19,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_install import (
     Installed,
     Layout,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._criu_manifest import BINARY, file_sha256
+from ansible_collections.criu.hosts.plugins.module_utils._criu_manifest import BINARY, PLUGIN_FOLDER, file_sha256
+from ansible_collections.criu.hosts.plugins.module_utils._criu_needs import LOG_TAIL, explain_build
+from ansible_collections.criu.hosts.plugins.module_utils._criu_usable import artifact_unusable, library_packages
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._plan import (
     Command,
@@ -59,13 +63,15 @@ def wanted_state(layout: Layout, tree: str | None, *, divert: bool) -> dict[str,
 class Target:
     """What ``present`` wants: the folder's name, the archive to fill it from, and what the host is like.
 
-    ``build`` are the steps that make the archive first, ``clean`` those that clean up after it.
+    ``build`` are the steps that make the archive first, ``clean`` those that clean up after it. With ``check``, CRIU
+    must find the kernel good enough before it becomes the active one.
     """
 
     tree: str
     archive: str
     divert: bool
     restorecon: bool
+    check: bool = True
     build: tuple[Step, ...] = ()
     clean: tuple[Step, ...] = ()
 
@@ -81,26 +87,67 @@ def plan_present(layout: Layout, installed: Installed, target: Target) -> Plan:
     steps = (
         *(target.build if unpack else ()),
         *(_unpack_steps(layout, target) if unpack else ()),
+        *(_trial_steps(layout.tree(target.tree), target) if not unpack and installed.current != target.tree else ()),
         *_link_steps(layout, installed, target),
     )
     if steps:
-        steps += (Remove(layout.cache, why="remove CRIU's cache of the kernel"),)
+        steps += (Remove(layout.cache, why="remove CRIU's cache of the kernel", always=True),)
     if unpack:
         steps += (Remove(f"{layout.base}/{target.tree}.new", always=True), *target.clean)
     return Plan(
         before=state_of(layout, installed, divert=target.divert),
         after=wanted_state(layout, target.tree, divert=target.divert),
         steps=steps,
+        lock=lock_of(layout),
     )
 
 
-def trial_argv(layout: Layout, tree: str) -> tuple[str, ...]:
-    """The run that proves an unpacked binary before it becomes the active one."""
-    return (f"{layout.base}/{tree}.new/{BINARY}", "--no-default-config", "--version")
+def lock_of(layout: Layout) -> str:
+    """The folder that a task holds while it builds or installs."""
+    return f"{layout.root}/var/lib/criu-hosts"
+
+
+def start_argv(folder: str) -> tuple[str, ...]:
+    """The run that proves that the binary below ``folder`` starts."""
+    return (f"{folder}/{BINARY}", "--no-default-config", "--version")
+
+
+def check_argv(folder: str) -> tuple[str, ...]:
+    """The run in which the CRIU below ``folder`` looks at the kernel; plugins are its own, not the active one's."""
+    return (f"{folder}/{BINARY}", "--no-default-config", "--libdir", f"{folder}/{PLUGIN_FOLDER}", "check")
+
+
+def _trial_steps(folder: str, target: Target) -> tuple[Step, ...]:
+    start = Command(start_argv(folder), why="try the CRIU")
+    return (start, Command(check_argv(folder), why="let it look at the kernel")) if target.check else (start,)
+
+
+def explain(completed: Completed, target: Target | None, layout: Layout, family: str) -> CheckpointError | None:
+    """What a failed compiler or trial run means; None for every other command."""
+    if completed.argv[0] in ("make", "patch"):
+        return explain_build(completed, family)
+    if target is None:
+        return None
+    folder = layout.tree(target.tree)
+    if completed.argv in (start_argv(f"{folder}.new"), start_argv(folder)):
+        gone = re.findall(r"(\S+\.so[.\d]*): ", completed.err)
+        packages = library_packages(gone, family)
+        advice = f"Install {' '.join(packages)}" if packages else "Build it on this distribution"
+        why = f"it does not start ({completed.last_line})"
+        return artifact_unusable(target.archive or folder, why, advice, packages=packages)
+    if completed.argv in (check_argv(f"{folder}.new"), check_argv(folder)):
+        errors = [line.strip() for line in f"{completed.out}\n{completed.err}".splitlines() if line.strip()]
+        return CheckpointError(
+            f"Refuse to activate CRIU {target.tree!r}: its own check of this host fails"
+            f" ({errors[0] if errors else completed.last_line}). See log_tail, or set check to false.",
+            reason="check_failed",
+            log_tail=errors[-LOG_TAIL:],
+        )
+    return None
 
 
 def _unpack_steps(layout: Layout, target: Target) -> tuple[Step, ...]:
-    final = f"{layout.base}/{target.tree}"
+    final = layout.tree(target.tree)
     new = f"{final}.new"
 
     def origin() -> str:
@@ -115,7 +162,7 @@ def _unpack_steps(layout: Layout, target: Target) -> tuple[Step, ...]:
         Unpack(target.archive, new, why="unpack the artifact"),
         WriteFile(f"{new}/{ORIGIN}", origin, 0o644, why="note the artifact"),
         *label,
-        Command(trial_argv(layout, target.tree), why="try the unpacked CRIU"),
+        *_trial_steps(new, target),
         Remove(final, why="remove the damaged build"),
         Rename(new, final, why="store the build"),
     )
@@ -160,4 +207,20 @@ def plan_absent(layout: Layout, installed: Installed, *, divert: bool) -> Plan:
         before=state_of(layout, installed, divert=divert),
         after=wanted_state(layout, None, divert=divert),
         steps=tuple(steps),
+    )
+
+
+def plan_forget(layout: Layout, installed: Installed, trees: list[str], *, divert: bool) -> Plan:
+    """Remove the builds ``trees``, none of which may be in use."""
+    if installed.current in trees:
+        raise CheckpointError(
+            f"Refuse to remove CRIU {installed.current!r}: it is in use."
+            " Activate another one first, or leave out 'version'.",
+            reason="build_active",
+        )
+    state = state_of(layout, installed, divert=divert)
+    return Plan(
+        before={**state, "builds": sorted(installed.trees)},
+        after={**state, "builds": sorted({*installed.trees} - {*trees})},
+        steps=tuple(Remove(layout.tree(name), why="remove the build") for name in trees),
     )

@@ -4,16 +4,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+from dataclasses import dataclass
 from typing import Any, Iterable
 
-from ansible_collections.criu.hosts.plugins.module_utils._criu_manifest import Artifact
+from ansible_collections.criu.hosts.plugins.module_utils._criu_manifest import Artifact, oldest_libc
 from ansible_collections.criu.hosts.plugins.module_utils._elf import MACHINES
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 
 # library: Debian's package, Fedora's package
 LIBRARIES = {
     "libbsd": ("libbsd0", "libbsd"),
+    "libdrm": ("libdrm2", "libdrm"),
+    "libdrm_amdgpu": ("libdrm-amdgpu1", "libdrm"),
     "libgnutls": ("libgnutls30t64", "gnutls"),
     "libnet": ("libnet1", "libnet"),
     "libnftables": ("libnftables1", "nftables-libs"),
@@ -29,16 +33,48 @@ def parse_ldconfig(text: str) -> set[str]:
     return set(re.findall(r"^\s+(\S+) \(", text, re.MULTILINE))
 
 
-def check_artifact(path: str, artifact: Artifact, machine: str, libraries: set[str], family: str) -> None:
-    """Raise artifact_unusable when this host cannot run the artifact; ``libraries`` empty: not known."""
+@dataclass(frozen=True)
+class System:
+    """What a host offers to a program: its machine, its glibc (empty: none), its libraries (empty: not known)."""
+
+    root: str
+    machine: str
+    family: str
+    libc: str
+    libraries: set[str]
+
+
+def host_libc() -> str:
+    """The version of the host's glibc, empty if it has another C library."""
+    try:
+        name, dummy, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
+    except (OSError, ValueError):
+        return ""
+    return version if name == "glibc" else ""
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version))
+
+
+def check_artifact(path: str, artifact: Artifact, system: System) -> None:
+    """Raise artifact_unusable when this host cannot run the artifact: machine, C library, libraries."""
+    machine, libraries = system.machine, system.libraries
     machine = re.sub(r"^arm.*", "arm", re.sub(r"^i[3-6]86$", "i386", machine))
     if artifact.elf.machine != machine and machine in MACHINES.values():
         raise artifact_unusable(
             path, f"it is for {artifact.elf.machine}, this host is {machine}", "Build it for this host"
         )
-    gone = [name for name in artifact.elf.needed if name not in libraries and not name.startswith("ld-linux")]
+    loader, wanted = artifact.elf.interpreter, oldest_libc(artifact.elf.versions)
+    if loader and not os.path.exists(f"{system.root}{loader}"):
+        raise artifact_unusable(path, f"this host has no {loader}", "Build it on this distribution")
+    if wanted and numbers(wanted) > numbers(system.libc):
+        has = f"glibc {system.libc}" if system.libc else "no glibc"
+        advice = "Build it on this distribution, or on an older one"
+        raise artifact_unusable(path, f"it wants glibc {wanted}, this host has {has}", advice)
+    gone = [name for name in artifact.needed if name not in libraries and not name.startswith("ld-linux")]
     if libraries and gone:
-        packages = library_packages(gone, family)
+        packages = library_packages(gone, system.family)
         advice = f"Install {' '.join(packages)}" if packages else "Build it on this distribution"
         raise artifact_unusable(path, f"this host lacks {', '.join(gone)}", advice, packages=packages)
 

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 PT_LOAD, PT_DYNAMIC, PT_INTERP = 1, 2, 3
 DT_NULL, DT_NEEDED, DT_STRTAB, DT_SONAME = 0, 1, 5, 14
+DT_VERNEED, DT_VERNEEDNUM = 0x6FFFFFFE, 0x6FFFFFFF
 
 # e_machine: the name that uname -m gives such a machine
 MACHINES = {
@@ -36,13 +37,14 @@ class ElfError(ValueError):
 
 @dataclass(frozen=True)
 class Elf:
-    """What the headers of an ELF file say."""
+    """What the headers of an ELF file say. ``versions`` are those of symbols, as in GLIBC_2.38."""
 
     machine: str
     bits: int
     interpreter: str | None
     needed: tuple[str, ...]
     soname: str | None
+    versions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,15 @@ class _Segment:
     offset: int
     address: int
     size: int
+
+
+@dataclass(frozen=True)
+class _Linked:
+    """What the dynamic section says."""
+
+    needed: tuple[str, ...] = ()
+    soname: str | None = None
+    versions: tuple[str, ...] = ()
 
 
 class _Reader:
@@ -106,12 +117,16 @@ def read_elf(handle: BinaryIO) -> Elf:
         raise ElfError(f"{count} program headers")
     segments = [_segment(reader, table + size * number) for number in range(count)]
     interpreter = next((reader.text(one.offset) for one in segments if one.kind == PT_INTERP), None)
-    needed: tuple[str, ...] = ()
-    soname = None
     dynamic = next((one for one in segments if one.kind == PT_DYNAMIC), None)
-    if dynamic is not None:
-        needed, soname = _read_dynamic(reader, dynamic, segments)
-    return Elf(MACHINES.get(machine, f"machine {machine}"), 64 if reader.wide else 32, interpreter, needed, soname)
+    linked = _read_dynamic(reader, dynamic, segments) if dynamic else _Linked()
+    return Elf(
+        machine=MACHINES.get(machine, f"machine {machine}"),
+        bits=64 if reader.wide else 32,
+        interpreter=interpreter,
+        needed=linked.needed,
+        soname=linked.soname,
+        versions=linked.versions,
+    )
 
 
 def _segment(reader: _Reader, offset: int) -> _Segment:
@@ -122,7 +137,7 @@ def _segment(reader: _Reader, offset: int) -> _Segment:
     return _Segment(kind, start, address, size)
 
 
-def _read_dynamic(reader: _Reader, dynamic: _Segment, segments: list[_Segment]) -> tuple[tuple[str, ...], str | None]:
+def _read_dynamic(reader: _Reader, dynamic: _Segment, segments: list[_Segment]) -> _Linked:
     if dynamic.size > MAX_DYNAMIC:
         raise ElfError(f"a dynamic section of {dynamic.size} bytes")
     layout = "qQ" if reader.wide else "iI"
@@ -135,11 +150,28 @@ def _read_dynamic(reader: _Reader, dynamic: _Segment, segments: list[_Segment]) 
         entries.append((tag, value))
     tables = [value for tag, value in entries if tag == DT_STRTAB]
     if not tables:
-        return (), None
+        return _Linked()
     strings = _file_offset(tables[0], segments)
     needed = tuple(reader.text(strings + value) for tag, value in entries if tag == DT_NEEDED)
     soname = next((reader.text(strings + value) for tag, value in entries if tag == DT_SONAME), None)
-    return needed, soname
+    starts = [_file_offset(value, segments) for tag, value in entries if tag == DT_VERNEED]
+    count = next((value for tag, value in entries if tag == DT_VERNEEDNUM), 0)
+    versions = _read_versions(reader, starts[0], count, strings) if starts else ()
+    return _Linked(needed, soname, versions)
+
+
+def _read_versions(reader: _Reader, start: int, count: int, strings: int) -> tuple[str, ...]:
+    """The symbol versions that are wanted of each library: two nested lists, linked by offsets."""
+    found: list[str] = []
+    for dummy in range(min(count, MAX_HEADERS)):
+        dummy_version, number, dummy_file, first, following = reader.unpack("HHIII", start)
+        entry = start + first
+        for dummy_entry in range(min(number, MAX_HEADERS)):
+            dummy_hash, dummy_flags, dummy_other, name, step = reader.unpack("IHHII", entry)
+            found.append(reader.text(strings + name))
+            entry += step
+        start += following
+    return tuple(dict.fromkeys(found))
 
 
 def _file_offset(address: int, segments: list[_Segment]) -> int:

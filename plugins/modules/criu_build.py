@@ -20,10 +20,11 @@ extends_documentation_fragment:
   - criu.hosts._attributes
 requirements:
   - "For a build, Debian: gcc make pkg-config protobuf-compiler protobuf-c-compiler libprotobuf-dev libprotobuf-c-dev
-    libnl-3-dev libnet1-dev libcap-dev uuid-dev, and libselinux1-dev, libnftables-dev, libgnutls28-dev as wanted."
+    libnl-3-dev libnet1-dev libcap-dev uuid-dev, and libselinux1-dev, libnftables-dev, libgnutls28-dev, libdrm-dev
+    (V(amdgpu)) and patch (for O(patches)) as wanted."
   - "For a build, Fedora and Enterprise Linux (not tested): gcc make pkgconf-pkg-config protobuf-compiler
     protobuf-c-compiler protobuf-devel protobuf-c-devel libnl3-devel libnet-devel libcap-devel libuuid-devel, and
-    libselinux-devel, nftables-devel, gnutls-devel as wanted."
+    libselinux-devel, nftables-devel, gnutls-devel, libdrm-devel and patch as wanted."
   - "To use an artifact: the libraries that it is linked with. A missing one is named together with its package."
 attributes:
   idempotent:
@@ -40,6 +41,7 @@ options:
       - V(present) installs O(artifact_path), or builds O(source) and installs the result, unless it is there already.
       - V(built) only writes the artifact to O(artifact_path).
       - V(absent) removes everything that V(present) made, in all versions. The distribution's CRIU comes back.
+        With O(version) it removes that build only, which must not be the active one.
     type: str
     choices: [present, built, absent]
     default: present
@@ -47,7 +49,7 @@ options:
     description:
       - Source tarball of CRIU, a path on the target or a URL.
       - The file name in a URL must hold the version, as in C(criu-4.2.1.tar.gz) or C(v4.2.1.tar.gz).
-      - O(state=built) needs it. With O(state=present), give it or O(artifact_path).
+      - O(state=built) needs it. With O(state=present), give it, O(artifact_path) or O(version).
     type: str
   checksum:
     description:
@@ -63,6 +65,41 @@ options:
     elements: str
     choices: [selinux, nftables, gnutls]
     default: [selinux, nftables]
+  plugins:
+    description:
+      - The plugins of CRIU that are compiled as well and must be there.
+      - V(cuda) came with CRIU 4.0 and needs the program C(cuda-checkpoint) at run time, V(amdgpu) with CRIU 3.17.
+    type: list
+    elements: str
+    choices: [cuda, amdgpu]
+    default: []
+  wanted:
+    description:
+      - Features and plugins that are compiled if this host has what they need, and left out if not.
+      - A build without one of them is still right, so that one which becomes possible later compiles nothing again;
+        require it with O(features) or O(plugins) then.
+    type: list
+    elements: str
+    choices: [selinux, nftables, gnutls, cuda, amdgpu]
+    default: []
+  patches:
+    description:
+      - A distribution's archive of patches to apply to O(source), as C(criu_3.17.1-2+deb12u2.debian.tar.xz). Those
+        that its C(debian/patches/series) names are applied in that order.
+      - CRIU 3.17.1 does not compile with glibc 2.36 and newer without Debian's.
+    type: path
+  version:
+    description:
+      - With O(state=present), the installed build to activate, a version or a name out of RV(builds). Going back to
+        an earlier version is one task that compiles and copies nothing.
+      - With O(state=absent), the installed build to remove.
+    type: str
+  check:
+    description:
+      - Whether C(criu check) must succeed on this host before a build becomes the active one.
+      - V(false) is for a folder that is not a running host, such as a container image.
+    type: bool
+    default: true
   artifact_path:
     description:
       - With O(state=built), where the artifact is written. Required then.
@@ -80,19 +117,23 @@ options:
 notes:
   - Compiling takes about half a minute on two CPUs and happens in C(/var/lib/criu-hosts/build), which only root can
     enter; the folder is removed on every path.
-  - A build is unpacked, labeled for SELinux and started once before it becomes the active one.
+  - A build is unpacked, labeled for SELinux, started and asked for its C(criu check) before it becomes the active one.
+    What is known earlier is said before anything is changed, the artifact's machine, the glibc that it wants, and
+    each library. Whatever fails, the CRIU that was in use stays.
     C(/opt/criu-hosts/current) is then switched to it in one rename, and C(/usr/local/sbin/criu) is a link through it.
   - On hosts with dpkg, C(/usr/sbin/criu) is diverted to C(/usr/sbin/criu.distrib) and linked as well, so that an
     upgrade of the distribution's package changes nothing. Elsewhere callers find C(/usr/local/sbin) first in their
     C(PATH); sudo's C(secure_path) on Enterprise Linux is an exception.
-  - Earlier builds stay in C(/opt/criu-hosts). Going back is one task with the earlier artifact, or source, and compiles
-    nothing.
+  - Earlier builds stay in C(/opt/criu-hosts). Going back is one task with O(version).
+  - Only one task at a time builds or installs on a host; a second one fails at once with the reason V(busy).
   - C(/run/criu.kdat), what CRIU remembers of the kernel, is removed with each change.
   - "Further reasons: V(build_dependency_missing) (a compiler, tool or header), V(feature_missing) (a wanted feature,
     with the package that it needs), V(build_failed) (with C(log_tail)), V(source_invalid) (no CRIU source),
     V(download_failed), V(checksum_missing), V(checksum_mismatch), V(artifact_missing), V(artifact_invalid) (damaged,
-    or not ours), V(artifact_unusable) (other architecture, missing library, does not start) and V(path_taken)
-    (C(/usr/local/sbin/criu) belongs to somebody else)."
+    or not ours), V(artifact_unusable) (other architecture, older C library, missing library, does not start),
+    V(check_failed) (C(criu check) finds fault with this host), V(build_unknown) (no such build is installed),
+    V(build_ambiguous) (several builds of that version are), V(build_active) (a build in use is not removed) and
+    V(path_taken) (C(/usr/local/sbin/criu) belongs to somebody else)."
 seealso:
   - module: criu.hosts.criu_info
   - name: CRIU
@@ -118,6 +159,23 @@ EXAMPLES = r"""
     source: https://example.com/criu-4.2.1.tar.gz
     checksum: 29ec0ee09e296479fe7048c80980e8ef1d0684d0b0204c2b101dfea19f6725b9
     features: [selinux, nftables, gnutls]
+
+- name: Build an older version, patched as its distribution does, with gnutls and the GPU plugin if they can be had
+  criu.hosts.criu_build:
+    state: built
+    source: /root/criu_3.17.1.orig.tar.xz
+    patches: /root/criu_3.17.1-2+deb12u2.debian.tar.xz
+    wanted: [gnutls, amdgpu]
+    artifact_path: /root/criu-3.17.1-debian12.tar.gz
+
+- name: Go back to the version that was installed before
+  criu.hosts.criu_build:
+    version: 4.1.1
+
+- name: Remove a version that is no longer needed
+  criu.hosts.criu_build:
+    state: absent
+    version: 4.2.1
 
 - name: Give the distribution's CRIU back
   criu.hosts.criu_build:
@@ -145,6 +203,19 @@ build:
       type: list
       elements: str
       sample: [selinux, nftables]
+    plugins:
+      description: The plugins that were compiled with it.
+      type: list
+      elements: str
+      sample: [cuda]
+    libc:
+      description: The oldest version of glibc that can run it; empty for a build of an earlier release of the module.
+      type: str
+      sample: "2.38"
+    patches_sha256:
+      description: SHA-256 of the archive of patches, empty without one.
+      type: str
+      sample: ""
     libraries:
       description: The shared libraries that the binary is linked with.
       type: list
@@ -174,6 +245,12 @@ build:
       description: The artifact (O(state=built)), or the path of the active binary.
       type: str
       sample: /opt/criu-hosts/current/sbin/criu
+builds:
+  description: The names of all builds that are installed, made of version and id.
+  returned: success
+  type: list
+  elements: str
+  sample: [4.1.1-0b7bd7a52d9e, 4.2.1-dd6d1bf01a1b]
 commands:
   description: The argument lists of the commands that change the host, in order.
   returned: success
@@ -181,8 +258,8 @@ commands:
   elements: list
   sample: [[dpkg-divert, --local, --rename, --divert, /usr/sbin/criu.distrib, --add, /usr/sbin/criu]]
 log_tail:
-  description: The last lines of the compiler's output.
-  returned: failure, reason V(build_failed) or V(build_dependency_missing)
+  description: The last lines of the output of the compiler, or of C(criu check).
+  returned: failure, reason V(build_failed), V(build_dependency_missing) or V(check_failed)
   type: list
   elements: str
   sample: ["make: *** [Makefile:278: criu] Error 2"]
@@ -196,7 +273,7 @@ packages:
 
 import hashlib
 import os
-from typing import Any, NoReturn
+from typing import Any, Iterable, NoReturn
 
 from ansible.module_utils.urls import open_url
 
@@ -205,15 +282,15 @@ from ansible_collections.criu.hosts.plugins.module_utils import _criu_install as
 from ansible_collections.criu.hosts.plugins.module_utils import _criu_switch as switch
 from ansible_collections.criu.hosts.plugins.module_utils._apply import Applied
 from ansible_collections.criu.hosts.plugins.module_utils._command import CommandError
-from ansible_collections.criu.hosts.plugins.module_utils._criu_build import clean_step
-from ansible_collections.criu.hosts.plugins.module_utils._criu_choice import Choice, Wanted
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build import build_steps, clean_step
+from ansible_collections.criu.hosts.plugins.module_utils._criu_choice import Wanted
 from ansible_collections.criu.hosts.plugins.module_utils._criu_manifest import find_artifact, read_artifact
-from ansible_collections.criu.hosts.plugins.module_utils._criu_needs import explain_build
-from ansible_collections.criu.hosts.plugins.module_utils._criu_usable import artifact_unusable
+from ansible_collections.criu.hosts.plugins.module_utils._criu_usable import host_libc
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
 from ansible_collections.criu.hosts.plugins.module_utils._plan import Plan
 
+EXTRAS = ["selinux", "nftables", "gnutls", "cuda", "amdgpu"]
 SPEC: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "built", "absent"], "default": "present"},
     "source": {"type": "str"},
@@ -224,18 +301,25 @@ SPEC: dict[str, Any] = {
         "choices": ["selinux", "nftables", "gnutls"],
         "default": ["selinux", "nftables"],
     },
+    "plugins": {"type": "list", "elements": "str", "choices": ["cuda", "amdgpu"], "default": []},
+    "wanted": {"type": "list", "elements": "str", "choices": EXTRAS, "default": []},
+    "patches": {"type": "path"},
+    "version": {"type": "str"},
+    "check": {"type": "bool", "default": True},
     "artifact_path": {"type": "path"},
     "artifact_checksum": {"type": "str"},
     "jobs": {"type": "int"},
 }
 REQUIRED_IF = [
     ("state", "built", ["source", "artifact_path"]),
-    ("state", "present", ["source", "artifact_path"], True),
+    ("state", "present", ["source", "artifact_path", "version"], True),
 ]
+EXCLUSIVE = [("version", "source"), ("version", "artifact_path")]
 
 # Where the host begins, and what it is; the unit tests script another one.
 ROOT = ""
 MACHINE = os.uname().machine
+LIBC = host_libc()
 MAX_SOURCE = 256 << 20
 
 
@@ -254,35 +338,34 @@ def fetch(url: str, checksum: str) -> bytes:
 
 
 def want(params: dict[str, Any]) -> Wanted:
-    return Wanted.from_params(params, root=ROOT, machine=MACHINE, fetch=fetch)
+    return Wanted.from_params(params, root=ROOT, machine=MACHINE, libc=LIBC, fetch=fetch)
 
 
-def carry_out(ctx: Context, plan: Plan, wanted: Wanted, chosen: Choice | None = None) -> Applied | None:
-    """Apply ``plan``; a failing compiler and a CRIU that does not start become clear errors."""
+def carry_out(ctx: Context, plan: Plan, wanted: Wanted, target: switch.Target | None = None) -> Applied | None:
+    """Apply ``plan``; a failing compiler and a CRIU that does not start, or finds fault, become clear errors."""
     try:
         return ctx.apply(plan)
     except CommandError as error:
-        done = error.completed
-        if done.argv[0] == "make":
-            raise explain_build(done, wanted.family) from error
-        if chosen and done.argv == switch.trial_argv(wanted.layout, chosen.tree):
-            why = f"it does not start ({done.last_line})"
-            raise artifact_unusable(chosen.archive, why, "Build it on this distribution") from error
-        raise
+        raise switch.explain(error.completed, target, wanted.layout, wanted.family) or error from error
+
+
+def outcome(value: dict[str, Any] | None, plan: Plan, builds: Iterable[str]) -> Outcome:
+    return Outcome("build", value, plan, {"builds": sorted(builds)})
 
 
 def run_built(ctx: Context, wanted: Wanted, source: str, path: str) -> Outcome:
     sha256 = choice.read_source_sha256(source, wanted.checksum)
-    current = find_artifact(path, wanted.build_id(sha256))
+    builds = sorted(install.read_installed(wanted.layout).trees)
+    current = find_artifact(path, wanted.build_ids(sha256))
     if current is not None:
         state = {path: current.manifest.tree}
-        return Outcome("build", choice.describe_artifact(current, path), Plan(before=state, after=state))
-    job = choice.make_job(wanted, source, sha256)
-    steps = (*choice.steps_of(ctx.runner, wanted, job), clean_step(job))
-    plan = Plan(before={path: None}, after={path: job.tree}, steps=steps)
+        return outcome(choice.describe_artifact(current, path), Plan(before=state, after=state), builds)
+    job = choice.make_job(ctx.runner, wanted, source, sha256)
+    steps = (*build_steps(job, wanted.family), clean_step(job))
+    plan = Plan(before={path: None}, after={path: job.tree}, steps=steps, lock=switch.lock_of(wanted.layout))
     if carry_out(ctx, plan, wanted) is None:
-        return Outcome("build", {"id": job.id, "version": job.version, "path": path}, plan)
-    return Outcome("build", choice.describe_artifact(read_artifact(path), path), plan)
+        return outcome({"id": job.id, "version": job.version, "path": path}, plan, builds)
+    return outcome(choice.describe_artifact(read_artifact(path), path), plan, builds)
 
 
 def run_present(ctx: Context, wanted: Wanted) -> Outcome:
@@ -290,6 +373,8 @@ def run_present(ctx: Context, wanted: Wanted) -> Outcome:
     installed = install.read_installed(layout)
     if wanted.source:
         chosen = choice.choose_source(ctx.runner, wanted, wanted.source, installed)
+    elif wanted.version:
+        chosen = choice.choose_version(wanted, wanted.version, installed)
     else:
         chosen = choice.choose_artifact(ctx.runner, wanted, wanted.artifact or "", installed)
     target = switch.Target(
@@ -297,13 +382,28 @@ def run_present(ctx: Context, wanted: Wanted) -> Outcome:
         archive=chosen.archive,
         divert=wanted.family == "debian",
         restorecon=os.path.exists(f"{ROOT}/sys/fs/selinux/enforce"),
+        check=wanted.check,
         build=chosen.build,
         clean=chosen.clean,
     )
     plan = switch.plan_present(layout, installed, target)
-    if carry_out(ctx, plan, wanted, chosen) is None:
-        return Outcome("build", chosen.predicted, plan)
-    return Outcome("build", install.describe(install.read_installed(layout).active, layout.active), plan)
+    if carry_out(ctx, plan, wanted, target) is None:
+        return outcome(chosen.predicted, plan, {*installed.trees, chosen.tree})
+    now = install.read_installed(layout)
+    return outcome(install.describe(now.active, layout.active), plan, now.trees)
+
+
+def run_absent(ctx: Context, wanted: Wanted) -> Outcome:
+    layout, divert = wanted.layout, wanted.family == "debian"
+    installed = install.read_installed(layout)
+    if wanted.version is None:
+        plan = switch.plan_absent(layout, installed, divert=divert)
+        ctx.apply(plan)
+        return outcome(None, plan, [])
+    plan = switch.plan_forget(layout, installed, installed.find_version(wanted.version), divert=divert)
+    ctx.apply(plan)
+    active = install.describe(installed.active, layout.active)
+    return outcome(active, plan, plan.after["builds"])
 
 
 def run(ctx: Context) -> Outcome:
@@ -312,14 +412,11 @@ def run(ctx: Context) -> Outcome:
         return run_built(ctx, wanted, wanted.source or "", wanted.artifact or "")
     if ctx.params["state"] == "present":
         return run_present(ctx, wanted)
-    layout = wanted.layout
-    plan = switch.plan_absent(layout, install.read_installed(layout), divert=wanted.family == "debian")
-    ctx.apply(plan)
-    return Outcome("build", None, plan)
+    return run_absent(ctx, wanted)
 
 
 def main() -> NoReturn:
-    execute(run, argument_spec=SPEC, required_if=REQUIRED_IF, supports_check_mode=True)
+    execute(run, argument_spec=SPEC, required_if=REQUIRED_IF, mutually_exclusive=EXCLUSIVE, supports_check_mode=True)
 
 
 if __name__ == "__main__":

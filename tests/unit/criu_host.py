@@ -17,6 +17,7 @@ WITH_SELINUX = (FIXTURES / "elf/gcc-14.2.0-selinux-nftables-x86_64.bin").read_by
 WITHOUT_SELINUX = (FIXTURES / "elf/gcc-14.2.0-nftables-x86_64.bin").read_bytes()
 DEBIAN = 'PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nVERSION_ID="13"\nID=debian\n'
 FEDORA = "ID=fedora\nVERSION_ID=43\n"
+OLD_MAKEFILE = "CRIU_VERSION_MAJOR\t:= 3\nCRIU_VERSION_MINOR\t:= 17\nCRIU_VERSION_SUBLEVEL\t:= 1\n"
 MAKEFILE = "CRIU_VERSION_MAJOR\t:= 4\nCRIU_VERSION_MINOR\t:= 2\nCRIU_VERSION_SUBLEVEL\t:= 1\nCRIU_VERSION_EXTRA\t:=\n"
 
 
@@ -43,6 +44,13 @@ def source(path: Path) -> Path:
     return tarball(path, {"criu-4.2.1/Makefile.versions": MAKEFILE.encode(), "criu-4.2.1/COPYING": b"GPL\n"}, "w:xz")
 
 
+def patches(path: Path) -> Path:
+    """A distribution's archive of two patches."""
+    series = b"# first\none\n\ntwo -p1\n"
+    names = {"debian/patches/series": series, "debian/patches/one": b"", "debian/patches/two": b""}
+    return tarball(path, names, "w:xz")
+
+
 def manifest(
     job_id: str = "0123456789ab", *, version: str = "4.2.1", binary: bytes = WITH_SELINUX
 ) -> manifests.Manifest:
@@ -55,6 +63,7 @@ def manifest(
         architecture=elf.machine,
         built_on="debian 13",
         source_sha256="5" * 64,
+        libc="2.34",
         files={
             "COPYING": hashlib.sha256(b"GPL\n").hexdigest(),
             manifests.BINARY: hashlib.sha256(binary).hexdigest(),

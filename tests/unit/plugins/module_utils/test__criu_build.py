@@ -37,7 +37,14 @@ def job(**changes: Any) -> build.Job:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"source_sha256": "6" * 64}, {"features": ("nftables",)}, {"architecture": "aarch64"}, {"built_on": "debian 12"}],
+    [
+        {"source_sha256": "6" * 64},
+        {"features": ("nftables",)},
+        {"architecture": "aarch64"},
+        {"built_on": "debian 12"},
+        {"plugins": ("cuda",)},
+        {"patches": build.Patches("/p.tar", "7" * 64, ("one",))},
+    ],
     ids=lambda changes: next(iter(changes)),
 )
 def test_id_tells_builds_apart(changes: dict[str, Any]) -> None:
@@ -221,8 +228,8 @@ def test_read_artifact(tmp_path: Path) -> None:
         and found.sha256 == manifests.file_sha256(path)
         and found.elf.machine == "x86_64"
     )
-    assert manifests.find_artifact(path, fake.manifest().id) == found
-    assert manifests.find_artifact(path, "f" * 12) is None
+    assert manifests.find_artifact(path, ["0" * 12, fake.manifest().id]) == found
+    assert manifests.find_artifact(path, ["f" * 12]) is None
 
 
 def damaged(path: Path) -> bytes:
@@ -302,3 +309,33 @@ def test_unpack_strips_and_sets_modes(tmp_path: Path) -> None:
         for path in (tmp_path / "tree").rglob("*")
     }
     assert modes == {"run": "0o755", "link": "0o755", "sub": "0o755", "sub/text": "0o644"}
+
+
+@pytest.mark.parametrize(
+    ("versions", "expected"),
+    [
+        pytest.param(("GLIBC_2.2.5", "GLIBC_2.34", "GLIBC_2.9"), "2.34", id="by-number-not-by-letter"),
+        pytest.param(("GLIBC_PRIVATE", "NCURSES6_5.0"), "", id="none-of-glibc"),
+    ],
+)
+def test_oldest_libc(versions: tuple[str, ...], expected: str) -> None:
+    assert manifests.oldest_libc(versions) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        pytest.param("# all\na.patch\nb.patch -p1 # why\n\n", ("a.patch", "b.patch"), id="comments"),
+        pytest.param("../../etc/passwd\n/etc/passwd\nsub/a\n", ("sub/a",), id="names-that-leave"),
+    ],
+)
+def test_parse_series(text: str, names: tuple[str, ...]) -> None:
+    assert build.parse_series(text) == names
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "expected"),
+    [("cuda", "3.17.1", True), ("cuda", "4.0", False), ("amdgpu", "3.9", True), ("selinux", "2.0", False)],
+)
+def test_too_new(name: str, version: str, expected: bool) -> None:
+    assert needs.too_new(name, version) is expected

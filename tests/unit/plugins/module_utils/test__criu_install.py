@@ -40,9 +40,10 @@ CACHE = "Remove /run/criu.kdat"
 LOCAL = ["MakeDir", "Link /usr/local/sbin/criu"]
 FINAL = f"/opt/criu-hosts/{MANIFEST.tree}"
 UNPACK = [
-    *("MakeDir", f"Remove {FINAL}.new", "Unpack", "WriteFile", "restorecon", f"{FINAL}.new/sbin/criu"),
+    *("MakeDir", f"Remove {FINAL}.new", "Unpack", "WriteFile", "restorecon", *[f"{FINAL}.new/sbin/criu"] * 2),
     *(f"Remove {FINAL}", "Rename"),
 ]
+TRIAL = [f"{FINAL}/sbin/criu"] * 2
 SWITCH = "Link /opt/criu-hosts/current"
 
 
@@ -62,7 +63,7 @@ SWITCH = "Link /opt/criu-hosts/current"
             [*UNPACK[:4], *UNPACK[5:], SWITCH, *LOCAL, CACHE, f"Remove {FINAL}.new"],
             id="virgin-without-dpkg-and-selinux",
         ),
-        pytest.param(replace(RIGHT, current="4.1-0"), TARGET, [SWITCH, CACHE], id="other-version-active"),
+        pytest.param(replace(RIGHT, current="4.1-0"), TARGET, [*TRIAL, SWITCH, CACHE], id="other-version-active"),
         pytest.param(replace(RIGHT, local=install.NOTHING), TARGET, [*LOCAL, CACHE], id="link-gone"),
         pytest.param(replace(RIGHT, local=install.OURS), TARGET, [*LOCAL, CACHE], id="link-elsewhere"),
         pytest.param(
@@ -101,7 +102,7 @@ def test_the_trial_comes_before_the_switch() -> None:
     steps = switch.plan_present(LAYOUT, VIRGIN, TARGET).steps
     order = [step for step in steps if isinstance(step, (Command, Rename, Link))]
     names = [step.argv[0] if isinstance(step, Command) else type(step).__name__ for step in order]
-    assert names[:4] == ["restorecon", f"{FINAL}.new/sbin/criu", "Rename", "Link"]
+    assert names[:5] == ["restorecon", *[f"{FINAL}.new/sbin/criu"] * 2, "Rename", "Link"]
 
 
 def test_a_criu_of_somebody_else_is_not_replaced() -> None:
@@ -183,20 +184,43 @@ def test_a_folder_without_a_manifest_is_no_build(text: str, tmp_path: Path) -> N
 
 def artifact() -> Artifact:
     with open(fake.FIXTURES / "elf/gcc-14.2.0-selinux-nftables-x86_64.bin", "rb") as handle:
-        return Artifact(MANIFEST, "a" * 64, read_elf(handle))
+        elf = read_elf(handle)
+        return Artifact(MANIFEST, "a" * 64, elf, (*elf.needed, "libdrm_amdgpu.so.1"))
 
 
-def test_check_artifact(fixture_text: Callable[[str], str]) -> None:
-    libraries = usable.parse_ldconfig(fixture_text("criu/trixie-ldconfig.txt"))
-    usable.check_artifact("/a", artifact(), "x86_64", libraries, "debian")
-    usable.check_artifact("/a", artifact(), "x86_64", set(), "debian")
+def system(folder: Path, libraries: set[str], **changes: Any) -> usable.System:
+    fake.put(folder / "lib64/ld-linux-x86-64.so.2", "")
+    return replace(usable.System(str(folder), "x86_64", "debian", "2.41", libraries), **changes)
+
+
+def test_check_artifact_takes_what_fits(fixture_text: Callable[[str], str], tmp_path: Path) -> None:
+    libraries = usable.parse_ldconfig(fixture_text("criu/trixie-ldconfig.txt")) | {"libdrm_amdgpu.so.1"}
+    usable.check_artifact("/a", artifact(), system(tmp_path, libraries))
+    usable.check_artifact("/a", artifact(), system(tmp_path, set(), libc="2.34"))
+
+
+@pytest.mark.parametrize(
+    ("gone", "changes", "word", "packages"),
+    [
+        pytest.param("", {"machine": "aarch64"}, "aarch64", None, id="machine"),
+        pytest.param("", {"libc": "2.4"}, "wants glibc 2.34, this host has glibc 2.4", None, id="glibc"),
+        pytest.param("", {"root": "/nowhere"}, "has no /lib64/ld-linux", None, id="loader"),
+        pytest.param("libnftables.so.1", {}, "lacks", ["libnftables1"], id="library-debian"),
+        pytest.param("libnftables.so.1", {"family": "redhat"}, "lacks", ["nftables-libs"], id="library-redhat"),
+        pytest.param("libdrm_amdgpu.so.1", {}, "lacks", ["libdrm-amdgpu1"], id="library-of-a-plugin"),
+        pytest.param("libc.so.6", {}, "Build it on this distribution", [], id="library-unknown"),
+    ],
+)
+def test_check_artifact_refuses(
+    gone: str,
+    changes: dict[str, Any],
+    word: str,
+    packages: list[str] | None,
+    fixture_text: Callable[[str], str],
+    tmp_path: Path,
+) -> None:
+    libraries = usable.parse_ldconfig(fixture_text("criu/trixie-ldconfig.txt")) | {"libdrm_amdgpu.so.1"}
     with pytest.raises(CheckpointError) as caught:
-        usable.check_artifact("/a", artifact(), "aarch64", libraries, "debian")
-    assert caught.value.reason == "artifact_unusable" and "aarch64" in caught.value.message
-    for family, package in (("debian", "libnftables1"), ("redhat", "nftables-libs")):
-        with pytest.raises(CheckpointError) as caught:
-            usable.check_artifact("/a", artifact(), "x86_64", libraries - {"libnftables.so.1"}, family)
-        assert caught.value.reason == "artifact_unusable" and caught.value.facts["packages"] == [package]
-    with pytest.raises(CheckpointError) as caught:
-        usable.check_artifact("/a", artifact(), "x86_64", libraries - {"libc.so.6"}, "debian")
-    assert "Build it on this distribution" in caught.value.message
+        usable.check_artifact("/a", artifact(), system(tmp_path, libraries - {gone}, **changes))
+    assert caught.value.reason == "artifact_unusable" and word in caught.value.message
+    assert caught.value.facts.get("packages") == packages

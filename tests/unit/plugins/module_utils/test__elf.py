@@ -60,6 +60,7 @@ def test_agrees_with_readelf() -> None:
         elf = read_elf(handle)
     assert list(elf.needed) == re.findall(r"Shared library: \[(.*)\]", recorded)
     assert (elf.machine, elf.interpreter) == ("x86_64", "/lib64/ld-linux-x86-64.so.2")
+    assert elf.versions == ("GLIBC_2.2.5", "GLIBC_2.34")
 
 
 def test_never_reads_the_whole_file() -> None:

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
+import os
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable
 
@@ -22,6 +25,17 @@ LDCONFIG = Reply(["ldconfig", "-p"], (fake.FIXTURES / "criu/trixie-ldconfig.txt"
 FEATURES = ("nftables", "selinux")
 
 
+def sha256_of(path: Path) -> str:
+    return manifests.file_sha256(str(path))
+
+
+class Anything:
+    """A runner that has every tool."""
+
+    def which(self, name: str) -> str:
+        return name
+
+
 class Machine:
     """A Debian host below a folder, and what its commands do."""
 
@@ -30,52 +44,65 @@ class Machine:
         self.layout = install.Layout(str(folder))
         criu_build.ROOT = str(folder)
         criu_build.MACHINE = "x86_64"
+        criu_build.LIBC = "2.41"
+        fake.put(folder / "lib64/ld-linux-x86-64.so.2", "")
         fake.put(folder / "etc/os-release", fake.DEBIAN)
         fake.put(folder / "usr/sbin/criu", "the distribution's", 0o755)
         fake.put(folder / "run/criu.kdat", "old")
         fake.put(folder / "var/lib/dpkg/diversions", "")
         if selinux:
             fake.put(folder / "sys/fs/selinux/enforce", "1")
-        for need in (*needs.HEADERS, *needs.FEATURES.values()):
+        for need in (*needs.HEADERS, *needs.FEATURES.values(), *needs.OF_PLUGINS):
             fake.put(folder / "usr/include" / need.probe, "")
 
     def divert(self) -> None:
         Path(self.layout.packaged).rename(self.layout.diverted)
         fake.put(self.folder / "var/lib/dpkg/diversions", f"{self.layout.packaged}\n{self.layout.diverted}\n:\n")
 
+    def point_to(self, tree: str) -> None:
+        Path(self.layout.current).unlink()
+        fake.link(Path(self.layout.current), tree)
+
     def undivert(self) -> None:
         Path(self.layout.diverted).rename(self.layout.packaged)
         fake.put(self.folder / "var/lib/dpkg/diversions", "")
 
-    def installing(self, tree: str, trial_rc: int = 0) -> list[Any]:
-        trial = switch.trial_argv(self.layout, tree)
-        error = "" if trial_rc == 0 else "version `GLIBC_2.38' not found (required by criu)\n"
+    def installing(self, tree: str, trial: str = "", check: str = "") -> list[Any]:
+        """What installing ``tree`` runs; ``trial`` and ``check`` are what those runs say when they fail."""
+        folders = (self.layout.tree(tree), f"{self.layout.tree(tree)}.new")
         return [
             LDCONFIG,
             Write(["restorecon", "-R", self.layout.base]),
-            Write(list(trial), out="Version: 4.2.1\n", err=error, rc=trial_rc),
+            *(
+                Write(list(switch.start_argv(one)), out="Version: 4.2.1\n", err=trial, rc=bool(trial))
+                for one in folders
+            ),
+            *(Write(list(switch.check_argv(one)), out="Looks good.\n", err=check, rc=bool(check)) for one in folders),
             Write(list(switch.divert_argv(self.layout, "--add")), effect=self.divert),
             Write(list(switch.divert_argv(self.layout, "--remove")), effect=self.undivert),
         ]
 
-    def job(self, source: Path, artifact: Path | None) -> build.Job:
-        wanted = criu_build.want(
-            {**self.params(), "source": str(source), "artifact_path": str(artifact) if artifact else None}
-        )
-        return choice.make_job(wanted, str(source), manifests.file_sha256(str(source)))
-
-    def params(self) -> dict[str, Any]:
-        return {"features": list(FEATURES), "checksum": None, "artifact_checksum": None, "jobs": 2}
+    def job(self, source: Path, artifact: Path | None, **options: Any) -> build.Job:
+        params = {key: spec.get("default") for key, spec in criu_build.SPEC.items()}
+        given = {"source": str(source), "artifact_path": str(artifact) if artifact else None, "jobs": 2, **options}
+        return choice.make_job(Anything(), criu_build.want({**params, **given}), str(source), sha256_of(source))
 
     def compiling(self, job: build.Job, binary: bytes = fake.WITH_SELINUX) -> list[Any]:
         tree = Path(job.work) / "tree"
 
         def pack() -> None:
-            members = {name: (tree / name).read_bytes() for name in ("COPYING", "manifest.json", "sbin/criu")}
+            members = {str(path.relative_to(tree)): path.read_bytes() for path in tree.rglob("*") if path.is_file()}
             fake.tarball(Path(f"{job.artifact}.partial"), members)
 
         effects = {
             "make": lambda: None,
+            "patch": lambda: None,
+            **{
+                f"{tree}/{manifests.plugin_file(name)}": partial(
+                    fake.put, tree / manifests.plugin_file(name), fake.WITHOUT_SELINUX
+                )
+                for name in job.plugins
+            },
             f"{tree}/sbin/criu": lambda: fake.put(tree / "sbin/criu", binary, 0o755),
             f"{tree}/COPYING": lambda: fake.put(tree / "COPYING", "GPL\n"),
             "tar": pack,
@@ -150,6 +177,42 @@ def nothing_to_remove(folder: Path) -> Any:
     return {"state": "absent"}, Host()
 
 
+def plugins_and_patches(folder: Path) -> Any:
+    machine = Machine(folder)
+    source, artifact = fake.source(folder / "criu.tar.xz"), folder / "criu.tar.gz"
+    patches = str(fake.patches(folder / "criu.debian.tar.xz"))
+    options = {"plugins": ["cuda"], "wanted": ["amdgpu", "gnutls"], "patches": patches}
+    (folder / "usr/include/gnutls/gnutls.h").unlink()
+    job = machine.job(source, artifact, **options)
+    params = {"state": "built", "source": str(source), "artifact_path": str(artifact), "jobs": 2, **options}
+    return params, Host(machine.compiling(job))
+
+
+def two_versions(folder: Path) -> Machine:
+    machine = installed(folder)
+    fake.unpacked(folder, fake.manifest("f" * 12, version="4.1"), "b" * 64)
+    return machine
+
+
+def go_back(folder: Path) -> Any:
+    return {"version": "4.1"}, Host(two_versions(folder).installing("4.1-" + "f" * 12))
+
+
+def active_already(folder: Path) -> Any:
+    two_versions(folder)
+    return {"version": "4.2.1"}, Host()
+
+
+def remove_one(folder: Path) -> Any:
+    two_versions(folder)
+    return {"state": "absent", "version": "4.1"}, Host()
+
+
+def one_removed_already(folder: Path) -> Any:
+    installed(folder)
+    return {"state": "absent", "version": "4.1"}, Host()
+
+
 CONTRACT_CASES = [
     Case("built", built),
     Case("built-already", built_already, changed=False),
@@ -158,6 +221,11 @@ CONTRACT_CASES = [
     Case("present-already-and-artifact-gone", present_already, changed=False),
     Case("link-gone", link_gone),
     Case("binary-replaced", binary_replaced),
+    Case("plugins-and-patches", plugins_and_patches),
+    Case("go-back", go_back),
+    Case("version-active-already", active_already, changed=False),
+    Case("absent-one-version", remove_one),
+    Case("absent-one-version-already", one_removed_already, changed=False),
     Case("absent", remove),
     Case("absent-already", nothing_to_remove, changed=False),
 ]
@@ -187,19 +255,44 @@ def test_absent_gives_the_distribution_back(tmp_path: Path, module: Callable[...
 
 
 def test_going_back_compiles_and_unpacks_nothing(tmp_path: Path, module: Callable[..., Any]) -> None:
-    machine = installed(tmp_path)
-    fake.unpacked(tmp_path, fake.manifest("f" * 12, version="4.1"), "b" * 64)
-    run = module("criu_build", {"artifact_path": "/gone", "artifact_checksum": "b" * 64}, host=Host())
-    assert run.result["changed"] and run.result["commands"] == [] and run.result["build"]["version"] == "4.1"
-    assert Path(machine.layout.current).readlink() == Path("4.1-" + "f" * 12)
+    machine, back = two_versions(tmp_path), "4.1-" + "f" * 12
+    host = Host(machine.installing(back))
+    for params in ({"artifact_path": "/gone", "artifact_checksum": "b" * 64}, {"version": "4.1"}, {"version": back}):
+        machine.point_to(fake.manifest().tree)
+        run = module("criu_build", params, host=host)
+        folder = machine.layout.tree(back)
+        assert run.result["commands"] == [list(switch.start_argv(folder)), list(switch.check_argv(folder))]
+        assert run.result["build"]["version"] == "4.1" and run.result["builds"] == [back, fake.manifest().tree]
+        assert Path(machine.layout.current).readlink() == Path(back)
 
 
-def test_a_build_that_does_not_start_is_never_active(tmp_path: Path, module: Callable[..., Any]) -> None:
+@pytest.mark.parametrize(
+    ("says", "reason", "words"),
+    [
+        pytest.param({"trial": "criu: version `X' not found\n"}, "artifact_unusable", ["version `X'"], id="no-start"),
+        pytest.param(
+            {"trial": "criu: error while loading shared libraries: libnet.so.1: cannot open shared object file\n"},
+            "artifact_unusable",
+            ["'packages': ['libnet1']"],
+            id="library-of-a-library-missing",
+        ),
+        pytest.param(
+            {"check": "Error (criu/cr-check.c:1): No dirty tracking\nWarn: Does not look good.\n"},
+            "check_failed",
+            ["No dirty tracking", "set check to false"],
+            id="kernel-not-good-enough",
+        ),
+    ],
+)
+def test_a_build_that_fails_its_trial_is_never_active(
+    says: dict[str, str], reason: str, words: list[str], tmp_path: Path, module: Callable[..., Any]
+) -> None:
     machine = Machine(tmp_path)
     artifact = fake.artifact(tmp_path / "criu.tar.gz", fake.manifest())
-    run = module("criu_build", {"artifact_path": str(artifact)}, host=Host(machine.installing(fake.manifest().tree, 1)))
-    assert run.result["reason"] == "artifact_unusable" and "GLIBC_2.38" in run.result["msg"]
-    assert list((tmp_path / "opt/criu-hosts").iterdir()) == []
+    host = Host(machine.installing(fake.manifest().tree, **says))
+    run = module("criu_build", {"artifact_path": str(artifact)}, host=host)
+    assert run.result["reason"] == reason and all(word in str(run.result) for word in words)
+    assert list((tmp_path / "opt/criu-hosts").iterdir()) == [] and not (tmp_path / "run/criu.kdat").exists()
     assert (tmp_path / "usr/sbin/criu").read_text() == "the distribution's"
 
 
@@ -286,17 +379,29 @@ def test_unreachable_url(tmp_path: Path, module: Callable[..., Any], monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("machine", "libraries", "word"),
+    ("machine", "libc", "libraries", "word"),
     [
-        pytest.param("aarch64", LDCONFIG.out, "aarch64", id="other-machine"),
-        pytest.param("x86_64", "\tlibc.so.6 (libc6) => /lib/libc.so.6\n", "libnftables1", id="library-missing"),
+        pytest.param("aarch64", "2.41", LDCONFIG.out, "aarch64", id="other-machine"),
+        pytest.param("x86_64", "2.31", LDCONFIG.out, "wants glibc 2.34, this host has glibc 2.31", id="older-glibc"),
+        pytest.param("x86_64", "", LDCONFIG.out, "no glibc", id="other-c-library"),
+        pytest.param("x86_64", "2.34", "\tlibc.so.6 (libc6) => /libc.so.6\n", "libnftables1", id="library-missing"),
+        pytest.param("x86_64", None, LDCONFIG.out, "this host has no /lib64/ld-linux-x86-64.so.2", id="no-loader"),
     ],
 )
 def test_artifact_of_another_host(
-    machine: str, libraries: str, word: str, tmp_path: Path, module: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    machine: str,
+    libc: str | None,
+    libraries: str,
+    word: str,
+    tmp_path: Path,
+    module: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     Machine(tmp_path)
     monkeypatch.setattr(criu_build, "MACHINE", machine)
+    monkeypatch.setattr(criu_build, "LIBC", libc or "")
+    if libc is None:
+        (tmp_path / "lib64/ld-linux-x86-64.so.2").unlink()
     artifact = fake.artifact(tmp_path / "a.tar.gz", fake.manifest())
     run = module("criu_build", {"artifact_path": str(artifact)}, host=Host([Reply(["ldconfig", "-p"], libraries)]))
     assert run.result["reason"] == "artifact_unusable" and word in run.result["msg"]
@@ -308,3 +413,124 @@ def test_missing_headers_are_named_before_anything_is_done(tmp_path: Path, modul
     run = module("criu_build", params, host=host)
     assert run.result["reason"] == "feature_missing" and run.result["packages"] == ["libselinux1-dev"]
     assert host.ran == []
+
+
+def test_what_is_only_wanted_is_left_out_where_it_cannot_be(tmp_path: Path, module: Callable[..., Any]) -> None:
+    params, host = plugins_and_patches(tmp_path)
+    run = module("criu_build", params, host=host)
+    make = next(argv for argv in run.result["commands"] if argv[0] == "make")
+    assert make[-3:] == ["criu", "amdgpu_plugin", "cuda_plugin"] and "NO_GNUTLS=1" in make
+    assert run.result["build"]["plugins"] == ["amdgpu", "cuda"]
+    assert set(run.result["build"]["files"]) >= {"lib/criu/amdgpu_plugin.so", "lib/criu/cuda_plugin.so"}
+    assert [argv[-1].rsplit("/", 1)[1] for argv in run.result["commands"] if argv[0] == "patch"] == ["one", "two"]
+    fake.put(tmp_path / "usr/include/gnutls/gnutls.h", "")
+    assert module("criu_build", params, host=host).result["changed"] is False, (
+        "a wanted one alone compiles nothing again"
+    )
+    assert module("criu_build", {**params, "features": ["gnutls"]}, host=host, check=True).result["changed"] is True
+
+
+@pytest.mark.parametrize(
+    ("options", "gone", "reason", "word"),
+    [
+        pytest.param({"plugins": ["amdgpu"]}, "usr/include/libdrm/amdgpu.h", "feature_missing", "libdrm-dev", id="drm"),
+        pytest.param({"patches": "/nowhere.tar.xz"}, None, "source_invalid", "patches", id="no-patches"),
+        pytest.param({"patches": "{folder}/criu.tar.xz"}, None, "source_invalid", "series", id="no-series"),
+        pytest.param(
+            {"version": "9.9", "source": None}, None, "build_unknown", "Installed: none", id="no-such-version"
+        ),
+    ],
+)
+def test_more_bad_input(
+    options: dict[str, Any], gone: str | None, reason: str, word: str, tmp_path: Path, module: Callable[..., Any]
+) -> None:
+    Machine(tmp_path)
+    params = {"source": str(fake.source(tmp_path / "criu.tar.xz")), **options}
+    params = {key: value.format(folder=tmp_path) if isinstance(value, str) else value for key, value in params.items()}
+    if gone:
+        (tmp_path / gone).unlink()
+    run = module("criu_build", {key: value for key, value in params.items() if value}, host=Host())
+    assert run.result["reason"] == reason and word in run.result["msg"] and "\n" not in run.result["msg"]
+
+
+def test_a_plugin_newer_than_the_source(tmp_path: Path, module: Callable[..., Any]) -> None:
+    Machine(tmp_path)
+    old = fake.tarball(tmp_path / "c.tar", {"criu-3.17.1/Makefile.versions": fake.OLD_MAKEFILE.encode()}, "w")
+    run = module("criu_build", {"source": str(old), "plugins": ["cuda"]}, host=Host())
+    assert (
+        run.result["reason"] == "feature_missing" and "CRIU 3.17.1" in run.result["msg"] and "4.0" in run.result["msg"]
+    )
+
+
+def test_a_compiler_that_is_missing(tmp_path: Path, module: Callable[..., Any]) -> None:
+    params, host = built(tmp_path)
+    host.missing = ["gcc", "protoc-c"]
+    run = module("criu_build", params, host=host)
+    assert run.result["reason"] == "build_dependency_missing" and host.ran == []
+    assert run.result["packages"] == ["gcc", "protobuf-c-compiler"]
+
+
+def test_an_artifact_that_would_leave_its_folder(tmp_path: Path, module: Callable[..., Any]) -> None:
+    machine = Machine(tmp_path)
+    one = fake.manifest()
+    members = {"../../evil": b"x", "COPYING": b"GPL\n", "manifest.json": manifests.render_manifest(one).encode()}
+    artifact = fake.tarball(tmp_path / "a.tar.gz", {**members, manifests.BINARY: fake.WITH_SELINUX})
+    before = everything(tmp_path)
+    run = module("criu_build", {"artifact_path": str(artifact)}, host=Host(machine.installing(one.tree)))
+    assert run.result["reason"] == "artifact_invalid" and everything(tmp_path) == before
+
+
+def test_a_source_that_would_leave_its_folder(tmp_path: Path, module: Callable[..., Any]) -> None:
+    machine = Machine(tmp_path)
+    members = {"criu-4.2.1/Makefile.versions": fake.MAKEFILE.encode(), "criu-4.2.1/../../../evil": b"x"}
+    source = fake.tarball(tmp_path / "criu.tar", members, "w")
+    artifact = tmp_path / "a.tar.gz"
+    host = Host(machine.compiling(machine.job(source, artifact)))
+    params = {"state": "built", "source": str(source), "artifact_path": str(artifact), "jobs": 2}
+    run = module("criu_build", params, host=host)
+    assert run.result["reason"] == "unpack_failed" and host.ran == [] and not artifact.exists()
+    assert not list(tmp_path.rglob("evil")) and list((tmp_path / "var/lib/criu-hosts/build").iterdir()) == []
+
+
+def test_a_full_disk_leaves_the_active_build(
+    tmp_path: Path, module: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = installed(tmp_path)
+    newer = fake.manifest("e" * 12, version="4.3")
+    artifact = fake.artifact(tmp_path / "new.tar.gz", newer)
+
+    def copy(source: Any, target: Any, *dummy: Any) -> None:
+        target.write(source.read(10))
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr("shutil.copyfileobj", copy)
+    run = module("criu_build", {"artifact_path": str(artifact)}, host=Host(machine.installing(newer.tree)))
+    assert run.result["reason"] == "disk_full" and "Free space" in run.result["msg"]
+    assert sorted(path.name for path in (tmp_path / "opt/criu-hosts").iterdir()) == [fake.manifest().tree, "current"]
+    assert Path(machine.layout.packaged).read_bytes() == fake.WITH_SELINUX
+
+
+def test_a_second_build_at_the_same_time(tmp_path: Path, module: Callable[..., Any]) -> None:
+    params, host = built(tmp_path)
+    folder = tmp_path / "var/lib/criu-hosts"
+    folder.mkdir(parents=True)
+    other = os.open(folder, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    run = module("criu_build", params, host=host)
+    assert run.result["reason"] == "busy" and host.ran == [] and list(folder.iterdir()) == []
+    os.close(other)
+    assert module("criu_build", params, host=host).result["changed"] is True
+
+
+def test_the_build_in_use_is_not_removed(tmp_path: Path, module: Callable[..., Any]) -> None:
+    two_versions(tmp_path)
+    before = everything(tmp_path)
+    run = module("criu_build", {"state": "absent", "version": "4.2.1"}, host=Host())
+    assert run.result["reason"] == "build_active" and everything(tmp_path) == before
+
+
+def test_two_builds_of_one_version(tmp_path: Path, module: Callable[..., Any]) -> None:
+    two_versions(tmp_path)
+    fake.unpacked(tmp_path, fake.manifest("e" * 12, version="4.1"), "c" * 64)
+    run = module("criu_build", {"version": "4.1"}, host=Host())
+    assert run.result["reason"] == "build_ambiguous" and "4.1-eeeeeeeeeeee" in run.result["msg"]
