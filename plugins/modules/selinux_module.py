@@ -187,34 +187,26 @@ commands:
   sample: [[semodule, -X, "400", -i, /var/lib/selinux/default/criu-hosts.site_podman/site_podman.cil]]
 """
 
-import os
 from typing import NoReturn
 
-from ansible_collections.criu.hosts.plugins.module_utils._command import CommandError
 from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
 from ansible_collections.criu.hosts.plugins.module_utils._selinux import SelinuxHost, check_name, read_host
+from ansible_collections.criu.hosts.plugins.module_utils._selinux_change import change_module
 from ansible_collections.criu.hosts.plugins.module_utils._selinux_module import (
-    CRIU_PROBE_CACHE,
     Source,
     StoredModule,
-    Surroundings,
     WantedModule,
     check_booleans,
     check_priority,
-    check_result,
     cil_source,
     declare_missing,
     describe_module,
     module_warnings,
-    plan_module,
-    predict_module,
-    semodule_error,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._selinux_store import (
     booleans_of_others,
     read_module,
     read_source,
-    work_dir,
 )
 
 SPEC = {
@@ -249,21 +241,7 @@ def run(ctx: Context) -> Outcome:
     nothing = host.store is None and ctx.params["state"] == "absent"
     stored = StoredModule(name) if nothing else read_module(host, name)
     wanted = WantedModule(name, priority, ctx.params["enabled"], source_of(ctx, host, stored))
-    cache = host.path(CRIU_PROBE_CACHE)
-    around = Surroundings(
-        loaded=host.mode != "disabled",
-        work_dir=work_dir(host, name),
-        probe_cache=cache if os.path.exists(cache) else "",
-    )
-    plan = plan_module(stored, wanted, around)
-    try:
-        applied = ctx.apply(plan)
-    except CommandError as error:
-        raise semodule_error(error.completed, name) from error
-    after = predict_module(stored, wanted)
-    if applied is not None:
-        after = read_module(host, name)
-        check_result(after, wanted)
+    after, plan = change_module(ctx, host, stored, wanted)
     return Outcome(
         "selinux_module",
         describe_module(after, priority),

@@ -1,0 +1,243 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ansible module: give a host's SELinux policy the rules that checkpoint and restore need."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: selinux_policy
+short_description: Let a host's SELinux policy take checkpoint and restore
+version_added: 0.1.0
+description:
+  - Makes the policy module C(criu_hosts) for this host and installs it. It holds the rules that the chosen purposes
+    need, each with its reason and with the denial that was recorded without it, and none for what the host's policy
+    lacks.
+  - Where the distribution's policy does it by itself (container-selinux on Fedora and RHEL, told by its type
+    C(container_runtime_exec_t)), the module steps aside and says so in RV(selinux_policy.provided).
+  - Everything that only a restore needs stands behind the boolean C(criu_container_restore), which is off.
+    M(criu.hosts.container_restore) turns it on for the seconds of a restore.
+  - A change is one call of C(semodule), so the policy is compiled and loaded once; when nothing changes, none.
+options:
+  purposes:
+    description:
+      - What the host is used for. A rule that none of them needs is left out.
+      - V(podman_units) is Podman started by systemd, V(root_shell) is Podman in a root shell, as with Ansible over ssh.
+      - V(established_tcp) lets containers keep their TCP connections; it is of use together with one of these two.
+      - V(processes) lets root restore processes that are not containers, while the boolean C(unconfined_dyntrans_all)
+        is on.
+    type: list
+    elements: str
+    choices:
+      - podman_units
+      - root_shell
+      - established_tcp
+      - processes
+    default:
+      - podman_units
+      - root_shell
+      - established_tcp
+      - processes
+  unconfined_dyntrans_all:
+    description:
+      - The default value of the boolean of this name, where it has to be declared because the host's policy lacks it.
+      - Elsewhere M(criu.hosts.selinux_boolean) sets it.
+    type: bool
+    default: false
+  state:
+    description: V(present) installs the module, or replaces it by another one; V(absent) removes it.
+    type: str
+    choices:
+      - present
+      - absent
+    default: present
+  priority:
+    description: The priority to install at, from 1 to 999.
+    type: int
+    default: 400
+extends_documentation_fragment:
+  - criu.hosts._attributes
+requirements:
+  - semodule (Debian and RedHat, package policycoreutils), for a change only.
+notes:
+  - Other failures have C(reason) V(store_missing) (the host has no policy store), V(policy_missing) (no compiled
+    policy), V(policy_invalid) (semodule refused the module), V(store_locked) (another process changes the store),
+    V(priority_invalid) (no such priority), V(change_lost) (the store does not hold the change) or V(not_root)
+    (the task must run as root).
+seealso:
+  - module: criu.hosts.selinux_module
+    description: Installs a policy module of your own.
+  - module: criu.hosts.selinux_boolean
+  - module: criu.hosts.container_restore
+  - name: The policy module criu_hosts
+    description: What it gives to whom, and why.
+    link: https://github.com/criu-hosts/criu.hosts/blob/main/docs/selinux-policy.md
+author:
+  - criu.hosts developers (!UNKNOWN)
+"""
+
+EXAMPLES = r"""
+- name: Let units and root checkpoint and restore containers
+  criu.hosts.selinux_policy:
+
+- name: Only services, which never keep TCP connections
+  criu.hosts.selinux_policy:
+    purposes: [podman_units]
+
+- name: Remove the rules again
+  criu.hosts.selinux_policy:
+    state: absent
+"""
+
+RETURN = r"""
+selinux_policy:
+  description: The policy module as it is after the task, or would be.
+  returned: success
+  type: dict
+  contains:
+    name:
+      description: Its name.
+      type: str
+      sample: criu_hosts
+    priority:
+      description: The priority asked for.
+      type: int
+      sample: 400
+    state:
+      description: V(present) or V(absent). It is absent too when the distribution's policy needs no rule of ours.
+      type: str
+      sample: present
+    checksum:
+      description: Checksum of its text, as C(semodule -lfull --checksum) prints it, none if it is absent.
+      type: str
+      sample: sha256:40e28ed211d59b4032e1f1bd900528c0ce986c12007d07431a94133a04ed1974
+    purposes:
+      description: The purposes asked for.
+      type: list
+      elements: str
+      sample: [podman_units, root_shell]
+    provided:
+      description: Those of them that the distribution's policy serves by itself.
+      type: list
+      elements: str
+      sample: []
+    rules:
+      description: The number of its rules.
+      type: int
+      sample: 75
+    left_out:
+      description: Rules that were left out because the policy lacks something that they name.
+      type: list
+      elements: dict
+      contains:
+        rule:
+          description: The rule.
+          type: str
+          sample: "allow podman_t self:anon_inode { create ioctl }"
+        missing:
+          description: What the policy lacks.
+          type: str
+          sample: class anon_inode
+selinux_mode:
+  description:
+    - V(enforcing), V(permissive) or V(disabled).
+    - What works in permissive mode may be denied in enforcing mode.
+  returned: success
+  type: str
+  sample: enforcing
+commands:
+  description: The commands that changed, or would change, the host.
+  returned: success
+  type: list
+  elements: list
+  sample: [[semodule, -X, "400", -i, /var/lib/selinux/default/criu-hosts.criu_hosts/criu_hosts.cil]]
+"""
+
+from typing import Any, NoReturn
+
+from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
+from ansible_collections.criu.hosts.plugins.module_utils._policy import Made, make_policy
+from ansible_collections.criu.hosts.plugins.module_utils._policy_file import PolicyFile
+from ansible_collections.criu.hosts.plugins.module_utils._policy_rules import CATALOG, DYNTRANS, NAME, PURPOSES
+from ansible_collections.criu.hosts.plugins.module_utils._selinux import SelinuxHost, disk_policy, read_host
+from ansible_collections.criu.hosts.plugins.module_utils._selinux_change import change_module
+from ansible_collections.criu.hosts.plugins.module_utils._selinux_module import (
+    StoredModule,
+    WantedModule,
+    check_priority,
+    cil_source,
+    describe_module,
+    module_warnings,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._selinux_store import booleans_of_others, read_module
+
+SPEC = {
+    "purposes": {"type": "list", "elements": "str", "choices": list(PURPOSES), "default": list(PURPOSES)},
+    "unconfined_dyntrans_all": {"type": "bool", "default": False},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "priority": {"type": "int", "default": 400},
+}
+
+# The unit tests put a folder here.
+ROOT = "/"
+
+
+def made_for(ctx: Context, host: SelinuxHost, stored: StoredModule) -> Made:
+    """The module for this host.
+
+    Raises:
+        CheckpointError: policy_missing.
+    """
+    purposes = [purpose for purpose in PURPOSES if purpose in ctx.params["purposes"]]
+    if ctx.params["state"] == "absent":
+        return Made(())
+    policy = disk_policy(host)
+    if not policy:
+        raise CheckpointError(
+            f"Cannot make a policy module for this host: there is no compiled policy {host.policy_type!r} in "
+            "/etc/selinux. Install the package selinux-policy-default (Debian) or selinux-policy-targeted (RedHat).",
+            reason="policy_missing",
+        )
+    found = booleans_of_others(host, stored, set(CATALOG.booleans))
+    return make_policy(CATALOG, purposes, PolicyFile(policy, found))
+
+
+def describe(after: StoredModule, priority: int, made: Made) -> dict[str, Any]:
+    """The noun of the module."""
+    view = describe_module(after, priority)
+    return {
+        **{key: view[key] for key in ("name", "priority", "state", "checksum")},
+        "purposes": list(made.purposes),
+        "provided": list(made.provided),
+        "rules": len(made.kept),
+        "left_out": [{"rule": rule.text, "missing": lack} for rule, lack in made.left_out],
+    }
+
+
+def run(ctx: Context) -> Outcome:
+    """Read, plan, apply, read again."""
+    priority = check_priority(ctx.params["priority"])
+    host = read_host(ROOT)
+    nothing = host.store is None and ctx.params["state"] == "absent"
+    stored = StoredModule(NAME) if nothing else read_module(host, NAME)
+    made = made_for(ctx, host, stored)
+    text = made.text({DYNTRANS: ctx.params["unconfined_dyntrans_all"]})
+    after, plan = change_module(
+        ctx, host, stored, WantedModule(NAME, priority, True, cil_source(NAME, text) if text else None)
+    )
+    return Outcome(
+        "selinux_policy",
+        describe(after, priority, made),
+        plan,
+        facts={"selinux_mode": host.mode},
+        warnings=module_warnings(after, priority),
+    )
+
+
+def main() -> NoReturn:
+    execute(run, argument_spec=SPEC, supports_check_mode=True)
+
+
+if __name__ == "__main__":
+    main()
