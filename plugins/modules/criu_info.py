@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: criu_info
-short_description: Tell what a host's CRIU is, and what can be checkpointed with it
+short_description: Tell what a host's CRIU is, what it is ready for, and what mends the rest
 version_added: 0.1.0
 author:
   - The criu.hosts authors (!UNKNOWN)
@@ -16,6 +16,8 @@ description:
   - Reads from the file itself what it is linked with. A CRIU without libselinux loses the labels of what it restores,
     and no version number tells.
   - Says which OCI runtimes can checkpoint on this host, and why another one cannot.
+  - For each intent RV(criu_info.readiness) tells whether the host is ready, why not, and the task that mends it. The
+    filter P(criu.hosts.readiness_table#filter) makes a table of it.
   - A host without CRIU is no failure; RV(criu_info.path) is V(null) there.
 extends_documentation_fragment:
   - criu.hosts._attributes.info
@@ -25,17 +27,23 @@ requirements:
 options:
   features:
     description:
-      - The features to ask the kernel for, by the names that C(criu check --feature) knows. All of CRIU 4.2.1's by
-        default.
-      - Each one starts CRIU once. An empty list asks for none, and needs no root.
+      - Features to ask the kernel for beside those that RV(criu_info.readiness) rests on, by the names that
+        C(criu check --feature) knows. V(all) alone stands for all 45 of CRIU 4.2.1.
+      - Each one starts CRIU once. An empty list asks the kernel for nothing at all and needs no root; then what rests
+        on the kernel is V(null) in the readiness. So it is without root.
     type: list
     elements: str
 notes:
   - The features are asked for without CRIU's configuration files, so a bad file cannot falsify the answer.
   - Under an enforcing policy that has no rules for CRIU, every feature is V(null). Apply the role C(criu.hosts.selinux)
     first.
+  - Asking the kernel makes CRIU write its cache C(/run/criu.kdat), as each call of CRIU does.
+  - Ready means that nothing is known that stands against it. A proof is the self-test of the role
+    C(criu.hosts.checkpoint_host). For a migration both hosts are asked, and they are to have the same OCI runtime.
 seealso:
   - module: criu.hosts.criu_build
+  - plugin: criu.hosts.readiness_table
+    plugin_type: filter
 """
 
 EXAMPLES = r"""
@@ -49,9 +57,19 @@ EXAMPLES = r"""
     that: found.criu_info.selinux is true
     fail_msg: CRIU is not linked with libselinux.
 
-- name: Ask whether incremental dumps work here
+- name: Ask whether incremental dumps work here, and for one more feature
   criu.hosts.criu_info:
-    features: [mem_dirty_track, pagemap_scan]
+    features: [pagemap_scan]
+  register: found
+
+- name: Stop where memory cannot be tracked
+  ansible.builtin.assert:
+    that: found.criu_info.readiness.pre_dump.ready
+    fail_msg: "{{ found.criu_info.readiness.pre_dump.reasons | map(attribute='message') | join(' ') }}"
+
+- name: Show what the host is ready for
+  ansible.builtin.debug:
+    msg: "{{ (found.criu_info | criu.hosts.readiness_table).split('\n') }}"
 """
 
 RETURN = r"""
@@ -93,6 +111,19 @@ criu_info:
       description: The file capabilities, C(effective), C(permitted) and C(inheritable); V(null) without any.
       type: dict
       sample: {"effective": true, "permitted": [cap_checkpoint_restore], "inheritable": []}
+    check:
+      description: What C(criu check) says of all that CRIU must have.
+      type: dict
+      contains:
+        passed:
+          description: Whether all of it is there; V(null) if it was not asked.
+          type: bool
+          sample: true
+        log:
+          description: CRIU's first errors when it did not pass.
+          type: list
+          elements: str
+          sample: ["vdso: Unexpected rt vDSO area bounds"]
     features:
       description:
         - For each feature whether it is there; V(null) when CRIU cannot tell, because it does not know the name, or
@@ -132,7 +163,10 @@ criu_info:
         selinux:
           mode: enforcing
           policy: default
-          booleans: {"unconfined_dyntrans_all": "off", "criu_container_restore": "off"}
+          booleans:
+            unconfined_dyntrans_all: "off"
+            criu_container_restore: "off"
+            virt_sandbox_use_all_caps: null
         apparmor: false
     runtimes:
       description: C(runc) and C(crun), there or not.
@@ -167,6 +201,60 @@ criu_info:
       description: Paths of the tools that checkpoints need besides, C(nft), C(tar) and C(zstd), V(null) if missing.
       type: dict
       sample: {"nft": /usr/sbin/nft, "tar": /usr/bin/tar, "zstd": null}
+    system:
+      description: C(family), V(debian), V(redhat) or V(other), and C(name) of the distribution.
+      type: dict
+      sample: {"family": debian, "name": debian 13}
+    kernel:
+      description:
+        - C(release) of the kernel, its C(version) as numbers, C(checkpoint_restore), whether it knows
+          CAP_CHECKPOINT_RESTORE, and C(ptrace_scope), Yama's limit (V(null) without Yama).
+      type: dict
+      sample: {"release": 6.12.117+deb13-amd64, "version": [6, 12, 117], "checkpoint_restore": true, "ptrace_scope": 0}
+    kdat:
+      description:
+        - CRIU's cache of what the kernel can do. C(path), C(present), and C(stale), what is newer than it, V(boot),
+          V(build) (the build that criu_build made active) or V(policy) (of SELinux); V(null) if nothing is.
+        - CRIU only compares the time of its own compilation, so it may believe answers that no longer hold.
+      type: dict
+      sample: {"path": /run/criu.kdat, "present": true, "stale": null}
+    network_lock:
+      description:
+        - How CRIU keeps the network still during a dump. C(backend), V(nftables), V(iptables) or V(skip); C(source),
+          a configuration file, V(build) (of criu_build) or V(package); C(usable), V(null) if it cannot be said.
+        - C(criu --help) always names iptables, whatever was compiled in. For a CRIU of another origin, what upstream
+          or the distribution's package has is assumed.
+      type: dict
+      sample: {"backend": nftables, "source": build, "usable": true}
+    readiness:
+      description:
+        - The answer for each intent, which are V(container), V(multi_threaded), V(tcp_established), V(file_locks),
+          V(pre_dump), V(lazy_pages), V(non_root), V(rootless), V(migration_source) and V(migration_target).
+        - C(ready), V(null) if it cannot be said, and C(reasons), the gravest first.
+        - A reason has C(code), a word that stays; C(level), V(blocks), V(unknown) or V(warns); C(message), why;
+          C(advice), what to do; C(task), the task that does it, as a dictionary for a play, V(null) if no task can (an
+          artifact's path in it is to be changed); and C(source), where it is known from, V(null) if CRIU or the host
+          says it itself.
+        - The codes are V(criu_missing), V(config_broken), V(linkage_unknown), V(labels_lost), V(policy_missing),
+          V(selinux_permissive), V(build_damaged), V(not_asked), V(check_failed), V(kdat_stale), V(known_bad_pair),
+          V(file_locks_untold), V(dirty_tracking_missing), V(userfaultfd_missing), V(clone3_missing),
+          V(network_lock_missing), V(network_not_locked), V(engine_missing), V(runtime_missing), V(runtime_limited),
+          V(capability_unknown_to_kernel), V(criu_too_old), V(file_capability_missing), V(ptrace_restricted) and
+          V(rootless_unsupported).
+      type: dict
+      sample:
+        file_locks: {"ready": true, "reasons": []}
+        container:
+          ready: false
+          reasons:
+            - code: policy_missing
+              level: blocks
+              message: SELinux is enforcing and its policy has no rules for CRIU.
+              advice: Load the policy module.
+              task:
+                name: Load the policy for CRIU
+                ansible.builtin.include_role: {"name": criu.hosts.selinux}
+              source: null
 commands:
   description: Always empty.
   returned: success
@@ -182,12 +270,19 @@ from typing import Any, NoReturn
 from ansible_collections.criu.hosts.plugins.module_utils import _criu as criu
 from ansible_collections.criu.hosts.plugins.module_utils import _criu_build as build
 from ansible_collections.criu.hosts.plugins.module_utils import _criu_install as install
+from ansible_collections.criu.hosts.plugins.module_utils import _criu_manifest as manifests
+from ansible_collections.criu.hosts.plugins.module_utils import _host as host
+from ansible_collections.criu.hosts.plugins.module_utils import _readiness as readiness
 from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
 
 SPEC: dict[str, Any] = {"features": {"type": "list", "elements": "str"}}
 
 # Where the host begins; the unit tests put a scripted host below another folder.
 ROOT = ""
+
+
+def is_root() -> bool:
+    return os.geteuid() == 0
 
 
 def load_library(name: str) -> str | None:
@@ -199,50 +294,74 @@ def load_library(name: str) -> str | None:
     return None
 
 
+def wanted_features(params: dict[str, Any]) -> list[str]:
+    """The features to ask for: those of the readiness first, then the task's own. None for a task that wants none."""
+    asked = params["features"]
+    if asked == [] or not is_root():
+        return []
+    more = criu.FEATURE_NAMES if asked == ["all"] else tuple(asked or ())
+    return list(dict.fromkeys((*readiness.FEATURES, *more)))
+
+
 def read_criu(ctx: Context, path: str | None) -> dict[str, Any]:
-    names = criu.FEATURE_NAMES if ctx.params["features"] is None else ctx.params["features"]
     version, config_error = criu.read_version(ctx.runner, path) if path else (None, None)
     binary = criu.read_binary(path) if path else criu.Binary(None, None)
+    names = wanted_features(ctx.params)
+    check: dict[str, Any] = {"passed": None, "log": []}
+    features: dict[str, bool | None] = {}
+    if path and names:
+        check, features = criu.read_check(ctx.runner, path, names)
     return {
         "path": path,
         "version": version,
         "version_number": criu.version_number(version),
-        "sha256": build.file_sha256(path) if path else None,
+        "sha256": manifests.file_sha256(path) if path else None,
         **criu.linkage(binary.elf),
         "capabilities": binary.capabilities,
-        "features": criu.read_features(ctx.runner, path, names) if path else {},
+        "check": check,
+        "features": features,
         "config": criu.read_config(ROOT),
         "config_error": config_error,
     }
 
 
-def read_build(path: str | None) -> dict[str, Any] | None:
+def read_build(path: str | None, family: str) -> dict[str, Any] | None:
     """The build of criu_build that is in use."""
     layout = install.Layout(ROOT)
     if path is None or os.path.realpath(path) != os.path.realpath(layout.active):
         return None
     installed = install.read_installed(layout)
     described = install.describe(installed.active, layout.active)
-    family = build.read_system(ROOT)[0]
     return {**described, "intact": installed.right(divert=family == "debian")} if described else None
+
+
+def read_around(ctx: Context, path: str | None) -> dict[str, Any]:
+    """What is not CRIU itself, but decides about it."""
+    podman = criu.find(ROOT, "podman")
+    family, name = build.read_system(ROOT)
+    return {
+        "system": {"family": family, "name": name},
+        "kernel": host.read_kernel(ROOT),
+        "installed": read_build(path, family),
+        "lsm": criu.read_lsm(ROOT),
+        "runtimes": criu.read_runtimes(ROOT, ctx.runner, path, load_library),
+        "podman": {
+            "path": podman,
+            "version": criu.parse_version(ctx.runner.run([podman, "--version"]).out) if podman else None,
+        },
+        "tools": {name: criu.find(ROOT, name) for name in ("nft", "tar", "zstd")},
+    }
 
 
 def run(ctx: Context) -> Outcome:
     found = criu.find_all(ROOT, "criu")
     path = found[0] if found else None
-    podman = criu.find(ROOT, "podman")
     value = read_criu(ctx, path)
-    value.update(
-        shadowed=found[1:],
-        installed=read_build(path),
-        lsm=criu.read_lsm(ROOT),
-        runtimes=criu.read_runtimes(ROOT, ctx.runner, path, load_library),
-        podman={
-            "path": podman,
-            "version": criu.parse_version(ctx.runner.run([podman, "--version"]).out) if podman else None,
-        },
-        tools={name: criu.find(ROOT, name) for name in ("nft", "tar", "zstd")},
-    )
+    value.update(read_around(ctx, path), shadowed=found[1:])
+    # After CRIU was asked: a cache of another build, CRIU has replaced by then, if it could tell.
+    value["kdat"] = host.read_kdat(ROOT, value["lsm"]["selinux"]["policy"])
+    value["network_lock"] = readiness.network_lock(value, iptables=criu.find(ROOT, "iptables-restore") is not None)
+    value["readiness"] = readiness.judge(value)
     return Outcome("criu_info", value)
 
 

@@ -7,8 +7,10 @@ from typing import Any, Callable
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils import _criu as criu
+from ansible_collections.criu.hosts.plugins.module_utils import _readiness as readiness
 from ansible_collections.criu.hosts.plugins.modules import criu_info
 from ansible_collections.criu.hosts.tests.unit import criu_host as fake
+from ansible_collections.criu.hosts.tests.unit import recorded_hosts
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply
 
 
@@ -19,6 +21,7 @@ def text(name: str) -> str:
 def host_below(folder: Path, binary: bytes = fake.WITHOUT_SELINUX) -> list[Any]:
     """A Debian host with podman, runc, crun and CRIU; what its commands print."""
     criu_info.ROOT = str(folder)
+    criu_info.is_root = lambda: True
     fake.put(folder / "etc/os-release", fake.DEBIAN)
     for name in ("podman", "crun", "tar"):
         fake.put(folder / "usr/bin" / name, "", 0o755)
@@ -33,8 +36,13 @@ def host_below(folder: Path, binary: bytes = fake.WITHOUT_SELINUX) -> list[Any]:
     ]
 
 
-def check(folder: Path, name: str, rc: int, err: str = "") -> Reply:
+def check(folder: Path, name: str, rc: int = 0, err: str = "") -> Reply:
     return Reply([f"{folder}/usr/sbin/criu", "check", "--no-default-config", "--feature", name], "", err, rc)
+
+
+def all_that_readiness_asks(folder: Path) -> list[Reply]:
+    plain = Reply([f"{folder}/usr/sbin/criu", "check", "--no-default-config"], "Looks good.\n")
+    return [plain, *(check(folder, name) for name in readiness.FEATURES)]
 
 
 def without_features(folder: Path) -> Any:
@@ -47,10 +55,36 @@ def without_criu(folder: Path) -> Any:
     return {}, Host(replies[1:])
 
 
+def recorded(name: str) -> Any:
+    return lambda folder: ({}, recorded_hosts.place(folder, name))
+
+
 CONTRACT_CASES = [
     Case("without-features", without_features, changed=False),
     Case("without-criu", without_criu, changed=False),
+    Case("virgin", recorded("debian13-virgin"), changed=False),
+    Case("enabled", recorded("debian13-enabled"), changed=False),
+    Case("without-selinux", recorded("kernel618-criu421"), changed=False),
 ]
+
+
+@pytest.fixture(name="ask")
+def ask_fixture(tmp_path: Path, module: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """What criu_info says of a recorded host on which crun finds its library."""
+
+    def ask(name: str, *, ours: bool = False, files: dict[str, str] | None = None, **params: Any) -> dict[str, Any]:
+        monkeypatch.setattr(criu_info, "load_library", lambda dummy_name: None)
+        host = recorded_hosts.place(tmp_path, name, files=files)
+        if ours:
+            recorded_hosts.install_ours(tmp_path)
+        run = module("criu_info", params, host=host)
+        return {**run.result["criu_info"], "ran": host.ran}
+
+    return ask
+
+
+def codes(found: dict[str, Any], intent: str, level: str = "blocks") -> list[str]:
+    return [one["code"] for one in found["readiness"][intent]["reasons"] if one["level"] == level]
 
 
 def test_tells_what_is_there(tmp_path: Path, module: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,18 +113,94 @@ def test_asks_for_each_feature(tmp_path: Path, module: Callable[..., Any]) -> No
     unknown = text("criu/4.2.1-check-unknown-feature.stderr.txt")
     replies = [
         *host_below(tmp_path),
-        check(tmp_path, "mnt_id", 0),
+        *all_that_readiness_asks(tmp_path),
+        check(tmp_path, "mnt_id"),
         check(tmp_path, "compat_cr", 1, "Error\n"),
         check(tmp_path, "bogus", 1, unknown),
     ]
     run = module("criu_info", {"features": ["mnt_id", "compat_cr", "bogus"]}, host=Host(replies))
-    assert run.result["criu_info"]["features"] == {"mnt_id": True, "compat_cr": False, "bogus": None}
+    features = run.result["criu_info"]["features"]
+    assert {name: features[name] for name in ("mnt_id", "compat_cr", "bogus")} == {
+        "mnt_id": True,
+        "compat_cr": False,
+        "bogus": None,
+    }
+    assert set(features) == {"mnt_id", "compat_cr", "bogus", *readiness.FEATURES}
 
 
-def test_asks_for_all_by_default(tmp_path: Path, module: Callable[..., Any]) -> None:
-    replies = host_below(tmp_path) + [check(tmp_path, name, 0) for name in criu.FEATURE_NAMES]
-    found = module("criu_info", {}, host=Host(replies)).result["criu_info"]
+def test_asks_for_all_when_told(tmp_path: Path, module: Callable[..., Any]) -> None:
+    replies = host_below(tmp_path) + all_that_readiness_asks(tmp_path)
+    replies += [check(tmp_path, name) for name in criu.FEATURE_NAMES]
+    found = module("criu_info", {"features": ["all"]}, host=Host(replies)).result["criu_info"]
     assert len(found["features"]) == 45 and all(found["features"].values())
+
+
+def test_an_enabled_host_is_ready(ask: Callable[..., Any]) -> None:
+    found = ask("debian13-enabled", ours=True)
+    blocked = {intent for intent, answer in found["readiness"].items() if not answer["ready"]}
+    assert blocked == {"rootless", "non_root"}, "nobody gave CRIU a file capability there"
+    assert codes(found, "non_root") == ["file_capability_missing"]
+    assert found["network_lock"] == {"backend": "nftables", "source": "build", "usable": True}
+    assert found["check"] == {"passed": True, "log": []} and found["kdat"]["stale"] is None
+    assert len(found["ran"]) == 10, "each process is slow on small machines"
+
+
+def test_a_virgin_host_is_told_what_to_do(ask: Callable[..., Any]) -> None:
+    found = ask("debian13-virgin")
+    assert codes(found, "container") == ["labels_lost", "policy_missing", "network_lock_missing"]
+    assert codes(found, "file_locks") == ["labels_lost", "policy_missing"]
+    assert not any(answer["ready"] for answer in found["readiness"].values())
+    assert found["features"] == dict.fromkeys(readiness.FEATURES)
+    asked = [argv for argv in found["ran"] if "check" in argv]
+    assert len(asked) == 1, "where CRIU may not look at the kernel, no second question helps"
+
+
+def test_the_distributions_criu_loses_labels(ask: Callable[..., Any]) -> None:
+    found = ask("debian13-own-criu")
+    assert codes(found, "container") == ["labels_lost", "network_lock_missing"]
+    assert found["network_lock"] == {"backend": "iptables", "source": "package", "usable": False}
+
+
+def test_a_permissive_host_is_ready_and_proves_nothing(ask: Callable[..., Any]) -> None:
+    found = ask("debian13-enabled", ours=True, files={"/sys/fs/selinux/enforce": "0"})
+    assert found["readiness"]["container"]["ready"] is True
+    assert codes(found, "container", "warns") == ["selinux_permissive"]
+
+
+def test_a_host_without_selinux(ask: Callable[..., Any]) -> None:
+    found = ask("kernel618-criu421", ours=True)
+    assert found["readiness"]["file_locks"] == {"ready": True, "reasons": []}
+    assert codes(found, "pre_dump") == ["dirty_tracking_missing"]
+    assert codes(found, "container") == ["engine_missing", "runtime_missing"]
+
+
+def test_known_faults_are_told_with_their_source(ask: Callable[..., Any]) -> None:
+    found = ask("kernel618-criu411")
+    assert codes(found, "tcp_established")[0] == "known_bad_pair"
+    assert found["readiness"]["tcp_established"]["reasons"][0]["source"].endswith("/criu/issues/2705")
+    assert found["readiness"]["file_locks"]["ready"] is True
+
+
+def test_a_failing_check_is_told_with_its_cause(ask: Callable[..., Any]) -> None:
+    found = ask("kernel618-criu3171")
+    assert found["check"]["log"][0] == "vdso: Unexpected rt vDSO area bounds"
+    assert codes(found, "file_locks") == ["check_failed", "known_bad_pair"]
+    assert "Unexpected rt vDSO area bounds" in found["readiness"]["file_locks"]["reasons"][0]["message"]
+
+
+@pytest.mark.parametrize("way", ["empty", "user"])
+def test_a_kernel_that_was_not_asked(way: str, ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    if way == "user":
+        monkeypatch.setattr(criu_info, "wanted_features", lambda dummy_params: [])
+    found = ask("debian13-enabled", ours=True, **({"features": []} if way == "empty" else {}))
+    assert found["check"]["passed"] is None and found["features"] == {}
+    assert found["readiness"]["file_locks"]["ready"] is None
+    assert codes(found, "file_locks", "unknown") == ["not_asked"]
+
+
+def test_a_user_asks_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(criu_info, "is_root", lambda: False)
+    assert criu_info.wanted_features({"features": ["mnt_id"]}) == []
 
 
 def test_a_bad_configuration_is_told_and_gone_around(tmp_path: Path, module: Callable[..., Any]) -> None:

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hosts as criu_info found them: files, programs and what commands printed, recorded in fixtures/hosts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.criu.hosts.plugins.modules import criu_info
+from ansible_collections.criu.hosts.tests.unit import criu_host as fake
+from ansible_collections.criu.hosts.tests.unit.harness import Host, Reply
+
+BINARIES = {"selinux": fake.WITH_SELINUX, "plain": fake.WITHOUT_SELINUX}
+
+
+def place(folder: Path, name: str, *, files: dict[str, str] | None = None) -> Host:
+    """Put the recorded host below ``folder`` and return its commands. ``files`` are changed or added."""
+    recorded: dict[str, Any] = json.loads((fake.FIXTURES / f"hosts/{name}.json").read_text(encoding="utf-8"))
+    criu_info.ROOT = str(folder)
+    criu_info.is_root = lambda: True
+    for path, text in {**recorded["files"], **(files or {})}.items():
+        fake.put(folder / path.lstrip("/"), text)
+    for path in recorded["programs"]:
+        fake.put(folder / path.lstrip("/"), "", 0o755)
+    fake.put(folder / recorded["criu"].lstrip("/"), BINARIES[recorded["binary"]], 0o755)
+    return Host([reply(folder, command) for command in recorded["commands"]])
+
+
+def reply(folder: Path, command: dict[str, Any]) -> Reply:
+    argv = [f"{folder}{command['argv'][0]}", *command["argv"][1:]]
+    return Reply(argv, command["out"], command["err"], command["rc"])
+
+
+def install_ours(folder: Path) -> None:
+    """Make the CRIU that is in use one that criu_build installed, as it left it."""
+    manifest = fake.manifest()
+    fake.unpacked(folder, manifest, "a" * 64)
+    active = folder / "opt/criu-hosts/current/sbin/criu"
+    fake.link(folder / "opt/criu-hosts/current", manifest.tree)
+    (folder / "usr/local/sbin/criu").unlink()
+    for path in ("usr/local/sbin/criu", "usr/sbin/criu"):
+        fake.link(folder / path, active)
+    diversion = f"{folder}/usr/sbin/criu\n{folder}/usr/sbin/criu.distrib\n:\n"
+    fake.put(folder / "var/lib/dpkg/diversions", diversion)
