@@ -381,6 +381,22 @@ _PROCESSES = rules(
     boolean=DYNTRANS,
 )
 
+_PROCESSES_UNIT = rules(
+    "processes",
+    "The same by systemd, which runs CRIU as initrc_t: services, and labels of another user or role than a shell's",
+    Rule(
+        "allow initrc_t domain:process { dyntransition }",
+        "they take their old label",
+        '{ dyntransition } comm="python3" scontext=initrc_t tcontext=initrc_t',
+    ),
+    Rule(
+        "allow initrc_t self:process { execmem }",
+        "the restorer is mapped writable and executable",
+        '{ execmem } comm="criu" scontext=initrc_t tcontext=initrc_t',
+    ),
+    boolean=DYNTRANS,
+)
+
 RULES = (
     *_UNITS,
     *_UNIT_DUMP,
@@ -393,6 +409,7 @@ RULES = (
     *_TCP_CONTAINER,
     *_LABELS,
     *_PROCESSES,
+    *_PROCESSES_UNIT,
 )
 
 CATALOG = Catalog(
