@@ -77,8 +77,8 @@ def held() -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-    for number in stops[:1]:
-        signal.raise_signal(number)
+    if stops:
+        signal.raise_signal(stops[0])
 
 
 def apply_plan(runner: Runner, plan: Plan) -> Applied:

@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Restoring a process from its images: never a second copy, by systemd where it has to be, and with a proof."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Mapping
+
+from ansible_collections.criu.hosts.plugins.module_utils._borrow import borrow, read_loan
+from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._images import read_statistics
+from ansible_collections.criu.hosts.plugins.module_utils._labels import (
+    Pair,
+    Thread,
+    changed_error,
+    compare,
+    read_threads,
+    read_tree,
+    summary,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._local import (
+    DYNTRANS_BOOLEAN,
+    PLACES,
+    Criu,
+    Selinux,
+    read_criu,
+    read_selinux,
+    read_text,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._plan import Command, MakeDir, Plan, Remove, Step, WriteFile
+from ansible_collections.criu.hosts.plugins.module_utils._process import (
+    Process,
+    Unit,
+    is_alive,
+    read_process,
+    read_unit,
+    unit_name,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._process_failure import explain
+from ansible_collections.criu.hosts.plugins.module_utils._process_options import (
+    MINIMUM_CRIU,
+    ProcessOptions,
+    is_root,
+    require_root_for,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._process_record import (
+    Images,
+    check_images_path,
+    check_parents,
+    note_path,
+    pid_file_path,
+    read_images,
+    read_labels,
+    work_path,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._process_unit import start_steps
+
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._module import Context
+
+Result = tuple[dict[str, Any], Plan, dict[str, Any], tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Restore:
+    """All that a plan is made from."""
+
+    images: Images
+    options: ProcessOptions
+    criu: Criu
+    selinux: Selinux
+    before: tuple[Thread, ...]
+    unit: Unit | None
+
+    @property
+    def label(self) -> str:
+        return self.before[0].label if self.before else ""
+
+    @property
+    def pid_file(self) -> str:
+        path = self.images.path
+        return pid_file_path(path) if is_root() else os.path.join(work_path(path), "restored.pid")
+
+
+def read_note(images: Images) -> Process | None:
+    """The process that was restored from these images and still lives."""
+    try:
+        entry = json.loads(read_text(note_path(images.path)) or "{}")
+        known = entry["inventory"] == images.digest and is_alive(int(entry["pid"]), entry["start"], entry["boot"])
+        return read_process(int(entry["pid"])) if known else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def holder(pid: int) -> str:
+    """Who has this process or thread id; empty if nobody."""
+    base = f"{PLACES.proc}/{pid}"
+    status = read_text(f"{base}/status")
+    if status is None:
+        return ""
+    comm = (read_text(f"{base}/comm") or "").rstrip("\n")
+    group = [line.split()[1] for line in status.splitlines() if line.startswith("Tgid:")]
+    return f"{comm!r}" if group in ([], [str(pid)]) else f"{comm!r}, a thread of process {group[0]}"
+
+
+def refuse_second_copy(images: Images) -> None:
+    """Refuse when the process, or anybody with one of its ids, lives.
+
+    Raises:
+        CheckpointError: process_running, pid_in_use.
+    """
+    record = images.record
+    if record is not None and record.alive:
+        raise CheckpointError(
+            f"Refuse to restore {record.text} from {images.path!r}: the process that was checkpointed still lives, "
+            "and there must not be two of it. Stop it first.",
+            reason="process_running",
+            pid=record.pid,
+        )
+    if images.tasks[0].pid == 1:
+        return  # the processes bring a pid namespace of their own
+    for task in images.tasks:
+        for pid in task.threads:
+            name = holder(pid)
+            if name:
+                raise CheckpointError(
+                    f"Refuse to restore {images.text} from {images.path!r}: its id {pid} is taken by {name}. Wait "
+                    "until that has ended, stop it, or restore after a reboot.",
+                    reason="pid_in_use",
+                    pid=pid,
+                )
+
+
+def choose_unit(ctx: Context, images: Images, options: ProcessOptions, before: tuple[Thread, ...]) -> Unit | None:
+    """The unit to restore by: that of the task, that of the record, or one of ours where a shell may not or cannot.
+
+    Raises:
+        CheckpointError: unit_running.
+    """
+    name = options.unit or (images.record.unit if images.record else "")
+    if not name and (options.terminal or not may_take(before)):
+        name = f"criu-hosts-{images.tasks[0].pid}"
+    if not name or not is_root():
+        return None
+    unit = read_unit(ctx.runner, unit_name(name))
+    if unit.active:
+        raise CheckpointError(
+            f"Refuse to restore {images.text} into the unit {unit.name!r}: it is {unit.state}"
+            f"{f' with the main process {unit.pid}' if unit.pid else ''}. Stop it first, or give another unit.",
+            reason="unit_running",
+            pid=unit.pid,
+        )
+    return unit
+
+
+def may_take(before: tuple[Thread, ...]) -> bool:
+    """Whether the policy's constraints may let us take these labels: they ask for the same user and role.
+
+    They bind whatever the boolean says (Fedora), so that a login shell cannot restore a system service.
+    """
+    if not before:
+        return True
+    own = (read_text(f"{PLACES.proc}/self/attr/current") or "").rstrip("\0\n").split(":")[:2]
+    return all(thread.label.split(":")[:2] == own for thread in before)
+
+
+def restore_argv(work: Restore) -> tuple[str, ...]:
+    """The argument list of criu restore."""
+    images = work.images
+    inherit: tuple[str, ...] = ()
+    if work.unit is None:
+        cgroup = images.record.cgroup if images.record else ""
+        # A cgroup that is gone would be made anew behind systemd's back.
+        there = bool(cgroup.strip("/")) and os.path.isdir(f"{PLACES.cgroups}{cgroup}")
+        mode = "soft" if there else "ignore"
+    else:
+        mode = "ignore"
+        known = images.record.inherit if images.record else ()
+        inherit = tuple(word for number, inode in known for word in ("--inherit-fd", f"fd[{number}]:socket:[{inode}]"))
+    return (
+        work.criu.path,
+        "restore",
+        *work.options.common_flags(images.path, "restore.log"),
+        "--restore-detached",
+        "--pidfile",
+        work.pid_file,
+        f"--manage-cgroups={mode}",
+        *inherit,
+        *(word for one in work.options.external for word in ("--external", one)),
+    )
+
+
+def restore_steps(work: Restore) -> tuple[Step, ...]:
+    """Restore, with the boolean borrowed around it."""
+    argv = restore_argv(work)
+    if work.unit is None:
+        core: tuple[Step, ...] = (
+            Command(argv, why=f"restore {work.images.text}", cwd="/", label="restore", finish=True),
+        )
+    else:
+        core = start_steps(work.unit, argv, work.pid_file, work.options.terminal)
+    loan = read_loan(DYNTRANS_BOOLEAN)
+    lent = borrow(core, work.selinux, loan, work.label, DYNTRANS_BOOLEAN) if is_root() else core
+    return (
+        MakeDir(work_path(work.images.path), why="make the folder of the log"),
+        MakeDir(os.path.dirname(work.pid_file), why="make the folder of the pid"),
+        Remove(work.pid_file, why="remove the old pid"),
+        *lent,
+    )
+
+
+def prove(ctx: Context, work: Restore, process: Process) -> tuple[Pair, ...]:
+    """Compare the label of every thread with the one in the images; on a difference end them all and fail."""
+    if not work.selinux.enabled or not work.before:
+        return ()
+    pairs = compare(work.before, read_threads(process.pid), work.label)
+    error = changed_error(
+        pairs, str(process.pid), "It is ended, and its images are kept.", kind=f"Process {process.comm!r},"
+    )
+    if error is not None:
+        pids = [str(pid) for pid in read_tree(process.pid)]
+        ctx.apply(Plan(steps=(Command(("kill", "-KILL", *pids), why="end what has the wrong label"),)))
+        raise error
+    return pairs
+
+
+def bring_back(ctx: Context, work: Restore) -> tuple[Process, tuple[Pair, ...]] | None:
+    """Restore, prove the labels, note what was restored. None in check mode."""
+    images = work.images
+    try:
+        applied = ctx.apply(Plan(steps=restore_steps(work)))
+    except CheckpointError as error:
+        raise explain(
+            error,
+            what=f"restore {images.text} from {images.path!r}",
+            images_path=images.path,
+            action="restore",
+            outcome="The images are as they were.",
+        ) from error
+    if applied is None:
+        return None
+    text = (read_text(work.pid_file) or "").strip()
+    process = read_process(int(text)) if text.isdigit() else None
+    if process is None:
+        raise CheckpointError(
+            f"{images.text[:1].upper()}{images.text[1:]} ended right after its restore from {images.path!r}. "
+            "Read its own log.",
+            reason="process_ended",
+        )
+    pairs = prove(ctx, work, process)
+    note = {"pid": process.pid, "start": process.start, "boot": process.boot, "inventory": images.digest}
+    why = "note what was restored in"
+    ctx.apply(Plan(steps=(WriteFile(note_path(images.path), json.dumps(note) + "\n", why=why),)))
+    return process, pairs
+
+
+def preflight(ctx: Context, images: Images, options: ProcessOptions) -> Restore:
+    """Refuse what would fail or harm, before anything is touched.
+
+    Raises:
+        CheckpointError: images_pre_dump, terminal_missing, policy_missing and those of the functions above.
+    """
+    if images.pre_dump:
+        raise CheckpointError(
+            f"Cannot restore from {images.path!r}: it holds a pre-dump, memory without processes. Give the folder of "
+            "the checkpoint that was made on it.",
+            reason="images_pre_dump",
+        )
+    refuse_second_copy(images)
+    check_parents(images)
+    before, selinux = read_labels(images), read_selinux()
+    if options.shell_job and not options.terminal:
+        raise CheckpointError(
+            f"Cannot restore {images.text} with shell_job: a shell job needs a terminal, and a task has none. Give "
+            "terminal, such as /dev/pts/3, or attach it to none before the checkpoint.",
+            reason="terminal_missing",
+        )
+    criu = read_criu(ctx.runner, MINIMUM_CRIU, selinux)
+    if selinux.mode == "enforcing" and before and selinux.dyntrans is None:
+        raise CheckpointError(
+            f"Refuse to restore {images.text} with the label {before[0].label!r}: SELinux is enforcing, and its "
+            f"policy has no boolean {DYNTRANS_BOOLEAN!r} to allow it. Apply the role criu.hosts.selinux.",
+            reason="policy_missing",
+        )
+    unit = choose_unit(ctx, images, options, before if selinux.mode == "enforcing" else ())
+    return Restore(images, options, criu, selinux, before, unit)
+
+
+def view(images: Images, process: Process | None, unit: str) -> dict[str, Any]:
+    """The noun of process_restore."""
+    root = images.root
+    return {
+        "pid": process.pid if process else (root.pid if root and root.pid != 1 else None),
+        "comm": process.comm if process else (images.record.comm if images.record else None),
+        "state": "running",
+        "images_path": images.path,
+        "unit": unit or None,
+        "cgroup": process.cgroup if process else None,
+    }
+
+
+def proof_word(work: Restore | None) -> str:
+    """What the comparison of labels is worth."""
+    if work is None:
+        return "not_needed"
+    if not work.selinux.enabled:
+        return "selinux_disabled"
+    return work.selinux.mode if work.before else "label_unknown"
+
+
+def restore(ctx: Context, params: Mapping[str, Any]) -> Result:
+    """The module's work: value, plan, facts, warnings."""
+    options = ProcessOptions.of(params)
+    check_images_path(options.images_path)
+    require_root_for(options)
+    images = read_images(options.images_path)
+    if images is None:
+        raise CheckpointError(
+            f"Cannot restore from {options.images_path!r}: there are no images. Make them with process_checkpoint.",
+            reason="images_missing",
+        )
+    living = read_note(images)
+    known = options.unit or (images.record.unit if images.record else "")
+    if living is not None:
+        state = {"images_path": images.path, "state": "running"}
+        facts: dict[str, Any] = {"statistics": {}, "labels": [], "label_proof": "not_needed"}
+        return view(images, living, known), Plan(before=state, after=state), facts, ()
+    work = preflight(ctx, images, options)
+    plan = Plan(
+        before={"images_path": images.path, "state": "absent"},
+        after={"images_path": images.path, "state": "running"},
+        steps=restore_steps(work),
+    )
+    done = bring_back(ctx, work)
+    process, pairs = done or (None, ())
+    statistics = read_statistics(os.path.join(work_path(images.path), "stats-restore")) if done else {}
+    facts = {"statistics": statistics, "labels": summary(pairs), "label_proof": proof_word(work)}
+    warnings: tuple[str, ...] = ()
+    if work.selinux.mode == "permissive":
+        warnings = ("SELinux is permissive: equal labels now do not prove that a restore works when it is enforcing.",)
+    return view(images, process, work.unit.name if work.unit else ""), plan, facts, warnings

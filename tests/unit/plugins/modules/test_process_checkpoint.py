@@ -1,0 +1,368 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""process_checkpoint from end to end, against images that CRIU 4.2.1 made."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES
+from ansible_collections.criu.hosts.plugins.module_utils._process_record import pid_file_path
+from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, Write
+from ansible_collections.criu.hosts.tests.unit.processes import LABEL, PID, ProcessWorld, process_world
+
+Built = tuple[dict[str, Any], Host]
+
+
+def params(made: ProcessWorld, **changes: Any) -> dict[str, Any]:
+    return {"pid": PID, "images_path": str(made.images), **changes}
+
+
+def running(folder: Path, *, selinux: str = "enforcing") -> ProcessWorld:
+    made = process_world(folder, selinux=selinux)
+    made.process()
+    return made
+
+
+def by_pid(folder: Path) -> Built:
+    made = running(folder)
+    made.base.script(made.dump())
+    return params(made), made.base.host
+
+
+def by_pid_file(folder: Path) -> Built:
+    made = running(folder)
+    (folder / "web.pid").write_text(f"{PID}\n")
+    made.base.script(made.dump("--shell-job", "--tcp-established", "--file-locks", tail=("--external", "unix[7097]")))
+    flags = {"shell_job": True, "tcp_established": True, "file_locks": True, "external": ["unix[7097]"]}
+    return {"pid_file": str(folder / "web.pid"), "images_path": str(made.images), **flags}, made.base.host
+
+
+def by_unit(folder: Path) -> Built:
+    """The output of the service leads to the journal."""
+    made = running(folder)
+    base = folder / f"proc/{PID}"
+    (base / "fd").mkdir()
+    (base / "net").mkdir()
+    for descriptor in ("1", "2"):
+        (base / f"fd/{descriptor}").symlink_to("socket:[8105]")
+    head = "Num       RefCount Protocol Flags    Type St Inode Path\n"
+    (base / "net/unix").write_text(f"{head}0000000000000000: 00000003 00000000 00000000 0001 03  8105\n")
+    cgroup = folder / "cgroups/system.slice/web.service"
+    cgroup.mkdir(parents=True)
+    (cgroup / "cgroup.procs").write_text(f"{PID}\n")
+    made.base.script(
+        made.unit(active=True, state="before"),
+        made.unit(active=False, state="after"),
+        made.dump(tail=("--external", "unix[8105]")),
+    )
+    return {"unit": "web", "images_path": str(made.images)}, made.base.host
+
+
+def leave_running(folder: Path) -> Built:
+    made = running(folder)
+    made.base.script(made.dump(tail=("--leave-running",)))
+    return params(made, leave_running=True), made.base.host
+
+
+def pre_dump(folder: Path) -> Built:
+    made = running(folder)
+    made.base.script(made.dump(pre=True, tail=("--track-mem",)))
+    return params(made, pre_dump=True), made.base.host
+
+
+def on_parent(folder: Path) -> Built:
+    made = running(folder)
+    parent = made.dumped(folder / "data/web.1", pre=True)
+    made.base.script(made.dump(tail=("--track-mem", "--prev-images-dir", "../web.1")))
+    return params(made, parent_path=str(parent)), made.base.host
+
+
+def restored_since(folder: Path) -> Built:
+    """The process lives again: it came from these images."""
+    made = process_world(folder)
+    made.process(start=9000)
+    made.dumped()
+    made.work.mkdir()
+    note = {"pid": PID, "start": "9000", "boot": made.record().boot, "inventory": made.record().inventory}
+    (made.work / "restored.json").write_text(json.dumps(note))
+    made.base.script(made.dump())
+    return params(made), made.base.host
+
+
+def stopped_already(folder: Path) -> Built:
+    made = process_world(folder)
+    made.dumped()
+    return params(made), made.base.host
+
+
+def left_running_already(folder: Path) -> Built:
+    made = running(folder)
+    made.dumped(leave_running=True)
+    return params(made, leave_running=True), made.base.host
+
+
+def removed(folder: Path) -> Built:
+    made = process_world(folder)
+    made.dumped()
+    made.work.mkdir()
+    return {"images_path": str(made.images), "state": "absent"}, made.base.host
+
+
+def gone_already(folder: Path) -> Built:
+    made = process_world(folder)
+    return {"images_path": str(made.images), "state": "absent"}, made.base.host
+
+
+CONTRACT_CASES = [
+    Case("by-pid", by_pid),
+    Case("by-pid-file-with-everything", by_pid_file),
+    Case("by-unit", by_unit),
+    Case("leave-running", leave_running),
+    Case("pre-dump", pre_dump),
+    Case("on-parent", on_parent),
+    Case("restored-since", restored_since),
+    Case("stopped-already", stopped_already, changed=False),
+    Case("left-running-already", left_running_already, changed=False),
+    Case("removed", removed),
+    Case("gone-already", gone_already, changed=False),
+]
+
+
+def test_the_images_are_private_and_complete(module: Any, tmp_path: Path) -> None:
+    arguments, host = by_pid(tmp_path)
+    ran = module("process_checkpoint", arguments, host=host)
+    folder = Path(arguments["images_path"])
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+    assert sorted(path.name for path in folder.parent.iterdir()) == [".web.criu", "web"]
+    record = json.loads((folder / "criu-hosts.json").read_text())
+    assert (record["pid"], record["start"], record["leave_running"]) == (PID, "8421", False)
+    assert ran.result["checkpoint"]["process_state"] == "absent"
+    assert ran.result["checkpoint"]["start_ticks"] == 8421
+    assert ran.result["statistics"]["frozen_microseconds"] == 807503
+    assert ran.result["statistics"]["written_pages"] == 823
+
+
+def test_a_unit_gets_its_drop_in_for_the_dump_only(module: Any, tmp_path: Path) -> None:
+    arguments, host = by_unit(tmp_path)
+    drop_in = tmp_path / "units/web.service.d/99-criu-hosts.conf"
+    seen = []
+    dump = next(one for one in host.replies if isinstance(one, Write) and "dump" in one.argv)
+    effect = dump.effect
+    object.__setattr__(dump, "effect", lambda: (seen.append(drop_in.read_text()), effect()))
+    ran = module("process_checkpoint", arguments, host=host)
+    assert ran.result["changed"] is True
+    assert "Restart=no\nSuccessExitStatus=SIGKILL\n" in seen[0]
+    assert not drop_in.parent.exists()
+    assert json.loads((tmp_path / "data/web/criu-hosts.json").read_text())["inherit"] == [[1, 8105]]
+    assert ran.result["checkpoint"]["unit"] == "web.service"
+
+
+def test_a_drop_in_folder_of_somebody_else_stays(module: Any, tmp_path: Path) -> None:
+    arguments, host = by_unit(tmp_path)
+    other = tmp_path / "units/web.service.d/mine.conf"
+    other.parent.mkdir(parents=True)
+    other.write_text("[Service]\n")
+    assert module("process_checkpoint", arguments, host=host).result["changed"] is True
+    assert [path.name for path in other.parent.iterdir()] == ["mine.conf"]
+
+
+def test_the_same_run_is_ended_when_that_is_wanted_now(module: Any, tmp_path: Path) -> None:
+    made = running(tmp_path)
+    made.dumped(leave_running=True)
+    made.base.script(made.dump())
+    ran = module("process_checkpoint", params(made), host=made.base.host)
+    assert ran.result["changed"] is True
+    assert json.loads((made.images / "criu-hosts.json").read_text())["leave_running"] is False
+
+
+def failing(folder: Path, err: str, log: str) -> ProcessWorld:
+    """The dump fails with what CRIU wrote."""
+    made = running(folder)
+    write = made.dump(rc=1, err=err)
+    object.__setattr__(write, "effect", lambda: (made.work / "dump.log").write_text(log))
+    made.base.script(write)
+    return made
+
+
+LOGS = {
+    "tcp_established_needed": "(00.05) Error (criu/sk-inet.c:191): inet: Connected TCP socket, consider using "
+    "--tcp-established option.\n",
+    "shell_job_needed": "Error (criu/tty.c:1995): tty: Found dangling tty with sid 1 pgid 2 (pts) on peer fd 0.\n"
+    "Task attached to shell terminal. Consider using --shell-job option. Error\n",
+    "external_needed": "(00.71) Error (criu/sk-unix.c:874): unix: External socket is used. Consider using "
+    "--ext-unix-sk option.\n",
+    "memory_tracking_missing": "Error (criu/cr-dump.c:2000): Tracking memory is not available. Consider omitting "
+    "--track-mem option.\n",
+    "file_locks_needed": "Error (criu/file-lock.c:1): Some file locks are hold by dumping tasks! You can try "
+    "--file-locks to dump them.\n",
+    "tool_failed": "(00.70) Error (criu/mem.c:1): something new\n",
+}
+
+
+@pytest.mark.parametrize("reason", LOGS)
+def test_a_failed_dump_harms_nothing(module: Any, tmp_path: Path, reason: str) -> None:
+    made = failing(tmp_path, LOGS[reason], LOGS[reason])
+    ran = module("process_checkpoint", params(made), host=made.base.host)
+    assert ran.result["reason"] == reason
+    assert ran.result["process_state"] == "running"
+    assert "It keeps running." in ran.result["msg"]
+    assert ran.result["log_path"] == str(made.work / "dump.log")
+    assert ran.result["log_tail"]
+    assert sorted(path.name for path in made.images.parent.iterdir()) == [".web.criu"]
+
+
+def test_a_process_that_criu_ended_is_brought_back(module: Any, tmp_path: Path) -> None:
+    """The images cannot be put in place: the process is restored from where they are."""
+    made = running(tmp_path, selinux="disabled")
+    dump = made.dump()
+    partial = made.images.parent / ".web.partial"
+    effect = dump.effect
+
+    def dump_and_block_the_name() -> None:
+        effect()
+        made.images.write_text("in the way")
+
+    object.__setattr__(dump, "effect", dump_and_block_the_name)
+    work = made.images.parent / "..web.partial.criu"
+    argv = [made.criu, "restore", "--images-dir", str(partial), "--work-dir", str(work), "--log-file", "restore.log"]
+
+    def back() -> None:
+        made.process(start=9000)
+        Path(pid_file_path(str(partial))).write_text(f"{PID}\n")
+
+    tail = ["-v4", "--restore-detached", "--pidfile", pid_file_path(str(partial)), "--manage-cgroups=ignore"]
+    made.base.script(dump, Write([*argv, *tail], effect=back))
+    ran = module("process_checkpoint", params(made), host=made.base.host)
+    assert ran.result["reason"] == "file_failed"
+    assert "It was brought back from its images and runs on." in ran.result["msg"]
+    assert ran.result["process_state"] == "running"
+    assert not partial.exists() and not work.exists()
+
+
+def no_process(made: ProcessWorld) -> dict[str, Any]:
+    made.end()
+    return {}
+
+
+def other_images(made: ProcessWorld) -> dict[str, Any]:
+    made.dumped(exe="/usr/sbin/other", start="1")
+    return {}
+
+
+def foreign_folder(made: ProcessWorld) -> dict[str, Any]:
+    made.images.mkdir()
+    (made.images / "letter.txt").write_text("dear")
+    return {}
+
+
+def cut_off(made: ProcessWorld) -> dict[str, Any]:
+    made.dumped(made.images.parent / ".web.partial")
+    return {}
+
+
+def open_folder(made: ProcessWorld) -> dict[str, Any]:
+    made.images.parent.chmod(0o777)
+    return {}
+
+
+def no_criu(made: ProcessWorld) -> dict[str, Any]:
+    made.base.host.tools["criu"] = None
+    return {}
+
+
+def criu_loses_labels(made: ProcessWorld) -> dict[str, Any]:
+    made.base.criu()
+    return {}
+
+
+def parent_of_another(made: ProcessWorld) -> dict[str, Any]:
+    return {"parent_path": str(made.dumped(made.folder / "data/web.1", pre=True, start="1"))}
+
+
+def parent_elsewhere(made: ProcessWorld) -> dict[str, Any]:
+    return {"parent_path": "/var/lib/other/web.1"}
+
+
+def bad_pid_file(made: ProcessWorld) -> dict[str, Any]:
+    (made.folder / "web.pid").write_text("12 34\n")
+    return {"pid": None, "pid_file": str(made.folder / "web.pid")}
+
+
+def unknown_unit(made: ProcessWorld) -> dict[str, Any]:
+    made.base.script(made.unit(active=False, known=False))
+    return {"pid": None, "unit": "web"}
+
+
+def unit_with_strangers(made: ProcessWorld) -> dict[str, Any]:
+    cgroup = made.folder / "cgroups/system.slice/web.service"
+    cgroup.mkdir(parents=True)
+    (cgroup / "cgroup.procs").write_text(f"{PID}\n77\n")
+    made.base.script(made.unit(active=True))
+    return {"pid": None, "unit": "web"}
+
+
+def not_root(made: ProcessWorld) -> dict[str, Any]:
+    PLACES.uid = 1000
+    return {"pid": None, "unit": "web"}
+
+
+REFUSALS = {
+    "process_missing": no_process,
+    "images_mismatch": other_images,
+    "images_invalid": foreign_folder,
+    "images_partial": cut_off,
+    "images_path_unsafe": open_folder,
+    "criu_missing": no_criu,
+    "criu_without_selinux": criu_loses_labels,
+    "parent_invalid": parent_of_another,
+    "pid_file_invalid": bad_pid_file,
+    "unit_missing": unknown_unit,
+    "unit_has_more": unit_with_strangers,
+    "root_needed": not_root,
+    "process_refused": lambda made: made.process(pid=1) or {"pid": 1},
+    "unit_invalid": lambda dummy_made: {"pid": None, "unit": "web.socket"},
+    "external_invalid": lambda dummy_made: {"external": ["socket=7"]},
+}
+
+
+@pytest.mark.parametrize("reason", REFUSALS)
+def test_refusals_touch_nothing(module: Any, tmp_path: Path, reason: str) -> None:
+    made = running(tmp_path)
+    changes = REFUSALS[reason](made)
+    before = sorted(str(path) for path in tmp_path.rglob("*"))
+    arguments = {key: value for key, value in params(made, **changes).items() if value is not None}
+    ran = module("process_checkpoint", arguments, host=made.base.host)
+    assert ran.result["reason"] == reason, ran.result
+    assert ran.result["msg"].endswith(".") and "\n" not in ran.result["msg"]
+    assert ran.host.wrote == []
+    assert sorted(str(path) for path in tmp_path.rglob("*")) == before
+
+
+def test_parent_images_lie_beside(module: Any, tmp_path: Path) -> None:
+    made = running(tmp_path)
+    ran = module("process_checkpoint", params(made, **parent_elsewhere(made)), host=made.base.host)
+    assert ran.result["reason"] == "parent_invalid"
+
+
+def test_absent_removes_images_only(module: Any, tmp_path: Path) -> None:
+    made = process_world(tmp_path)
+    foreign_folder(made)
+    ran = module(
+        "process_checkpoint", {"images_path": str(made.images), "state": "absent"}, commands=[Reply(["never"])]
+    )
+    assert ran.result["reason"] == "images_invalid"
+    assert (made.images / "letter.txt").exists()
+
+
+def test_permissive_warns(module: Any, tmp_path: Path) -> None:
+    made = running(tmp_path, selinux="permissive")
+    made.base.script(made.dump())
+    ran = module("process_checkpoint", params(made), host=made.base.host)
+    assert len(ran.result["warnings"]) == 1
+    assert LABEL.startswith("system_u")

@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""process_restore from end to end, from images that CRIU 4.2.1 made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES
+from ansible_collections.criu.hosts.plugins.module_utils._process_unit import quote
+from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Write
+from ansible_collections.criu.hosts.tests.unit.processes import (
+    LABEL,
+    LEND,
+    PID,
+    RELOAD,
+    RETURN,
+    TIDS,
+    ProcessWorld,
+    process_world,
+)
+
+Built = tuple[dict[str, Any], Host]
+FOREIGN = "unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023"
+START = ["systemctl", "start", "web.service"]
+
+
+def params(made: ProcessWorld, **changes: Any) -> dict[str, Any]:
+    return {"images_path": str(made.images), **changes}
+
+
+def checkpointed(folder: Path, **world: Any) -> ProcessWorld:
+    made = process_world(folder, **world)
+    made.dumped()
+    return made
+
+
+def plain(folder: Path) -> Built:
+    made = checkpointed(folder)
+    made.base.script(made.restores())
+    return params(made), made.base.host
+
+
+def without_selinux(folder: Path) -> Built:
+    made = checkpointed(folder, selinux="disabled")
+    made.base.script(made.restores())
+    return params(made), made.base.host
+
+
+def everything(folder: Path) -> Built:
+    made = checkpointed(folder)
+    (folder / "cgroups/system.slice/web.service").mkdir(parents=True)
+    argv = made.restore_argv(
+        "--tcp-established", "--file-locks", cgroups="soft", tail=("--external", "mnt[data]:/data")
+    )
+    made.base.script(Write(argv, effect=made.come_back, turns=True))
+    return params(made, tcp_established=True, file_locks=True, external=["mnt[data]:/data"]), made.base.host
+
+
+def without_record(folder: Path) -> Built:
+    """Images that criu made by itself; they tell their labels all the same."""
+    made = process_world(folder)
+    made.dumped(record=False)
+    made.base.script(made.restores())
+    return params(made), made.base.host
+
+
+def into_unit(folder: Path) -> Built:
+    """The record names the unit, and the sockets to the journal."""
+    made = process_world(folder)
+    made.dumped(unit="web.service", inherit=[[1, 8105]])
+    made.base.script(
+        made.unit(active=False, state="before"),
+        made.unit(active=True, state="after"),
+        Write(START, effect=made.come_back, turns=True),
+    )
+    return params(made), made.base.host
+
+
+def transient(made: ProcessWorld, name: str, *settings: str) -> Write:
+    properties = ("Type=forking", f"PIDFile={made.pid_file}", "TimeoutStartSec=900", *settings)
+    head = ["systemd-run", "--quiet", "--collect", f"--unit={name}", *(f"--property={one}" for one in properties)]
+    options = ("--shell-job",) if settings else ()
+    return Write([*head, *made.restore_argv(*options)], effect=made.come_back, turns=True)
+
+
+def other_role(folder: Path) -> Built:
+    """A login shell of another user and role may not take the label: systemd does it."""
+    made = checkpointed(folder)
+    (folder / "proc/self/attr/current").write_text(f"{FOREIGN}\0")
+    name = f"criu-hosts-{PID}.service"
+    made.base.script(made.unit(active=False, known=False, name=name), transient(made, name))
+    return params(made), made.base.host
+
+
+def terminal(folder: Path) -> Built:
+    made = checkpointed(folder)
+    name = f"criu-hosts-{PID}.service"
+    settings = (
+        "StandardInput=tty-fail",
+        "TTYPath=/dev/pts/3",
+        "StandardOutput=journal",
+        "StandardError=journal",
+    )
+    made.base.script(made.unit(active=False, known=False, name=name), transient(made, name, *settings))
+    return params(made, shell_job=True, terminal="/dev/pts/3"), made.base.host
+
+
+def running_already(folder: Path) -> Built:
+    made = checkpointed(folder)
+    made.process(start=9000)
+    made.work.mkdir()
+    note = {"pid": PID, "start": "9000", "boot": made.record().boot, "inventory": made.record().inventory}
+    (made.work / "restored.json").write_text(json.dumps(note))
+    return params(made), made.base.host
+
+
+CONTRACT_CASES = [
+    Case("plain", plain),
+    Case("without-selinux", without_selinux),
+    Case("everything", everything),
+    Case("without-record", without_record),
+    Case("into-unit", into_unit),
+    Case("other-role", other_role),
+    Case("terminal", terminal),
+    Case("running-already", running_already, changed=False),
+]
+
+
+def test_the_boolean_is_borrowed_and_the_proof_told(module: Any, tmp_path: Path) -> None:
+    arguments, host = plain(tmp_path)
+    ran = module("process_restore", arguments, host=host)
+    assert ran.result["commands"][0] == LEND and ran.result["commands"][-1] == RETURN
+    assert ran.result["label_proof"] == "enforcing"
+    assert ran.result["labels"] == [
+        {
+            "pid": str(PID),
+            "comm": "python3",
+            "threads": 4,
+            "tids": [str(tid) for tid in TIDS],
+            "before": LABEL,
+            "after": LABEL,
+        }
+    ]
+    assert ran.result["statistics"]["restored_pages"] == 823
+    assert ran.result["restore"]["cgroup"] == "/system.slice/web.service"
+
+
+def test_a_unit_is_started_by_a_drop_in_that_goes_again(module: Any, tmp_path: Path) -> None:
+    arguments, host = into_unit(tmp_path)
+    drop_in = tmp_path / "units/web.service.d/99-criu-hosts.conf"
+    start = next(one for one in host.replies if isinstance(one, Write) and list(one.argv) == START)
+    effect, seen = start.effect, []
+    object.__setattr__(start, "effect", lambda: (seen.append(drop_in.read_text()), effect()))
+    ran = module("process_restore", arguments, host=host)
+    assert ran.result["commands"] == [LEND, RELOAD, START, RELOAD, RETURN]
+    assert "Type=forking\nRestart=no\n" in seen[0]
+    assert f'ExecStart=+"{tmp_path}/criu" "restore"' in seen[0]
+    assert '"--inherit-fd" "fd[1]:socket:[8105]"' in seen[0]
+    assert not drop_in.parent.exists()
+    assert ran.result["restore"]["unit"] == "web.service"
+
+
+def test_words_of_a_unit_are_quoted() -> None:
+    assert quote('/a b/$x%"\\') == '"/a b/$$x%%\\"\\\\"'
+
+
+def test_another_label_ends_the_process_and_keeps_the_images(module: Any, tmp_path: Path) -> None:
+    made = checkpointed(tmp_path)
+    kill = Write(["kill", "-KILL", str(PID)], effect=made.end)
+    made.base.script(made.restores(label=FOREIGN), kill)
+    ran = module("process_restore", params(made), host=made.base.host)
+    assert ran.result["reason"] == "label_changed"
+    assert (ran.result["label_before"], ran.result["label_after"]) == (LABEL, FOREIGN)
+    assert kill.argv in ran.host.wrote and RETURN in ran.host.wrote
+    assert (made.images / "pstree.img").exists()
+    assert not (made.work / "restored.json").exists()
+
+
+LSM = "pie: 1169: Error (criu/pie/restorer.c:196): can't write lsm profile -13\n"
+
+
+def test_a_failed_restore_keeps_the_images_and_returns_the_boolean(module: Any, tmp_path: Path) -> None:
+    made = checkpointed(tmp_path)
+    failing = Write(made.restore_argv(), rc=1, effect=lambda: (made.work / "restore.log").write_text(LSM))
+    made.base.script(failing)
+    ran = module("process_restore", params(made), host=made.base.host)
+    assert ran.result["reason"] == "policy_missing"
+    assert ran.result["log_tail"] == [LSM.strip()]
+    assert RETURN in ran.host.wrote
+    assert (tmp_path / "selinuxfs/booleans/unconfined_dyntrans_all").read_text() == "0 0"
+    assert (made.images / "pstree.img").exists()
+
+
+def original_lives(made: ProcessWorld) -> dict[str, Any]:
+    made.process()
+    return {}
+
+
+def pid_taken(made: ProcessWorld) -> dict[str, Any]:
+    made.process(start=9999, comm="sshd")
+    return {}
+
+
+def thread_id_taken(made: ProcessWorld) -> dict[str, Any]:
+    made.process(pid=TIDS[2], start=9999, comm="cron")
+    return {}
+
+
+def unit_runs(made: ProcessWorld) -> dict[str, Any]:
+    made.base.script(made.unit(active=True))
+    return {"unit": "web.service"}
+
+
+def nothing_there(made: ProcessWorld) -> dict[str, Any]:
+    return {"images_path": str(made.folder / "data/none")}
+
+
+def cut(made: ProcessWorld) -> dict[str, Any]:
+    path = made.images / "pstree.img"
+    path.write_bytes(path.read_bytes()[:-5])
+    return {}
+
+
+def core_missing(made: ProcessWorld) -> dict[str, Any]:
+    (made.images / f"core-{TIDS[1]}.img").unlink()
+    return {}
+
+
+def parent_gone(made: ProcessWorld) -> dict[str, Any]:
+    (made.images / "parent").symlink_to("../web.1")
+    return {}
+
+
+def only_memory(made: ProcessWorld) -> dict[str, Any]:
+    return {"images_path": str(made.dumped(made.folder / "data/web.1", pre=True))}
+
+
+def no_policy(made: ProcessWorld) -> dict[str, Any]:
+    (made.folder / "selinuxfs/booleans/unconfined_dyntrans_all").unlink()
+    return {}
+
+
+def borrowed(made: ProcessWorld) -> dict[str, Any]:
+    made.process(pid=4242, start=77)
+    marker = made.folder / "run/borrowed/unconfined_dyntrans_all"
+    marker.parent.mkdir(parents=True)
+    marker.write_text('{"pid": 4242, "start": "77"}\n')
+    return {}
+
+
+REFUSALS = {
+    "process_running": original_lives,
+    "pid_in_use": pid_taken,
+    "unit_running": unit_runs,
+    "images_missing": nothing_there,
+    "images_invalid": cut,
+    "parent_changed": parent_gone,
+    "images_pre_dump": only_memory,
+    "policy_missing": no_policy,
+    "boolean_busy": borrowed,
+    "terminal_missing": lambda dummy_made: {"shell_job": True},
+}
+
+
+@pytest.mark.parametrize("reason", REFUSALS)
+def test_refusals_touch_nothing(module: Any, tmp_path: Path, reason: str) -> None:
+    made = checkpointed(tmp_path)
+    changes = REFUSALS[reason](made)
+    before = sorted(str(path) for path in tmp_path.rglob("*"))
+    ran = module("process_restore", params(made, **changes), host=made.base.host)
+    assert ran.result["reason"] == reason, ran.result
+    assert ran.host.wrote == []
+    assert sorted(str(path) for path in tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(("taken", "name"), [(pid_taken, "'sshd'"), (thread_id_taken, "'cron'")])
+def test_who_has_the_id_is_named(module: Any, tmp_path: Path, taken: Any, name: str) -> None:
+    made = checkpointed(tmp_path)
+    taken(made)
+    ran = module("process_restore", params(made), host=made.base.host)
+    assert ran.result["reason"] == "pid_in_use"
+    assert name in ran.result["msg"]
+
+
+def test_a_thread_that_is_in_the_way_is_told_as_such(module: Any, tmp_path: Path) -> None:
+    made = checkpointed(tmp_path)
+    made.process(pid=TIDS[1], start=9999, comm="worker")
+    (tmp_path / f"proc/{TIDS[1]}/status").write_text("Name:\tworker\nTgid:\t1400\n")
+    ran = module("process_restore", params(made), host=made.base.host)
+    assert "'worker', a thread of process 1400" in ran.result["msg"]
+
+
+def test_missing_core_is_an_invalid_folder(module: Any, tmp_path: Path) -> None:
+    made = checkpointed(tmp_path)
+    core_missing(made)
+    ran = module("process_restore", params(made), host=made.base.host)
+    assert ran.result["reason"] == "images_invalid"
+    assert f"core-{TIDS[1]}.img" in ran.result["msg"]
+
+
+def test_a_process_that_ends_at_once(module: Any, tmp_path: Path) -> None:
+    made = checkpointed(tmp_path)
+    made.base.script(Write(made.restore_argv(), effect=lambda: made.pid_file.write_text(f"{PID}\n")))
+    ran = module("process_restore", params(made), host=made.base.host)
+    assert ran.result["reason"] == "process_ended"
+
+
+def test_a_user_calls_criu_unprivileged(module: Any, tmp_path: Path) -> None:
+    made = checkpointed(tmp_path, selinux="disabled")
+    PLACES.uid = 1000
+    argv = made.restore_argv("--unprivileged")
+    argv[argv.index("--pidfile") + 1] = str(made.work / "restored.pid")
+
+    def back() -> None:
+        made.process(start=9000)
+        (made.work / "restored.pid").write_text(f"{PID}\n")
+
+    made.base.script(Write(argv, effect=back))
+    ran = module("process_restore", params(made), host=made.base.host)
+    assert ran.result["changed"] is True, ran.result
+    assert made.note()["start"] == "9000"

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A host with one plain process, in a folder: /proc, SELinux, criu, systemd; and images that CRIU 4.2.1 made of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES
+from ansible_collections.criu.hosts.plugins.module_utils._process_record import (
+    RECORD,
+    ProcessRecord,
+    pid_file_path,
+    render_record,
+)
+from ansible_collections.criu.hosts.tests.unit.containers import World, world
+from ansible_collections.criu.hosts.tests.unit.harness import Reply, Write
+
+IMAGES = Path(__file__).parent / "fixtures/criu/4.2.1-images"
+# The process of the recording, its threads and its label.
+PID = 1463
+TIDS = (1463, 1465, 1466, 1467)
+LABEL = "system_u:system_r:initrc_t:s0"
+BOOT = "0d5f1c9e-4b3a-4c58-9d53-5f7f6b1e7a11"
+SHOW = ["systemctl", "show", "--property=LoadState,ActiveState,MainPID,ControlGroup,FragmentPath"]
+LEND = ["setsebool", "unconfined_dyntrans_all", "on"]
+RETURN = ["setsebool", "unconfined_dyntrans_all", "off"]
+RELOAD = ["systemctl", "daemon-reload"]
+
+
+@dataclass
+class ProcessWorld:
+    """The folder that stands for the host, with what plain processes need in it."""
+
+    base: World
+
+    def __post_init__(self) -> None:
+        PLACES.cgroups = str(self.folder / "cgroups")
+        PLACES.units = str(self.folder / "units")
+        boot = self.folder / "proc/sys/kernel/random"
+        boot.mkdir(parents=True)
+        (boot / "boot_id").write_text(f"{BOOT}\n")
+        (self.folder / "proc/self/attr").mkdir(parents=True)
+        (self.folder / "proc/self/attr/current").write_text(f"{LABEL}\0")
+        (self.folder / "data").mkdir(mode=0o700)
+
+    @property
+    def folder(self) -> Path:
+        return self.base.folder
+
+    @property
+    def images(self) -> Path:
+        return self.folder / "data/web"
+
+    @property
+    def criu(self) -> str:
+        return str(self.folder / "criu")
+
+    @property
+    def work(self) -> Path:
+        return self.folder / "data/.web.criu"
+
+    def process(self, pid: int = PID, start: int = 8421, label: str = LABEL, comm: str = "python3") -> None:
+        """A process with the threads of the recording; another pid has one thread."""
+        base = self.folder / f"proc/{pid}"
+        tids = TIDS if pid == PID else (pid,)
+        base.mkdir(parents=True)
+        (base / "stat").write_text(f"{pid} ({comm}) S 1 {pid} {pid} 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 {start} 0\n")
+        (base / "status").write_text(f"Name:\t{comm}\nTgid:\t{pid}\nNSpid:\t{pid}\n")
+        (base / "comm").write_text(f"{comm}\n")
+        (base / "cgroup").write_text("0::/system.slice/web.service\n")
+        (base / "exe").symlink_to("/usr/bin/python3")
+        for tid in tids:
+            task = base / f"task/{tid}"
+            (task / "attr").mkdir(parents=True)
+            (task / "status").write_text(f"Name:\t{comm}\nNSpid:\t{tid}\n")
+            (task / "attr/current").write_text(f"{label}\0")
+            (task / "comm").write_text(f"{comm}\n")
+            (task / "children").write_text("")
+
+    def end(self, pid: int = PID) -> None:
+        shutil.rmtree(self.folder / f"proc/{pid}")
+
+    def dumped(self, folder: Path | None = None, *, pre: bool = False, **changes: Any) -> Path:
+        """The recorded images lie in ``folder``, with a record of ours unless ``record=False``."""
+        folder = folder or self.images
+        folder.mkdir(mode=0o700)
+        for path in IMAGES.iterdir():
+            if not path.name.startswith("stats-") and not (pre and path.name != "inventory.img"):
+                shutil.copyfile(path, folder / path.name)
+        if changes.pop("record", True):
+            (folder / RECORD).write_text(render_record(self.record(pre_dump=pre, **changes)))
+        return folder
+
+    def record(self, **changes: Any) -> ProcessRecord:
+        known: dict[str, Any] = {
+            "pid": PID,
+            "start": "8421",
+            "boot": BOOT,
+            "comm": "python3",
+            "exe": "/usr/bin/python3",
+            "cgroup": "/system.slice/web.service",
+            "inventory": "66fbf83cbffe550df8528f871f5208f9db83bb8b3cf41740b325b2b52fe86bb6",
+            "checkpointed_at": "2026-11-23T03:17:47Z",
+        }
+        return ProcessRecord(**{**known, **changes})
+
+    def flags(self, images: Path, log: str, *options: str) -> list[str]:
+        return ["--images-dir", str(images), "--work-dir", str(self.work), "--log-file", log, "-v4", *options]
+
+    def dump(self, *options: str, pre: bool = False, tail: tuple[str, ...] = (), **write: Any) -> Write:
+        """criu dump (or pre-dump) of the process."""
+        action = ["pre-dump" if pre else "dump", "--tree", str(PID)]
+        partial = self.folder / "data/.web.partial"
+        argv = [self.criu, *action, *self.flags(partial, "dump.log", *options), *tail]
+
+        def effect() -> None:
+            for path in IMAGES.iterdir():
+                if not path.name.startswith("stats-") and not (pre and path.name != "inventory.img"):
+                    shutil.copyfile(path, partial / path.name)
+            shutil.copyfile(IMAGES / "stats-dump", self.work / "stats-dump")
+            if not pre and "--leave-running" not in tail:
+                self.end()
+
+        return Write(argv, **{"effect": effect, "turns": True, **write})
+
+    def restore_argv(self, *options: str, cgroups: str = "ignore", tail: tuple[str, ...] = ()) -> list[str]:
+        pid_file = self.pid_file
+        end = ["--restore-detached", "--pidfile", str(pid_file), f"--manage-cgroups={cgroups}"]
+        return [self.criu, "restore", *self.flags(self.images, "restore.log", *options), *end, *tail]
+
+    @property
+    def pid_file(self) -> Path:
+        return Path(pid_file_path(str(self.images)))
+
+    def come_back(self, label: str = LABEL) -> None:
+        """What CRIU leaves after a restore."""
+        self.process(start=9000, label=label)
+        self.pid_file.write_text(f"{PID}\n")
+        shutil.copyfile(IMAGES / "stats-restore", self.work / "stats-restore")
+
+    def restores(self, label: str = LABEL, **argv: Any) -> Write:
+        return Write(self.restore_argv(**argv), effect=lambda: self.come_back(label), turns=True)
+
+    def unit(self, *, active: bool, known: bool = True, state: str = "any", name: str = "web.service") -> Reply:
+        """What systemctl shows of a service."""
+        text = (
+            f"MainPID={PID if active else 0}\n"
+            f"ControlGroup={'/system.slice/web.service' if active else ''}\n"
+            f"LoadState={'loaded' if known else 'not-found'}\n"
+            f"ActiveState={'active' if active else 'inactive'}\n"
+            f"FragmentPath={'/etc/systemd/system/web.service' if known else ''}\n"
+        )
+        return Reply([*SHOW, name], out=text, state=state)
+
+    def boolean(self, value: bool) -> None:
+        (self.folder / "selinuxfs/booleans/unconfined_dyntrans_all").write_text("1 1" if value else "0 0")
+
+    def note(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.work / "restored.json").read_text())
+        return found
+
+
+def process_world(folder: Path, *, selinux: str = "enforcing", policy: bool = True) -> ProcessWorld:
+    """A host with CRIU that is linked with libselinux, and our policy."""
+    made = ProcessWorld(world(folder, selinux=selinux))
+    if selinux != "disabled" and policy:
+        made.boolean(False)
+        made.base.script(
+            Write(LEND, effect=lambda: made.boolean(True)), Write(RETURN, effect=lambda: made.boolean(False))
+        )
+    made.base.script(Write(RELOAD))
+    return made
