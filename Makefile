@@ -7,7 +7,7 @@ LAB := extensions/molecule/lab/lab.py
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.build/pycache
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench deps venv collections lint format sanity unit docs tables build image molecule clean
+.PHONY: help demo test bench rules deps venv collections lint format sanity unit docs tables build image molecule clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -20,6 +20,9 @@ test: ## all checks, then a summary of what ran
 
 bench: deps venv collections ## measure the modules against bare commands and hand-written tasks
 	@$(PYTHON) $(TOOLS)/in_env.py $(TOOLS)/bench.py
+
+rules: deps venv collections ## switch off each rule of the policy in turn (an hour); RULE=WORD for some
+	@$(PYTHON) $(TOOLS)/in_env.py $(TOOLS)/policy_rules.py $(RULE)
 
 deps: ## install the Debian packages that the lab and the venv need (root)
 	@$(PYTHON) $(LAB) deps
