@@ -25,11 +25,11 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_manifest import (
 from ansible_collections.criu.hosts.plugins.module_utils._criu_needs import feature_missing
 from ansible_collections.criu.hosts.plugins.module_utils._elf import Elf, ElfError, read_elf
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._pack import pack_steps
 from ansible_collections.criu.hosts.plugins.module_utils._plan import (
     Command,
     MakeDir,
     Remove,
-    Rename,
     Step,
     Unpack,
     WriteFile,
@@ -84,30 +84,6 @@ class Job:
     @property
     def work(self) -> str:
         return f"{self.folder}/{self.id}"
-
-
-def parse_os_release(text: str) -> tuple[str, str]:
-    """Family (debian, redhat or other) and "ID VERSION_ID" of an os-release file."""
-    fields = dict(line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
-    values = {key.strip(): value.strip().strip("\"'") for key, value in fields.items()}
-    names = {values.get("ID", ""), *values.get("ID_LIKE", "").split()}
-    family = "debian" if names & {"debian", "ubuntu"} else "redhat" if names & {"rhel", "fedora", "centos"} else "other"
-    return family, f"{values.get('ID', 'linux')} {values.get('VERSION_ID', '')}".strip()
-
-
-def read_system(root: str) -> tuple[str, str]:
-    """Family and name of the distribution that lies below ``root``."""
-    for path in (f"{root}/etc/os-release", f"{root}/usr/lib/os-release"):
-        if os.path.isfile(path):
-            with open(path, encoding="utf-8") as handle:
-                return parse_os_release(handle.read())
-    return "other", "linux"
-
-
-def has_header(root: str, machine: str, name: str) -> bool:
-    """Whether the C header ``name`` is where distributions put it."""
-    folders = (f"{root}/usr/include", f"{root}/usr/include/{machine}-linux-gnu")
-    return any(os.path.exists(f"{folder}/{name}") for folder in folders)
 
 
 def parse_version(makefile: str) -> str | None:
@@ -178,19 +154,9 @@ def compile_argv(job: Job) -> tuple[str, ...]:
 
 def build_steps(job: Job, family: str) -> tuple[Step, ...]:
     """The steps that make the artifact; the caller ends its plan with ``clean_step``."""
-    work, tree, partial = job.work, f"{job.work}/tree", f"{job.artifact}.partial"
+    work, tree = job.work, f"{job.work}/tree"
     source = f"{work}/source.tar" if job.fetch else job.source
     fetched = (WriteFile(source, job.fetch, 0o600, why="store the source"),) if job.fetch else ()
-    pack = (
-        "tar",
-        "--sort=name",
-        "--format=gnu",
-        "--mtime=@0",
-        "--owner=0",
-        "--group=0",
-        "--numeric-owner",
-        "--mode=go-w",
-    )
     return (
         Remove(work, why="remove the rest of an interrupted build"),
         MakeDir(work, 0o700, why="make the work folder"),
@@ -205,12 +171,7 @@ def build_steps(job: Job, family: str) -> tuple[Step, ...]:
         Command(("install", "-m", "0644", f"{work}/src/COPYING", f"{tree}/COPYING"), why="add the license"),
         WriteFile(f"{tree}/{MANIFEST}", lambda: built_manifest(job, family), 0o644, why="write the manifest"),
         MakeDir(os.path.dirname(job.artifact), 0o755, why="make the folder of the artifact"),
-        Command(
-            (*pack, "--use-compress-program=gzip -n", "-C", tree, "-cf", partial, "COPYING", "lib", MANIFEST, "sbin"),
-            why=f"pack {job.artifact!r}",
-            creates_partial=partial,
-        ),
-        Rename(partial, job.artifact, 0o644, why="store the artifact"),
+        *pack_steps(tree, job.artifact, ("COPYING", "lib", MANIFEST, "sbin"), compress="gzip -n"),
     )
 
 

@@ -15,9 +15,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_build import (
     Patches,
     build_steps,
     clean_step,
-    has_header,
     read_patches,
-    read_system,
     source_invalid,
     version_of_tarball,
     version_of_url,
@@ -42,6 +40,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_needs import (
 from ansible_collections.criu.hosts.plugins.module_utils._criu_usable import System, check_artifact, parse_ldconfig
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._plan import Step
+from ansible_collections.criu.hosts.plugins.module_utils._system import has_header, read_system
 
 
 @dataclass(frozen=True)

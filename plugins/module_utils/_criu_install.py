@@ -33,6 +33,11 @@ class Layout:
         return f"{self.root}/opt/criu-hosts"
 
     @property
+    def state(self) -> str:
+        """Where tasks work; one at a time holds it."""
+        return f"{self.root}/var/lib/criu-hosts"
+
+    @property
     def current(self) -> str:
         return f"{self.base}/current"
 

@@ -98,13 +98,8 @@ def plan_present(layout: Layout, installed: Installed, target: Target) -> Plan:
         before=state_of(layout, installed, divert=target.divert),
         after=wanted_state(layout, target.tree, divert=target.divert),
         steps=steps,
-        lock=lock_of(layout),
+        lock=layout.state,
     )
-
-
-def lock_of(layout: Layout) -> str:
-    """The folder that a task holds while it builds or installs."""
-    return f"{layout.root}/var/lib/criu-hosts"
 
 
 def start_argv(folder: str) -> tuple[str, ...]:

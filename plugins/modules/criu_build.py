@@ -362,7 +362,7 @@ def run_built(ctx: Context, wanted: Wanted, source: str, path: str) -> Outcome:
         return outcome(choice.describe_artifact(current, path), Plan(before=state, after=state), builds)
     job = choice.make_job(ctx.runner, wanted, source, sha256)
     steps = (*build_steps(job, wanted.family), clean_step(job))
-    plan = Plan(before={path: None}, after={path: job.tree}, steps=steps, lock=switch.lock_of(wanted.layout))
+    plan = Plan(before={path: None}, after={path: job.tree}, steps=steps, lock=wanted.layout.state)
     if carry_out(ctx, plan, wanted) is None:
         return outcome({"id": job.id, "version": job.version, "path": path}, plan, builds)
     return outcome(choice.describe_artifact(read_artifact(path), path), plan, builds)

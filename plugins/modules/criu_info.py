@@ -268,12 +268,12 @@ import os
 from typing import Any, NoReturn
 
 from ansible_collections.criu.hosts.plugins.module_utils import _criu as criu
-from ansible_collections.criu.hosts.plugins.module_utils import _criu_build as build
 from ansible_collections.criu.hosts.plugins.module_utils import _criu_install as install
 from ansible_collections.criu.hosts.plugins.module_utils import _criu_manifest as manifests
 from ansible_collections.criu.hosts.plugins.module_utils import _host as host
 from ansible_collections.criu.hosts.plugins.module_utils import _readiness as readiness
 from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
+from ansible_collections.criu.hosts.plugins.module_utils._system import read_system
 
 SPEC: dict[str, Any] = {"features": {"type": "list", "elements": "str"}}
 
@@ -338,7 +338,7 @@ def read_build(path: str | None, family: str) -> dict[str, Any] | None:
 def read_around(ctx: Context, path: str | None) -> dict[str, Any]:
     """What is not CRIU itself, but decides about it."""
     podman = criu.find(ROOT, "podman")
-    family, name = build.read_system(ROOT)
+    family, name = read_system(ROOT)
     return {
         "system": {"family": family, "name": name},
         "kernel": host.read_kernel(ROOT),

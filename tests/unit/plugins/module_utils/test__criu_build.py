@@ -16,6 +16,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._apply import apply_ste
 from ansible_collections.criu.hosts.plugins.module_utils._command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._plan import Command, Remove, Unpack
+from ansible_collections.criu.hosts.plugins.module_utils._system import parse_os_release
 from ansible_collections.criu.hosts.tests.unit import criu_host as fake
 
 
@@ -69,7 +70,7 @@ def test_id_does_not_depend_on_what_changes_nothing() -> None:
     ],
 )
 def test_parse_os_release(text: str, expected: tuple[str, str]) -> None:
-    assert build.parse_os_release(text) == expected
+    assert parse_os_release(text) == expected
 
 
 @pytest.mark.parametrize(
