@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any, Mapping, Optional, Sequence
 
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config import Line, parse_line, split_lines
-from ansible_collections.criu.hosts.plugins.module_utils._criu_options import ALL
+from ansible_collections.criu.hosts.plugins.module_utils._criu_options import ALL, base_of
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 
 # option as asked for -> its values; None stands for an option without a value, an empty list for no line at all.
@@ -39,12 +39,6 @@ def _invalid(name: str) -> CheckpointError:
         f"Give it so.",
         reason="option_invalid",
     )
-
-
-def base_of(name: str) -> str:
-    """The option that the word ``name`` sets: no-NAME sets NAME."""
-    option = ALL.get(name)
-    return option.base if option else name
 
 
 def render(name: str, value: Optional[str]) -> str:

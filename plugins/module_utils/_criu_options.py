@@ -222,6 +222,12 @@ def _rows() -> Iterator[Option]:
 ALL: dict[str, Option] = {option.name: option for option in _rows()}
 
 
+def base_of(name: str) -> str:
+    """The option that the word ``name`` sets: no-NAME sets NAME."""
+    option = ALL.get(name)
+    return option.base if option else name
+
+
 def known(version: Version) -> dict[str, Option]:
     """The options of CRIU ``version``."""
     return {name: option for name, option in ALL.items() if option.since <= version}
