@@ -153,9 +153,9 @@ def _run(runner: Runner, step: Command, applied: Applied) -> None:
     try:
         with held() if step.finish else nullcontext():
             completed = runner.run(step.argv, cwd=step.cwd)
-        if step.label:
-            applied.completed[step.label] = completed
-        check(completed, step.why)
+            if step.label:
+                applied.completed[step.label] = completed
+            check(completed, step.why)
     except BaseException:
         if step.creates_partial:
             remove_path(step.creates_partial)

@@ -15,10 +15,13 @@ from ansible_collections.criu.hosts.plugins.module_utils._failure import LOG_CAU
 from ansible_collections.criu.hosts.plugins.module_utils._local import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._process_record import work_path
 
+# What CRIU says on the way and can do without.
+HARMLESS = re.compile(r"rlimit: Can't setup")
+
 # The same as for containers, for what only plain processes have. Asked first.
 PROCESS_CAUSES = (
     (
-        "Consider using --shell-job",
+        "tty: Found dangling tty",
         Cause(
             "it is a job of a shell, with that shell's terminal and session",
             "Set shell_job.",
@@ -85,7 +88,7 @@ def _cause(error: CommandError, lines: list[str]) -> Cause:
     for text, known in (*PROCESS_CAUSES, *LOG_CAUSES):
         if any(text in line for line in lines):
             return known
-    telling = [line for line in lines if not MINOR.search(line)] or lines
+    telling = [line for line in lines if not (MINOR.search(line) or HARMLESS.search(line))] or lines
     said = re.sub(r"^.*?Error +\([^)]*\): ", "", telling[0].strip()) if telling else error.completed.last_line
     return Cause(f"CRIU says {said.rstrip('.')!r}", "Read the log.", reason="tool_failed")
 
