@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plain processes to dump, and what a test sees of them, read from the kernel and not by the modules under test.
+
+plain.py start NAME count|server|client|job [ARGUMENT]    start it in the background; its pid goes to NAME.pid
+plain.py run NAME count [ARGUMENT]                        the same in the foreground, for a service
+plain.py occupy PID                                       let a process sleep that has this id
+plain.py observe NAME [PID]                               JSON: pid, threads with labels, counters, locks, session
+plain.py end NAME...                                      end what was started
+"""
+
+import ctypes
+import fcntl
+import json
+import os
+import pty
+import signal
+import socket
+import struct
+import sys
+import termios
+import threading
+import time
+
+FOLDER = "/var/lib/lab/plain"
+CLONE3 = 435
+
+
+def path(name, kind):
+    return os.path.join(FOLDER, f"{name}.{kind}")
+
+
+def write(name, kind, text):
+    with open(path(name, kind), "w", encoding="utf-8") as out:
+        out.write(text)
+
+
+def read(file):
+    with open(file, encoding="utf-8", errors="replace") as handle:
+        return handle.read()
+
+
+def tick(name, number):
+    value = 0
+    while True:
+        value += 1
+        write(name, f"count-{number}", str(value))
+        time.sleep(0.2)
+
+
+def count(name, lock=None):
+    """Count in four threads, and hold a lock."""
+    held = None
+    if lock:
+        held = open(path(name, "lock"), "a+", encoding="utf-8")  # noqa: SIM115
+        fcntl.lockf(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    for number in range(1, 4):
+        threading.Thread(target=tick, args=(name, number), daemon=True).start()
+    tick(name, 0)
+
+
+def server(name, port):
+    """Answer each number with the same number."""
+    listening = socket.create_server(("127.0.0.1", int(port)))
+    write(name, "ready", "yes")
+    connection, dummy_address = listening.accept()
+    while True:
+        connection.sendall(connection.recv(16))
+
+
+def client(name, port):
+    """Send numbers over one connection; a break in the row ends it."""
+    connection = socket.create_connection(("127.0.0.1", int(port)))
+    local = connection.getsockname()[1]
+    value = 0
+    while True:
+        value += 1
+        connection.sendall(b"%016d" % value)
+        answer = b""
+        while len(answer) < 16:
+            answer += connection.recv(16 - len(answer))
+        assert int(answer) == value
+        write(name, "count-0", f"{value}")
+        write(name, "port", f"{local}")
+        time.sleep(0.2)
+
+
+def job(name, dummy_argument=None):
+    """A job of a shell: the shell has the session and the terminal, and stays outside of the dump."""
+    master, slave = pty.openpty()
+    if os.fork():
+        while True:
+            os.read(master, 4096)
+    os.setsid()
+    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    child = os.fork()
+    if child:
+        os.setpgid(child, child)
+        os.waitpid(child, 0)
+        signal.pause()
+    os.setpgid(0, 0)
+    for descriptor in range(3):
+        os.dup2(slave, descriptor)
+    os.close(master)
+    os.close(slave)
+    write(name, "pid", str(os.getpid()))
+    tick(name, 0)
+
+
+KINDS = {"count": count, "server": server, "client": client, "job": job}
+
+
+def start(name, kind, *arguments):
+    """Start it as a session of its own, with nothing of the caller."""
+    os.makedirs(FOLDER, exist_ok=True)
+    if os.fork():
+        os.wait()
+        return
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    os.chdir("/")
+    null = os.open("/dev/null", os.O_RDWR)
+    for descriptor in range(3):
+        os.dup2(null, descriptor)
+    os.closerange(3, 64)
+    if kind != "job":
+        write(name, "pid", str(os.getpid()))
+    KINDS[kind](name, *arguments)
+
+
+def occupy(pid):
+    """clone3 with set_tid: the kernel gives the child this very id."""
+    wanted = ctypes.c_int(int(pid))
+    data = struct.pack("<11Q", 0, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, ctypes.addressof(wanted), 1, 0)
+    got = ctypes.CDLL(None, use_errno=True).syscall(CLONE3, data, len(data))
+    if got == 0:
+        os.setsid()
+        null = os.open("/dev/null", os.O_RDWR)
+        for descriptor in range(3):
+            os.dup2(null, descriptor)
+        os.execv("/usr/bin/sleep", ["sleep", "600"])
+    if got < 0:
+        sys.exit(f"clone3: {os.strerror(ctypes.get_errno())}")
+
+
+def observe(name, pid=None):
+    pid = int(pid or read(path(name, "pid")))
+    seen = {"pid": pid, "alive": os.path.isdir(f"/proc/{pid}"), "threads": [], "counters": {}}
+    if seen["alive"]:
+        for tid in sorted(os.listdir(f"/proc/{pid}/task"), key=int):
+            label = read(f"/proc/{pid}/task/{tid}/attr/current").strip("\0\n")
+            seen["threads"].append({"tid": int(tid), "label": label})
+        seen["session"] = os.getsid(pid)
+        seen["cgroup"] = read(f"/proc/{pid}/cgroup").strip().rpartition("::")[2]
+        seen["files"] = [os.readlink(f"/proc/{pid}/fd/{number}") for number in range(3)]
+        seen["locks"] = len([line for line in read("/proc/locks").splitlines() if f" {pid} " in line])
+    for number in range(4):
+        if os.path.exists(path(name, f"count-{number}")):
+            seen["counters"][str(number)] = int(read(path(name, f"count-{number}")) or 0)
+    if os.path.exists(path(name, "port")):
+        seen["port"] = int(read(path(name, "port")) or 0)
+    print(json.dumps(seen))
+
+
+def end(*names):
+    for name in names:
+        try:
+            os.kill(int(read(path(name, "pid"))), signal.SIGKILL)
+        except (OSError, ValueError):
+            pass
+
+
+def run(name, kind, *arguments):
+    os.makedirs(FOLDER, exist_ok=True)
+    write(name, "pid", str(os.getpid()))
+    print("counting", flush=True)
+    KINDS[kind](name, *arguments)
+
+
+if __name__ == "__main__":
+    {"start": start, "run": run, "occupy": occupy, "observe": observe, "end": end}[sys.argv[1]](*sys.argv[2:])
