@@ -17,7 +17,12 @@ PURPOSES = {
     "root_shell": "Podman in a root shell (Ansible over ssh too) checkpoints and restores containers",
     "established_tcp": "containers keep their TCP connections",
     "processes": "a root shell restores processes that are not containers",
+    "non_root": "users run CRIU, with file capabilities, on processes of their own",
 }
+
+# What is asked for by name only: it gives something to others than root.
+ON_REQUEST = ("non_root",)
+USUAL_PURPOSES = tuple(name for name in PURPOSES if name not in ON_REQUEST)
 
 # The types that a container may be dumped from and restored into. The attribute container_domain would be too wide:
 # it holds spc_t, which is nearly unconfined.
@@ -397,6 +402,66 @@ _PROCESSES_UNIT = rules(
     boolean=DYNTRANS,
 )
 
+_USERS = rules(
+    "non_root",
+    "A user in a shell of his own (unconfined_t, as Debian's default) restores processes with the label of the shell",
+    Rule(
+        "allow unconfined_t self:process { dyntransition execmem }",
+        "he takes his old label, which is the one that he has; the restorer is mapped writable and executable",
+        '{ execmem } comm="criu" scontext=unconfined_t tcontext=unconfined_t; { dyntransition } comm="thr"',
+    ),
+)
+
+_CONFINED_USERS = rules(
+    "non_root",
+    "The same for a user who is confined (user_t). The capability is of use to CRIU alone, whose file has it",
+    Rule(
+        "allow user_t self:capability2 { checkpoint_restore }",
+        "clone3(set_tid), /proc/PID/map_files and PR_SET_MM",
+        '{ checkpoint_restore } comm="criu" capability=40 scontext=user_t',
+    ),
+    Rule(
+        "allow user_t self:process { dyntransition execmem setcurrent }",
+        "the restorer is mapped writable and executable, and writes the label that the process has",
+        '{ execmem } comm="criu", { setcurrent } comm="python3"',
+    ),
+    Rule(
+        "allow user_t self:netlink_tcpdiag_socket { create nlmsg_read read write }",
+        "sock_diag: the list of sockets",
+        '{ create write nlmsg_read read } comm="criu"',
+    ),
+    Rule(
+        "allow user_t self:netlink_netfilter_socket { create getopt read setopt write }",
+        "the probe for the network lock",
+        '{ create setopt write read getopt } comm="criu"',
+    ),
+    Rule(
+        "dontaudit user_t kernel_t:system { module_request }",
+        "sock_diag asks for its kernel module, and goes on without",
+        '{ module_request } kmod="net-pf-16-proto-4-type-2-1"',
+    ),
+    Rule(
+        "allow user_t hugetlbfs_t:file { map read }",
+        'probe of huge pages; else "Unexpected result when get hugetlb dev: Permission denied"',
+        '{ map read } path=/anon_hugepage dev="hugetlbfs"',
+    ),
+    Rule(
+        "allow user_t node_t:tcp_socket { node_bind }",
+        "probe of TCP: a socket bound to loopback",
+        '{ node_bind } comm="criu" saddr=127.0.0.1',
+    ),
+    Rule(
+        "allow user_t sysctl_vm_t:file { open read }",
+        "CRIU reads mmap_min_addr",
+        '{ read open } path="/proc/sys/vm/mmap_min_addr"',
+    ),
+    Rule(
+        "allow user_t nsfs_t:file { getattr }",
+        "the namespaces of the processes are compared",
+        '{ getattr } path="pid:[4026531836]" dev="nsfs"',
+    ),
+)
+
 RULES = (
     *_UNITS,
     *_UNIT_DUMP,
@@ -410,6 +475,8 @@ RULES = (
     *_LABELS,
     *_PROCESSES,
     *_PROCESSES_UNIT,
+    *_USERS,
+    *_CONFINED_USERS,
 )
 
 CATALOG = Catalog(

@@ -26,6 +26,8 @@ options:
       - V(established_tcp) lets containers keep their TCP connections; it is of use together with one of these two.
       - V(processes) lets root restore processes that are not containers, while the boolean C(unconfined_dyntrans_all)
         is on.
+      - V(non_root) lets users, unconfined or confined (C(user_t)), run CRIU on processes of their own, see
+        M(criu.hosts.criu_non_root).
     type: list
     elements: str
     choices:
@@ -33,6 +35,7 @@ options:
       - root_shell
       - established_tcp
       - processes
+      - non_root
     default:
       - podman_units
       - root_shell
@@ -159,7 +162,13 @@ from ansible_collections.criu.hosts.plugins.module_utils._errors import Checkpoi
 from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
 from ansible_collections.criu.hosts.plugins.module_utils._policy import Made, make_policy
 from ansible_collections.criu.hosts.plugins.module_utils._policy_file import PolicyFile
-from ansible_collections.criu.hosts.plugins.module_utils._policy_rules import CATALOG, DYNTRANS, NAME, PURPOSES
+from ansible_collections.criu.hosts.plugins.module_utils._policy_rules import (
+    CATALOG,
+    DYNTRANS,
+    NAME,
+    PURPOSES,
+    USUAL_PURPOSES,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._selinux import SelinuxHost, disk_policy, read_host
 from ansible_collections.criu.hosts.plugins.module_utils._selinux_change import change_module
 from ansible_collections.criu.hosts.plugins.module_utils._selinux_module import (
@@ -173,7 +182,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._selinux_module import 
 from ansible_collections.criu.hosts.plugins.module_utils._selinux_store import booleans_of_others, read_module
 
 SPEC = {
-    "purposes": {"type": "list", "elements": "str", "choices": list(PURPOSES), "default": list(PURPOSES)},
+    "purposes": {"type": "list", "elements": "str", "choices": list(PURPOSES), "default": list(USUAL_PURPOSES)},
     "unconfined_dyntrans_all": {"type": "bool", "default": False},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "priority": {"type": "int", "default": 400},

@@ -17,6 +17,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._policy_rules import (
     PURPOSES,
     RESTORE,
     RULES,
+    USUAL_PURPOSES,
 )
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/selinux"
@@ -104,6 +105,14 @@ def test_declared_boolean_takes_its_value() -> None:
     assert CONTAINER not in text
 
 
+def test_users_get_nothing_unless_asked_for() -> None:
+    usual = make_policy(CATALOG, USUAL_PURPOSES, PolicyFile(DEBIAN, ())).text({})
+    assert "(allow user_t" not in usual
+    asked = make_policy(CATALOG, ["non_root"], PolicyFile(DEBIAN, ())).text({})
+    assert "(allow user_t self (capability2 (checkpoint_restore)))" in asked
+    assert "booleanif" not in asked and CONTAINER not in asked
+
+
 def test_distribution_that_has_the_boolean() -> None:
     made = make_policy(CATALOG, ["processes"], Lacking(booleans=(DYNTRANS,)))
     assert made.text({}) == ""
@@ -113,7 +122,7 @@ def test_distribution_that_has_the_boolean() -> None:
 
 
 def test_container_selinux_serves_containers_by_itself() -> None:
-    made = make_policy(CATALOG, PURPOSES, Lacking(more="container_runtime_exec_t", booleans=(DYNTRANS,)))
+    made = make_policy(CATALOG, USUAL_PURPOSES, Lacking(more="container_runtime_exec_t", booleans=(DYNTRANS,)))
     assert made.provided == ("podman_units", "root_shell", "established_tcp")
     assert made.text({}) == ""
 
