@@ -27,9 +27,9 @@ IMAGE = "image"
 # The long scenario has a lane of its own; the others follow the checks that need no machine.
 LANES = (
     (IMAGE, "checkpoint_host"),
-    ("lint", "unit", "docs", "build", "sanity", "virgin_host"),
+    ("lint", "unit", "docs", "build", "sanity", "virgin_host", "processes"),
 )
-SCENARIOS = ("checkpoint_host", "virgin_host")
+SCENARIOS = ("checkpoint_host", "virgin_host", "processes")
 STEPS = tuple(name for lane in LANES for name in lane)
 STARTED = time.monotonic()
 # What a step's log shows again at the end when the step failed.
