@@ -31,6 +31,8 @@ INTENTS = (
 FEATURES = ("clone3_set_tid", "fdinfo_lock", "mem_dirty_track", "network_lock_nftables", "uffd-noncoop")
 
 BLOCKS, WARNS, UNKNOWN = "blocks", "warns", "unknown"
+# Selinux_policy writes this title over the rules of the purpose non_root.
+USERS_RULES = ";; A user in a shell of his own"
 LOCK_OPTION = re.compile(r"^\s*network-lock[\s=]+[\"']?([a-z]+)", re.MULTILINE)
 
 Value = dict[str, Any]
@@ -76,6 +78,11 @@ def network_lock(value: Value, *, iptables: bool) -> dict[str, Any]:
     return {"backend": backend, "source": source, "usable": usable}
 
 
+def lets_users(policy: str) -> bool | None:
+    """Whether the text of our policy module has the rules of the purpose non_root; None without a text."""
+    return USERS_RULES in policy if policy else None
+
+
 def policy_missing(value: Value) -> bool:
     """Whether SELinux is enforcing without rules for CRIU: neither our boolean nor container-selinux' is there."""
     selinux = value["lsm"]["selinux"]
@@ -90,7 +97,8 @@ def criu_findings(value: Value) -> list[Finding]:
     found = []
     if value["config_error"]:
         text = f"A configuration file breaks every call of CRIU ({value['config_error']})."
-        found.append(reason("config_broken", BLOCKS, text, "Correct or remove the option in /etc/criu/default.conf."))
+        advice = "Correct the option in /etc/criu/default.conf; the task removes all options there."
+        found.append(reason("config_broken", BLOCKS, text, advice, remedies.CORRECT_CONFIG))
     if mode != "disabled" and value["selinux"] is False:
         text = f"SELinux is {mode} and {path} is not linked with libselinux: labels are neither saved nor restored."
         found.append(reason("labels_lost", BLOCKS, text, remedies.MAKE_ARTIFACT, remedies.INSTALL_CRIU))
@@ -226,8 +234,14 @@ def user_findings(value: Value) -> list[Finding]:
     scope = kernel["ptrace_scope"] or 0
     if scope >= 3 or (scope and "cap_sys_ptrace" not in held["permitted"]):
         text = f"kernel.yama.ptrace_scope is {scope}: CRIU may trace only processes that it started itself."
-        advice = "Set the sysctl kernel.yama.ptrace_scope to 0, or give CRIU cap_sys_ptrace."
-        found.append(reason("ptrace_restricted", BLOCKS, text, advice))
+        advice = "Set the sysctl kernel.yama.ptrace_scope to 0, or (not for 3) give CRIU cap_sys_ptrace."
+        task = remedies.LET_USERS_TRACE if scope < 3 else None
+        found.append(reason("ptrace_restricted", BLOCKS, text, advice, task))
+    selinux = value["lsm"]["selinux"]
+    if selinux["mode"] == "enforcing" and selinux["lets_users"] is False:
+        text = "SELinux is enforcing and the module criu_hosts has no rules for CRIU run by users."
+        advice = "Load the policy module with the purpose non_root."
+        found.append(reason("policy_without_users", BLOCKS, text, advice, remedies.LOAD_POLICY_FOR_USERS))
     return [(("rootless",), rootless), *((("non_root",), one) for one in found)]
 
 

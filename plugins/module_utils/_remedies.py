@@ -25,6 +25,22 @@ REPAIR_CRIU = role("Install CRIU again", "criu", criu_artifact=ARTIFACT)
 ENABLE_HOST = role("Make the host checkpoint-enabled", "checkpoint_host", criu_artifact=ARTIFACT)
 LOAD_POLICY = role("Load the policy for CRIU", "selinux")
 LET_USERS_RUN_CRIU = role("Let users run CRIU", "criu", criu_artifact=ARTIFACT, criu_non_root=True)
+LET_USERS_TRACE = role(
+    "Let users run CRIU on processes of other shells",
+    "criu",
+    criu_artifact=ARTIFACT,
+    criu_non_root=True,
+    criu_non_root_extra_capabilities=["sys_ptrace"],
+)
+LOAD_POLICY_FOR_USERS = role(
+    "Load the policy for CRIU, for users too",
+    "selinux",
+    selinux_purposes=["podman_units", "root_shell", "established_tcp", "processes", "non_root"],
+)
+CORRECT_CONFIG: Task = {
+    "name": "Write a configuration file that CRIU can read",
+    "criu.hosts.criu_config": {"kind": "default", "options": {}, "exclusive": True},
+}
 LOCK_WITH_NFTABLES = role(
     "Let CRIU lock the network with nftables", "criu", criu_artifact=ARTIFACT, criu_config={"network-lock": "nftables"}
 )
@@ -45,6 +61,9 @@ ALL = (
     ENABLE_HOST,
     LOAD_POLICY,
     LET_USERS_RUN_CRIU,
+    LET_USERS_TRACE,
+    LOAD_POLICY_FOR_USERS,
+    CORRECT_CONFIG,
     LOCK_WITH_NFTABLES,
     FORGET_KERNEL,
     AS_ROOT,

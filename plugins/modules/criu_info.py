@@ -38,7 +38,8 @@ notes:
   - Under an enforcing policy that has no rules for CRIU, every feature is V(null). Apply the role C(criu.hosts.selinux)
     first.
   - Asking the kernel makes CRIU write its cache C(/run/criu.kdat), as each call of CRIU does.
-  - Ready means that nothing is known that stands against it. A proof is the self-test of the role
+  - Ready means that nothing is known that stands against it, for the modules of this collection, which lend SELinux
+    booleans to a restore. A proof is the self-test of the role
     C(criu.hosts.checkpoint_host). For a migration both hosts are asked, and they are to have the same OCI runtime.
 seealso:
   - module: criu.hosts.criu_build
@@ -156,7 +157,8 @@ criu_info:
     lsm:
       description:
         - C(selinux) with C(mode) (V(enforcing), V(permissive) or V(disabled)), C(policy), and C(booleans) (V(on),
-          V(off) or V(null) for one that the policy lacks).
+          V(off) or V(null) for one that the policy lacks), and C(lets_users), whether the policy module C(criu_hosts)
+          has rules for CRIU run by users (V(null) without the module).
         - C(apparmor), whether AppArmor is on.
       type: dict
       sample:
@@ -167,6 +169,7 @@ criu_info:
             unconfined_dyntrans_all: "off"
             criu_container_restore: "off"
             virt_sandbox_use_all_caps: null
+          lets_users: false
         apparmor: false
     runtimes:
       description: C(runc) and C(crun), there or not.
@@ -239,8 +242,8 @@ criu_info:
           V(selinux_permissive), V(build_damaged), V(not_asked), V(check_failed), V(kdat_stale), V(known_bad_pair),
           V(file_locks_untold), V(dirty_tracking_missing), V(userfaultfd_missing), V(clone3_missing),
           V(network_lock_missing), V(network_not_locked), V(engine_missing), V(runtime_missing), V(runtime_limited),
-          V(capability_unknown_to_kernel), V(criu_too_old), V(file_capability_missing), V(ptrace_restricted) and
-          V(rootless_unsupported).
+          V(capability_unknown_to_kernel), V(criu_too_old), V(file_capability_missing), V(ptrace_restricted),
+          V(policy_without_users) and V(rootless_unsupported).
       type: dict
       sample:
         file_locks: {"ready": true, "reasons": []}
@@ -272,6 +275,8 @@ from ansible_collections.criu.hosts.plugins.module_utils import _criu_install as
 from ansible_collections.criu.hosts.plugins.module_utils import _criu_manifest as manifests
 from ansible_collections.criu.hosts.plugins.module_utils import _host as host
 from ansible_collections.criu.hosts.plugins.module_utils import _readiness as readiness
+from ansible_collections.criu.hosts.plugins.module_utils import _selinux as selinux
+from ansible_collections.criu.hosts.plugins.module_utils import _selinux_store as store
 from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
 from ansible_collections.criu.hosts.plugins.module_utils._system import read_system
 
@@ -279,6 +284,9 @@ SPEC: dict[str, Any] = {"features": {"type": "list", "elements": "str"}}
 
 # Where the host begins; the unit tests put a scripted host below another folder.
 ROOT = ""
+
+# The policy module that selinux_policy makes.
+MODULE = "criu_hosts"
 
 
 def is_root() -> bool:
@@ -335,6 +343,16 @@ def read_build(path: str | None, family: str) -> dict[str, Any] | None:
     return {**described, "intact": installed.right(divert=family == "debian")} if described else None
 
 
+def read_lsm() -> dict[str, Any]:
+    """SELinux and AppArmor, and whether our policy module has the rules for users. Only root can read that."""
+    found = criu.read_lsm(ROOT)
+    enabled = found["selinux"]["mode"] != "disabled"
+    policy = selinux.read_host(ROOT or "/") if enabled and is_root() else None
+    text = "".join(one.text for one in store.read_module(policy, MODULE).entries) if policy and policy.store else ""
+    found["selinux"]["lets_users"] = readiness.lets_users(text)
+    return found
+
+
 def read_around(ctx: Context, path: str | None) -> dict[str, Any]:
     """What is not CRIU itself, but decides about it."""
     podman = criu.find(ROOT, "podman")
@@ -343,7 +361,7 @@ def read_around(ctx: Context, path: str | None) -> dict[str, Any]:
         "system": {"family": family, "name": name},
         "kernel": host.read_kernel(ROOT),
         "installed": read_build(path, family),
-        "lsm": criu.read_lsm(ROOT),
+        "lsm": read_lsm(),
         "runtimes": criu.read_runtimes(ROOT, ctx.runner, path, load_library),
         "podman": {
             "path": podman,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measure in the lab: our tasks against a bare command and hand-written tasks, and the unchanged play against setup.
+"""Measure in the lab: our tasks against bare commands and hand-written tasks, the unchanged play, and criu_info.
 
 bench.py [ROUNDS]    medians over ROUNDS (default 5) alternating rounds; ratios against the same run
 """
@@ -12,6 +12,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ SECONDS = RESULTS / "task-seconds.jsonl"
 # The most that a ratio may be, as the project set itself before it measured.
 GOALS = {"dump against bare": 1.3, "restore against bare": 1.3, "dump against hand": 0.6, "restore against hand": 0.6}
 UNCHANGED_TASKS, UNCHANGED_RATIO = 15, 3.0
+INFO_RATIO = 1.5
 
 
 def lab(*arguments: str) -> str:
@@ -103,6 +105,29 @@ def unchanged_play(artifact: str, count: int) -> list[dict[str, Any]]:
     return found
 
 
+def info(count: int) -> list[dict[str, Any]]:
+    """Compare criu_info of a ready host with the tools that it has to call.
+
+    The goal is for run(), what the module itself does. A whole task also has Ansible's own seconds; it is told beside.
+    """
+    plugins, result = RESULTS / "plugins.tar.gz", RESULTS / "criu_info-seconds.json"
+    with tarfile.open(plugins, "w:gz") as archive:
+        archive.add(ROOT / "plugins", "plugins", filter=lambda one: None if "__pycache__" in one.name else one)
+    variables = {"bench_rounds": count, "bench_plugins": str(plugins), "bench_result": str(result)}
+    tasks = ansible("ansible-playbook", str(ROOT / "tests/bench/criu_info.yml"), "-e", json.dumps(variables))
+    calls = json.loads(result.read_text(encoding="utf-8"))
+    if "container" not in calls[-1]["ready"]:
+        raise ToolError(f"the host is ready for {calls[-1]['ready']} only")
+    tools = [call["tools"] for call in calls]
+    found = compare("criu_info's run() / its tools", [call["run"] for call in calls], tools, INFO_RATIO)
+    # The seconds of the loop are those of all its rounds.
+    whole = sum(single(tasks, "Ours | info")) / count
+    usual = statistics.median(tools)
+    say(f"  {'the whole task / its tools':28} {whole:6.2f} s / {usual:6.2f} s = {whole / usual:4.2f}   no goal")
+    say(f"  {'processes of criu_info':28} {calls[-1]['processes']}")
+    return [{**found, "whole_task": whole, "processes": calls[-1]["processes"]}]
+
+
 def measure(count: int) -> int:
     """All measurements; a missed goal is said and is not an error."""
     artifact = lab("artifact").splitlines()[-1]
@@ -122,6 +147,7 @@ def measure(count: int) -> int:
         found.append(
             compare(f"{verb} against hand", ours, rounds(tasks, f"Hand {verb}"), GOALS[f"{verb} against hand"])
         )
+    found += info(count)
     found += unchanged_play(artifact, count)
     (RESULTS / "bench.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
     missed = [one["name"] for one in found if not one["reached"]]

@@ -13,6 +13,7 @@ import yaml
 
 from ansible_collections.criu.hosts.plugins.module_utils import _readiness as readiness
 from ansible_collections.criu.hosts.plugins.module_utils import _remedies as remedies
+from ansible_collections.criu.hosts.plugins.module_utils._policy_rules import CATALOG, PURPOSES
 from ansible_collections.criu.hosts.plugins.modules import criu_info
 
 ROOT = Path(__file__).parents[4]
@@ -34,6 +35,7 @@ READY: dict[str, Any] = {
             "mode": "enforcing",
             "policy": "default",
             "booleans": {"criu_container_restore": "off", "virt_sandbox_use_all_caps": None},
+            "lets_users": True,
         }
     },
     "system": {"family": "debian", "name": "debian 13"},
@@ -112,6 +114,7 @@ NO_CRUN = {"name": "crun", "path": None, "version": None, "checkpoint": False, "
         pytest.param({"capabilities": None}, "file_capability_missing", {"non_root"}, id="no-capability"),
         pytest.param({"capabilities__effective": False}, "file_capability_missing", {"non_root"}, id="not-effective"),
         pytest.param({"kernel__ptrace_scope": 1}, "ptrace_restricted", {"non_root"}, id="yama"),
+        pytest.param({"lsm__selinux__lets_users": False}, "policy_without_users", {"non_root"}, id="no-rules"),
         pytest.param({"version": "3.17.1"}, "criu_too_old", {"non_root"}, id="no-unprivileged"),
     ],
 )
@@ -208,6 +211,15 @@ def test_network_lock(changes: dict[str, Any], iptables: bool, expected: tuple[A
     assert (lock["backend"], lock["source"], lock["usable"]) == expected
 
 
+def test_lets_users() -> None:
+    titles = {f";; {rule.title}" for rule in CATALOG.rules if rule.purposes == ("non_root",)}
+    assert readiness.lets_users("\n".join(titles)) is True
+    others = [f";; {rule.title}" for rule in CATALOG.rules if not rule.wanted(["non_root"])]
+    assert readiness.lets_users("\n".join(others)) is False
+    assert readiness.lets_users("") is None
+    assert remedies.LOAD_POLICY_FOR_USERS["vars"]["selinux_purposes"] == list(PURPOSES)
+
+
 def test_the_task_for_the_lock_fits_the_criu() -> None:
     def task(**changes: Any) -> Any:
         return readiness.judge(changed(network_lock__usable=False, **changes))["tcp_established"]["reasons"][0]["task"]
@@ -226,7 +238,7 @@ def test_every_remedy_is_a_task_that_exists(task: dict[str, Any]) -> None:
         known = set(specs["argument_specs"]["main"]["options"])
         if role == "checkpoint_host":
             known |= {"criu_artifact"}
-        assert set(task.get("vars", {})) - {"criu_non_root"} <= known
+        assert set(task.get("vars", {})) <= known
     elif action.startswith("criu.hosts."):
         name = action.removeprefix("criu.hosts.")
         spec = importlib.import_module(f"ansible_collections.criu.hosts.plugins.modules.{name}").SPEC
