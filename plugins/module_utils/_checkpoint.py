@@ -32,7 +32,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._local import (
     read_selinux,
     read_text,
     require_policy,
-    require_root,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._plan import (
     Command,
@@ -44,6 +43,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._plan import (
     WriteFile,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._restore import bring_back
+from ansible_collections.criu.hosts.plugins.module_utils._rootless import refuse_users_container, require_root
 from ansible_collections.criu.hosts.plugins.module_utils._situation import Situation, place_record
 
 if TYPE_CHECKING:
@@ -87,9 +87,10 @@ def refuse(desired: Desired, container: Container | None) -> Container:
     """The container, if it can be checkpointed.
 
     Raises:
-        CheckpointError: container_missing, container_not_running, auto_remove.
+        CheckpointError: container_missing, rootless_unsupported, container_not_running, auto_remove.
     """
     if container is None:
+        refuse_users_container(desired.name, f"checkpoint container {desired.name!r}")
         raise CheckpointError(
             f"Cannot checkpoint container {desired.name!r}: there is no such container. Look at 'podman ps --all'.",
             reason="container_missing",

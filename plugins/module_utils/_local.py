@@ -72,17 +72,6 @@ def read_text(path: str) -> str | None:
         return None
 
 
-def require_root(what: str) -> None:
-    """Refuse a caller who is not root: podman cannot do it, and says so only after much work."""
-    uid = os.geteuid() if PLACES.uid is None else PLACES.uid
-    if uid != 0:
-        raise CheckpointError(
-            f"Cannot {what}: podman does it only for root, and this task runs as user id {uid}. "
-            "Use root's containers (become: true), or CRIU without root for plain processes.",
-            reason="rootless_unsupported",
-        )
-
-
 def _boolean(name: str) -> bool | None:
     text = read_text(f"{PLACES.selinuxfs}/booleans/{name}")
     return None if text is None else text.split()[:1] == ["1"]

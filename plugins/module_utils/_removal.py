@@ -18,13 +18,11 @@ from ansible_collections.criu.hosts.plugins.module_utils._checkpoint import Resu
 from ansible_collections.criu.hosts.plugins.module_utils._desired import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._engine import Container, Engine
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._local import (
-    require_root,
-)
 from ansible_collections.criu.hosts.plugins.module_utils._plan import (
     Plan,
     Remove,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._rootless import require_root
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._module import Context

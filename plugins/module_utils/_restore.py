@@ -25,10 +25,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._labels import (
     read_threads,
     summary,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._local import (
-    require_root,
-)
 from ansible_collections.criu.hosts.plugins.module_utils._plan import Command, MakeDir, Plan, Remove, Step, WriteFile
+from ansible_collections.criu.hosts.plugins.module_utils._rootless import require_root
 from ansible_collections.criu.hosts.plugins.module_utils._situation import (
     Situation,
     preflight,

@@ -33,6 +33,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._local import (
     read_text,
     require_policy,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._rootless import refuse_users_container
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._module import Context
@@ -67,11 +68,12 @@ def source_of(desired: Desired, situation: Situation) -> str:
     """Where the container comes from: nowhere (it is right already), container (in place) or archive.
 
     Raises:
-        CheckpointError: container_missing, not_checkpointed, name_in_use, container_exists.
+        CheckpointError: container_missing, rootless_unsupported, not_checkpointed, name_in_use, container_exists.
     """
     container, record = situation.container, situation.record
     if desired.archive_path is None:
         if container is None:
+            refuse_users_container(desired.name, f"restore container {desired.name!r}")
             raise CheckpointError(
                 f"Cannot restore container {desired.name!r}: there is no such container. Give archive_path to "
                 "restore it from an archive.",
