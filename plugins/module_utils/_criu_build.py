@@ -35,6 +35,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._plan import (
     WriteFile,
 )
 
+# CRIU before 4.2 has this link to the header of protobuf in its source.
+DESCRIPTOR = ("images/google/protobuf/descriptor.proto", "/usr/include/google/protobuf/descriptor.proto")
 SERIES = "debian/patches/series"
 
 
@@ -161,7 +163,7 @@ def build_steps(job: Job, family: str) -> tuple[Step, ...]:
         Remove(work, why="remove the rest of an interrupted build"),
         MakeDir(work, 0o700, why="make the work folder"),
         *fetched,
-        Unpack(source, f"{work}/src", strip=1, why="unpack the source"),
+        Unpack(source, f"{work}/src", strip=1, outside=(DESCRIPTOR,), why="unpack the source"),
         *patch_steps(job),
         Command(compile_argv(job), why=f"compile CRIU {job.version}", label="compile"),
         MakeDir(f"{tree}/sbin", 0o755),

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Callable, Union
+from typing import Any, Callable, Iterable, Iterator, Union
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,8 @@ class Command:
 
     ``creates_partial`` names a file that the command may leave half written; it is removed when the command fails.
     ``label`` is how a module finds the command's output again (see ``Applied.output``). With ``finish``, a stop of
-    the task waits until the command has ended: for one that is worse cut off than late.
+    the task waits until the command has ended: for one that is worse cut off than late. ``unless`` is asked when its
+    turn comes; when it says yes, the command is left out.
     """
 
     argv: tuple[str, ...]
@@ -24,6 +25,7 @@ class Command:
     creates_partial: str | None = None
     label: str = ""
     finish: bool = False
+    unless: Union[Callable[[], bool], None] = None
 
 
 @dataclass(frozen=True)
@@ -88,16 +90,39 @@ class Unpack:
     """Unpack the tar ``archive`` into the new folder ``path``, leaving out ``strip`` leading folders of each name.
 
     Names and links that lead out of ``path``, and devices, are refused. The caller owns it; modes are 0755 or 0644.
+    ``outside`` are links that may lead out, each by its name below ``path`` and its exact target.
     """
 
     archive: str
     path: str
     strip: int = 0
+    outside: tuple[tuple[str, str], ...] = ()
     why: str = ""
     always: bool = False
 
 
-Step = Union[Command, MakeDir, WriteFile, Rename, Link, Remove, Unpack]
+@dataclass(frozen=True)
+class Together:
+    """Carry out ``steps`` while no other task holds the folder ``lock`` (made when missing); it waits for its turn.
+
+    The first that fails ends them.
+    """
+
+    lock: str
+    steps: tuple[Any, ...]
+    why: str = ""
+    always: bool = False
+
+
+Step = Union[Command, MakeDir, WriteFile, Rename, Link, Remove, Unpack, Together]
+
+
+def _commands(steps: Iterable[Step]) -> Iterator[list[str]]:
+    for step in steps:
+        if isinstance(step, Command):
+            yield list(step.argv)
+        elif isinstance(step, Together):
+            yield from _commands(step.steps)
 
 
 @dataclass(frozen=True)
@@ -121,4 +146,4 @@ class Plan:
     @property
     def commands(self) -> list[list[str]]:
         """The argument lists of the plan, in order: what a real run executes."""
-        return [list(step.argv) for step in self.steps if isinstance(step, Command)]
+        return list(_commands(self.steps))

@@ -25,7 +25,7 @@ def unpack(step: Unpack) -> None:
     try:
         with tarfile.open(step.archive) as archive:
             for member in archive:
-                name = safe_member(member, step.strip)
+                name = safe_member(member, step.strip, step.outside)
                 if name:
                     _unpack_member(archive, member, os.path.join(root, name))
     except (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error) as error:
@@ -37,8 +37,10 @@ def unpack(step: Unpack) -> None:
     for folder, folders, files in os.walk(root):
         for name in (*folders, *files):
             # Each link alone looked harmless; together they may still lead out.
-            if not f"{os.path.realpath(os.path.join(folder, name))}/".startswith(f"{root}/"):
-                raise refused_member(os.path.join(folder, name), "a link that leads out of the folder")
+            path = os.path.join(folder, name)
+            if f"{os.path.realpath(path)}/".startswith(f"{root}/") or os.path.relpath(path, root) in dict(step.outside):
+                continue
+            raise refused_member(path, "a link that leads out of the folder")
 
 
 def refused_member(name: str, why: str) -> CheckpointError:
@@ -48,8 +50,10 @@ def refused_member(name: str, why: str) -> CheckpointError:
     )
 
 
-def safe_member(member: tarfile.TarInfo, strip: int) -> str:
+def safe_member(member: tarfile.TarInfo, strip: int, outside: tuple[tuple[str, str], ...] = ()) -> str:
     """The path of ``member`` below the target folder without ``strip`` leading folders; empty if nothing is left.
+
+    ``outside`` are the links that may lead out, by name and exact target.
 
     Raises:
         CheckpointError: the member would leave the target folder, or is neither a file, a folder nor a symbolic link.
@@ -61,7 +65,7 @@ def safe_member(member: tarfile.TarInfo, strip: int) -> str:
         raise refused_member(member.name, "a name with '..'")
     if not (member.isreg() or member.isdir() or member.issym()):
         raise refused_member(member.name, "neither a file, a folder nor a symbolic link")
-    if member.issym():
+    if member.issym() and ("/".join(parts[strip:]), member.linkname) not in outside:
         target = os.path.normpath(os.path.join("/".join(parts[strip:-1]), member.linkname))
         if target.startswith("/") or target.split("/")[0] == "..":
             raise refused_member(member.name, f"a link to {member.linkname!r}")

@@ -340,3 +340,22 @@ def test_parse_series(text: str, names: tuple[str, ...]) -> None:
 )
 def test_too_new(name: str, version: str, expected: bool) -> None:
     assert needs.too_new(name, version) is expected
+
+
+def descriptor(folder: Path, target: str) -> Path:
+    """An unpacked tree of an old source whose link leads to ``target``."""
+    with tarfile.open(folder / "a.tar", "w") as archive:
+        archive.addfile(member(f"criu-4.1.1/{build.DESCRIPTOR[0]}", tarfile.SYMTYPE, target))
+    step = Unpack(str(folder / "a.tar"), str(folder / "tree"), strip=1, outside=(build.DESCRIPTOR,))
+    apply_step(None, step, None)  # type: ignore[arg-type]
+    return folder / "tree" / build.DESCRIPTOR[0]
+
+
+def test_the_one_link_of_old_sources_may_lead_out(tmp_path: Path) -> None:
+    assert str(descriptor(tmp_path, build.DESCRIPTOR[1]).readlink()) == build.DESCRIPTOR[1]
+
+
+def test_that_link_may_lead_nowhere_else(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        descriptor(tmp_path, "/etc/shadow")
+    assert caught.value.reason == "unpack_failed"
