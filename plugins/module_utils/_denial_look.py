@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""One look at a host's denials: choose the source, read it, ask the loaded policy, explain."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.criu.hosts.plugins.module_utils._command import Runner
+from ansible_collections.criu.hosts.plugins.module_utils._denial import Groups, explain_all, utc
+from ansible_collections.criu.hosts.plugins.module_utils._denial_logs import Finding, explain_logs, read_signs
+from ansible_collections.criu.hosts.plugins.module_utils._denial_policy import LoadedPolicy
+from ansible_collections.criu.hosts.plugins.module_utils._denial_sources import (
+    AUDIT_LOG,
+    KMSG,
+    audit_files,
+    choose,
+    parse_boot,
+    parse_record_time,
+    parse_since,
+    read_audit,
+    read_journal,
+    read_kernel,
+    unreadable,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
+
+# The record in a folder of images, and what a record beside an archive is called.
+FOLDER_RECORD = "criu-hosts.json"
+SUFFIX = ".json"
+
+
+@dataclass(frozen=True)
+class Host:
+    """Where the host begins: empty, but for tests."""
+
+    root: str = ""
+
+    def path(self, absolute: str) -> str:
+        return f"{self.root}{absolute}"
+
+    def read(self, absolute: str) -> str:
+        """The content of a small file of the kernel; empty if there is none."""
+        try:
+            with open(self.path(absolute), encoding="utf-8", errors="replace") as handle:
+                return handle.read()
+        except OSError:
+            return ""
+
+    @property
+    def boot(self) -> float:
+        return parse_boot(self.read("/proc/stat"))
+
+    @property
+    def policy(self) -> LoadedPolicy:
+        return LoadedPolicy(self.path("/sys/fs/selinux"))
+
+    @property
+    def mode(self) -> str:
+        return {"1": "enforcing", "0": "permissive"}.get(self.read("/sys/fs/selinux/enforce").strip(), "disabled")
+
+
+def record_path(path: str) -> str:
+    """The record of a checkpoint: in a folder of images, the file itself, or beside an archive."""
+    if os.path.isdir(path):
+        return os.path.join(path, FOLDER_RECORD)
+    return path if path.endswith(SUFFIX) else f"{path}{SUFFIX}"
+
+
+def read_since(host: Host, since: str | None, checkpoint: str | None, *, now: float) -> float:
+    """From when on, in seconds since 1970; 0 for all.
+
+    Raises:
+        CheckpointError: since_invalid, record_invalid.
+    """
+    if since is not None:
+        return parse_since(since, now=now, boot=host.boot)
+    if checkpoint is None:
+        return 0.0
+    path = record_path(checkpoint)
+    try:
+        with open(path, encoding="utf-8", errors="replace") as handle:
+            text = handle.read()
+    except OSError as error:
+        raise CheckpointError(
+            f"Cannot read the record {path!r} of a checkpoint: {error.strerror}. "
+            "Give the archive, or the record beside it.",
+            reason="record_invalid",
+        ) from error
+    return parse_record_time(text, path)
+
+
+def read_groups(
+    host: Host, runner: Runner | None, *, source: str, audit_path: str, since: float
+) -> tuple[str, tuple[str, ...], Groups]:
+    """Read one source. Which it was, its files, and what it holds."""
+    groups = Groups(since)
+    audit = host.path(audit_path)
+    kind = choose(host.root, audit, runner, boot=host.boot) if source == "auto" else source
+    files: tuple[str, ...] = ()
+    if kind == "audit":
+        files = audit_files(audit, since)
+        read_audit(files, groups.add)
+    elif kind == "journal" and runner is not None:
+        read_journal(runner, since, groups.add)
+    elif kind == "kernel":
+        files = (host.path(KMSG),)
+        read_kernel(files[0], groups.add)
+    return kind, files, groups
+
+
+def read_logs(paths: list[str]) -> tuple[list[str], list[Finding]]:
+    """The logs of CRIU that are there, and what they tell; line by line, as they can be long.
+
+    Raises:
+        CheckpointError: log_unreadable.
+    """
+    read: list[str] = []
+    findings: list[Finding] = []
+    for path in paths:
+        try:
+            with open(path, encoding="utf-8", errors="replace") as handle:
+                findings += read_signs(handle, path)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise unreadable(path, error) from error
+        read.append(path)
+    return read, findings
+
+
+def look(
+    host: Host, runner: Runner | None, *, source: str, audit_path: str, since: float, criu_logs: list[str]
+) -> dict[str, Any]:
+    """All that selinux_denial_info returns."""
+    kind, files, groups = read_groups(host, runner, source=source, audit_path=audit_path, since=since)
+    loaded = host.policy
+    denials = explain_all(groups, loaded)
+    logs, findings = read_logs([host.path(path) for path in criu_logs])
+    return {
+        "source": kind,
+        "files": list(files),
+        "since": utc(since) if since else None,
+        "mode": host.mode,
+        "policy_asked": loaded.there,
+        "records": groups.records,
+        "left_out": groups.left_out,
+        "denials": denials,
+        "logs": logs,
+        "silent": explain_logs(findings, denials, loaded),
+    }
+
+
+def look_back(since: float, criu_logs: list[str], host: Host | None = None) -> dict[str, Any]:
+    """What was denied since a task began, for its failure: without a command, and never a failure of its own."""
+    host = host or Host()
+    if host.mode == "disabled":
+        return {"denials": [], "silent": []}
+    try:
+        found = look(host, None, source="auto", audit_path=AUDIT_LOG, since=since, criu_logs=criu_logs)
+    except CheckpointError:
+        return {"denials": [], "silent": []}
+    return {
+        "denials": [one for one in found["denials"] if one["matters"] in ("yes", "unknown")],
+        "silent": found["silent"],
+    }

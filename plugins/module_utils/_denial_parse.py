@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""What the kernel and userspace say when SELinux refuses something, in the forms of audit.log, journal and kernel ring.
+
+Works on bytes: a log of many gigabytes is looked through, and only the lines that count are decoded.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+# What a line has to hold to be looked at; the first one is in nearly all of them.
+MARKS = (b"avc:  denied", b"SELINUX_ERR", b"type=1401 ")
+
+# The types of records that may hold a denial. Anybody can make a program log the words; the type comes from the kernel.
+_TYPES = {
+    b"AVC": "avc",
+    b"1400": "avc",
+    b"USER_AVC": "user_avc",
+    b"1107": "user_avc",
+    b"SELINUX_ERR": "selinux_err",
+    b"1401": "selinux_err",
+}
+# type=AVC msg=audit(TIME:SERIAL): as auditd writes it; audit: type=1400 audit(TIME:SERIAL): as the kernel prints it.
+_HEAD = re.compile(rb"(?:^|[ :])type=(\w+) (?:msg=)?audit\((\d+)\.(\d+):(\d+)\): ")
+# 1795384456.390184 host audit[1169]: AVC avc:  denied ... as journalctl --output=short-unix prints it.
+_JOURNAL = re.compile(rb"^(\d+)\.(\d+) \S+ audit(?:\[\d+\])?: (\w+) ")
+# 1795384456.390184 host kernel: audit: type=1400 ..., and the same without the time from the ring.
+_VALUE = re.compile(r"(\w+)=(\"[^\"]*\"|\[[^\]]*\]|\S+)")
+# What is told of the object, in this order of worth.
+_OBJECTS = ("path", "name", "capability", "kmod", "dest", "anonclass", "ioctlcmd", "sig", "netif", "cmdline")
+_HEX_FIELDS = ("comm", "path", "name", "exe", "cmdline")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One refusal. ``source`` and ``target`` are whole contexts; ``op`` is set for SELINUX_ERR only."""
+
+    kind: str
+    time: float
+    permissions: tuple[str, ...]
+    source: str
+    target: str
+    tclass: str
+    comm: str = ""
+    permissive: bool | None = None
+    op: str = ""
+    fields: dict[str, str] = field(default_factory=dict, hash=False, compare=False)
+
+    @property
+    def object(self) -> str:
+        """What was asked for, in words: ``path=/dev/urandom``."""
+        return " ".join(f"{key}={self.fields[key]}" for key in _OBJECTS if key in self.fields)
+
+
+@dataclass(frozen=True)
+class Head:
+    """Where and when a line is from."""
+
+    kind: str
+    time: float
+    serial: bytes
+
+
+def type_of(context: str) -> str:
+    """The type of a context; the whole of it if it is none."""
+    parts = context.split(":")
+    return parts[2] if len(parts) > 2 else context
+
+
+def parse_head(line: bytes) -> Head | None:
+    """Type and time of a record; None if the line is of another type."""
+    found = _HEAD.search(line[:200])
+    if found:
+        word, seconds, fraction, serial = found.groups()
+    else:
+        journal = _JOURNAL.match(line)
+        if journal is None:
+            return None
+        seconds, fraction, word = journal.groups()
+        serial = b""
+    kind = _TYPES.get(word)
+    return None if kind is None else Head(kind, float(seconds + b"." + fraction), serial)
+
+
+def parse_time(line: bytes) -> float:
+    """The time of a line that is known to hold a record; quickly for those of auditd."""
+    if line.startswith(b"type=AVC msg=audit("):
+        return float(line[19 : line.find(b":", 19)])
+    head = parse_head(line)
+    return head.time if head is not None else 0.0
+
+
+def unhex(value: str) -> str:
+    """A value without its quotes; audit writes those with blanks as hexadecimal digits."""
+    if value.startswith('"'):
+        return value.strip('"')
+    if len(value) % 2 == 0 and re.fullmatch(r"(?:[0-9A-F]{2})+", value):
+        text = bytes.fromhex(value).decode("utf-8", "replace")
+        return f"@{text[1:]}" if text.startswith("\0") else text
+    return value
+
+
+def parse_fields(text: str) -> dict[str, str]:
+    """The ``key=value`` pairs of a record, readable."""
+    pairs = dict(_VALUE.findall(text))
+    return {key: unhex(value) if key in _HEX_FIELDS else value.strip("\"'[]") for key, value in pairs.items()}
+
+
+def _text(line: bytes) -> str:
+    # auditd repeats the numbers as names behind this character.
+    return line.partition(b"\x1d")[0].decode("utf-8", "replace").rstrip("\n")
+
+
+def parse_line(line: bytes) -> Record | None:
+    """The refusal in a line; None if there is none, or it is cut off."""
+    head = parse_head(line)
+    if head is None:
+        return None
+    text = _text(line)
+    if head.kind == "selinux_err":
+        return _parse_error(head, text)
+    dummy, found, rest = text.partition("avc:  denied  {")
+    permissions, closed, rest = rest.partition("}")
+    fields = parse_fields(rest)
+    if not found or not closed or not all(fields.get(key) for key in ("scontext", "tcontext", "tclass")):
+        return None
+    permissive = fields.get("permissive")
+    return Record(
+        head.kind,
+        head.time,
+        tuple(permissions.split()),
+        fields["scontext"],
+        fields["tcontext"],
+        fields["tclass"],
+        fields.get("comm", fields.get("exe", "").rpartition("/")[2]),
+        None if permissive is None else permissive == "1",
+        fields=fields,
+    )
+
+
+def _parse_error(head: Head, text: str) -> Record | None:
+    """SELINUX_ERR: what is no denial of a rule. Kernels before 3.16 wrote no ``op=``."""
+    said = text[text.find("): ") + 3 :] if "): " in text else text.partition("SELINUX_ERR ")[2]
+    fields = parse_fields(said)
+    op = fields.get("op") or said.partition(":")[0].strip()
+    source = fields.get("oldcontext") or fields.get("scontext") or fields.get("invalid_context") or ""
+    target = fields.get("newcontext") or fields.get("tcontext") or fields.get("invalid_context") or ""
+    permissions = tuple(fields.get("perms", "").split(",")) if fields.get("perms") else ()
+    if not op:
+        return None
+    return Record(head.kind, head.time, permissions, source, target, fields.get("tclass", ""), op=op, fields=fields)
+
+
+def raw_key(line: bytes) -> bytes | None:
+    """What two denials of one kind have in common, quickly: permissions, command and contexts. None: look closer."""
+    start = line.find(b"avc:  denied  {")
+    end = line.find(b" scontext=", start)
+    comm = line.find(b" comm=", start, end)
+    if start == -1 or end == -1 or comm == -1:
+        return None
+    closed = line.find(b"}", start)
+    stop = line.find(b" ", comm + 6)
+    last = line.find(b"\x1d", end)
+    return line[:12] + line[start:closed] + line[comm:stop] + (line[end:] if last == -1 else line[end:last])
+
+
+def syscall_after(lines: bytes, serial: bytes) -> dict[str, Any]:
+    """The fields of the SYSCALL record that belongs to the record ``serial``, if it is in ``lines``."""
+    for line in lines.split(b"\n"):
+        if line.startswith(b"type=SYSCALL ") and b":" + serial + b")" in line[:80]:
+            return parse_fields(_text(line))
+    return {}

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Asks the loaded policy why something is denied, as the text of a denial does not tell.
+
+The kernel decides through selinuxfs: what is written into its file access (two contexts and the number of a class) is
+answered with the permissions that the loaded policy gives, after rules, booleans and constraints. So the same question
+is put again with the one part of a context changed that a constraint looks at. If that is allowed, the rule is there
+and the constraint denies. This needs no tool on the host, and changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Callable
+
+# The words for why something is denied; docs/denials.md says what each means.
+NOT_ASKED = "not_asked"
+RULE_MISSING = "rule_missing"
+CONSTRAINT_IDENTITY = "constraint_identity"
+CONSTRAINT_LEVEL = "constraint_level"
+CONTEXT_UNKNOWN = "context_unknown"
+ALLOWED_NOW = "allowed_now"
+BOUNDED = "bounded"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the policy gives a pair of contexts. ``audited``: the permissions whose denial would be logged."""
+
+    allowed: frozenset[str]
+    audited: frozenset[str]
+    permissive_domain: bool = False
+
+
+def transact(path: str, request: bytes) -> bytes:
+    """One question to selinuxfs. It is answered on the descriptor that was written to."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.write(descriptor, request)
+        return os.read(descriptor, 4096)
+    finally:
+        os.close(descriptor)
+
+
+def _number(path: str) -> int | None:
+    try:
+        with open(path, encoding="ascii") as handle:
+            return int(handle.read())
+    except (OSError, ValueError):
+        return None
+
+
+class LoadedPolicy:
+    """The policy that the kernel has loaded; every answer is remembered."""
+
+    def __init__(self, selinuxfs: str, ask: Callable[[str, bytes], bytes] | None = None) -> None:
+        self._fs = selinuxfs
+        self._ask = ask or transact
+        self._classes: dict[str, dict[str, int] | None] = {}
+        self._decisions: dict[tuple[str, str, str], Decision | None] = {}
+
+    @property
+    def there(self) -> bool:
+        return os.path.exists(f"{self._fs}/access")
+
+    def boolean(self, name: str) -> bool | None:
+        """The value of a boolean now; None if the policy has none of this name."""
+        try:
+            with open(f"{self._fs}/booleans/{name}", encoding="ascii") as handle:
+                return handle.read(1) == "1"
+        except OSError:
+            return None
+
+    def _permissions(self, tclass: str) -> dict[str, int] | None:
+        if tclass not in self._classes:
+            folder = f"{self._fs}/class/{tclass}/perms"
+            known = os.path.isdir(folder) and "/" not in tclass
+            numbers = {name: _number(f"{folder}/{name}") for name in os.listdir(folder)} if known else {}
+            self._classes[tclass] = {name: bit for name, bit in numbers.items() if bit is not None} or None
+        return self._classes[tclass]
+
+    def decide(self, source: str, target: str, tclass: str) -> Decision | None:
+        """What the policy gives; None if it does not know one of the contexts or the class."""
+        key = (source, target, tclass)
+        if key not in self._decisions:
+            self._decisions[key] = self._decide(*key)
+        return self._decisions[key]
+
+    def _decide(self, source: str, target: str, tclass: str) -> Decision | None:
+        permissions = self._permissions(tclass)
+        number = _number(f"{self._fs}/class/{tclass}/index") if permissions else None
+        if permissions is None or number is None:
+            return None
+        try:
+            answer = self._ask(f"{self._fs}/access", f"{source} {target} {number}".encode()).split()
+        except OSError:
+            return None
+        if len(answer) < 4:
+            return None
+        allowed, audited = int(answer[0], 16), int(answer[3], 16)
+        flags = int(answer[5], 16) if len(answer) > 5 else 0
+        named = {name: 1 << (bit - 1) for name, bit in permissions.items()}
+        return Decision(
+            frozenset(name for name, bit in named.items() if allowed & bit),
+            frozenset(name for name, bit in named.items() if audited & bit),
+            bool(flags & 1),
+        )
+
+
+@dataclass(frozen=True)
+class Context:
+    """The parts of a context; ``level`` is empty without MCS."""
+
+    user: str
+    role: str
+    type: str
+    level: str
+
+    @classmethod
+    def parse(cls, text: str) -> Context | None:
+        parts = text.split(":", 3)
+        return cls(parts[0], parts[1], parts[2], parts[3] if len(parts) > 3 else "") if len(parts) > 2 else None
+
+    def __str__(self) -> str:
+        return ":".join(part for part in (self.user, self.role, self.type, self.level) if part)
+
+
+def same_level(source: Context, target: Context) -> list[tuple[Context, Context]]:
+    """The pair with one level for both."""
+    return [
+        (source, Context(target.user, target.role, target.type, source.level)),
+        (Context(source.user, source.role, source.type, target.level), target),
+    ]
+
+
+def same_identity(source: Context, target: Context) -> list[tuple[Context, Context]]:
+    """The pair with one user and role for both; of files only the user counts."""
+    if target.role == "object_r":
+        return [(source, Context(source.user, target.role, target.type, target.level))]
+    return [
+        (source, Context(source.user, source.role, target.type, target.level)),
+        (Context(target.user, target.role, source.type, source.level), target),
+    ]
+
+
+def judge(policy: LoadedPolicy, source: str, target: str, tclass: str, permissions: tuple[str, ...]) -> str:
+    """Why the loaded policy denies this: one of the words above."""
+    first, second = Context.parse(source), Context.parse(target)
+    if not policy.there or first is None or second is None:
+        return NOT_ASKED
+    exact = policy.decide(source, target, tclass)
+    if exact is None:
+        return CONTEXT_UNKNOWN
+    missing = frozenset(permissions) - exact.allowed
+    if not missing:
+        return ALLOWED_NOW
+
+    def gives(pairs: list[tuple[Context, Context]]) -> bool:
+        answers = [policy.decide(str(one), str(other), tclass) for one, other in pairs]
+        return any(answer is not None and missing <= answer.allowed for answer in answers)
+
+    if gives(same_identity(first, second)):
+        return CONSTRAINT_IDENTITY
+    if gives(same_level(first, second)):
+        return CONSTRAINT_LEVEL
+    both = [pair for one, other in same_identity(first, second) for pair in same_level(one, other)]
+    return CONSTRAINT_IDENTITY if gives(both) else RULE_MISSING
+
+
+def identity_stops(policy: LoadedPolicy, source: str, target: str, tclass: str, permission: str) -> bool | None:
+    """Whether user and role would deny this even if a rule or boolean gave it; None if the policy does not tell.
+
+    Asked with the source's own type as the target's, where that is allowed: the rule is out of the way then.
+    """
+    first, second = Context.parse(source), Context.parse(target)
+    if not policy.there or first is None or second is None or second.role == "object_r":
+        return None
+    if (first.user, first.role) == (second.user, second.role):
+        return False
+    rule = policy.decide(source, source, tclass)
+    foreign = policy.decide(source, str(Context(second.user, second.role, first.type, first.level)), tclass)
+    if rule is None or foreign is None or permission not in rule.allowed:
+        return None
+    return permission not in foreign.allowed

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Where denials are found: audit.log with the rotated ones, the journal, the kernel's ring. In constant memory."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import re
+from dataclasses import dataclass
+from typing import BinaryIO, Callable, Iterator
+
+from ansible_collections.criu.hosts.plugins.module_utils._command import Runner, check
+from ansible_collections.criu.hosts.plugins.module_utils._denial_parse import MARKS
+from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
+
+# Large enough that Python's own work does not count, small enough to stay in the processor's cache.
+CHUNK = 1 << 20
+# The longest record that auditd writes is a little over 8 KiB; a longer "line" is no record.
+LONGEST = 1 << 16
+# The journal is read by a command, whose output has to fit into memory: the newest records.
+JOURNAL_LINES = 100000
+
+AUDIT_LOG = "/var/log/audit/audit.log"
+KMSG = "/dev/kmsg"
+
+# line, and what follows it in the block (for the records that belong to it)
+Found = Callable[[bytes, bytes], None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What was read: audit, journal or kernel; the files of audit, oldest first."""
+
+    kind: str
+    files: tuple[str, ...] = ()
+
+
+def parse_since(text: str, *, now: float, boot: float) -> float:
+    """Seconds since 1970 of ``boot``, ``15m``, ``1795384456.39`` or ``2026-11-22T21:38:08Z``.
+
+    Raises:
+        CheckpointError: since_invalid.
+    """
+    if text == "boot":
+        return boot
+    ago = re.fullmatch(r"(\d+)([smhd])", text)
+    if ago:
+        return now - int(ago.group(1)) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[ago.group(2)]
+    if re.fullmatch(r"@?\d+(\.\d+)?", text):
+        return float(text.lstrip("@"))
+    try:
+        moment = datetime.datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
+    except ValueError:
+        raise CheckpointError(
+            f"Cannot use {text!r} as a time. Give 'boot', a span such as '15m' or '2h', seconds since 1970, or a time "
+            "such as '2026-11-22T21:38:08Z'.",
+            reason="since_invalid",
+        ) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)).timestamp()
+
+
+def parse_boot(stat: str) -> float:
+    """When the host was booted, from /proc/stat; 0 if it does not say."""
+    found = re.search(r"^btime (\d+)$", stat, re.MULTILINE)
+    return float(found.group(1)) if found else 0.0
+
+
+def parse_record_time(text: str, path: str) -> float:
+    """When the checkpoint of a record was made.
+
+    Raises:
+        CheckpointError: record_invalid.
+    """
+    try:
+        return parse_since(str(json.loads(text)["checkpointed_at"]), now=0, boot=0)
+    except (ValueError, KeyError, TypeError, CheckpointError):
+        raise CheckpointError(
+            f"Cannot read {path!r}: it is no record of a checkpoint. Give the archive, or the record beside it.",
+            reason="record_invalid",
+        ) from None
+
+
+def audit_files(path: str, since: float) -> tuple[str, ...]:
+    """``path`` and the rotated ones beside it that may hold records after ``since``, oldest first."""
+    folder, name = os.path.split(path)
+    found = [(0, path)]
+    for entry in os.listdir(folder) if os.path.isdir(folder) else ():
+        rotated = re.fullmatch(rf"{re.escape(name)}\.(\d+)", entry)
+        if rotated:
+            found.append((int(rotated.group(1)), os.path.join(folder, entry)))
+    return tuple(file for dummy, file in sorted(found, reverse=True) if _written(file) >= since)
+
+
+def _written(path: str) -> float:
+    try:
+        return os.stat(path).st_mtime
+    except FileNotFoundError:
+        return -1.0
+
+
+def scan(handle: BinaryIO, found: Found) -> int:
+    """Call ``found`` for each line of ``handle`` with one of the marks; the number of bytes read."""
+    rest, total = b"", 0
+    while True:
+        block = handle.read(CHUNK)
+        total += len(block)
+        if not block:
+            _scan_block(rest, found)
+            return total
+        block = rest + block
+        end = block.rfind(b"\n") + 1
+        rest = block[end:] if len(block) - end <= LONGEST else b""
+        _scan_block(block[:end] if end else b"", found)
+
+
+def _scan_block(block: bytes, found: Found) -> None:
+    """``block`` holds whole lines. Each mark is looked for by itself: that is far faster than one pattern for all."""
+    for mark in MARKS:
+        place = block.find(mark)
+        while place != -1:
+            start = block.rfind(b"\n", 0, place) + 1
+            end = block.find(b"\n", place)
+            end = len(block) if end == -1 else end
+            found(block[start:end], block[end + 1 : end + 1 + 2 * LONGEST] if mark != MARKS[0] else b"")
+            place = block.find(mark, end)
+
+
+def read_audit(files: tuple[str, ...], found: Found) -> None:
+    """Look through the files. One that has been rotated away in between is left out.
+
+    Raises:
+        CheckpointError: log_unreadable.
+    """
+    for path in files:
+        try:
+            with open(path, "rb", buffering=0) as handle:
+                scan(handle, found)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise unreadable(path, error) from error
+
+
+def unreadable(path: str, error: OSError) -> CheckpointError:
+    return CheckpointError(
+        f"Cannot read {path!r}: {error.strerror}. Run the task as root (become: true), or choose another source.",
+        reason="log_unreadable",
+    )
+
+
+def journal_argv(since: float) -> tuple[str, ...]:
+    """journalctl with only the records that count: from the audit subsystem and from the kernel itself."""
+    start = (f"--since=@{since:.0f}",) if since > 0 else ()
+    return (
+        *("journalctl", "--quiet", "--no-pager", "--output=short-unix", f"--lines={JOURNAL_LINES}"),
+        *("--grep=avc:  denied|SELINUX_ERR|type=1401 ", "--case-sensitive=true"),
+        *start,
+        *("_TRANSPORT=audit", "+", "_TRANSPORT=kernel"),
+    )
+
+
+def read_journal(runner: Runner, since: float, found: Found) -> None:
+    """Look through the journal. journalctl ends with 1 when nothing matches."""
+    done = runner.run(journal_argv(since))
+    if done.rc != 1 or done.err.strip():
+        check(done, "read the journal", advice="Choose another source.")
+    for line in done.out.encode("utf-8", "surrogateescape").split(b"\n"):
+        if any(mark in line for mark in MARKS):
+            found(line, b"")
+
+
+def _messages(path: str) -> Iterator[bytes]:
+    """The records of the kernel's ring: each read gives one, and the last one fails."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        while True:
+            try:
+                record = os.read(descriptor, 1 << 13)
+            except BrokenPipeError:
+                continue  # overwritten while we read; the next one is there
+            except BlockingIOError:
+                return
+            if not record:
+                return
+            yield from record.split(b"\n")
+    finally:
+        os.close(descriptor)
+
+
+def read_kernel(path: str, found: Found) -> None:
+    """Look through the kernel's ring. What a program wrote into it has another facility than the kernel's, 0.
+
+    Raises:
+        CheckpointError: log_unreadable.
+    """
+    try:
+        for record in _messages(path):
+            prefix, dummy, message = record.partition(b";")
+            priority = prefix.split(b",")[0]
+            if priority.isdigit() and int(priority) < 8 and any(mark in message for mark in MARKS):
+                found(message, b"")
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def choose(root: str, audit_log: str, runner: Runner | None, *, boot: float) -> str:
+    """The source for ``auto``: auditd's log if it was written since the boot, else the journal, else the ring."""
+    if _written(audit_log) >= max(boot, 0.0):
+        return "audit"
+    journals = (f"{root}/run/log/journal", f"{root}/var/log/journal")
+    if runner is not None and any(os.path.isdir(path) for path in journals) and runner.which("journalctl"):
+        return "journal"
+    return "kernel"

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Recorded denials, and a loaded policy that gives the answers that a real one gave."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ansible_collections.criu.hosts.plugins.module_utils._denial_policy import LoadedPolicy
+
+FIXTURES = Path(__file__).parent / "fixtures"
+CORPUS = FIXTURES / "audit"
+# A record of the journal without time and host gets those of the form that journalctl is asked for.
+PREFIX = b"1795384456.390184 host audit[1]: "
+RECORDED = json.loads((FIXTURES / "selinux/20250213-policy34-access.json").read_text(encoding="utf-8"))
+
+
+def lines(name: str) -> list[bytes]:
+    """The records of a file of the corpus, each in a form that a host has it."""
+    found = []
+    for line in (CORPUS / name).read_bytes().splitlines():
+        if line.startswith(b"#"):
+            continue
+        place = line.find(b": AVC avc:")
+        short = place != -1 and not line.startswith(b"type=")
+        found.append(PREFIX + line[place + 2 :] if short else PREFIX + line if line.startswith(b"AVC avc:") else line)
+    return found
+
+
+def corpus() -> list[str]:
+    """The files of recorded denials."""
+    return sorted(path.name for path in CORPUS.glob("*-*.txt"))
+
+
+def answer(dummy_path: str, request: bytes) -> bytes:
+    """What the recorded policy says; it refuses a question with a context that it does not know."""
+    said = RECORDED["answers"].get(request.decode())
+    if said is None:
+        raise OSError(22, "Invalid argument")
+    return str(said).encode()
+
+
+def selinuxfs(folder: Path, booleans: dict[str, bool] | None = None) -> Path:
+    """The files of selinuxfs that are read: classes and booleans of the recorded policy."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "access").touch()
+    (folder / "enforce").write_text("1")
+    for name, described in RECORDED["classes"].items():
+        (folder / "class" / name / "perms").mkdir(parents=True)
+        (folder / "class" / name / "index").write_text(str(described["index"]))
+        for permission, bit in described["perms"].items():
+            (folder / "class" / name / "perms" / permission).write_text(str(bit))
+    (folder / "booleans").mkdir()
+    for name, value in (booleans or {}).items():
+        (folder / "booleans" / name).write_text(f"{int(value)} {int(value)}")
+    return folder
+
+
+def loaded(folder: Path, booleans: dict[str, bool] | None = None) -> LoadedPolicy:
+    """The recorded policy, loaded."""
+    return LoadedPolicy(str(selinuxfs(folder / "selinuxfs", booleans)), answer)

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""selinux_denial_info from its parameters to its result."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from ansible_collections.criu.hosts.plugins.module_utils import _denial_policy
+from ansible_collections.criu.hosts.plugins.module_utils._denial_sources import journal_argv
+from ansible_collections.criu.hosts.plugins.modules import selinux_denial_info
+from ansible_collections.criu.hosts.tests.unit.denials import CORPUS, FIXTURES, answer, lines, selinuxfs
+from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, ModuleRun, Reply
+
+Run = Callable[..., ModuleRun]
+BOOT = 1795380000
+LOG = "var/log/audit/audit.log"
+JOURNAL = list(journal_argv(0))
+
+
+def host(folder: Path, *files: str, enforcing: bool = True, boot: int = BOOT) -> Path:
+    """A host whose audit.log holds these files of the corpus."""
+    selinux_denial_info.ROOT = str(folder)
+    (folder / "proc").mkdir()
+    (folder / "proc/stat").write_text(f"cpu 1 2 3\nbtime {boot}\n")
+    if enforcing:
+        selinuxfs(folder / "sys/fs/selinux", {"criu_container_restore": False, "unconfined_dyntrans_all": False})
+    if files:
+        (folder / LOG).parent.mkdir(parents=True)
+        (folder / LOG).write_bytes(b"\n".join(line for name in files for line in lines(name)) + b"\n")
+    return folder
+
+
+def build(*files: str) -> Callable[[Path], tuple[dict[str, Any], Host]]:
+    def made(folder: Path) -> tuple[dict[str, Any], Host]:
+        host(folder, *files, enforcing=False)  # nobody answers there
+        return {}, Host()
+
+    return made
+
+
+CONTRACT_CASES = [
+    Case("denials", build("debian13-process-boolean-off.txt", "debian13-criu-4.1.1-dump-refused.txt"), changed=False),
+    Case("none", build("debian13-policy-commit.txt"), changed=False),
+]
+
+
+@pytest.fixture(autouse=True)
+def recorded_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_denial_policy, "transact", answer)
+
+
+def found(module: Run, params: dict[str, Any], **options: Any) -> dict[str, Any]:
+    ran = module("selinux_denial_info", params, **options)
+    assert not ran.failed, ran.result
+    assert ran.result["commands"] == [] and ran.result["changed"] is False
+    return dict(ran.result["selinux_denial_info"])
+
+
+def test_denials_of_auditd(module: Run, tmp_path: Path) -> None:
+    host(tmp_path, "debian13-process-boolean-off.txt", "debian13-criu-4.1.1-dump-refused.txt")
+    value = found(module, {})
+    assert (value["source"], value["mode"], value["policy_asked"], value["records"]) == ("audit", "enforcing", True, 4)
+    assert value["files"] == [str(tmp_path / LOG)]
+    (one,) = [denial for denial in value["denials"] if denial["id"] == "criu_without_libselinux"]
+    # Of these categories nobody asked the recorded policy.
+    assert one["verdict"] == "context_unknown"
+    refused = [denial for denial in value["denials"] if denial["target"].endswith("initrc_t:s0")]
+    assert {(one["verdict"], one["matters"]) for one in refused} == {("rule_missing", "yes")}
+    assert refused[0]["remedy"]["task"]["criu.hosts.process_restore"]
+
+
+def test_rotated_logs_are_read_too(module: Run, tmp_path: Path) -> None:
+    host(tmp_path, "debian13-no-policy-unit.txt")
+    (tmp_path / f"{LOG}.1").write_bytes((CORPUS / "debian13-archive-in-home.txt").read_bytes())
+    value = found(module, {})
+    assert value["records"] == 2
+    assert [path.rpartition("/")[2] for path in value["files"]] == ["audit.log.1", "audit.log"]
+
+
+@pytest.mark.parametrize(
+    ("since", "records"),
+    [
+        pytest.param("1795384465", 2, id="epoch"),
+        pytest.param("2026-11-22T21:54:30Z", 1, id="iso"),
+        pytest.param("boot", 3, id="boot"),
+    ],
+)
+def test_since(module: Run, tmp_path: Path, since: str, records: int) -> None:
+    host(tmp_path, "debian13-process-boolean-off.txt")
+    assert found(module, {"since": since, "source": "audit"})["records"] == records
+
+
+@pytest.mark.parametrize("kind", ["archive", "record", "folder"])
+def test_since_a_checkpoint(module: Run, tmp_path: Path, kind: str) -> None:
+    host(tmp_path, "debian13-process-boolean-off.txt")
+    (tmp_path / "images").mkdir()
+    for path in ("web.tar.zst.json", "images/criu-hosts.json"):
+        (tmp_path / path).write_text(json.dumps({"checkpointed_at": "2026-11-22T21:54:20Z"}))
+    path = {"archive": "web.tar.zst", "record": "web.tar.zst.json", "folder": "images"}[kind]
+    value = found(module, {"checkpoint_path": str(tmp_path / path), "source": "audit"})
+    assert (value["records"], value["since"]) == (2, "2026-11-22T21:54:20.000Z")
+
+
+@pytest.mark.parametrize(
+    ("params", "reason"),
+    [
+        pytest.param({"since": "soon"}, "since_invalid", id="no-time"),
+        pytest.param({"checkpoint_path": "/nonexistent/web.tar"}, "record_invalid", id="no-record"),
+        pytest.param({"source": "kernel"}, "log_unreadable", id="no-ring"),
+        pytest.param({"criu_logs": ["/proc"]}, "log_unreadable", id="log-is-a-folder"),
+    ],
+)
+def test_failures(module: Run, tmp_path: Path, params: dict[str, Any], reason: str) -> None:
+    host(tmp_path, "debian13-no-policy-unit.txt")
+    ran = module("selinux_denial_info", params)
+    assert ran.failed
+    assert ran.result["reason"] == reason
+    assert "\n" not in ran.result["msg"]
+
+
+def test_record_that_is_none(module: Run, tmp_path: Path) -> None:
+    host(tmp_path)
+    (tmp_path / "x.json").write_text("{}")
+    ran = module("selinux_denial_info", {"checkpoint_path": str(tmp_path / "x.json")})
+    assert ran.result["reason"] == "record_invalid"
+
+
+def test_journal_where_auditd_does_not_run(module: Run, tmp_path: Path) -> None:
+    host(tmp_path, "debian13-no-policy-unit.txt", boot=4102444800)  # the log is from before the boot
+    (tmp_path / "run/log/journal").mkdir(parents=True)
+    journal = b"\n".join(lines("debian13-shell-first.txt")).decode()
+    value = found(module, {}, commands=[Reply(JOURNAL, journal)])
+    assert (value["source"], value["files"], value["records"]) == ("journal", [], 4)
+    assert {denial["id"] for denial in value["denials"]} == {"labels_of_shell"}
+
+
+@pytest.mark.parametrize(
+    ("reply", "records"),
+    [
+        pytest.param(Reply(JOURNAL, "", rc=1), 0, id="nothing-matches"),
+        pytest.param(Reply(JOURNAL, "", "Compiled without pattern matching support\n", rc=1), None, id="no-grep"),
+    ],
+)
+def test_journal_without_a_match_is_no_failure(module: Run, tmp_path: Path, reply: Reply, records: int | None) -> None:
+    host(tmp_path)
+    ran = module("selinux_denial_info", {"source": "journal"}, commands=[reply])
+    assert ran.failed is (records is None)
+    if records is None:
+        assert ran.result["reason"] == "tool_failed"
+        assert "without pattern matching" in ran.result["msg"]
+
+
+def test_kernel_ring_without_auditd_and_journal(module: Run, tmp_path: Path) -> None:
+    host(tmp_path)
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev/kmsg").write_bytes(b"5,1,1,-;" + lines("public-refpolicy-460.txt")[0] + b"\n")
+    value = found(module, {})
+    assert (value["source"], value["records"]) == ("kernel", 1)
+    assert value["denials"][0]["kind"] == "selinux_err"
+
+
+def test_host_without_selinux(module: Run, tmp_path: Path) -> None:
+    host(tmp_path, "debian13-no-policy-unit.txt", enforcing=False)
+    value = found(module, {})
+    assert (value["mode"], value["policy_asked"]) == ("disabled", False)
+    assert {denial["verdict"] for denial in value["denials"]} == {"not_asked"}
+
+
+def test_silent_refusal_from_crius_log(module: Run, tmp_path: Path) -> None:
+    host(tmp_path, "debian13-policy-commit.txt")
+    (tmp_path / "restore.log").write_text(
+        "(00.1) pie: 1: restoring lsm profile (current) system_u:system_r:container_t:s0:c1,c2\n"
+        + (FIXTURES / "criu/4.2.1-restore-seccomp-refused.txt").read_text()
+    )
+    value = found(module, {"criu_logs": ["/restore.log", "/gone.log"]})
+    assert value["logs"] == [str(tmp_path / "restore.log")]
+    (one,) = value["silent"]
+    assert (one["id"], one["verdict"], one["logged"]) == ("seccomp", "rule_missing", False)
