@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import datetime
-import json
 import os
 import re
 from dataclasses import dataclass
@@ -13,7 +11,6 @@ from typing import BinaryIO, Callable, Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._command import Runner, check
 from ansible_collections.criu.hosts.plugins.module_utils._denial_parse import MARKS
-from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 
 # Large enough that Python's own work does not count, small enough to stay in the processor's cache.
 CHUNK = 1 << 20
@@ -37,49 +34,10 @@ class Source:
     files: tuple[str, ...] = ()
 
 
-def parse_since(text: str, *, now: float, boot: float) -> float:
-    """Seconds since 1970 of ``boot``, ``15m``, ``1795384456.39`` or ``2026-11-22T21:38:08Z``.
-
-    Raises:
-        CheckpointError: since_invalid.
-    """
-    if text == "boot":
-        return boot
-    ago = re.fullmatch(r"(\d+)([smhd])", text)
-    if ago:
-        return now - int(ago.group(1)) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[ago.group(2)]
-    if re.fullmatch(r"@?\d+(\.\d+)?", text):
-        return float(text.lstrip("@"))
-    try:
-        moment = datetime.datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
-    except ValueError:
-        raise CheckpointError(
-            f"Cannot use {text!r} as a time. Give 'boot', a span such as '15m' or '2h', seconds since 1970, or a time "
-            "such as '2026-11-22T21:38:08Z'.",
-            reason="since_invalid",
-        ) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)).timestamp()
-
-
 def parse_boot(stat: str) -> float:
     """When the host was booted, from /proc/stat; 0 if it does not say."""
     found = re.search(r"^btime (\d+)$", stat, re.MULTILINE)
     return float(found.group(1)) if found else 0.0
-
-
-def parse_record_time(text: str, path: str) -> float:
-    """When the checkpoint of a record was made.
-
-    Raises:
-        CheckpointError: record_invalid.
-    """
-    try:
-        return parse_since(str(json.loads(text)["checkpointed_at"]), now=0, boot=0)
-    except (ValueError, KeyError, TypeError, CheckpointError):
-        raise CheckpointError(
-            f"Cannot read {path!r}: it is no record of a checkpoint. Give the archive, or the record beside it.",
-            reason="record_invalid",
-        ) from None
 
 
 def audit_files(path: str, since: float) -> tuple[str, ...]:
@@ -128,26 +86,13 @@ def _scan_block(block: bytes, found: Found) -> None:
 
 
 def read_audit(files: tuple[str, ...], found: Found) -> None:
-    """Look through the files. One that has been rotated away in between is left out.
-
-    Raises:
-        CheckpointError: log_unreadable.
-    """
+    """Look through the files. One that has been rotated away in between is left out."""
     for path in files:
         try:
             with open(path, "rb", buffering=0) as handle:
                 scan(handle, found)
         except FileNotFoundError:
             continue
-        except OSError as error:
-            raise unreadable(path, error) from error
-
-
-def unreadable(path: str, error: OSError) -> CheckpointError:
-    return CheckpointError(
-        f"Cannot read {path!r}: {error.strerror}. Run the task as root (become: true), or choose another source.",
-        reason="log_unreadable",
-    )
 
 
 def journal_argv(since: float) -> tuple[str, ...]:
@@ -190,19 +135,12 @@ def _messages(path: str) -> Iterator[bytes]:
 
 
 def read_kernel(path: str, found: Found) -> None:
-    """Look through the kernel's ring. What a program wrote into it has another facility than the kernel's, 0.
-
-    Raises:
-        CheckpointError: log_unreadable.
-    """
-    try:
-        for record in _messages(path):
-            prefix, dummy, message = record.partition(b";")
-            priority = prefix.split(b",")[0]
-            if priority.isdigit() and int(priority) < 8 and any(mark in message for mark in MARKS):
-                found(message, b"")
-    except OSError as error:
-        raise unreadable(path, error) from error
+    """Look through the kernel's ring. What a program wrote into it has another facility than the kernel's, 0."""
+    for record in _messages(path):
+        prefix, dummy, message = record.partition(b";")
+        priority = prefix.split(b",")[0]
+        if priority.isdigit() and int(priority) < 8 and any(mark in message for mark in MARKS):
+            found(message, b"")
 
 
 def choose(root: str, audit_log: str, runner: Runner | None, *, boot: float) -> str:

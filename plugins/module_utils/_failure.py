@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._command import CommandError
@@ -12,6 +13,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._engine import Cause, C
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._local import read_text
 
+# When the task began: only what was denied since is its own.
+STARTED = time.time()
 TAIL_LINES = 20
 LINE_LENGTH = 400
 
@@ -77,14 +80,34 @@ def _cause(engine: Engine, error: CommandError, lines: list[str]) -> Cause:
     return cause
 
 
+def read_denials(log: dict[str, Any]) -> dict[str, Any]:
+    """``denials`` and ``silent_denials`` since the task began, explained as selinux_denial_info does."""
+    # A task that succeeds need not compile this.
+    from ansible_collections.criu.hosts.plugins.module_utils._denial_look import look_back
+
+    found = look_back(STARTED, [log["log_path"]] if log["log_path"] else [])
+    return {"denials": found["denials"], "silent_denials": found["silent"]}
+
+
+def denied_cause(cause: Cause, denials: list[dict[str, Any]]) -> Cause:
+    """``cause``, with what SELinux refused if nothing better is known."""
+    refused = [one for one in denials if one["matters"] == "yes" and one["permissive"] is False]
+    if cause.reason != "tool_failed" or not refused:
+        return cause
+    told = refused[0]
+    why = f"{cause.why}; SELinux refused it: {told['cause'].rstrip('.')}"
+    return Cause(why, told["remedy"]["advice"], reason="policy_missing")
+
+
 def explain(
     engine: Engine, error: CheckpointError, *, what: str, container: Container | None, action: str, outcome: str
 ) -> CheckpointError:
     """The failure of ``what`` as a task reports it; ``outcome`` says what became of the container."""
     log = read_log(engine, container, action)
+    log.update(read_denials(log))
     if not isinstance(error, CommandError) or error.completed.argv[:1] != (engine.name,):
         return CheckpointError(f"{error.message} {outcome}".strip(), reason=error.reason, **{**log, **error.facts})
-    cause = _cause(engine, error, log["log_tail"])
+    cause = denied_cause(_cause(engine, error, log["log_tail"]), log["denials"])
     return CheckpointError(
         f"Cannot {what}: {cause.why}. {outcome} {cause.advice}".replace("  ", " "),
         reason=cause.reason,

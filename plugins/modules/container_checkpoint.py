@@ -38,6 +38,8 @@ options:
 notes:
   - C(reason) may also be V(checkpoint_in_use) (the container is stopped in the checkpoint that is to be removed).
 seealso:
+  - module: criu.hosts.selinux_denial_info
+    description: Explains what SELinux refused.
   - module: criu.hosts.container_restore
   - name: podman-container-checkpoint(1)
     description: What podman does.
@@ -163,6 +165,22 @@ log_tail:
   type: list
   elements: str
   sample: ["Error (criu/tty.c:1996): tty: Found dangling tty"]
+denials:
+  description:
+    - What SELinux refused since the task began and matters, as V(selinux_denial_info.denials) of
+      M(criu.hosts.selinux_denial_info) tells it; empty if there is nothing, or the log cannot be read.
+  returned: failure of the engine
+  type: list
+  elements: dict
+  sample: []
+silent_denials:
+  description:
+    - What SELinux refused without logging it, from CRIU's log, as V(selinux_denial_info.silent) of
+      M(criu.hosts.selinux_denial_info) tells it.
+  returned: failure of the engine
+  type: list
+  elements: dict
+  sample: []
 container_state:
   description: State of the container after the failure.
   returned: failure of the engine

@@ -28,6 +28,8 @@ options:
       - Under runc a clone lives in the original's cgroup; the original cannot be restored before the clone has ended.
     type: str
 seealso:
+  - module: criu.hosts.selinux_denial_info
+    description: Explains what SELinux refused.
   - module: criu.hosts.container_checkpoint
   - name: podman-container-restore(1)
     description: What podman does.
@@ -175,6 +177,22 @@ log_tail:
   type: list
   elements: str
   sample: ["pie: 1: Error (criu/pie/restorer.c:546): seccomp: SECCOMP_SET_MODE_FILTER returned -13 on tid 1"]
+denials:
+  description:
+    - What SELinux refused since the task began and matters, as V(selinux_denial_info.denials) of
+      M(criu.hosts.selinux_denial_info) tells it; empty if there is nothing, or the log cannot be read.
+  returned: failure of the engine
+  type: list
+  elements: dict
+  sample: []
+silent_denials:
+  description:
+    - What SELinux refused without logging it, from CRIU's log, as V(selinux_denial_info.silent) of
+      M(criu.hosts.selinux_denial_info) tells it.
+  returned: failure of the engine
+  type: list
+  elements: dict
+  sample: []
 label_before:
   description: The first label that differs, before the restore.
   returned: failure with reason label_changed

@@ -288,6 +288,7 @@ import time
 from typing import Any, NoReturn
 
 from ansible_collections.criu.hosts.plugins.module_utils import _denial_look as look
+from ansible_collections.criu.hosts.plugins.module_utils._denial_since import read_since, unreadable
 from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
 
 SPEC: dict[str, Any] = {
@@ -306,18 +307,12 @@ def run(ctx: Context) -> Outcome:
     """Read, group, ask the policy, explain."""
     host = look.Host(ROOT)
     params = ctx.params
-    since = look.read_since(host, params["since"], params["checkpoint_path"], now=time.time())
-    return Outcome(
-        "selinux_denial_info",
-        look.look(
-            host,
-            ctx.runner,
-            source=params["source"],
-            audit_path=params["audit_path"],
-            since=since,
-            criu_logs=params["criu_logs"],
-        ),
-    )
+    since = read_since(params["since"], params["checkpoint_path"], now=time.time(), boot=host.boot)
+    wanted = {key: params[key] for key in ("source", "audit_path", "criu_logs")}
+    try:
+        return Outcome("selinux_denial_info", look.look(host, ctx.runner, since=since, **wanted))
+    except OSError as error:
+        raise unreadable(error) from error
 
 
 def main() -> NoReturn:

@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils import _denial_sources as sources
 from ansible_collections.criu.hosts.plugins.module_utils._denial import Groups
+from ansible_collections.criu.hosts.plugins.module_utils._denial_since import parse_record_time, parse_since
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 
 LINE = (
@@ -35,20 +36,20 @@ OTHER = b"type=SYSCALL msg=audit(1795384456.390:184): arch=c000003e syscall=1 su
     ],
 )
 def test_parse_since(text: str, expected: float) -> None:
-    assert sources.parse_since(text, now=1000.0, boot=5.0) == expected
+    assert parse_since(text, now=1000.0, boot=5.0) == expected
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "5 minutes", "22:54"])
 def test_parse_since_refuses(text: str) -> None:
     with pytest.raises(CheckpointError) as caught:
-        sources.parse_since(text, now=0, boot=0)
+        parse_since(text, now=0, boot=0)
     assert caught.value.reason == "since_invalid"
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"checkpointed_at": "soon"}', '{"checkpointed_at": null}'])
 def test_record_without_a_time(text: str) -> None:
     with pytest.raises(CheckpointError) as caught:
-        sources.parse_record_time(text, "/x.json")
+        parse_record_time(text, "/x.json")
     assert caught.value.reason == "record_invalid"
 
 
@@ -129,9 +130,8 @@ def test_kernel_ring_takes_the_kernels_own_words_only(tmp_path: Path) -> None:
 
 
 def test_unreadable_ring(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError) as caught:
+    with pytest.raises(FileNotFoundError):
         sources.read_kernel(str(tmp_path / "none"), Groups().add)
-    assert caught.value.reason == "log_unreadable"
 
 
 def test_file_that_is_rotated_away_is_left_out_and_a_folder_is_an_error(tmp_path: Path) -> None:
@@ -139,6 +139,5 @@ def test_file_that_is_rotated_away_is_left_out_and_a_folder_is_an_error(tmp_path
     groups = Groups()
     sources.read_audit((str(tmp_path / "gone"), str(tmp_path / "audit.log")), groups.add)
     assert groups.records == 1
-    with pytest.raises(CheckpointError) as caught:
+    with pytest.raises(IsADirectoryError):
         sources.read_audit((str(tmp_path),), groups.add)
-    assert caught.value.reason == "log_unreadable"

@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._command import CommandError, Completed
+from ansible_collections.criu.hosts.plugins.module_utils._denial_remedies import ARCHIVE_PLACE
+from ansible_collections.criu.hosts.plugins.module_utils._denial_sources import AUDIT_LOG
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._failure import TAIL_LINES, explain, tail
 from ansible_collections.criu.hosts.plugins.module_utils._podman import Podman, parse_inspect
 from ansible_collections.criu.hosts.tests.unit.containers import recorded, world
+from ansible_collections.criu.hosts.tests.unit.denials import lines
 
 RUNC = "Error: `/usr/bin/runc checkpoint --image-path /x f00` failed: exit status 1\n"
 
@@ -59,3 +63,48 @@ def test_failure_without_a_log(tmp_path: Path) -> None:
 )
 def test_tail(text: str, expected: list[str]) -> None:
     assert tail(text) == expected
+
+
+def denied(folder: Path, log: str, audit: bytes) -> CheckpointError:
+    """A failure on a host with SELinux enforcing whose log got this record while the task ran."""
+    made = world(folder)
+    (made.userdata / "restore.log").write_text(log)
+    for path, content in (("sys/fs/selinux/enforce", b"1"), ("proc/stat", b"btime 1\n"), (AUDIT_LOG[1:], audit)):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    container = parse_inspect(made.inspected("running"))
+    error = CommandError(Completed(("podman",), 125, "", RUNC), "Cannot do it.")
+    return explain(Podman(), error, what="restore 'web'", container=container, action="restore", outcome="Kept.")
+
+
+NOW = f"{time.time() + 60:.3f}".encode()
+RECORD = lines("debian13-archive-in-home.txt")[0].replace(b"1795405017.772", NOW)
+
+
+def test_what_selinux_refused_is_in_the_failure(tmp_path: Path) -> None:
+    error = denied(tmp_path, "", RECORD + b"\n")
+    assert error.reason == "policy_missing"
+    assert "SELinux refused it: The archive lies where Podman of a unit may not read or write" in error.message
+    assert error.message.endswith("Kept. " + ARCHIVE_PLACE.advice)
+    assert [one["id"] for one in error.facts["denials"]] == ["archive_in_home"]
+
+
+@pytest.mark.parametrize(
+    "audit",
+    [
+        pytest.param(lines("debian13-archive-in-home.txt")[0], id="before-the-task"),
+        pytest.param(RECORD.replace(b"permissive=0", b"permissive=1"), id="only-logged"),
+        pytest.param(b"", id="nothing"),
+    ],
+)
+def test_denials_that_are_not_the_cause_leave_the_message_alone(tmp_path: Path, audit: bytes) -> None:
+    error = denied(tmp_path, "", audit)
+    assert error.reason == "tool_failed"
+    assert "SELinux" not in error.message
+
+
+def test_silent_refusal_is_beside_the_known_cause(tmp_path: Path) -> None:
+    error = denied(tmp_path, "pie: 1: Error (x.c:1): seccomp: SECCOMP_SET_MODE_FILTER returned -13 on tid 1\n", b"")
+    assert error.reason == "policy_missing"
+    assert [one["id"] for one in error.facts["silent_denials"]] == ["seccomp"]
+    assert error.facts["denials"] == []
