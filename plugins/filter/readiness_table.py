@@ -9,19 +9,16 @@ from typing import Any, Callable
 
 import yaml
 from ansible.errors import AnsibleFilterError
+from ansible.parsing.yaml.dumper import AnsibleDumper
 
 HEAD = ("INTENT", "READY", "WHY")
 WORDS = {True: "yes", False: "no", None: "?"}
 
 
-def rows_of(readiness: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """A row for each reason; an intent without reasons has one row."""
-    rows = []
-    for intent, answer in readiness.items():
-        why = [f"{one['code']}: {one['message']}" for one in answer["reasons"]] or [""]
-        rows.append((intent, WORDS[answer["ready"]], why[0]))
-        rows += [("", "", text) for text in why[1:]]
-    return rows
+def row_of(intent: str, answer: Mapping[str, Any]) -> tuple[str, str, str]:
+    """The line of an intent; what only warns is in brackets."""
+    codes = [one["code"] if one["level"] != "warns" else f"({one['code']})" for one in answer["reasons"]]
+    return intent, WORDS[answer["ready"]], " ".join(unique(codes))
 
 
 def unique(values: list[Any]) -> list[Any]:
@@ -29,20 +26,23 @@ def unique(values: list[Any]) -> list[Any]:
     return [value for number, value in enumerate(values) if value not in values[:number]]
 
 
+def explain(reason: Mapping[str, Any]) -> str:
+    """Why, what to do, and where it is known from."""
+    source = [f"  Known from {reason['source']}"] if reason["source"] else []
+    return "\n".join([f"{reason['code']}: {reason['message']}", f"  {reason['advice']}", *source])
+
+
 def render(readiness: Mapping[str, Any], tasks: bool) -> str:
-    rows = [HEAD, *rows_of(readiness)]
+    rows = [HEAD, *(row_of(intent, answer) for intent, answer in readiness.items())]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     lines = [f"{intent:{widths[0]}}  {ready:{widths[1]}}  {why}".rstrip() for intent, ready, why in rows]
     reasons = [one for answer in readiness.values() for one in answer["reasons"]]
-    advice = unique([f"{one['code']}: {one['advice']}" for one in reasons])
-    if advice:
-        lines += ["", "WHAT TO DO", *advice]
-    sources = unique([f"{one['code']}: {one['source']}" for one in reasons if one["source"]])
-    if sources:
-        lines += ["", "KNOWN FROM", *sources]
+    explained = unique([explain(one) for one in reasons])
+    if explained:
+        lines += ["", *explained]
     repairs = unique([one["task"] for one in reasons if one["task"]])
     if tasks and repairs:
-        lines += ["", "TASKS", yaml.safe_dump(repairs, sort_keys=False, width=110).rstrip()]
+        lines += ["", "TASKS", yaml.dump(repairs, Dumper=AnsibleDumper, sort_keys=False, width=110).rstrip()]
     return "\n".join(lines)
 
 

@@ -31,8 +31,6 @@ INTENTS = (
 FEATURES = ("clone3_set_tid", "fdinfo_lock", "mem_dirty_track", "network_lock_nftables", "uffd-noncoop")
 
 BLOCKS, WARNS, UNKNOWN = "blocks", "warns", "unknown"
-# Selinux_policy writes this title over the rules of the purpose non_root.
-USERS_RULES = ";; A user in a shell of his own"
 LOCK_OPTION = re.compile(r"^\s*network-lock[\s=]+[\"']?([a-z]+)", re.MULTILINE)
 
 Value = dict[str, Any]
@@ -76,11 +74,6 @@ def network_lock(value: Value, *, iptables: bool) -> dict[str, Any]:
     elif backend == "nftables":
         usable = value["features"].get("network_lock_nftables") if value["nftables"] is not False else False
     return {"backend": backend, "source": source, "usable": usable}
-
-
-def lets_users(policy: str) -> bool | None:
-    """Whether the text of our policy module has the rules of the purpose non_root; None without a text."""
-    return USERS_RULES in policy if policy else None
 
 
 def policy_missing(value: Value) -> bool:
@@ -239,7 +232,7 @@ def user_findings(value: Value) -> list[Finding]:
         found.append(reason("ptrace_restricted", BLOCKS, text, advice, task))
     selinux = value["lsm"]["selinux"]
     if selinux["mode"] == "enforcing" and selinux["lets_users"] is False:
-        text = "SELinux is enforcing and the module criu_hosts has no rules for CRIU run by users."
+        text = "SELinux is enforcing and its policy has no rules for CRIU run by users (unconfined_t)."
         advice = "Load the policy module with the purpose non_root."
         found.append(reason("policy_without_users", BLOCKS, text, advice, remedies.LOAD_POLICY_FOR_USERS))
     return [(("rootless",), rootless), *((("non_root",), one) for one in found)]

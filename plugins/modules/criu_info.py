@@ -157,8 +157,8 @@ criu_info:
     lsm:
       description:
         - C(selinux) with C(mode) (V(enforcing), V(permissive) or V(disabled)), C(policy), and C(booleans) (V(on),
-          V(off) or V(null) for one that the policy lacks), and C(lets_users), whether the policy module C(criu_hosts)
-          has rules for CRIU run by users (V(null) without the module).
+          V(off) or V(null) for one that the policy lacks), and C(lets_users), whether the loaded policy lets
+          an unconfined user restore a process of his own with CRIU (V(null) if the kernel cannot be asked).
         - C(apparmor), whether AppArmor is on.
       type: dict
       sample:
@@ -275,8 +275,6 @@ from ansible_collections.criu.hosts.plugins.module_utils import _criu_install as
 from ansible_collections.criu.hosts.plugins.module_utils import _criu_manifest as manifests
 from ansible_collections.criu.hosts.plugins.module_utils import _host as host
 from ansible_collections.criu.hosts.plugins.module_utils import _readiness as readiness
-from ansible_collections.criu.hosts.plugins.module_utils import _selinux as selinux
-from ansible_collections.criu.hosts.plugins.module_utils import _selinux_store as store
 from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
 from ansible_collections.criu.hosts.plugins.module_utils._system import read_system
 
@@ -284,9 +282,6 @@ SPEC: dict[str, Any] = {"features": {"type": "list", "elements": "str"}}
 
 # Where the host begins; the unit tests put a scripted host below another folder.
 ROOT = ""
-
-# The policy module that selinux_policy makes.
-MODULE = "criu_hosts"
 
 
 def is_root() -> bool:
@@ -344,12 +339,9 @@ def read_build(path: str | None, family: str) -> dict[str, Any] | None:
 
 
 def read_lsm() -> dict[str, Any]:
-    """SELinux and AppArmor, and whether our policy module has the rules for users. Only root can read that."""
+    """SELinux and AppArmor, and whether the policy lets a user in his shell restore a process of his own."""
     found = criu.read_lsm(ROOT)
-    enabled = found["selinux"]["mode"] != "disabled"
-    policy = selinux.read_host(ROOT or "/") if enabled and is_root() else None
-    text = "".join(one.text for one in store.read_module(policy, MODULE).entries) if policy and policy.store else ""
-    found["selinux"]["lets_users"] = readiness.lets_users(text)
+    found["selinux"]["lets_users"] = host.may_itself(ROOT, host.USER_CONTEXT, "process", ("execmem", "dyntransition"))
     return found
 
 

@@ -8,6 +8,14 @@ import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
 
+try:
+    from ansible.template import trust_as_template
+except ImportError:  # ansible-core 2.18 has plain text
+
+    def trust_as_template(text: str) -> str:
+        return text
+
+
 from ansible_collections.criu.hosts.plugins.filter import readiness_table
 
 TASK = {"name": "Load the policy for CRIU", "ansible.builtin.include_role": {"name": "criu.hosts.selinux"}}
@@ -38,19 +46,18 @@ FOUND = {
 }
 TABLE = f"""\
 INTENT      READY  WHY
-container   no     policy_missing: No rules.
-                   kdat_stale: Old.
+container   no     policy_missing (kdat_stale)
 file_locks  yes
-pre_dump    ?      policy_missing: No rules.
-rootless    no     rootless_unsupported: Only root.
+pre_dump    ?      policy_missing
+rootless    no     rootless_unsupported
 
-WHAT TO DO
-policy_missing: Do it.
-kdat_stale: Do it.
-rootless_unsupported: Do it.
-
-KNOWN FROM
-rootless_unsupported: {URL}"""
+policy_missing: No rules.
+  Do it.
+kdat_stale: Old.
+  Do it.
+rootless_unsupported: Only root.
+  Do it.
+  Known from {URL}"""
 
 
 def table(*arguments: Any, **options: Any) -> str:
@@ -66,6 +73,13 @@ def test_tasks_are_each_given_once_and_can_be_put_into_a_play() -> None:
     text = table(FOUND, tasks=True)
     head, tasks = text.split("\n\nTASKS\n")
     assert head == TABLE and yaml.safe_load(tasks) == [TASK]
+
+
+def test_values_as_ansible_hands_them_over() -> None:
+    """Since ansible-core 2.19 the text of a result is not of type str, which PyYAML's own dumper refuses."""
+    name = trust_as_template("Load the policy for CRIU")
+    found = {"container": {"ready": False, "reasons": [reason("x", "y", task={**TASK, "name": name})]}}
+    assert yaml.safe_load(table(found, tasks=True).split("TASKS\n")[1]) == [TASK]
 
 
 def test_a_host_with_nothing_to_do() -> None:
