@@ -105,7 +105,7 @@ def built_rpm(folder: Path) -> Any:
     return {"state": "built", "path": str(folder / "criu.tar"), "jobs": 2}, Host([reply, *writes])
 
 
-def archive(folder: Path, **changes: Any) -> Path:
+def archive(folder: Path, name: str = FILE, **changes: Any) -> Path:
     """An archive as state=built leaves it."""
     content = b"package"
     files = {
@@ -122,7 +122,7 @@ def archive(folder: Path, **changes: Any) -> Path:
         "files": files,
         **changes,
     }
-    members = {f"./{FILE}": content, "./packages.json": json.dumps(manifest).encode(), "./Packages": b""}
+    members = {f"./{name}": content, "./packages.json": json.dumps(manifest).encode(), "./Packages": b""}
     return fake.tarball(folder / "criu.tar", members, "w")
 
 
@@ -161,6 +161,38 @@ def given_back_already(folder: Path) -> Any:
     return {"state": "absent"}, Host([rows(THEIRS)])
 
 
+RPM_FILE = "criu-4.1-1.fc42.criuhosts1.x86_64.rpm"
+RPM_OURS = "1:4.1-1.fc42.criuhosts1"
+RPM_QUERY = ["rpm", "-qa", "--qf", "%{SOURCERPM} %{NAME} %{EPOCHNUM}:%{VERSION}-%{RELEASE}\n"]
+
+
+def rpm_rows(version: str, state: str) -> Reply:
+    return Reply(RPM_QUERY, f"criu-4.1-1.fc42.src.rpm criu {version}\n", state=state)
+
+
+def install_rpm(folder: Path) -> Any:
+    machine(folder, fake.FEDORA)
+    one = {"package": "criu", "version": RPM_OURS, "sha256": package.hashlib.sha256(b"package").hexdigest()}
+    path = archive(
+        folder,
+        kind="rpm",
+        built_on="fedora 43",
+        version=RPM_OURS,
+        files={RPM_FILE: {**one, "depends": []}},
+        name=RPM_FILE,
+    )
+    argv = list(Rpm(dnf5=True).install_argv([f"{folder}/var/lib/criu-hosts/packages/{RPM_FILE}"]))
+    replies = [rpm_rows("0:4.1-1.fc42", "before"), rpm_rows(RPM_OURS, "after"), Write(argv, turns=True)]
+    return {"path": str(path)}, Host(replies)
+
+
+def give_rpm_back(folder: Path) -> Any:
+    machine(folder, fake.FEDORA)
+    argv = ["dnf", "-q", "-y", "distro-sync", "criu"]
+    replies = [rpm_rows(RPM_OURS, "before"), rpm_rows("0:4.1-1.fc42", "after"), Write(argv, turns=True)]
+    return {"state": "absent"}, Host(replies)
+
+
 class Listing(Anything):
     """A runner whose apt-cache lists the distribution's package."""
 
@@ -176,6 +208,8 @@ CONTRACT_CASES = [
     Case("installed-already", installed_already, changed=False),
     Case("give-back", give_back),
     Case("given-back-already", given_back_already, changed=False),
+    Case("install-rpm", install_rpm),
+    Case("give-rpm-back", give_rpm_back),
 ]
 
 
