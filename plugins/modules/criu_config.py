@@ -55,7 +55,8 @@ options:
     type: str
   state:
     description:
-      - V(absent) removes the file, or with O(block) that block, and the file if nothing else is in it.
+      - V(absent) removes the file, or with O(block) that block, and the file if nothing else is in it. What stays is
+        not judged.
     type: str
     choices: [present, absent]
     default: present
@@ -74,18 +75,18 @@ options:
     description:
       - The version of CRIU to judge by, if it is known, such as RV(criu.hosts.criu_info#module:criu_info.version).
         Otherwise CRIU is asked.
-      - With a version the task needs no CRIU on the host; RV(criu_config.validated) is then V(false).
+      - Without a version and without CRIU on the host, the options of CRIU 4.3 count, and the task warns.
     type: str
 requirements:
-  - CRIU, unless O(version) is given
+  - CRIU, to have the file read by it before it is written
 notes:
   - Needs root for the files in C(/etc/criu). Run the task as the user for kind V(user).
   - A new file has mode 0644; an old one keeps its mode. The owner is the user of the task.
   - Further reasons are V(config_invalid) (the linter refuses the text, RV(findings) says why), V(config_refused) (the
     linter does not, but CRIU does), V(option_invalid) (a name or value that makes no line), V(block_broken) (a marker
     line is missing), V(config_is_directory), V(config_is_link), V(config_not_a_file), V(config_unreadable),
-    V(config_too_large) (what is at the path is no file of options), V(config_owner) (it belongs to another user),
-    V(criu_missing) (no CRIU to ask) and V(change_lost) (the file is not as written).
+    V(config_too_large) (what is at the path is no file of options), V(config_owner) (it belongs to another user)
+    and V(change_lost) (the file is not as written).
   - The words in RV(findings) are V(unknown_option), V(abbreviated), V(leading_dashes), V(value_missing),
     V(value_unexpected), V(value_ignored), V(value_invalid), V(trailing_text), V(blank_around_equals), V(quoting),
     V(comment_glued), V(tab), V(carriage_return), V(control_character), V(line_too_long), V(not_text), V(duplicate),
@@ -175,7 +176,7 @@ criu_config:
       type: dict
       sample: {tcp-established: [null], timeout: ["60"]}
     version:
-      description: The version of CRIU that it was judged by. V(null) if there is nothing to judge.
+      description: The version of CRIU that it was judged by. V(null) if nothing was judged.
       type: str
       sample: 4.2.1
     validated:
@@ -219,7 +220,7 @@ commands:
 
 import os
 import pwd
-from typing import Any, NoReturn, Optional
+from typing import Any, NoReturn
 
 from ansible_collections.criu.hosts.plugins.module_utils import _criu_config_file as files
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config import Finding, lint
@@ -232,6 +233,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_config_plan impor
 )
 from ansible_collections.criu.hosts.plugins.module_utils._criu_options import (
     KINDS,
+    NEWEST,
     Version,
     version_text,
     version_tuple,
@@ -262,28 +264,16 @@ def path_of(params: dict[str, Any]) -> str:
     return files.path_of(ROOT, params["kind"], pwd.getpwuid(os.geteuid()).pw_dir)
 
 
-def find_criu(ctx: Context) -> Optional[str]:
-    """The CRIU to ask; None if a version is given and there is none."""
-    criu = ctx.params["executable"] or ctx.runner.which("criu")
-    if criu is None and not ctx.params["version"]:
-        raise CheckpointError(
-            "Cannot judge CRIU's configuration: there is no criu in the path. Install it, or give version.",
-            reason="criu_missing",
-        )
-    return str(criu) if criu else None
-
-
 def judge(ctx: Context, desired: Desired, path: str, text: str) -> tuple[list[Finding], Version, bool]:
-    """Lint, then let CRIU read it."""
-    criu = find_criu(ctx)
+    """Lint, then let CRIU read it. Without CRIU, the newest options that are known count."""
+    criu = ctx.params["executable"] or ctx.runner.which("criu")
     given = ctx.params["version"]
-    version = version_tuple(given) if given else files.read_version(ctx.runner, str(criu))
+    version = version_tuple(given) if given else files.read_version(ctx.runner, criu) if criu else NEWEST
     findings = lint(text, desired.kind, version, desired.allow)
     refuse_findings(path, findings)
-    if criu is None:
-        return findings, version, False
-    refuse_refusal(path, files.ask_criu(ctx.runner, criu, text))
-    return findings, version, True
+    if criu is not None:
+        refuse_refusal(path, files.ask_criu(ctx.runner, criu, text))
+    return findings, version, criu is not None
 
 
 def run(ctx: Context) -> Outcome:
@@ -294,7 +284,7 @@ def run(ctx: Context) -> Outcome:
     plan, text = plan_file(current, desired, os.geteuid())
     findings: list[Finding] = []
     version, validated = None, False
-    if text is not None:
+    if text is not None and desired.state == "present":  # what takes lines away may leave the bad lines of others
         findings, number, validated = judge(ctx, desired, path, text)
         version = version_text(number)
     if ctx.apply(plan) is not None:
@@ -306,8 +296,10 @@ def run(ctx: Context) -> Outcome:
                 path=path,
             )
     value = {**view(path, desired.kind, text), "version": version, "validated": validated}
-    warnings = tuple(finding.message for finding in findings)
-    return Outcome("criu_config", value, plan, {"findings": [finding.view() for finding in findings]}, warnings)
+    warnings = [finding.message for finding in findings]
+    if version is not None and not validated:
+        warnings.append(f"There is no criu to ask: {path!r} was judged by the options of CRIU {version} only.")
+    return Outcome("criu_config", value, plan, {"findings": [finding.view() for finding in findings]}, tuple(warnings))
 
 
 def main() -> NoReturn:

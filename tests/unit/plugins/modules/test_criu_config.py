@@ -121,9 +121,19 @@ def test_risk_is_refused_until_it_is_allowed(tmp_path: Path, module: Any) -> Non
     assert module("criu_config", {**params, "allow": ["action-script"]}, host=host).result["changed"]
 
 
-def test_no_criu(tmp_path: Path, module: Any) -> None:
-    params, host = case(None, options={"timeout": 60}, replies=(), missing=("criu",))(tmp_path)
-    assert module("criu_config", params, host=host).result["reason"] == "criu_missing"
+@pytest.mark.parametrize(("given", "version"), [({}, "4.3"), ({"version": "3.17.1"}, "3.17.1")], ids=["none", "given"])
+def test_without_criu(tmp_path: Path, module: Any, given: dict[str, str], version: str) -> None:
+    params, host = case(None, options={"timeout": 60}, replies=(), missing=("criu",), **given)(tmp_path)
+    run = module("criu_config", params, host=host)
+    assert run.result["criu_config"]["version"] == version and run.result["criu_config"]["validated"] is False
+    assert f"judged by the options of CRIU {version} only" in str(run.result["warnings"])
+
+
+def test_removal_does_not_mind_bad_lines_of_others(tmp_path: Path, module: Any) -> None:
+    text = f"frobnicate\n{BEGIN}tcp-close\n{END}"
+    params, host = case(text, state="absent", block="criu.hosts.criu", replies=())(tmp_path)
+    assert module("criu_config", params, host=host).result["changed"]
+    assert text_of(params) == "frobnicate\n"
 
 
 @pytest.mark.parametrize("value", [{"a": 1}, "two\nlines"], ids=["dict", "two-lines"])
