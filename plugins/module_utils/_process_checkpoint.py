@@ -22,6 +22,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._plan import (
     WriteFile,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._process import Process, Unit
+from ansible_collections.criu.hosts.plugins.module_utils._process_copies import read_note
 from ansible_collections.criu.hosts.plugins.module_utils._process_failure import explain, log_path
 from ansible_collections.criu.hosts.plugins.module_utils._process_options import (
     MINIMUM_CRIU,
@@ -48,7 +49,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._process_restore import
     Result,
     bring_back,
     preflight,
-    read_note,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._process_target import (
     Target,

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Mapping
 
 from ansible_collections.criu.hosts.plugins.module_utils._borrow import borrow, read_loan
+from ansible_collections.criu.hosts.plugins.module_utils._command import Runner, check
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._images import read_statistics
 from ansible_collections.criu.hosts.plugins.module_utils._labels import (
@@ -34,11 +36,11 @@ from ansible_collections.criu.hosts.plugins.module_utils._plan import Command, M
 from ansible_collections.criu.hosts.plugins.module_utils._process import (
     Process,
     Unit,
-    is_alive,
     read_process,
     read_unit,
     unit_name,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._process_copies import may_take, read_note, refuse_second_copy
 from ansible_collections.criu.hosts.plugins.module_utils._process_failure import explain
 from ansible_collections.criu.hosts.plugins.module_utils._process_options import (
     MINIMUM_CRIU,
@@ -85,55 +87,6 @@ class Restore:
         return pid_file_path(path) if is_root() else os.path.join(work_path(path), "restored.pid")
 
 
-def read_note(images: Images) -> Process | None:
-    """The process that was restored from these images and still lives."""
-    try:
-        entry = json.loads(read_text(note_path(images.path)) or "{}")
-        known = entry["inventory"] == images.digest and is_alive(int(entry["pid"]), entry["start"], entry["boot"])
-        return read_process(int(entry["pid"])) if known else None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def holder(pid: int) -> str:
-    """Who has this process or thread id; empty if nobody."""
-    base = f"{PLACES.proc}/{pid}"
-    status = read_text(f"{base}/status")
-    if status is None:
-        return ""
-    comm = (read_text(f"{base}/comm") or "").rstrip("\n")
-    group = [line.split()[1] for line in status.splitlines() if line.startswith("Tgid:")]
-    return f"{comm!r}" if group in ([], [str(pid)]) else f"{comm!r}, a thread of process {group[0]}"
-
-
-def refuse_second_copy(images: Images) -> None:
-    """Refuse when the process, or anybody with one of its ids, lives.
-
-    Raises:
-        CheckpointError: process_running, pid_in_use.
-    """
-    record = images.record
-    if record is not None and record.alive:
-        raise CheckpointError(
-            f"Refuse to restore {record.text} from {images.path!r}: the process that was checkpointed still lives, "
-            "and there must not be two of it. Stop it first.",
-            reason="process_running",
-            pid=record.pid,
-        )
-    if images.tasks[0].pid == 1:
-        return  # the processes bring a pid namespace of their own
-    for task in images.tasks:
-        for pid in task.threads:
-            name = holder(pid)
-            if name:
-                raise CheckpointError(
-                    f"Refuse to restore {images.text} from {images.path!r}: its id {pid} is taken by {name}. Wait "
-                    "until that has ended, stop it, or restore after a reboot.",
-                    reason="pid_in_use",
-                    pid=pid,
-                )
-
-
 def choose_unit(ctx: Context, images: Images, options: ProcessOptions, before: tuple[Thread, ...]) -> Unit | None:
     """The unit to restore by: that of the task, that of the record, or one of ours where a shell may not or cannot.
 
@@ -156,17 +109,6 @@ def choose_unit(ctx: Context, images: Images, options: ProcessOptions, before: t
     return unit
 
 
-def may_take(before: tuple[Thread, ...]) -> bool:
-    """Whether the policy's constraints may let us take these labels: they ask for the same user and role.
-
-    They bind whatever the boolean says (Fedora), so that a login shell cannot restore a system service.
-    """
-    if not before:
-        return True
-    own = (read_text(f"{PLACES.proc}/self/attr/current") or "").rstrip("\0\n").split(":")[:2]
-    return all(thread.label.split(":")[:2] == own for thread in before)
-
-
 def restore_argv(work: Restore) -> tuple[str, ...]:
     """The argument list of criu restore."""
     images = work.images
@@ -184,7 +126,7 @@ def restore_argv(work: Restore) -> tuple[str, ...]:
         work.criu.path,
         "restore",
         *work.options.common_flags(images.path, "restore.log"),
-        "--restore-detached",
+        *(() if work.options.terminal else ("--restore-detached",)),
         "--pidfile",
         work.pid_file,
         f"--manage-cgroups={mode}",
@@ -193,7 +135,16 @@ def restore_argv(work: Restore) -> tuple[str, ...]:
     )
 
 
-def restore_steps(work: Restore) -> tuple[Step, ...]:
+def wait_for_job(runner: Runner, work: Restore) -> str:
+    """A CRIU that stays tells its success by its statistics, and its failure by its end. Returns the unit's name."""
+    name = work.unit.name if work.unit else ""
+    while not os.path.exists(statistics_path(work.images)):
+        check(runner.run(("systemctl", "is-active", "--quiet", name)), f"restore into the unit {name!r}")
+        time.sleep(0.2)
+    return f"{name}\n"
+
+
+def restore_steps(runner: Runner, work: Restore) -> tuple[Step, ...]:
     """Restore, with the boolean borrowed around it."""
     argv = restore_argv(work)
     if work.unit is None:
@@ -202,14 +153,22 @@ def restore_steps(work: Restore) -> tuple[Step, ...]:
         )
     else:
         core = start_steps(work.unit, argv, work.pid_file, work.options.terminal)
-    loan = read_loan(DYNTRANS_BOOLEAN)
-    lent = borrow(core, work.selinux, loan, work.label, DYNTRANS_BOOLEAN) if is_root() else core
+        if work.options.terminal:
+            # The boolean has to stay until CRIU, which systemd only started, is done.
+            path = os.path.join(work_path(work.images.path), "unit")
+            core = (*core, WriteFile(path, lambda: wait_for_job(runner, work), why="note the unit of the job in"))
+    lent = borrow(core, work.selinux, read_loan(DYNTRANS_BOOLEAN), work.label) if is_root() else core
     return (
         MakeDir(work_path(work.images.path), why="make the folder of the log"),
         MakeDir(os.path.dirname(work.pid_file), why="make the folder of the pid"),
         Remove(work.pid_file, why="remove the old pid"),
+        Remove(statistics_path(work.images), why="remove the old statistics"),
         *lent,
     )
+
+
+def statistics_path(images: Images) -> str:
+    return os.path.join(work_path(images.path), "stats-restore")
 
 
 def prove(ctx: Context, work: Restore, process: Process) -> tuple[Pair, ...]:
@@ -231,7 +190,7 @@ def bring_back(ctx: Context, work: Restore) -> tuple[Process, tuple[Pair, ...]] 
     """Restore, prove the labels, note what was restored. None in check mode."""
     images = work.images
     try:
-        applied = ctx.apply(Plan(steps=restore_steps(work)))
+        applied = ctx.apply(Plan(steps=restore_steps(ctx.runner, work)))
     except CheckpointError as error:
         raise explain(
             error,
@@ -332,11 +291,11 @@ def restore(ctx: Context, params: Mapping[str, Any]) -> Result:
     plan = Plan(
         before={"images_path": images.path, "state": "absent"},
         after={"images_path": images.path, "state": "running"},
-        steps=restore_steps(work),
+        steps=restore_steps(ctx.runner, work),
     )
     done = bring_back(ctx, work)
     process, pairs = done or (None, ())
-    statistics = read_statistics(os.path.join(work_path(images.path), "stats-restore")) if done else {}
+    statistics = read_statistics(statistics_path(images)) if done else {}
     facts = {"statistics": statistics, "labels": summary(pairs), "label_proof": proof_word(work)}
     warnings: tuple[str, ...] = ()
     if work.selinux.mode == "permissive":

@@ -37,7 +37,7 @@ STARTING = """\
 [Unit]
 StartLimitIntervalSec=0
 [Service]
-Type=forking
+Type={kind}
 Restart=no
 TimeoutStartSec={seconds}
 PIDFile={pid_file}
@@ -60,7 +60,10 @@ def quote(argument: str) -> str:
 
 
 def terminal_settings(terminal: str | None) -> tuple[str, ...]:
-    """The terminal becomes CRIU's standard input and controlling terminal, and so that of the shell job."""
+    """The terminal becomes CRIU's standard input and controlling terminal, and so that of the shell job.
+
+    CRIU is the leader of its session then and has to stay, as a main process of type exec: its end would hang up.
+    """
     if terminal is None:
         return ()
     return ("StandardInput=tty-fail", f"TTYPath={terminal}", "StandardOutput=journal", "StandardError=journal")
@@ -69,8 +72,9 @@ def terminal_settings(terminal: str | None) -> tuple[str, ...]:
 def render_start(argv: Sequence[str], pid_file: str, terminal: str | None) -> str:
     """The drop-in of a restore."""
     return STARTING.format(
+        kind="exec" if terminal else "forking",
         seconds=START_SECONDS,
-        pid_file=pid_file.replace("%", "%%"),
+        pid_file="" if terminal else pid_file.replace("%", "%%"),
         command=" ".join(quote(word) for word in argv),
         terminal="".join(f"{line}\n" for line in terminal_settings(terminal)),
     )
@@ -102,7 +106,8 @@ def start_steps(unit: Unit, argv: tuple[str, ...], pid_file: str, terminal: str 
             ("systemctl", "start", unit.name), why=f"restore into the unit {unit.name!r}", label="restore", finish=True
         )
         return with_drop_in(unit.name, render_start(argv, pid_file, terminal), (start,))
-    properties = ("Type=forking", f"PIDFile={pid_file}", f"TimeoutStartSec={START_SECONDS}")
+    kind = ("Type=exec",) if terminal else ("Type=forking", f"PIDFile={pid_file}")
+    properties = (*kind, f"TimeoutStartSec={START_SECONDS}")
     settings = [f"--property={one}" for one in (*properties, *terminal_settings(terminal))]
     words = [word.replace("$", "$$") for word in argv]
     return (

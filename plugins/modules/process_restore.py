@@ -29,7 +29,8 @@ options:
     description:
       - Path of the terminal that a shell job gets, such as V(/dev/pts/3). Nobody else may have it as controlling
         terminal.
-      - The restore is then done in a service. Without O(unit) it is named C(criu-hosts-PID).
+      - The restore is then done in a service. Without O(unit) it is named C(criu-hosts-PID). CRIU stays as its main
+        process, since the end of the session's leader would hang up the terminal.
     type: path
 seealso:
   - module: criu.hosts.process_checkpoint

