@@ -57,7 +57,7 @@ notes:
     V(name_invalid) (no name of a container),
     V(container_missing) (no such container), V(criu_missing) (no CRIU), V(criu_too_old) (a CRIU that podman does not
     take), V(criu_without_selinux) (a CRIU that would lose the labels), V(policy_missing) (the SELinux policy does not
-    let a restore work), V(boolean_busy) (another restore borrows the SELinux boolean), V(runtime_cannot_checkpoint)
+    let a restore work), V(runtime_cannot_checkpoint)
     (the OCI runtime cannot checkpoint), V(archive_path_unsafe) (the path is not that of a file that only root can
     write), V(archive_mismatch) (the archive holds another container), V(archive_invalid) (cut off, damaged, or no
     checkpoint), V(archive_missing) (no such archive), V(archive_runtime_missing) (the OCI runtime that made the

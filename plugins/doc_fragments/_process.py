@@ -57,7 +57,7 @@ notes:
     V(images_invalid) (the folder holds something else, or damaged images), V(parent_changed) (the parent images are
     gone or others), V(criu_missing) (no CRIU), V(criu_too_old) (a CRIU without configuration files),
     V(criu_without_selinux) (a CRIU that would lose the labels), V(policy_missing) (the SELinux policy does not let a
-    restore work), V(boolean_busy) (another restore borrows the SELinux boolean), V(root_needed) or
+    restore work), V(root_needed) or
     V(rootless_unsupported) (only root can do it), V(unit_invalid) (not the name of a service), V(unit_missing) (no such
     service), V(unit_running) (the service runs), V(pid_file_invalid) (no process id in it), V(external_invalid) (no
     external resource of CRIU), V(parent_invalid) (not an earlier moment of the process), V(tcp_established_needed),

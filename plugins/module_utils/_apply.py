@@ -23,12 +23,15 @@ from ansible_collections.criu.hosts.plugins.module_utils._plan import (
     Remove,
     Rename,
     Step,
+    Together,
     Unpack,
     WriteFile,
 )
 
 # What an unpacked folder gets, whatever the umask.
 FOLDER_MODE = 0o755
+# How long to wait for other tasks that do a moment's work under the same lock.
+LOCK_SECONDS = 60.0
 
 
 @dataclass
@@ -133,12 +136,21 @@ def apply_step(runner: Runner, step: Step, applied: Applied) -> None:
             from ansible_collections.criu.hosts.plugins.module_utils._unpack import unpack
 
             unpack(step)
+        elif isinstance(step, Together):
+            _together(runner, step, applied)
     except OSError as error:
         raise _os_error(step, error) from error
 
 
+def _together(runner: Runner, step: Together, applied: Applied) -> None:
+    make_dir(step.lock, 0o700)
+    with held() if step.always else nullcontext(), locked(step.lock, wait=LOCK_SECONDS):
+        for one in step.steps:
+            apply_step(runner, one, applied)
+
+
 def _os_error(step: Step, error: OSError) -> CheckpointError:
-    path = getattr(step, "path", getattr(step, "target", ""))
+    path = getattr(step, "path", getattr(step, "target", getattr(step, "lock", "")))
     what = step.why or "change"
     full = error.errno in (28, 122)  # ENOSPC, EDQUOT
     advice = "Free space on that file system." if full else "Check the path and its owner."
@@ -150,6 +162,8 @@ def _os_error(step: Step, error: OSError) -> CheckpointError:
 
 
 def _run(runner: Runner, step: Command, applied: Applied) -> None:
+    if step.unless is not None and step.unless():
+        return
     try:
         with held() if step.finish else nullcontext():
             completed = runner.run(step.argv, cwd=step.cwd)

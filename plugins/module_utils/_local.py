@@ -71,7 +71,8 @@ def read_text(path: str) -> str | None:
         return None
 
 
-def _boolean(name: str) -> bool | None:
+def boolean_value(name: str) -> bool | None:
+    """The value of a boolean in the running kernel; None: the policy has no such boolean."""
     text = read_text(f"{PLACES.selinuxfs}/booleans/{name}")
     return None if text is None else text.split()[:1] == ["1"]
 
@@ -82,7 +83,8 @@ def read_selinux() -> Selinux:
     if enforce is None:
         return Selinux()
     mode = "enforcing" if enforce.strip() == "1" else "permissive"
-    return Selinux(mode, _boolean(BOOLEAN), _boolean(DISTRIBUTION_BOOLEAN), _boolean(DYNTRANS_BOOLEAN))
+    names = (BOOLEAN, DISTRIBUTION_BOOLEAN, DYNTRANS_BOOLEAN)
+    return Selinux(mode, *(boolean_value(name) for name in names))
 
 
 def parse_criu_version(text: str) -> tuple[int, ...]:

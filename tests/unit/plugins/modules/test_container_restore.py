@@ -82,13 +82,22 @@ def running_already(folder: Path) -> Built:
     return {"name": "web"}, made.host
 
 
+def borrowed_by(made: World, pid: int, *, lives: bool) -> Path:
+    """The marker of another task, whose process lives or has gone."""
+    marker = made.folder / f"run/borrowed/criu_container_restore.{pid}.77"
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    marker.write_text("")
+    if lives:
+        (made.folder / f"proc/{pid}").mkdir()
+        (made.folder / f"proc/{pid}/stat").write_text(f"{pid} (a b) S " + " ".join(["1"] * 18) + " 77 0\n")
+    return marker
+
+
 def left_on(folder: Path) -> Built:
     """An earlier restore was killed: the boolean is on, and the borrower of the marker has gone."""
     made = world(folder, boolean=True)
     made.script(Reply(INSPECT, out=made.inspected("restored")))
-    marker = folder / "run/borrowed/criu_container_restore"
-    marker.parent.mkdir(parents=True)
-    marker.write_text('{"pid": 4242, "start": "77"}\n')
+    borrowed_by(made, 4242, lives=False)
     return {"name": "web"}, made.host
 
 
@@ -377,16 +386,6 @@ def _criu_without(made: World, params: dict[str, Any]) -> None:
     made.criu()
 
 
-def _busy(made: World, params: dict[str, Any]) -> None:
-    checkpointed(made.folder, made)
-    made.set_boolean(True)
-    marker = made.folder / "run/borrowed/criu_container_restore"
-    marker.parent.mkdir(parents=True)
-    marker.write_text('{"pid": 4242, "start": "77"}\n')
-    (made.folder / "proc/4242").mkdir()
-    (made.folder / "proc/4242/stat").write_text("4242 (a b) S " + " ".join(["1"] * 18) + " 77 0\n")
-
-
 def _open_archive(made: World, params: dict[str, Any]) -> None:
     path = archive(made.folder, made)[1]
     path.chmod(0o666)
@@ -414,7 +413,6 @@ def _open_archive(made: World, params: dict[str, Any]) -> None:
         pytest.param(_tcp_clone, "new_name_with_tcp", id="clone-with-connections"),
         pytest.param(_no_policy, "policy_missing", id="no-policy"),
         pytest.param(_criu_without, "criu_without_selinux", id="criu-without-libselinux"),
-        pytest.param(_busy, "boolean_busy", id="boolean-borrowed-by-another"),
         pytest.param(_open_archive, "archive_path_unsafe", id="archive-that-others-may-write"),
     ],
 )
@@ -464,3 +462,22 @@ def test_without_any_known_label_nothing_is_claimed(module: Any, tmp_path: Path)
     result = module("container_restore", {"name": "web"}, host=made.host).result
     assert result["label_proof"] == "label_unknown"
     assert result["commands"] == [[*RESTORE, "--keep", "web"]]
+
+
+def test_two_restores_at_once_share_the_boolean(module: Any, tmp_path: Path) -> None:
+    """Another task has borrowed it: ours works, and leaves the boolean on for the other one, which will return it."""
+    made = checkpointed(tmp_path, world(tmp_path, boolean=True))
+    other = borrowed_by(made, 4242, lives=True)
+    result = module("container_restore", {"name": "web"}, host=made.host).result
+    assert result["commands"] == [ON, [*RESTORE, "--keep", "web"], OFF]
+    assert made.host.wrote == [ON, [*RESTORE, "--keep", "web"]]
+    assert (tmp_path / "selinuxfs/booleans/criu_container_restore").read_text() == "1 1"
+    assert list((tmp_path / "run/borrowed").iterdir()) == [other]
+
+
+def test_a_boolean_that_cannot_be_returned_is_left_to_the_next_run(module: Any, tmp_path: Path) -> None:
+    made = checkpointed(tmp_path)
+    made.host.replies = [Write(OFF, rc=1, err="setsebool: cannot"), *made.host.replies]
+    result = module("container_restore", {"name": "web"}, host=made.host).result
+    assert result["failed"] and "return the SELinux boolean" in result["msg"]
+    assert len(list((tmp_path / "run/borrowed").iterdir())) == 1
