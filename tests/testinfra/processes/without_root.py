@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Dumps and restores as users who are not root. Prints JSON.
+
+without_root.py users            (root) make three users who may come in by ssh from this host
+without_root.py all              (root) let each of them run `own`, one of them `foreign` and `container`
+without_root.py own              dump and restore a process of one's own
+without_root.py foreign PID      try to dump a process of root's
+without_root.py container TAR    start a rootless container, and try to checkpoint it
+"""
+
+import glob
+import json
+import os
+import pwd
+import re
+import subprocess
+import sys
+import time
+
+HERE = os.path.abspath(__file__)
+CRIU = "/usr/local/sbin/criu"
+KEY = "/root/.ssh/lab-without-root"
+# The group, and the SELinux user that the login gets; None is the default one, unconfined_u.
+USERS = {"lab-member": ("criu", None), "lab-confined": ("criu", "user_u"), "lab-outsider": ("", None)}
+SEUSERS = "/etc/selinux/default/seusers"
+
+
+def read(path):
+    try:
+        with open(path, encoding="utf-8", errors="replace") as handle:
+            return handle.read()
+    except OSError:
+        return ""
+
+
+def run(*argv, **options):
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, **options)
+    return {"rc": done.returncode, "out": done.stdout[-3000:], "err": done.stderr[-3000:]}
+
+
+def must(*argv):
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def users():
+    if not os.path.exists(KEY):
+        os.makedirs(os.path.dirname(KEY), mode=0o700, exist_ok=True)
+        must("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", KEY)
+    for name, (group, selinux) in USERS.items():
+        try:
+            home = pwd.getpwnam(name).pw_dir
+        except KeyError:
+            # Without newuidmap podman maps the user alone, if he has no further ids.
+            alone = ("-K", "SUB_UID_COUNT=0", "-K", "SUB_GID_COUNT=0")
+            more = ["--groups", group] if group else []
+            must("useradd", "--create-home", "--shell", "/bin/bash", *alone, *more, name)
+            home = pwd.getpwnam(name).pw_dir
+        if selinux and f"{name}:" not in read(SEUSERS):
+            # semanage login does the same and compiles the policy anew, which takes more than a minute here.
+            with open(SEUSERS, "a", encoding="ascii") as handle:
+                handle.write(f"{name}:{selinux}:s0\n")
+        os.makedirs(f"{home}/.ssh", exist_ok=True)
+        with open(f"{home}/.ssh/authorized_keys", "w", encoding="ascii") as handle:
+            handle.write(read(f"{KEY}.pub"))
+        must("chown", "-R", f"{name}:{name}", f"{home}/.ssh")
+        must("restorecon", "-R", home)
+
+
+def login(name, *arguments):
+    """Run this program as ``name`` in a login of his own, with the label that a login gives."""
+    options = ["BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR"]
+    argv = ["ssh", "-i", KEY, *(word for option in options for word in ("-o", option)), f"{name}@127.0.0.1"]
+    done = run(*argv, "python3", HERE, *arguments)
+    try:
+        return json.loads(done["out"])
+    except ValueError:
+        return {"failed": done}
+
+
+def count():
+    """The process that is dumped: three threads that count, the sums in a file."""
+    import threading
+
+    counters = [0, 0, 0]
+
+    def work(number):
+        while True:
+            counters[number] += 1
+            time.sleep(0.05)
+
+    for number in (1, 2):
+        threading.Thread(target=work, args=(number,), daemon=True).start()
+    with open("counters", "w", encoding="ascii") as handle:
+        while True:
+            counters[0] += 1
+            handle.seek(0)
+            handle.write(json.dumps(counters) + "\n")
+            handle.flush()
+            time.sleep(0.1)
+
+
+def counters(more_than):
+    found = []
+    for dummy in range(100):
+        try:
+            found = json.loads(read("counters").splitlines()[0])
+        except (ValueError, IndexError):
+            found = []
+        if found and min(found) > more_than:
+            break
+        time.sleep(0.2)
+    return found
+
+
+def state(pid):
+    labels = [read(path).rstrip("\0\n") for path in glob.glob(f"/proc/{pid}/task/*/attr/current")]
+    effective = re.search(r"^CapEff:\s*(\S+)", read(f"/proc/{pid}/status"), re.MULTILINE)
+    return {"labels": labels, "capabilities": effective.group(1) if effective else ""}
+
+
+def fresh(folder):
+    path = os.path.expanduser(f"~/{folder}")
+    must("rm", "-rf", path)
+    os.makedirs(f"{path}/images", mode=0o700)
+    os.chdir(path)
+
+
+def errors(path):
+    return [line for line in read(path).splitlines() if "Error" in line][-5:]
+
+
+def own():
+    fresh("own")
+    seen = {"user": pwd.getpwuid(os.getuid()).pw_name, "label": read("/proc/self/attr/current").rstrip("\0\n")}
+    if not os.access(CRIU, os.X_OK):
+        try:
+            os.execv(CRIU, [CRIU, "--version"])
+        except OSError as error:
+            return {**seen, "refused": error.strerror}
+    child = subprocess.Popen(
+        [sys.executable, HERE, "count"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    seen.update(pid=child.pid, counted=counters(0), before=state(child.pid))
+    common = ("--unprivileged", "-D", "images", "-v4")
+    seen["without_option"] = run(CRIU, "dump", "-t", str(child.pid), "-D", "images")
+    seen["dump"] = run(CRIU, "dump", "-t", str(child.pid), "-o", "dump.log", *common)
+    seen["dump"]["errors"] = errors("images/dump.log")
+    if seen["dump"]["rc"] == 0:
+        child.wait()
+        seen["at_dump"] = counters(0)
+        seen["restore"] = run(CRIU, "restore", "-d", "-o", "restore.log", *common)
+        seen["restore"]["errors"] = errors("images/restore.log")
+        seen["counted_on"] = counters(max(seen["at_dump"]))
+        seen["after"] = state(child.pid)
+    try:
+        os.kill(child.pid, 9)
+    except ProcessLookupError:
+        pass
+    return seen
+
+
+def foreign(pid):
+    fresh("foreign")
+    seen = run(CRIU, "dump", "--unprivileged", "-t", pid, "-D", "images", "-o", "dump.log")
+    return {**seen, "errors": errors("images/dump.log")}
+
+
+def container(archive):
+    fresh("container")
+    seen = {"import": run("podman", "import", "--quiet", archive, "lab-without-root")}
+    program = ["/usr/bin/python3", "/self_test.py", "run"]
+    seen["run"] = run("podman", "run", "-d", "--name", "lab-rootless", "--network=none", "lab-without-root", *program)
+    inspected = run("podman", "container", "inspect", "lab-rootless")
+    found = json.loads(inspected["out"] or "[]")
+    seen["id"] = found[0]["Id"] if found else ""
+    seen["pid"] = found[0]["State"]["Pid"] if found else 0
+    seen["runtime"] = found[0]["OCIRuntime"] if found else ""
+    seen["checkpoint"] = run("podman", "container", "checkpoint", "lab-rootless")
+    seen["criu"] = run(CRIU, "dump", "--unprivileged", "-t", str(seen["pid"]), "-D", "images", "-o", "dump.log")
+    seen["criu"]["errors"] = errors("images/dump.log")
+    return seen
+
+
+def everything(archive):
+    seen = {name: login(name, "own") for name in USERS}
+    target = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    seen["foreign"] = {**login("lab-member", "foreign", str(target.pid)), "alive": target.poll() is None}
+    target.kill()
+    target.wait()
+    seen["rootless"] = login("lab-member", "container", archive)
+    seen["root"] = run("podman", "container", "checkpoint", "lab-rootless")
+    return seen
+
+
+if __name__ == "__main__":
+    what, arguments = sys.argv[1], sys.argv[2:]
+    works = {"users": users, "all": everything, "own": own, "foreign": foreign, "container": container, "count": count}
+    print(json.dumps(works[what](*arguments)))
