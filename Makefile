@@ -7,7 +7,7 @@ LAB := extensions/molecule/lab/lab.py
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.build/pycache
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench rules deps venv collections lint format sanity unit docs tables build image molecule clean
+.PHONY: help demo test bench builds rules deps venv collections lint format sanity unit docs tables build image molecule clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -23,6 +23,9 @@ bench: deps venv collections ## measure the modules against bare commands and ha
 
 rules: deps venv collections ## switch off each rule of the policy in turn (an hour); RULE=WORD for some
 	@$(PYTHON) $(TOOLS)/in_env.py $(TOOLS)/policy_rules.py $(RULE)
+
+builds: deps venv collections ## try four versions of CRIU from source and the rebuilt package, natively (root)
+	@$(PYTHON) $(TOOLS)/in_env.py $(TOOLS)/builds.py
 
 deps: ## install the Debian packages that the lab and the venv need (root)
 	@$(PYTHON) $(LAB) deps

@@ -113,16 +113,16 @@ def ansible_environment() -> dict[str, str]:
     return {**environment, "LC_ALL": "C.UTF-8", "ANSIBLE_NOCOLOR": "1"}
 
 
-def ensure_root() -> Path:
-    """Return a root file system of the machine's suite with a compiler and the headers."""
+def ensure_root(suite: str = SUITE) -> Path:
+    """Return a root file system of a suite with a compiler and the headers."""
     packages = ["ca-certificates", "python3", "python3-apt", *build_packages((ROLE / "vars/Debian.yml").read_text())]
-    final = BUILD / f"buildroot-{digest([SUITE, *packages])}"
+    final = BUILD / f"buildroot-{suite}-{digest([suite, *packages])}"
     if not final.exists():
-        for old in BUILD.glob("buildroot-*"):
+        for old in BUILD.glob(f"buildroot-{suite}-*"):
             remove_tree(old)
         part = BUILD / "buildroot.part"
         remove_tree(part)
-        debootstrap(part, SUITE, packages, f"Debian {SUITE} with a compiler, about 60 s")
+        debootstrap(part, suite, packages, f"Debian {suite} with a compiler, about 60 s")
         os.replace(part, final)
     return final
 
