@@ -19,7 +19,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common import BUILD, COLOR, RESULTS, ROOT, ToolError, environment, main, say, venv_bin
+from common import BUILD, COLOR, LAB, RESULTS, ROOT, ToolError, environment, main, say, venv_bin
 
 LOGS = BUILD / "logs"
 SETUP = ("deps", "venv", "floor", "collections")
@@ -212,6 +212,9 @@ def run_lanes(wanted: list[str]) -> list[Step]:
                 stop(process)
             if not image.done():
                 image.set_result(False)
+            # A scenario that did not end in time had no chance to remove its machine.
+            machines = [name.replace("_", "-") for name in SCENARIOS if name in wanted]
+            subprocess.run([sys.executable, str(LAB), "down", *machines], env=environment(), check=False)
             raise
 
 
