@@ -8,19 +8,9 @@ plain.py observe NAME [PID]                               JSON: pid, threads wit
 plain.py end NAME...                                      end what was started
 """
 
-import ctypes
-import fcntl
 import json
 import os
-import pty
-import select
-import signal
-import socket
-import struct
 import sys
-import termios
-import threading
-import time
 
 FOLDER = "/var/lib/lab/plain"
 TERMINAL = "/run/lab-terminal"
@@ -42,15 +32,20 @@ def read(file):
 
 
 def tick(name, number):
+    import time  # each mode imports what it needs: on an emulated machine every module counts
+
     value = 0
     while True:
         value += 1
         write(name, f"count-{number}", str(value))
-        time.sleep(0.2)
+        time.sleep(0.5)
 
 
 def count(name, lock=None):
     """Count in four threads, and hold a lock."""
+    import fcntl
+    import threading
+
     held = None
     if lock:
         held = open(path(name, "lock"), "a+", encoding="utf-8")  # noqa: SIM115
@@ -62,6 +57,8 @@ def count(name, lock=None):
 
 def server(name, port):
     """Answer each number with the same number."""
+    import socket
+
     listening = socket.create_server(("127.0.0.1", int(port)))
     write(name, "ready", "yes")
     connection, dummy_address = listening.accept()
@@ -71,6 +68,9 @@ def server(name, port):
 
 def client(name, port):
     """Send numbers over one connection; a break in the row ends it."""
+    import socket
+    import time
+
     connection = socket.create_connection(("127.0.0.1", int(port)))
     local = connection.getsockname()[1]
     value = 0
@@ -83,7 +83,7 @@ def client(name, port):
         assert int(answer) == value
         write(name, "count-0", f"{value}")
         write(name, "port", f"{local}")
-        time.sleep(0.2)
+        time.sleep(0.5)
 
 
 def job(name, dummy_argument=None):
@@ -91,6 +91,12 @@ def job(name, dummy_argument=None):
 
     The terminals live on, and a second one waits for the job to come back to.
     """
+    import fcntl
+    import pty
+    import select
+    import signal
+    import termios
+
     (master, slave), (waiting, free) = pty.openpty(), pty.openpty()
     if os.path.lexists(TERMINAL):
         os.unlink(TERMINAL)
@@ -143,6 +149,10 @@ def start(name, kind, *arguments):
 
 def occupy(pid):
     """clone3 with set_tid: the kernel gives the child this very id."""
+    import ctypes
+    import signal
+    import struct
+
     wanted = ctypes.c_int(int(pid))
     data = struct.pack("<11Q", 0, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, ctypes.addressof(wanted), 1, 0)
     got = ctypes.CDLL(None, use_errno=True).syscall(CLONE3, data, len(data))
@@ -178,7 +188,7 @@ def observe(name, pid=None):
 def end(*names):
     for name in names:
         try:
-            os.kill(int(read(path(name, "pid"))), signal.SIGKILL)
+            os.kill(int(read(path(name, "pid"))), 9)
         except (OSError, ValueError):
             pass
 
