@@ -117,17 +117,19 @@ def _read_stat(root: str) -> str:
         return ""
 
 
-def read_kdat(root: str, policy: str | None) -> dict[str, Any]:
+def read_kdat(root: str, policy: str | None, *, ours: bool) -> dict[str, Any]:
     """CRIU's cache of what the kernel can do: present or not, and what is newer than it.
 
-    CRIU itself only looks at the time of its own compilation: two builds of one source package share that, and a
-    changed policy or kernel it does not notice.
+    CRIU itself only looks at the time of its own compilation, which a package takes from its changelog: a rebuild with
+    other libraries may have the same. A changed policy or kernel it does not notice. ``ours`` says that the CRIU in
+    use is one that criu_build installed.
     """
+    build = "/opt/criu-hosts/current" if ours else "/var/lib/dpkg/info/criu.list"
     written = _time(f"{root}{KDAT}")
     folder = f"{root}/etc/selinux/{policy}/policy"
     newer = {
         "boot": [read_boot_time(root)],
-        "build": [_time(f"{root}/opt/criu-hosts/current")],
+        "build": [_time(f"{root}{build}")],
         "policy": [_time(f"{folder}/{name}") for name in _names(folder)] if policy else [],
     }
     stale = None

@@ -125,9 +125,11 @@ def kernel_findings(value: Value) -> list[Finding]:
         found.append((data.EVERYTHING, reason("check_failed", BLOCKS, text, advice, remedies.INSTALL_CRIU)))
     stale = value["kdat"]["stale"]
     if stale:
-        than = {"boot": "the last boot", "build": "the active build of CRIU", "policy": "the SELinux policy"}[stale]
+        than = {"boot": "the last boot", "build": "the CRIU in use", "policy": "the SELinux policy"}[stale]
         text = f"{value['kdat']['path']}, where CRIU keeps what it knows of the kernel, is older than {than}."
-        level = BLOCKS if stale == "boot" else WARNS
+        # A CRIU without libselinux leaves "no SELinux" there, and one with it believes that.
+        labels = stale == "build" and value["lsm"]["selinux"]["mode"] != "disabled"
+        level = BLOCKS if stale == "boot" or labels else WARNS
         found.append((data.EVERYTHING, reason("kdat_stale", level, text, "Remove it.", remedies.FORGET_KERNEL)))
     kernel, criu = tuple(value["kernel"]["version"]), numbers(value["version"])
     for bad in data.known_bad(kernel, criu, passed, value["check"]["log"]):

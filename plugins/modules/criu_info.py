@@ -217,8 +217,10 @@ criu_info:
     kdat:
       description:
         - CRIU's cache of what the kernel can do. C(path), C(present), and C(stale), what is newer than it, V(boot),
-          V(build) (the build that criu_build made active) or V(policy) (of SELinux); V(null) if nothing is.
-        - CRIU only compares the time of its own compilation, so it may believe answers that no longer hold.
+          V(build) (what criu_build made active, or Debian's package) or V(policy) (of SELinux); V(null) if nothing is.
+        - CRIU only compares the time of its own compilation, which a rebuilt package may share with the old one, so it
+          may believe answers that no longer hold. One of them is whether there is SELinux; believed wrongly, labels
+          are lost.
       type: dict
       sample: {"path": /run/criu.kdat, "present": true, "stale": null}
     network_lock:
@@ -369,7 +371,7 @@ def run(ctx: Context) -> Outcome:
     value = read_criu(ctx, path)
     value.update(read_around(ctx, path), shadowed=found[1:])
     # After CRIU was asked: a cache of another build, CRIU has replaced by then, if it could tell.
-    value["kdat"] = host.read_kdat(ROOT, value["lsm"]["selinux"]["policy"])
+    value["kdat"] = host.read_kdat(ROOT, value["lsm"]["selinux"]["policy"], ours=value["installed"] is not None)
     value["network_lock"] = readiness.network_lock(value, iptables=criu.find(ROOT, "iptables-restore") is not None)
     value["readiness"] = readiness.judge(value)
     return Outcome("criu_info", value)

@@ -80,15 +80,23 @@ def kdat_fixture(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def stale(root: Path, policy: str | None = None) -> str | None:
-    found = host.read_kdat(str(root), policy)["stale"]
+def stale(root: Path, policy: str | None = None, *, ours: bool = True) -> str | None:
+    found = host.read_kdat(str(root), policy, ours=ours)["stale"]
     return str(found) if found else None
 
 
 def test_read_kdat(kdat: Path) -> None:
-    assert host.read_kdat(str(kdat), "default") == {"path": f"{kdat}/run/criu.kdat", "present": True, "stale": None}
+    assert host.read_kdat(str(kdat), "default", ours=True) == {
+        "path": f"{kdat}/run/criu.kdat",
+        "present": True,
+        "stale": None,
+    }
     (kdat / "run/criu.kdat").unlink()
-    assert host.read_kdat(str(kdat), None) == {"path": f"{kdat}/run/criu.kdat", "present": False, "stale": None}
+    assert host.read_kdat(str(kdat), None, ours=False) == {
+        "path": f"{kdat}/run/criu.kdat",
+        "present": False,
+        "stale": None,
+    }
 
 
 def test_kdat_of_another_boot(kdat: Path) -> None:
@@ -105,7 +113,12 @@ def test_kdat_of_another_build(kdat: Path) -> None:
     os.utime(kdat / "opt/criu-hosts/current", (KDAT - 1, KDAT - 1), follow_symlinks=False)
     assert stale(kdat) is None
     os.utime(kdat / "opt/criu-hosts/current", (KDAT + 1, KDAT + 1), follow_symlinks=False)
-    assert stale(kdat) == "build"
+    assert stale(kdat) == "build" and stale(kdat, ours=False) is None
+
+
+def test_kdat_of_another_package(kdat: Path) -> None:
+    put(kdat / "var/lib/dpkg/info/criu.list", "/usr/sbin/criu\n")
+    assert stale(kdat, ours=False) == "build" and stale(kdat) is None
 
 
 def test_kdat_of_another_policy(kdat: Path) -> None:

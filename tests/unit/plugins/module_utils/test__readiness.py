@@ -95,6 +95,7 @@ NO_CRUN = {"name": "crun", "path": None, "version": None, "checkpoint": False, "
         pytest.param({"lsm__selinux__booleans__criu_container_restore": None}, "policy_missing", ALL, id="no-policy"),
         pytest.param({"check": {"passed": False, "log": ["x"]}}, "check_failed", ALL, id="check"),
         pytest.param({"kdat__stale": "boot"}, "kdat_stale", ALL, id="kdat-of-another-boot"),
+        pytest.param({"kdat__stale": "build"}, "kdat_stale", ALL, id="kdat-of-another-build"),
         pytest.param({"features__fdinfo_lock": False}, "file_locks_untold", {"file_locks"}, id="locks"),
         pytest.param({"features__mem_dirty_track": False}, "dirty_tracking_missing", {"pre_dump"}, id="tracking"),
         pytest.param({"features__uffd-noncoop": False}, "userfaultfd_missing", {"lazy_pages"}, id="uffd"),
@@ -129,7 +130,9 @@ def test_what_blocks(changes: dict[str, Any], code: str, intents: set[str]) -> N
         pytest.param({"selinux": None}, "linkage_unknown", "container", id="script"),
         pytest.param({"installed": {"intact": False}}, "build_damaged", "container", id="damaged"),
         pytest.param({"kdat__stale": "policy"}, "kdat_stale", "container", id="kdat-policy"),
-        pytest.param({"kdat__stale": "build"}, "kdat_stale", "container", id="kdat-build"),
+        pytest.param(
+            {"kdat__stale": "build", "lsm__selinux__mode": "disabled"}, "kdat_stale", "container", id="kdat-build"
+        ),
         pytest.param({"network_lock__backend": "skip"}, "network_not_locked", "tcp_established", id="skip"),
         pytest.param({"version": "4.1"}, "known_bad_pair", "migration_target", id="mounts"),
         pytest.param({}, "runtime_limited", "lazy_pages", id="crun-without-lazy-pages"),
