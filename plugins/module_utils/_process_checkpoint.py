@@ -34,11 +34,11 @@ from ansible_collections.criu.hosts.plugins.module_utils._process_record import 
     Images,
     ProcessRecord,
     check_images_path,
-    check_parents,
     inventory_hash,
     is_empty,
     note_path,
     old_path,
+    parse_record,
     partial_path,
     read_images,
     render_record,
@@ -53,14 +53,20 @@ from ansible_collections.criu.hosts.plugins.module_utils._process_restore import
 from ansible_collections.criu.hosts.plugins.module_utils._process_target import (
     Target,
     journal_sockets,
+    read_parent,
     read_target,
     refuse,
+    refuse_partial,
     refuse_strangers,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._process_unit import ENDING, with_drop_in
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._module import Context
+
+
+# Stands for what became of the process until that is known: the log has to be read before.
+_HOLE = "\0"
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,8 @@ def is_current(images: Images | None, target: Target, options: ProcessOptions) -
     if tuple(record.external) != options.external or record.shell_job is not options.shell_job:
         return False
     if target.process is None:
-        return not record.pre_dump
+        meant = target.pid in (0, record.pid) and (target.unit is None or target.unit.name == record.unit)
+        return meant and not record.pre_dump
     same = target.process.identity == (record.pid, record.start, record.boot)
     return same and (record.leave_running or record.pre_dump) and (options.leave_running or options.pre_dump)
 
@@ -131,51 +138,6 @@ def refuse_other_images(images: Images | None, process: Process) -> None:
         reason="images_mismatch",
         path=images.path,
     )
-
-
-def refuse_partial(path: str) -> None:
-    """Refuse when a checkpoint was cut off after CRIU had ended the process: its images may be the only copy.
-
-    Raises:
-        CheckpointError: images_partial.
-    """
-    partial = partial_path(path)
-    if inventory_hash(partial):
-        raise CheckpointError(
-            f"Refuse to checkpoint to {path!r}: an earlier checkpoint was cut off, and {partial!r} may hold the only "
-            "copy of a process. Restore it from there (images_path), or remove that folder.",
-            reason="images_partial",
-            path=partial,
-        )
-
-
-def read_parent(options: ProcessOptions, process: Process) -> Images | None:
-    """The parent images, if they are an earlier moment of this very process.
-
-    Raises:
-        CheckpointError: parent_invalid.
-    """
-    path = options.parent_path
-    if path is None:
-        return None
-    check_images_path(path)
-    parent = read_images(path)
-    record = parent.record if parent else None
-    why = ""
-    if parent is None or record is None:
-        why = "there are no images of process_checkpoint"
-    elif (record.pid, record.start, record.boot) != process.identity:
-        why = f"they are of another process than {process.text}, or of an earlier one with its id"
-    elif not record.pre_dump and not record.parent:
-        why = "memory was not tracked after them, as they are no pre-dump"
-    if why or parent is None:
-        raise CheckpointError(
-            f"Cannot make a checkpoint on the parent images {path!r}: {why}. Make them with pre_dump first.",
-            reason="parent_invalid",
-            path=path,
-        )
-    check_parents(parent)
-    return parent
 
 
 def dump_argv(work: Dump) -> tuple[str, ...]:
@@ -223,32 +185,38 @@ def dump_steps(work: Dump) -> tuple[Step, ...]:
 def failed(ctx: Context, work: Dump, error: CheckpointError) -> CheckpointError:
     """After a failure: say what became of the process, and bring it back if only its images are left."""
     path, process = work.options.images_path, work.process
-    partial = partial_path(path)
-    old = old_path(path)
+    partial, old = partial_path(path), old_path(path)
+    report = explain(error, what=f"checkpoint {process.text}", images_path=path, action="checkpoint", outcome=_HOLE)
     steps: tuple[Step, ...] = (Rename(old, path),) if os.path.isdir(old) and not os.path.lexists(path) else ()
-    record = ProcessRecord(**process.__dict__)
     facts: dict[str, Any] = {"process_state": "running"}
-    if record.alive:
+    if ProcessRecord(**process.__dict__).alive:
         outcome = "It keeps running."
     elif not inventory_hash(partial):
         outcome, facts = "It does not run any more.", {"process_state": "absent"}
     else:
         outcome = "It was brought back from its images and runs on."
         try:
-            ctx.apply(Plan(steps=(WriteFile(os.path.join(partial, RECORD), work.record),)))
-            images = read_images(partial)
-            if images is None:
-                raise unsafe(partial, "it is gone", "Look who removed it.")
-            options = replace(work.options, images_path=partial, parent_path=None)
-            bring_back(ctx, preflight(ctx, images, options))
+            undo(ctx, work)
         except CheckpointError as second:
             outcome = f"It is stopped in {partial!r}, as it could not be brought back: {second.message}"
             facts = {"process_state": "checkpointed", "cleanup_failed": [second.message]}
     if facts["process_state"] != "checkpointed":
         steps = (Remove(partial), Remove(work_path(partial)), *steps)
     ctx.apply(Plan(steps=steps))
-    report = explain(error, what=f"checkpoint {process.text}", images_path=path, action="checkpoint", outcome=outcome)
-    return CheckpointError(report.message, reason=report.reason, **{**report.facts, **facts})
+    if not os.path.exists(log_path(path, "checkpoint")):
+        facts["log_path"] = ""
+    return CheckpointError(report.message.replace(_HOLE, outcome), reason=report.reason, **{**report.facts, **facts})
+
+
+def undo(ctx: Context, work: Dump) -> None:
+    """Restore the process from where its images are. The old log makes room: the disk may be full."""
+    partial = partial_path(work.options.images_path)
+    ctx.apply(Plan(steps=(Remove(log_path(work.options.images_path, "checkpoint")),)))
+    images = read_images(partial)
+    if images is None:
+        raise unsafe(partial, "it is gone", "Look who removed it.")
+    options = replace(work.options, images_path=partial, parent_path=None)
+    bring_back(ctx, preflight(ctx, replace(images, record=parse_record(work.record())), options))
 
 
 def view(options: ProcessOptions, target: Target | None, images: Images | None, **state: str) -> dict[str, Any]:

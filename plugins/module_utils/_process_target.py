@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Which process a checkpoint means by pid, pid_file or unit, and whether it may be dumped."""
+"""Which process a checkpoint means by pid, pid_file or unit, whether it may be dumped, and what it is made on."""
 
 from __future__ import annotations
 
@@ -20,15 +20,25 @@ from ansible_collections.criu.hosts.plugins.module_utils._process import (
     read_unit,
     unit_name,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._process_options import ProcessOptions
+from ansible_collections.criu.hosts.plugins.module_utils._process_record import (
+    Images,
+    check_images_path,
+    check_parents,
+    inventory_hash,
+    partial_path,
+    read_images,
+)
 
 
 @dataclass(frozen=True)
 class Target:
-    """What pid, pid_file or unit point to. ``process`` is None if it does not run."""
+    """What pid, pid_file or unit point to. ``process`` is None if it does not run; ``pid`` is 0 if it is not known."""
 
     said: str
     process: Process | None
     unit: Unit | None = None
+    pid: int = 0
 
 
 def read_pid_file(path: str) -> int:
@@ -67,8 +77,8 @@ def read_target(runner: Runner, params: Mapping[str, Any]) -> Target:
         return Target(f"unit {unit.name!r}", read_process(unit.pid) if unit.pid else None, unit)
     if params.get("pid_file"):
         pid = read_pid_file(params["pid_file"])
-        return Target(f"the process of {params['pid_file']!r}", read_process(pid) if pid else None)
-    return Target(f"process {params['pid']}", read_process(params["pid"]))
+        return Target(f"the process of {params['pid_file']!r}", read_process(pid) if pid else None, pid=pid)
+    return Target(f"process {params['pid']}", read_process(params["pid"]), pid=params["pid"])
 
 
 def own_line() -> tuple[int, ...]:
@@ -151,3 +161,48 @@ def _journal_peers(text: str) -> set[int]:
         if len(fields) == 7 and fields[4:6] == ["0001", "03"]:
             found.add(int(fields[6]))
     return found
+
+
+def refuse_partial(path: str) -> None:
+    """Refuse when a checkpoint was cut off after CRIU had ended the process: its images may be the only copy.
+
+    Raises:
+        CheckpointError: images_partial.
+    """
+    partial = partial_path(path)
+    if inventory_hash(partial):
+        raise CheckpointError(
+            f"Refuse to checkpoint to {path!r}: an earlier checkpoint was cut off, and {partial!r} may hold the only "
+            "copy of a process. Restore it from there (images_path), or remove that folder.",
+            reason="images_partial",
+            path=partial,
+        )
+
+
+def read_parent(options: ProcessOptions, process: Process) -> Images | None:
+    """The parent images, if they are an earlier moment of this very process.
+
+    Raises:
+        CheckpointError: parent_invalid.
+    """
+    path = options.parent_path
+    if path is None:
+        return None
+    check_images_path(path)
+    parent = read_images(path)
+    record = parent.record if parent else None
+    why = ""
+    if parent is None or record is None:
+        why = "there are no images of process_checkpoint"
+    elif (record.pid, record.start, record.boot) != process.identity:
+        why = f"they are of another process than {process.text}, or of an earlier one with its id"
+    elif not record.pre_dump and not record.parent:
+        why = "memory was not tracked after them, as they are no pre-dump"
+    if why or parent is None:
+        raise CheckpointError(
+            f"Cannot make a checkpoint on the parent images {path!r}: {why}. Make them with pre_dump first.",
+            reason="parent_invalid",
+            path=path,
+        )
+    check_parents(parent)
+    return parent

@@ -247,6 +247,11 @@ def no_process(made: ProcessWorld) -> dict[str, Any]:
     return {}
 
 
+def images_of_another_pid(made: ProcessWorld) -> dict[str, Any]:
+    made.dumped()
+    return {"pid": 77}
+
+
 def other_images(made: ProcessWorld) -> dict[str, Any]:
     made.dumped(exe="/usr/sbin/other", start="1")
     return {}
@@ -339,6 +344,12 @@ def test_refusals_touch_nothing(module: Any, tmp_path: Path, reason: str) -> Non
     assert ran.result["msg"].endswith(".") and "\n" not in ran.result["msg"]
     assert ran.host.wrote == []
     assert sorted(str(path) for path in tmp_path.rglob("*")) == before
+
+
+def test_images_of_another_process_are_not_current(module: Any, tmp_path: Path) -> None:
+    made = process_world(tmp_path)
+    ran = module("process_checkpoint", params(made, **images_of_another_pid(made)), host=made.base.host)
+    assert ran.result["reason"] == "process_missing"
 
 
 def test_parent_images_lie_beside(module: Any, tmp_path: Path) -> None:
