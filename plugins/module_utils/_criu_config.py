@@ -107,6 +107,8 @@ def _split_value(name: str, rest: str) -> tuple[str, Optional[str], str, Optiona
     lead = rest[: len(rest) - len(body)]
     if form == " " and (not body or body.startswith("#")):
         return "", None, rest, None
+    if form == " " and '\\"' in body:
+        return form, body, "", ("quoting", 'CRIU misreads a line with \\" behind a value, in a comment too. Remove it.')
     if body.startswith('"') and form == " ":
         return _quoted(name, lead, body)
     if body.startswith("=") or (form == "=" and body[:1] in (" ", "\t")):
@@ -155,7 +157,7 @@ def _flaw(raw: str, name: str, value: Optional[str]) -> Optional[tuple[str, str]
         return "control_character", "it has a character that is no text. CRIU reads it as a part of the word."
     if len(raw) > LINE_LIMIT:
         return "line_too_long", f"it has {len(raw)} characters; no path or value may have that many."
-    if "\t" in raw.split("#")[0].strip(" \t"):
+    if "\t" in raw.lstrip(" \t").split("#")[0]:
         return "tab", f"CRIU crashes over a few lines with a tab. Put one blank behind {name}."
     if "#" in name:
         return "comment_glued", "CRIU reads the # as a part of the name. Put a blank before a comment."

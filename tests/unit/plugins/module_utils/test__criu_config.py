@@ -153,9 +153,19 @@ def test_size_of_a_block(line: str, right: bool) -> None:
     assert (codes(line, version="4.3") == []) is right
 
 
-@pytest.mark.parametrize("text", ["# c\r\n\r\n", "timeout 5", "   timeout 5 # a\tb\n", "\n\n#\n", "   "])
+@pytest.mark.parametrize("text", ["# c\r\n\r\n", "timeout 5", "\t timeout 5 # a\tb\n", "\n\n#\n", "   "])
 def test_harmless(text: str) -> None:
     assert codes(text) == []
+
+
+@pytest.mark.parametrize("text", ["shell-job\t# c\n", "shell-job\t \n", "timeout 5\t# five\n", "timeout\t5\n"])
+def test_tab_behind_the_name_is_refused_wherever_it_stands(text: str) -> None:
+    assert codes(text) == ["tab"]
+
+
+def test_escaped_quote_in_a_comment_moves_criu_off_the_value() -> None:
+    assert codes('cgroup-props x #   say \\"it\\" again\n') == ["quoting"]
+    assert codes('shell-job # say \\"it\\" again\n') == []
 
 
 def test_suggestion_and_summary() -> None:
