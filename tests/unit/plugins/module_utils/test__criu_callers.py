@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any, Optional
 
 import pytest
@@ -14,7 +16,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_callers import (
     with_refusals,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config_file import ConfigFile
-from ansible_collections.criu.hosts.plugins.module_utils._criu_options import ALL
+from ansible_collections.criu.hosts.plugins.module_utils._criu_options import ALL, version_tuple
 
 ETC = "/etc/criu"
 
@@ -181,3 +183,41 @@ def test_requests_name_real_options() -> None:
 def test_version_of_a_runtime(fixture_text: Any, fixture: str, expected: tuple[int, ...]) -> None:
     assert parse_runtime_version(fixture_text(fixture)) == expected
     assert parse_runtime_version("no such thing") is None
+
+
+# What real runtimes did with CRIU 4.2.1 under podman 5.4.2, on Debian 13 with SELinux enforcing: which files CRIU's log
+# says that it parses ("parsed"), and which of five options it announces ("says"). "podman" is podman's own flag.
+RECORDED = [
+    json.loads(line)
+    for line in (Path(__file__).parents[2] / "fixtures/criu/4.2.1-runtimes-read.jsonl")
+    .read_text(encoding="utf-8")
+    .splitlines()
+]
+
+
+def recorded_id(row: dict[str, Any]) -> str:
+    return f"{row['runtime']}-{row['version']}-{row['at']}-{'-'.join(row['files'])}-{row['annotation']}{row['podman']}"
+
+
+@pytest.mark.parametrize("row", RECORDED, ids=recorded_id)
+def test_prediction_is_what_real_runtimes_did(row: dict[str, Any]) -> None:
+    versions = {row["runtime"]: version_tuple(row["version"])}
+    about: dict[str, Any] = {"carries": True, "annotation": row["annotation"], **versions}
+    caller = host(row["files"], **about).caller(f"podman_{row['runtime']}")
+    read = [file["path"] for file in caller["files"] if file["status"] == "used" and not _skips(file, row["at"])]
+    assert read == row["parsed"]
+    holding = [setting["option"] for setting in caller["settings"] if row["at"] in setting["effective"]]
+    asked = ["tcp-established"] if row["podman"] and "no-tcp-established" not in holding else []
+    assert sorted({option for option in holding if not option.startswith("no-")} | set(asked)) == row["says"]
+
+
+def _skips(file: dict[str, Any], operation: str) -> bool:
+    return operation in (file["why"] or "").partition(":")[0].split("/")
+
+
+def test_recording_is_not_empty() -> None:
+    assert {(row["runtime"], row["version"]) for row in RECORDED} == {
+        ("runc", "1.1.15"),
+        ("crun", "1.21"),
+        ("crun", "1.28"),
+    }
