@@ -131,12 +131,14 @@ def explain(completed: Completed, target: Target | None, layout: Layout, family:
         why = f"it does not start ({completed.last_line})"
         return artifact_unusable(target.archive or folder, why, advice, packages=packages)
     if completed.argv in (check_argv(f"{folder}.new"), check_argv(folder)):
-        errors = [line.strip() for line in f"{completed.out}\n{completed.err}".splitlines() if line.strip()]
+        lines = [line.strip() for line in f"{completed.out}\n{completed.err}".splitlines() if line.strip()]
+        # The first errors may be those of helpers; CRIU's own verdict comes last.
+        verdict = next((line for line in reversed(lines) if line.startswith("Error")), completed.last_line)
         return CheckpointError(
             f"Refuse to activate CRIU {target.tree!r}: its own check of this host fails"
-            f" ({errors[0] if errors else completed.last_line}). See log_tail, or set check to false.",
+            f" ({verdict.rstrip('.')}). See log_tail, or set check to false.",
             reason="check_failed",
-            log_tail=errors[-LOG_TAIL:],
+            log_tail=lines[-LOG_TAIL:],
         )
     return None
 

@@ -37,6 +37,7 @@ LIBRARIES = (
     "ca-certificates libbsd0 libdrm-amdgpu1 libdrm2 libnet1 libnftables1 libnl-3-200 libprotobuf-c1 libselinux1 "
     "libuuid1 python3 python3-apt"
 ).split()
+WHAT = {"criu_features": ["selinux", "nftables", "gnutls"], "criu_wanted": ["cuda", "amdgpu"]}
 # In a mount namespace of its own: what CRIU wants to see of a host, gone with the command.
 HOST = (
     'mount --bind "$1" "$1" && mount -t proc proc "$1/proc" && mount --rbind /dev "$1/dev"'
@@ -166,16 +167,15 @@ def build_version(report: Report, version: Version, options: list[str], full: st
         shutil.copyfile(file, root / "root" / file.name)
     artifact = WORK / f"criu-{version.number}-{version.root}.tar.gz"
     began = time.monotonic()
-    variables = {"criu_features": ["selinux", "nftables", "gnutls"], "criu_wanted": ["cuda", "amdgpu"]}
-    if version.patched:
-        variables["criu_source_patches"] = f"/root/{files[1].name}"  # type: ignore[assignment]
+    more = {"criu_source_patches": f"/root/{files[1].name}"} if version.patched else {}
     play(
         "criu.hosts.build_criu",
         [root],
         criu_source=f"/root/{files[0].name}",
         criu_artifact_path=f"/root/{artifact.name}",
         criu_artifact=str(artifact),
-        **variables,
+        **WHAT,
+        **more,
     )
     seconds = time.monotonic() - began
     found = verify(new_root(f"plain-{version.root}", version.root, compiler=False), artifact, version)
@@ -205,7 +205,12 @@ def fleet(report: Report, source: Path) -> None:
     roots = [new_root("build-trixie", "trixie", compiler=True)]
     roots += [new_root(name, "trixie", compiler=False) for name in ("fleet-1", "fleet-2")]
     shutil.copyfile(source, roots[0] / "root" / source.name)
-    variables = {"criu_source": f"/root/{source.name}", "criu_artifact": str(WORK / "fleet.tar.gz")}
+    variables = {
+        **WHAT,
+        "criu_source": f"/root/{source.name}",
+        "criu_artifact_path": "/root/criu-4.2.1-trixie.tar.gz",
+        "criu_artifact": str(WORK / "fleet.tar.gz"),
+    }
     began = time.monotonic()
     play("criu.hosts.install_criu", roots, **variables)
     log = (WORK / "last.log").read_text(encoding="utf-8")
@@ -279,7 +284,7 @@ def work() -> int:
     wanted = sys.argv[1:]
     report = Report("builds")
     remove_tree(WORK)
-    WORK.mkdir(parents=True)
+    WORK.mkdir(parents=True, exist_ok=True)
     options = apt_options()
     known = full_versions(options)
     artifacts = []
