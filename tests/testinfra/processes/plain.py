@@ -22,8 +22,11 @@ def path(name, kind):
 
 
 def write(name, kind, text):
-    with open(path(name, kind), "w", encoding="utf-8") as out:
+    """In one rename: who reads meanwhile sees the old text or the new one."""
+    part = path(name, f"{kind}.part")
+    with open(part, "w", encoding="utf-8") as out:
         out.write(text)
+    os.replace(part, path(name, kind))
 
 
 def read(file):

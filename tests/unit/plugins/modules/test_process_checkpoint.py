@@ -190,13 +190,14 @@ def failing(folder: Path, log: str) -> ProcessWorld:
     return made
 
 
-# Recorded; the last but one is of a service whose output leads to the journal, dumped by its pid.
+# Recorded; external_needed is of a service whose output leads to the journal, dumped by its pid.
 LOGS = {
     "tcp_established_needed": "4.2.1-dump-connected-tcp.log.txt",
     "file_locks_needed": "4.2.1-dump-file-locks.log.txt",
     "shell_job_needed": "4.2.1-dump-dangling-tty.log.txt",
     "memory_tracking_missing": "4.2.1-dump-no-soft-dirty.log.txt",
     "external_needed": "4.2.1-dump-external-socket.log.txt",
+    "disk_full": "4.2.1-dump-disk-full.log.txt",
     "tool_failed": "",
 }
 
