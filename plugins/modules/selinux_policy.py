@@ -66,7 +66,8 @@ notes:
   - Other failures have C(reason) V(store_missing) (the host has no policy store), V(policy_missing) (no compiled
     policy), V(policy_invalid) (semodule refused the module), V(store_locked) (another process changes the store),
     V(priority_invalid) (no such priority), V(change_lost) (the store does not hold the change) or V(not_root)
-    (the task must run as root).
+    (the task must run as root). V(boolean_invalid), V(name_invalid) and V(source_missing) come from
+    M(criu.hosts.selinux_module) only, which shares its code.
 seealso:
   - module: criu.hosts.selinux_module
     description: Installs a policy module of your own.
