@@ -57,7 +57,7 @@ notes:
     CAP_CHECKPOINT_RESTORE, and O(allow_sys_admin=false)), V(ptrace_forbidden) (Yama forbids tracing) and
     V(change_lost) (the file system does not keep the capabilities).
   - SELinux has to let the users do it too; see the purpose V(non_root) of M(criu.hosts.selinux_policy).
-  - M(community.general.capabilities) sets one capability per call, leaves others in place, and its idempotence depends
+  - C(community.general.capabilities) sets one capability per call, leaves others in place, and its idempotence depends
     on how the installed libcap prints them; group and mode, which have to be right before the first capability is
     given, are other modules' there.
 seealso:
