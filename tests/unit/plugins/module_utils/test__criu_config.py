@@ -109,6 +109,15 @@ def test_versions(text: str, kind: str, expected: dict[str, list[str]]) -> None:
     assert {version: codes(text, kind, version) for version in expected} == expected
 
 
+def test_lock_over_rpc_crashes_where_it_was_seen_to() -> None:
+    """The recording: exit status of ``criu swrk`` whose request to dump no process names a file with that line."""
+    text = (FIXTURES / "4.2.1-network-lock-over-rpc.txt").read_text(encoding="utf-8")
+    recorded = dict(line.split() for line in text.splitlines())
+    assert set(recorded) == set(VERSIONS)
+    for version, status in recorded.items():
+        assert ("crashes_criu" in codes("network-lock nftables\n", "runc", version)) is (status == "-11")
+
+
 def test_action_script_stops_an_old_criu_under_a_runtime() -> None:
     text = "action-script /usr/local/sbin/hook\n"
     assert codes(text, "runc", "3.18", ("action-script",)) == ["crashes_criu"]
