@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Mapping
@@ -58,10 +59,20 @@ from ansible_collections.criu.hosts.plugins.module_utils._process_record import 
     read_labels,
     work_path,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._process_unit import start_steps
+from ansible_collections.criu.hosts.plugins.module_utils._process_unit import START_SECONDS, start_steps
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._module import Context
+
+# kill(1) is a package of its own that a minimal Debian lacks.
+END = """\
+import os, sys
+for pid in sys.argv[1:]:
+    try:
+        os.kill(int(pid), 9)
+    except ProcessLookupError:
+        pass
+"""
 
 Result = tuple[dict[str, Any], Plan, dict[str, Any], tuple[str, ...]]
 
@@ -138,8 +149,14 @@ def restore_argv(work: Restore) -> tuple[str, ...]:
 def wait_for_job(runner: Runner, work: Restore) -> str:
     """A CRIU that stays tells its success by its statistics, and its failure by its end. Returns the unit's name."""
     name = work.unit.name if work.unit else ""
+    until = time.monotonic() + START_SECONDS
     while not os.path.exists(statistics_path(work.images)):
         check(runner.run(("systemctl", "is-active", "--quiet", name)), f"restore into the unit {name!r}")
+        if time.monotonic() > until:
+            raise CheckpointError(
+                f"Cannot restore into the unit {name!r}: CRIU is not done after {START_SECONDS} s. Stop the unit.",
+                reason="tool_failed",
+            )
         time.sleep(0.2)
     return f"{name}\n"
 
@@ -180,8 +197,8 @@ def prove(ctx: Context, work: Restore, process: Process) -> tuple[Pair, ...]:
         pairs, str(process.pid), "It is ended, and its images are kept.", kind=f"Process {process.comm!r},"
     )
     if error is not None:
-        pids = [str(pid) for pid in read_tree(process.pid)]
-        ctx.apply(Plan(steps=(Command(("kill", "-KILL", *pids), why="end what has the wrong label"),)))
+        argv = (sys.executable, "-c", END, *(str(pid) for pid in read_tree(process.pid)))
+        ctx.apply(Plan(steps=(Command(argv, why="end what has the wrong label"),)))
         raise error
     return pairs
 

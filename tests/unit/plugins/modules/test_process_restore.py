@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES
+from ansible_collections.criu.hosts.plugins.module_utils._process_restore import END
 from ansible_collections.criu.hosts.plugins.module_utils._process_unit import quote
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, Write
 from ansible_collections.criu.hosts.tests.unit.processes import (
@@ -174,7 +177,7 @@ def test_words_of_a_unit_are_quoted() -> None:
 
 def test_another_label_ends_the_process_and_keeps_the_images(module: Any, tmp_path: Path) -> None:
     made = checkpointed(tmp_path)
-    kill = Write(["kill", "-KILL", str(PID)], effect=made.end)
+    kill = Write([sys.executable, "-c", END, str(PID)], effect=made.end)
     made.base.script(made.restores(label=FOREIGN), kill)
     ran = module("process_restore", params(made), host=made.base.host)
     assert ran.result["reason"] == "label_changed"
@@ -182,6 +185,14 @@ def test_another_label_ends_the_process_and_keeps_the_images(module: Any, tmp_pa
     assert kill.argv in ran.host.wrote and RETURN in ran.host.wrote
     assert (made.images / "pstree.img").exists()
     assert not (made.work / "restored.json").exists()
+
+
+def test_what_ends_a_process_ends_it_and_bears_that_it_has_gone() -> None:
+    with subprocess.Popen(["sleep", "60"]) as sleeping:
+        done = subprocess.run([sys.executable, "-c", END, str(sleeping.pid)], check=False)
+        assert (done.returncode, sleeping.wait()) == (0, -9)
+    gone = 1 << 22  # beyond the largest pid that Linux gives
+    assert subprocess.run([sys.executable, "-c", END, str(gone)], check=False).returncode == 0
 
 
 # Without the boolean: what a CRIU says that may not map its restorer, and one that may not give the label back.
