@@ -64,7 +64,8 @@ notes:
     archive is not installed), V(container_exists) (a stopped container is in the way), V(name_in_use) (a running
     container is in the way), V(volume_exists) (a volume of the archive is there already), V(image_missing) (the image
     is not on the host), V(cgroup_in_use) (a clone still lives in the container's cgroup), V(container_ended) (it
-    ended right after the restore), V(label_changed) (threads came back with other labels), V(new_name_with_tcp) (a
+    ended right after the restore), V(label_changed) (something came back with another label), V(categories_shared)
+    (another container has the archive's label), V(new_name_with_tcp) (a
     clone cannot take connections), V(tcp_established_needed) or V(file_locks_needed) (the container has what these
     options take along), V(network_lock_missing) (CRIU cannot lock the container's network), V(not_checkpointed)
     (there is no checkpoint to restore from), V(container_not_running) (there is nothing to checkpoint),

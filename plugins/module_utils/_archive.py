@@ -35,6 +35,7 @@ class Record:
     options: dict[str, Any] = field(default_factory=dict)
     selinux: str = ""
     labels: Any = ()
+    traces: Any = ()
     size_bytes: int = 0
     sha256: str = ""
 

@@ -24,7 +24,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._desired import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._engine import Container, Engine, Options
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._failure import explain
-from ansible_collections.criu.hosts.plugins.module_utils._labels import read_threads, read_tree, to_record
+from ansible_collections.criu.hosts.plugins.module_utils._labels import read_tree, to_record
 from ansible_collections.criu.hosts.plugins.module_utils._local import (
     PLACES,
     Selinux,
@@ -45,6 +45,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._plan import (
 from ansible_collections.criu.hosts.plugins.module_utils._restore import bring_back
 from ansible_collections.criu.hosts.plugins.module_utils._rootless import refuse_users_container, require_root
 from ansible_collections.criu.hosts.plugins.module_utils._situation import Situation, place_record
+from ansible_collections.criu.hosts.plugins.module_utils._traces import read_traces
+from ansible_collections.criu.hosts.plugins.module_utils._traces import to_record as traces_to_record
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._module import Context
@@ -143,7 +145,8 @@ class RecordWriter:
     container: Container
     selinux: Selinux
     criu: str
-    labels: list[dict[str, str]]
+    labels: list[dict[str, Any]]
+    traces: dict[str, Any]
     written: Record | None = None
 
     def make(self) -> Record:
@@ -162,6 +165,7 @@ class RecordWriter:
             options=content_options(self.desired.options),
             selinux=self.selinux.mode,
             labels=self.labels,
+            traces=self.traces,
             size_bytes=os.stat(path).st_size if path else 0,
             sha256=hash_file(path) if path else "",
         )
@@ -303,8 +307,9 @@ def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -
     criu = read_criu(ctx.runner, engine.minimum_criu, selinux)
     require_policy(selinux, container.process_label)
     require_space(desired, container)
-    labels = to_record(read_threads(container.pid)) if selinux.enabled else []
-    writer = RecordWriter(engine, desired, container, selinux, criu.text, labels)
+    tree = read_tree(container.pid) if selinux.enabled else {}
+    labels = to_record(thread for threads in tree.values() for thread in threads)
+    writer = RecordWriter(engine, desired, container, selinux, criu.text, labels, traces_to_record(read_traces(tree)))
     state = "running" if desired.options.leave_running else "exited"
     plan = Plan(
         before={"name": desired.name, "state": container.status, "checkpoint": "none of this run"},

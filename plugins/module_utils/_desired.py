@@ -24,6 +24,8 @@ class Desired:
     options: Options
     state: str = "present"
     new_name: str | None = None
+    on_label_mismatch: str = "stop"
+    shared_categories: str = "refuse"
 
     @property
     def target(self) -> str:
@@ -52,6 +54,5 @@ def desired_of(params: Mapping[str, Any]) -> Desired:
         leave_running=params.get("leave_running", False),
         compression=params.get("compression", "zstd"),
     )
-    return Desired(
-        params["name"], params["archive_path"], options, params.get("state", "present"), params.get("new_name")
-    )
+    words = {key: params[key] for key in ("state", "on_label_mismatch", "shared_categories") if key in params}
+    return Desired(params["name"], params["archive_path"], options, new_name=params.get("new_name"), **words)

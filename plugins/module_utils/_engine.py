@@ -116,5 +116,8 @@ class Engine(Protocol):
     def has_image(self, runner: Runner, image_id: str) -> bool:
         """Whether the image is on this host."""
 
+    def sharing(self, process_label: str) -> tuple[str, ...]:
+        """The names of the containers, running or not, with this label; none when it has no categories."""
+
     def has_volume(self, name: str) -> bool:
         """Whether a named volume is on this host; False when that is not known without asking the engine."""

@@ -16,13 +16,15 @@ from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES, r
 class Thread:
     """One thread. ``pid`` and ``tid`` count inside the container, so that they are the same after a restore.
 
-    Nested pid namespaces make them paths: 1, 7, 7/1.
+    Nested pid namespaces make them paths: 1, 7, 7/1. ``sockcreate`` is the label that the thread has asked for its next
+    sockets, empty for none; None if that is not known.
     """
 
     pid: str
     tid: str
     comm: str
     label: str
+    sockcreate: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -38,6 +40,9 @@ def inner_pid(status: str) -> str:
     return ""
 
 
+_THREAD_FILES = ("status", "attr/current", "comm", "children", "attr/sockcreate")
+
+
 def _process(pid: int) -> tuple[list[Thread], list[int]]:
     """The threads of one process and the host pids of its children; both empty if it has gone."""
     base = f"{PLACES.proc}/{pid}"
@@ -51,11 +56,12 @@ def _process(pid: int) -> tuple[list[Thread], list[int]]:
     threads: list[Thread] = []
     children: list[int] = []
     for task in tasks:
-        parts = [read_text(f"{base}/task/{task}/{name}") for name in ("status", "attr/current", "comm", "children")]
+        parts = [read_text(f"{base}/task/{task}/{name}") for name in _THREAD_FILES]
         if parts[0] is None or parts[1] is None:
             continue
         label = parts[1].rstrip("\0\n")
-        threads.append(Thread(inner_pid(status), inner_pid(parts[0]), (parts[2] or "").rstrip("\n"), label))
+        asked = parts[4].rstrip("\0\n") if parts[4] is not None else None
+        threads.append(Thread(inner_pid(status), inner_pid(parts[0]), (parts[2] or "").rstrip("\n"), label, asked))
         children += [int(child) for child in (parts[3] or "").split()]
     return threads, children
 
@@ -80,15 +86,18 @@ def read_threads(pid: int) -> tuple[Thread, ...]:
     return tuple(thread for threads in read_tree(pid).values() for thread in threads)
 
 
-def to_record(threads: Iterable[Thread]) -> list[dict[str, str]]:
+def to_record(threads: Iterable[Thread]) -> list[dict[str, Any]]:
     return [asdict(thread) for thread in threads]
 
 
 def from_record(entries: Any) -> tuple[Thread, ...]:
     """The threads of a record; empty if the record has none that can be read."""
     try:
-        return tuple(Thread(**{key: str(entry[key]) for key in ("pid", "tid", "comm", "label")}) for entry in entries)
-    except (KeyError, TypeError):
+        keys = ("pid", "tid", "comm", "label")
+        return tuple(
+            Thread(*(str(entry[key]) for key in keys), sockcreate=entry.get("sockcreate")) for entry in entries
+        )
+    except (KeyError, TypeError, AttributeError):
         return ()
 
 

@@ -251,5 +251,19 @@ class Podman:
             pass  # another storage driver or folder: podman knows
         return runner.run(("podman", "image", "exists", image_id)).rc == 0
 
+    def sharing(self, process_label: str) -> tuple[str, ...]:
+        if ":c" not in process_label:
+            return ()
+        try:
+            with open(f"{PLACES.storage}/overlay-containers/containers.json", encoding="utf-8") as handle:
+                entries = json.load(handle)
+            return tuple(
+                str((entry.get("names") or [entry["id"][:12]])[0])
+                for entry in entries
+                if (entry.get("flags") or {}).get("ProcessLabel") == process_label
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return ()  # another storage driver or folder
+
     def has_volume(self, name: str) -> bool:
         return os.path.isdir(f"{PLACES.storage}/volumes/{name}")

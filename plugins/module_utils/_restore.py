@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Iterable
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._archive import (
     place_record_path,
@@ -18,14 +18,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._desired import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._engine import Container, Engine
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._failure import explain
-from ansible_collections.criu.hosts.plugins.module_utils._labels import (
-    Pair,
-    changed_error,
-    compare,
-    read_threads,
-    summary,
-)
 from ansible_collections.criu.hosts.plugins.module_utils._plan import Command, MakeDir, Plan, Remove, Step, WriteFile
+from ansible_collections.criu.hosts.plugins.module_utils._proof import Proof, prove
 from ansible_collections.criu.hosts.plugins.module_utils._rootless import require_root
 from ansible_collections.criu.hosts.plugins.module_utils._situation import (
     Situation,
@@ -43,7 +37,7 @@ class Restored:
     """What a restore brought: statistics, the proof, and the container as it runs now."""
 
     statistics: dict[str, Any]
-    pairs: tuple[Pair, ...]
+    proof: Proof
     container: Container | None
 
 
@@ -73,26 +67,6 @@ def cleanup_steps(engine: Engine, desired: Desired, situation: Situation, source
     return tuple(Remove(path, why="remove the used checkpoint") for path in paths)
 
 
-def prove(
-    ctx: Context, engine: Engine, situation: Situation, container: Container, undo: Iterable[Command], said: str
-) -> tuple[Pair, ...]:
-    """Compare the label of every thread with the one before; on a difference, ``undo`` and fail."""
-    if not situation.selinux.enabled:
-        return ()
-    threads = read_threads(container.pid)
-    if not threads:
-        raise CheckpointError(
-            f"Container {container.name!r} ended right after its restore. Read its own log ({engine.name} logs).",
-            reason="container_ended",
-        )
-    pairs = compare(situation.before, threads, situation.process_label or container.process_label)
-    error = changed_error(pairs, container.name, said)
-    if error is not None:
-        ctx.apply(Plan(steps=tuple(undo)))
-        raise error
-    return pairs
-
-
 def bring_back(ctx: Context, engine: Engine, desired: Desired, situation: Situation) -> Restored | None:
     """Restore in place, prove the labels, remove the used checkpoint. None in check mode."""
     container = situation.container
@@ -115,9 +89,9 @@ def bring_back(ctx: Context, engine: Engine, desired: Desired, situation: Situat
     now = replace(container, pid=pid, status="running") if pid else engine.inspect(ctx.runner, container.name)
     stop = Command(engine.stop_argv(container.name), why=f"stop container {container.name!r}")
     said = "It is stopped, and its checkpoint is kept."
-    pairs = prove(ctx, engine, situation, now or container, (stop,), said)
+    proof = prove(ctx, engine, desired, situation, now or container, (stop, said))
     ctx.apply(Plan(steps=cleanup_steps(engine, desired, situation, "container")))
-    return Restored(engine.parse_statistics(applied.output("restore")), pairs, now)
+    return Restored(engine.parse_statistics(applied.output("restore")), proof, now)
 
 
 def bring_in(ctx: Context, engine: Engine, desired: Desired, situation: Situation) -> Restored | None:
@@ -144,7 +118,8 @@ def bring_in(ctx: Context, engine: Engine, desired: Desired, situation: Situatio
             f"Cannot {what}: the container is gone again. Read the host's journal.", reason="tool_failed"
         )
     remove = Command(engine.remove_argv(now.name), why=f"remove container {now.name!r}")
-    pairs = prove(ctx, engine, situation, now, (remove,), "It is removed again, and the archive is kept.")
+    undo = (remove, "It is removed again, and the archive is kept.")
+    proof = prove(ctx, engine, desired, situation, now, undo)
     note = {"id": now.id, "sha256": situation.sha256, "archive_path": desired.archive_path}
     path = restored_path(desired.target)
     steps = (
@@ -152,7 +127,7 @@ def bring_in(ctx: Context, engine: Engine, desired: Desired, situation: Situatio
         WriteFile(path, json.dumps(note) + "\n", why="note where the container is from in"),
     )
     ctx.apply(Plan(steps=steps))
-    return Restored(engine.parse_statistics(applied.output("restore")), pairs, now)
+    return Restored(engine.parse_statistics(applied.output("restore")), proof, now)
 
 
 def view(container: Container | None, desired: Desired, source: str) -> dict[str, Any]:
@@ -183,6 +158,8 @@ def proof_word(situation: Situation, restored: Restored | None) -> str:
         return "not_needed"
     if not situation.selinux.enabled:
         return "selinux_disabled"
+    if restored.proof.wrong is not None:
+        return "label_changed"
     known = situation.before or situation.process_label or (restored.container and restored.container.process_label)
     return situation.selinux.mode if known else "label_unknown"
 
@@ -207,10 +184,12 @@ def restore(
     warnings: tuple[str, ...] = ()
     if restored is not None and situation.selinux.mode == "permissive":
         warnings = ("SELinux is permissive: equal labels now do not prove that a restore works when it is enforcing.",)
+    if restored is not None and restored.proof.wrong is not None:
+        warnings = (*warnings, restored.proof.wrong.message)
     container = restored.container if restored is not None else situation.container
     facts = {
         "statistics": restored.statistics if restored else {},
-        "labels": summary(restored.pairs) if restored else [],
+        **(restored.proof if restored else Proof()).facts,
         "label_proof": proof_word(situation, restored),
     }
     return view(container, desired, source), plan, facts, warnings

@@ -142,6 +142,24 @@ def read_situation(ctx: Context, engine: Engine, desired: Desired) -> Situation:
     return Situation(container, record, read_selinux())
 
 
+def refuse_shared(engine: Engine, desired: Desired, process_label: str) -> None:
+    """Refuse a second container with the categories of another one, unless that is accepted.
+
+    Raises:
+        CheckpointError: categories_shared.
+    """
+    others = [name for name in engine.sharing(process_label) if name != desired.target]
+    if others and desired.shared_categories == "refuse":
+        raise CheckpointError(
+            f"Refuse to restore {desired.archive_path!r} as container {desired.target!r}: container {others[0]!r} has "
+            f"the archive's label {process_label!r}, so SELinux would not keep the two apart. Remove that one, or set "
+            "shared_categories to accept.",
+            reason="categories_shared",
+            label=process_label,
+            containers=others,
+        )
+
+
 def preflight(runner: Runner, engine: Engine, desired: Desired, situation: Situation, source: str) -> Situation:
     """Refuse what would fail: CRIU, policy, OCI runtime, and what the archive needs. Returns the verified situation."""
     read_criu(runner, engine.minimum_criu, situation.selinux)
@@ -158,6 +176,7 @@ def preflight(runner: Runner, engine: Engine, desired: Desired, situation: Situa
         return situation
     situation = replace(situation, sha256=verify(desired.archive_path, record))
     if source == "archive":
+        refuse_shared(engine, desired, record.process_label)
         if record.image_id and not engine.has_image(runner, record.image_id):
             raise CheckpointError(
                 f"Cannot restore {desired.archive_path!r}: its image {record.image!r} ({record.image_id[:12]}) is "

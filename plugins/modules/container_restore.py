@@ -24,9 +24,30 @@ options:
   new_name:
     description:
       - Restore the archive as a container of this name, with an id of its own. It keeps the SELinux label of the
-        archive, so that clones of one archive can reach each other's files.
+        archive, see O(shared_categories).
       - Under runc a clone lives in the original's cgroup; the original cannot be restored before the clone has ended.
     type: str
+  on_label_mismatch:
+    description:
+      - What to do when a label of a thread, the label that it makes sockets with, or the label of a mount is not what
+        it was.
+      - V(stop) stops the container (one from an archive is removed again), keeps the checkpoint or archive, and fails,
+        since the container would run in a foreign domain.
+      - V(warn) lets it run on, with a warning that has both labels, and RV(label_proof) V(label_changed).
+      - Sockets with other labels never stop a container, see RV(label_differences).
+    type: str
+    choices: [stop, warn]
+    default: stop
+  shared_categories:
+    description:
+      - What to do when another container of this host, running or not, has the label of the archive. SELinux keeps
+        containers apart by the categories in it, so each of the two could reach the other's files and processes.
+      - Fresh categories cannot be given. CRIU and the OCI runtimes could restore with another label, but Podman asks
+        them for it only when it restores a container of a pod into another pod.
+      - V(refuse) fails before anything changes; V(accept) is for clones that may reach each other.
+    type: str
+    choices: [refuse, accept]
+    default: refuse
 seealso:
   - module: criu.hosts.selinux_denial_info
     description: Explains what SELinux refused.
@@ -59,6 +80,7 @@ EXAMPLES = r"""
       criu.hosts.container_restore:
         name: web
         new_name: web-clone
+        shared_categories: accept # the original runs on and has the same categories
         archive_path: /var/lib/checkpoints/web.tar.zst
 """
 
@@ -127,9 +149,39 @@ labels:
       description: Label after the restore.
       type: str
       sample: system_u:system_r:container_t:s0:c441,c720
+label_differences:
+  description:
+    - What else has another label than before, of what was recorded with the checkpoint and is there now.
+    - CRIU up to 4.2.1 gives a restored Unix socket its own label instead of the container's. The container may go on
+      using it, and a descriptor may have become another socket, so a socket never makes the restore a failure.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    kind:
+      description: V(sockcreate) (label for new sockets of a thread), V(mount) (context of a mount) or V(socket).
+      type: str
+      sample: socket
+    where:
+      description: The thread, mount point or descriptor, as the container sees it.
+      type: str
+      sample: process 1 descriptor 5 (UNIX-STREAM)
+    before:
+      description: Label before the restore.
+      type: str
+      sample: system_u:system_r:container_t:s0:c441,c720
+    after:
+      description: Label after the restore.
+      type: str
+      sample: unconfined_u:unconfined_r:unconfined_t:s0
+    grave:
+      description: Whether O(on_label_mismatch) applies to it.
+      type: bool
+      sample: false
 label_proof:
   description:
     - The mode of SELinux in which all labels were equal (V(enforcing) or V(permissive)).
+    - V(label_changed) says that one was not, and O(on_label_mismatch=warn).
     - V(selinux_disabled) says that there are no labels, V(not_needed) that nothing was restored, V(label_unknown) that
       neither a record nor the container told a label to compare with.
   returned: success
@@ -216,6 +268,8 @@ SPEC = {
     "name": {"type": "str", "required": True},
     "archive_path": {"type": "path"},
     "new_name": {"type": "str"},
+    "on_label_mismatch": {"type": "str", "choices": ["stop", "warn"], "default": "stop"},
+    "shared_categories": {"type": "str", "choices": ["refuse", "accept"], "default": "refuse"},
     "engine": {"type": "str", "choices": ["podman"], "default": "podman"},
     "tcp_established": {"type": "bool", "default": False},
     "file_locks": {"type": "bool", "default": False},

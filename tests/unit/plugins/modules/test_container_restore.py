@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.criu.hosts.plugins.module_utils import _proof
 from ansible_collections.criu.hosts.plugins.module_utils._archive import Record, hash_file, render_record
 from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES
+from ansible_collections.criu.hosts.plugins.module_utils._traces import Traces
 from ansible_collections.criu.hosts.tests.unit.containers import (
     ID,
     INSPECT,
@@ -481,3 +483,66 @@ def test_a_boolean_that_cannot_be_returned_is_left_to_the_next_run(module: Any, 
     result = module("container_restore", {"name": "web"}, host=made.host).result
     assert result["failed"] and "return the SELinux boolean" in result["msg"]
     assert len(list((tmp_path / "run/borrowed").iterdir())) == 1
+
+
+def shared(folder: Path, name: str = "web") -> None:
+    """A container of this name is on the host and has the label of the archive."""
+    entry = {"id": "e" * 64, "names": [name], "flags": {"ProcessLabel": LABEL}}
+    (folder / "storage/overlay-containers/containers.json").write_text(json.dumps([entry]))
+
+
+def test_permissive_restore_that_lost_its_label_is_caught(module: Any, tmp_path: Path) -> None:
+    """Recorded with a CRIU without libselinux: status 0, and every thread is podman's, its categories lost."""
+    lost = "system_u:system_r:podman_t:s0"
+    made = checkpointed(tmp_path, world(tmp_path, selinux="permissive"), [lost] * 4)
+    made.script(Write(["podman", "container", "stop", "--time=0", "web"]))
+    result = module("container_restore", {"name": "web"}, host=made.host).result
+    assert result["reason"] == "label_changed"
+    assert (result["label_before"], result["label_after"]) == (LABEL, lost)
+    assert (made.userdata / "checkpoint/inventory.img").exists()
+
+
+def test_a_changed_label_may_pass(module: Any, tmp_path: Path) -> None:
+    made = checkpointed(tmp_path, None, [FOREIGN] * 4)
+    result = module("container_restore", {"name": "web", "on_label_mismatch": "warn"}, host=made.host).result
+    assert "failed" not in result and result["label_proof"] == "label_changed"
+    assert LABEL in str(result["warnings"]) and FOREIGN in str(result["warnings"])
+    assert [(one["before"], one["after"]) for one in result["labels"]] == [(LABEL, FOREIGN)]
+
+
+@pytest.mark.parametrize(
+    ("traces", "reason"),
+    [
+        pytest.param({"sockets": {"1:4": ["UNIX-STREAM", "a:b:c:s0"]}, "mounts": {}}, None, id="socket"),
+        pytest.param({"sockets": {}, "mounts": {"/": "context=a:b:c:s0"}}, "label_changed", id="mount"),
+    ],
+)
+def test_labels_beside_those_of_threads(
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, traces: dict[str, Any], reason: str | None
+) -> None:
+    made = checkpointed(tmp_path)
+    (tmp_path / f"state/checkpoints/{ID}.json").write_text(render_record(record(traces=traces)))
+    made.script(Write(["podman", "container", "stop", "--time=0", "web"]))
+    now = Traces({"1:4": ("UNIX-STREAM", FOREIGN)}, {"/": "context=d:e:f:s0"})
+    monkeypatch.setattr(_proof, "read_traces", lambda dummy_pids: now)
+    result = module("container_restore", {"name": "web"}, host=made.host).result
+    assert result.get("reason") == reason
+    assert [one["grave"] for one in result["label_differences"]] == [reason is not None]
+
+
+@pytest.mark.parametrize("check", [True, False], ids=["check", "real"])
+def test_a_clone_beside_its_original_is_refused(module: Any, tmp_path: Path, check: bool) -> None:
+    params, host = clone(tmp_path)
+    shared(tmp_path)
+    result = module("container_restore", params, host=host, check=check).result
+    assert result["reason"] == "categories_shared" and result["containers"] == ["web"]
+    assert host.wrote == []
+
+
+@pytest.mark.parametrize(("name", "accepted"), [("web", "accept"), ("web2", "refuse")])
+def test_a_clone_may_share_when_accepted_or_when_nobody_is_there(
+    module: Any, tmp_path: Path, name: str, accepted: str
+) -> None:
+    params, host = clone(tmp_path)
+    shared(tmp_path, name)
+    assert module("container_restore", {**params, "shared_categories": accepted}, host=host).result["changed"]
