@@ -177,6 +177,15 @@ def test_escaped_quote_in_a_comment_moves_criu_off_the_value() -> None:
     assert codes('shell-job # say \\"it\\" again\n') == []
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [('root "/srv/a#b/cccccccccc"\n', ["quoting"]), (f"log-file {'a' * 5000}\n", ["line_too_long"])],
+    ids=["hash-in-quotes", "long"],
+)
+def test_more_that_no_recording_shows(text: str, expected: list[str]) -> None:
+    assert codes(text) == expected
+
+
 def test_suggestion_and_summary() -> None:
     findings = lint("tcp-establised\nTIMEOUT 5\nhelp\n", "default", (4, 2, 1))
     assert "Write tcp-established." in findings[0].message and "Write timeout." in findings[1].message

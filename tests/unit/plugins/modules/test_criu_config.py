@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,11 @@ def make_pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
+def make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+
+
 def make_huge(path: Path) -> None:
     with path.open("wb") as handle:
         handle.truncate(1 << 40)
@@ -182,6 +188,7 @@ BAD_FILES = [
     pytest.param(make_directory, "config_is_directory", id="directory"),
     pytest.param(make_link, "config_is_link", id="link"),
     pytest.param(make_pipe, "config_not_a_file", id="pipe"),
+    pytest.param(make_socket, "config_not_a_file", id="socket"),
     pytest.param(make_huge, "config_too_large", id="huge"),
     pytest.param(make_garbage, "config_invalid", id="binary-garbage"),
     pytest.param(make_crlf, "config_invalid", id="crlf"),
