@@ -45,7 +45,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._plan import (
 from ansible_collections.criu.hosts.plugins.module_utils._restore import bring_back
 from ansible_collections.criu.hosts.plugins.module_utils._rootless import refuse_users_container, require_root
 from ansible_collections.criu.hosts.plugins.module_utils._situation import Situation, place_record
-from ansible_collections.criu.hosts.plugins.module_utils._traces import read_traces
+from ansible_collections.criu.hosts.plugins.module_utils._traces import read_traces, unlabelled_warning
 from ansible_collections.criu.hosts.plugins.module_utils._traces import to_record as traces_to_record
 
 if TYPE_CHECKING:
@@ -324,7 +324,7 @@ def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -
         now = engine.inspect(ctx.runner, container.name)
         state = now.status if now is not None else "absent"
     facts = {"statistics": engine.parse_statistics(applied.output("checkpoint")) if applied else {}}
-    warnings: tuple[str, ...] = ()
+    warnings = unlabelled_warning(selinux.enabled)
     if selinux.mode == "permissive":
-        warnings = ("SELinux is permissive: a checkpoint now does not prove that one works when it is enforcing.",)
+        warnings += ("SELinux is permissive: a checkpoint now does not prove that one works when it is enforcing.",)
     return view(desired, container, writer.written, state), plan, facts, warnings

@@ -93,9 +93,15 @@ def to_record(threads: Iterable[Thread]) -> list[dict[str, Any]]:
 def from_record(entries: Any) -> tuple[Thread, ...]:
     """The threads of a record; empty if the record has none that can be read."""
     try:
-        keys = ("pid", "tid", "comm", "label")
         return tuple(
-            Thread(*(str(entry[key]) for key in keys), sockcreate=entry.get("sockcreate")) for entry in entries
+            Thread(
+                str(entry["pid"]),
+                str(entry["tid"]),
+                str(entry["comm"]),
+                str(entry["label"]),
+                entry.get("sockcreate"),
+            )
+            for entry in entries
         )
     except (KeyError, TypeError, AttributeError):
         return ()

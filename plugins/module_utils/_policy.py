@@ -138,9 +138,12 @@ class Made:
         return "\n".join(lines) + "\n"
 
 
+# Tells a module that we made from another one of the same name.
+SIGN = "made for this host by the module criu.hosts.selinux_policy"
+
 _HEAD = (
     ";; SPDX-License-Identifier: GPL-3.0-or-later",
-    ";; criu_hosts, made for this host by the module criu.hosts.selinux_policy: what checkpoint and restore need.",
+    f";; criu_hosts, {SIGN}: what checkpoint and restore need.",
     ";; Beside each rule stands what needs it, and the denial (or CRIU's error) that appears without it.",
 )
 

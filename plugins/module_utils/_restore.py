@@ -27,6 +27,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._situation import (
     read_situation,
     source_of,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._traces import unlabelled_warning
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._module import Context
@@ -181,9 +182,9 @@ def restore(
         restored = bring_in(ctx, engine, desired, situation)
     else:
         ctx.apply(plan)
-    warnings: tuple[str, ...] = ()
+    warnings = unlabelled_warning(restored is not None and situation.selinux.enabled)
     if restored is not None and situation.selinux.mode == "permissive":
-        warnings = ("SELinux is permissive: equal labels now do not prove that a restore works when it is enforcing.",)
+        warnings += ("SELinux is permissive: equal labels now do not prove that a restore works when it is enforcing.",)
     if restored is not None and restored.proof.wrong is not None:
         warnings = (*warnings, restored.proof.wrong.message)
     container = restored.container if restored is not None else situation.container

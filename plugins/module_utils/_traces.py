@@ -42,6 +42,17 @@ def read_xattr(path: str, name: str) -> str:
         return ""
 
 
+def unlabelled_warning(enabled: bool) -> tuple[str, ...]:
+    """What to do when Podman's files were made while SELinux was off: units may not use them, a root shell may."""
+    label = read_xattr(PLACES.storage, "security.selinux") if enabled else ""
+    if label.split(":")[2:3] not in (["unlabeled_t"], ["file_t"]):
+        return ()
+    return (
+        f"{PLACES.storage!r} has the label {label!r}: it was made while SELinux was off, and Podman started by systemd "
+        "may not use it. Let restorecon -R correct it (the role criu.hosts.selinux does).",
+    )
+
+
 def parse_mounts(text: str) -> dict[str, str]:
     """The context options of each mount point, from mountinfo. What is mounted last hides what was there."""
     found: dict[str, str] = {}

@@ -65,7 +65,8 @@ requirements:
 notes:
   - Other failures have C(reason) V(store_missing) (the host has no policy store), V(policy_missing) (no compiled
     policy), V(policy_invalid) (semodule refused the module), V(store_locked) (another process changes the store),
-    V(priority_invalid) (no such priority), V(change_lost) (the store does not hold the change) or V(not_root)
+    V(priority_invalid) (no such priority), V(module_foreign) (a module of this name is there that
+    somebody else has made), V(change_lost) (the store does not hold the change) or V(not_root)
     (the task must run as root). V(boolean_invalid), V(name_invalid) and V(source_missing) come from
     M(criu.hosts.selinux_module) only, which shares its code.
 seealso:
@@ -161,7 +162,7 @@ from typing import Any, NoReturn
 
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
-from ansible_collections.criu.hosts.plugins.module_utils._policy import Made, make_policy
+from ansible_collections.criu.hosts.plugins.module_utils._policy import SIGN, Made, make_policy
 from ansible_collections.criu.hosts.plugins.module_utils._policy_file import PolicyFile
 from ansible_collections.criu.hosts.plugins.module_utils._policy_rules import (
     CATALOG,
@@ -213,6 +214,21 @@ def made_for(ctx: Context, host: SelinuxHost, stored: StoredModule) -> Made:
     return make_policy(CATALOG, purposes, PolicyFile(policy, found))
 
 
+def refuse_foreign(stored: StoredModule, priority: int) -> None:
+    """Refuse to replace or remove a module of this name that somebody else has made.
+
+    Raises:
+        CheckpointError: module_foreign.
+    """
+    entry = stored.at(priority)
+    if entry is not None and SIGN not in entry.text and CATALOG.booleans[0] not in entry.text:
+        raise CheckpointError(
+            f"Refuse to change policy module {NAME!r} at priority {priority}: it is not one that this module made. "
+            f"Give another priority, or remove it (semodule -X {priority} -r {NAME}) if nobody needs it.",
+            reason="module_foreign",
+        )
+
+
 def describe(after: StoredModule, priority: int, made: Made) -> dict[str, Any]:
     """The noun of the module."""
     view = describe_module(after, priority)
@@ -231,6 +247,7 @@ def run(ctx: Context) -> Outcome:
     host = read_host(ROOT)
     nothing = host.store is None and ctx.params["state"] == "absent"
     stored = StoredModule(NAME) if nothing else read_module(host, NAME)
+    refuse_foreign(stored, priority)
     made = made_for(ctx, host, stored)
     text = made.text({DYNTRANS: ctx.params["unconfined_dyntrans_all"]})
     after, plan = change_module(

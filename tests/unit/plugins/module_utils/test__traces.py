@@ -123,3 +123,18 @@ def test_containers_that_share_a_label(tmp_path: Path) -> None:
     assert Podman().sharing("system_u:system_r:spc_t:s0") == Podman().sharing("") == ()
     (folder / "containers.json").write_text("{")
     assert Podman().sharing(LABEL) == ()
+
+
+@pytest.mark.parametrize(
+    ("label", "enabled", "told"),
+    [
+        pytest.param("system_u:object_r:unlabeled_t:s0", True, True, id="made-without-selinux"),
+        pytest.param("system_u:object_r:container_var_lib_t:s0", True, False, id="right"),
+        pytest.param("", True, False, id="no-label-at-all"),
+        pytest.param("system_u:object_r:unlabeled_t:s0", False, False, id="selinux-off"),
+    ],
+)
+def test_unlabelled_storage(monkeypatch: pytest.MonkeyPatch, label: str, enabled: bool, told: bool) -> None:
+    monkeypatch.setattr(_traces, "read_xattr", lambda dummy_path, dummy_name: label)
+    warnings = _traces.unlabelled_warning(enabled)
+    assert len(warnings) == told and all("restorecon" in one for one in warnings)

@@ -5,6 +5,8 @@ import base64
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Write
 from ansible_collections.criu.hosts.tests.unit.selinux_tree import Tree
 
@@ -98,3 +100,41 @@ def test_host_without_a_compiled_policy(module: Any, tmp_path: Path) -> None:
     result = module("selinux_policy", {}, host=Host()).result
     assert result["reason"] == "policy_missing"
     assert "selinux-policy-default" in result["msg"]
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+@pytest.mark.parametrize("language", ["cil", "pp"])
+def test_a_module_that_somebody_else_made_is_left_alone(module: Any, tmp_path: Path, state: str, language: str) -> None:
+    debian(tmp_path).install(NAME, 400, b"(type somebody_elses_t)", language=language)
+    result = module("selinux_policy", {"state": state}, host=Host()).result
+    assert result["reason"] == "module_foreign" and "semodule -X 400 -r criu_hosts" in result["msg"]
+
+
+def test_a_module_of_another_priority_is_not_in_the_way(module: Any, tmp_path: Path) -> None:
+    params, host = virgin(tmp_path)
+    Tree(tmp_path, store=False).install(NAME, 500, b"(type somebody_elses_t)")
+    result = module("selinux_policy", params, host=host).result
+    assert result["changed"] and "priority 500 hides it" in str(result["warnings"])
+
+
+def test_store_that_another_process_changes(module: Any, tmp_path: Path) -> None:
+    tree = debian(tmp_path)
+    said = (SYMBOLS.parent / "3.8.1-semodule-store-locked.txt").read_text(encoding="utf-8")
+    argv = ["semodule", "-X", "400", "-i", f"{tree.work(NAME)}/{NAME}.cil"]
+    result = module("selinux_policy", {}, host=Host(replies=[Write(argv, rc=1, err=said)])).result
+    assert result["reason"] == "store_locked" and not Path(tree.work(NAME)).exists()
+
+
+@pytest.mark.parametrize(("mode", "word"), [("1", "enforcing"), ("0", "permissive"), (None, "disabled")])
+def test_the_mode_is_told_and_no_checksum_is_asked_of_libsemanage(
+    module: Any, tmp_path: Path, mode: str | None, word: str
+) -> None:
+    """semodule --checksum is newer than some hosts: the text in the store is hashed here, so nothing is run."""
+    params, dummy_host = right(tmp_path)
+    (tmp_path / "sys/fs/selinux/enforce").unlink()
+    if mode is not None:
+        (tmp_path / "sys/fs/selinux/enforce").write_text(mode)
+    ran = module("selinux_policy", params, host=Host())
+    assert ran.result["selinux_mode"] == word
+    assert ran.result["changed"] is False and ran.host.ran == []
+    assert ran.result["selinux_policy"]["checksum"].startswith("sha256:")
