@@ -31,7 +31,6 @@ from image import debootstrap, remove_tree
 SOURCES = BUILD / "lab/sources"
 WORK = BUILD / "lab/builds"
 PLAYS = ROOT / "tests/builds"
-MIRROR = "http://deb.debian.org/debian"
 SUITES = ("bookworm", "trixie", "sid", "experimental")
 LIBRARIES = (
     "ca-certificates libbsd0 libdrm-amdgpu1 libdrm2 libnet1 libnftables1 libnl-3-200 libprotobuf-c1 libselinux1 "
@@ -69,7 +68,8 @@ def apt_options() -> list[str]:
     """Return what lets apt work in a folder of ours with the source lists of all suites."""
     for name in ("lists/partial", "archives/partial"):
         (SOURCES / name).mkdir(parents=True, exist_ok=True)
-    (SOURCES / "sources.list").write_text("".join(f"deb-src {MIRROR} {suite} main\n" for suite in SUITES))
+    mirror = (ensure_root("trixie") / "etc/apt/sources.list").read_text().split()[1]
+    (SOURCES / "sources.list").write_text("".join(f"deb-src {mirror} {suite} main\n" for suite in SUITES))
     options = {
         "Dir::Etc::sourcelist": f"{SOURCES}/sources.list",
         "Dir::Etc::sourceparts": "/dev/null",
