@@ -149,8 +149,8 @@ def new_root(name: str, suite: str, *, compiler: bool) -> Path:
         else:
             gnutls = "libgnutls30" if suite == "bookworm" else "libgnutls30t64"
             debootstrap(root, suite, [*LIBRARIES, gnutls], f"Debian {suite} without a compiler, about 30 s")
-            shutil.copyfile("/etc/resolv.conf", root / "etc/resolv.conf")
-            subprocess.run(["chroot", str(root), "apt-get", "-qq", "update"], check=True)
+        shutil.copyfile("/etc/resolv.conf", root / "etc/resolv.conf")
+        subprocess.run(["chroot", str(root), "apt-get", "-qq", "update"], check=True)
     return root
 
 
