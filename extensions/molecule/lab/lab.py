@@ -4,7 +4,7 @@
 lab.py deps            install what the lab needs (root on Debian), or say what is missing
 lab.py image           make the disk image and the snapshot of its first boot, unless they are there already
 lab.py artifact        print the path of the CRIU build for the machine, made when it is not there
-lab.py up NAME...      start machines and write .build/lab/inventory.yml and .build/lab/ssh_config
+lab.py up NAME...      start machines; write .build/lab/ssh_config, inventory.yml (all) and inventory-NAME,NAME.yml
 lab.py down [NAME...]  remove machines (all when none is named)
 lab.py status          list the machines
 """
@@ -81,6 +81,7 @@ def up(names: list[str]) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name) or name == machine.SNAPSHOT:
             raise LabError(f"{name!r} is no name for a machine: small letters, digits and dashes")
         machine.start(name)
+    machine.write_group(names)
     machine.tidy()
     print(f"ansible-playbook -i {BUILD}/inventory.yml ... | ssh -F {BUILD}/ssh_config {names[0]}")
 

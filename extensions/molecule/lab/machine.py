@@ -362,6 +362,15 @@ def write_access() -> None:
     write_atomic(BUILD / "ssh_config", render_ssh_config(found, ssh_key()))
     named = [machine for machine in found if machine.name != SNAPSHOT]
     write_atomic(BUILD / "inventory.yml", render_inventory(named, ssh_key()))
+    for path in BUILD.glob("inventory-*.yml"):
+        if not set(path.stem.partition("-")[2].split(",")) <= {machine.name for machine in named}:
+            path.unlink()
+
+
+def write_group(names: list[str]) -> None:
+    """Write inventory-NAME,NAME.yml with these machines only, for a scenario that runs beside others."""
+    found = [machine for machine in machines() if machine.name in names]
+    write_atomic(BUILD / f"inventory-{','.join(names)}.yml", render_inventory(found, ssh_key()))
 
 
 def tidy() -> None:
