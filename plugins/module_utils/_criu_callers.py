@@ -152,7 +152,7 @@ class Host:
         """Sources and settings of "criu", "podman_runc" or "podman_crun"."""
         runtime = name.partition("_")[2]
         if runtime and self.runtimes.get(runtime) is None:
-            return {"available": False, "why": f"{runtime} is not installed", "files": [], "settings": []}
+            return {"available": False, "why": f"no {runtime} tells its version here", "files": [], "settings": []}
         sources = self._runtime_sources(runtime) if runtime else self._cli_sources()
         problem = self.annotation_problem(runtime) if runtime else None
         return {

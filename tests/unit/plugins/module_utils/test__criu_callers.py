@@ -149,7 +149,7 @@ def test_lock_of_the_dump() -> None:
 
 def test_missing_runtime() -> None:
     caller = host({}, crun=None).caller("podman_crun")
-    assert caller == {"available": False, "why": "crun is not installed", "files": [], "settings": []}
+    assert caller == {"available": False, "why": "no crun tells its version here", "files": [], "settings": []}
 
 
 def test_unreadable_and_flawed() -> None:
