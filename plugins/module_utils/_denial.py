@@ -12,7 +12,10 @@ from ansible_collections.criu.hosts.plugins.module_utils import _denial_policy a
 from ansible_collections.criu.hosts.plugins.module_utils import _denial_remedies as remedy
 from ansible_collections.criu.hosts.plugins.module_utils._denial_known import CONTAINER, ENGINE, KNOWN, Known
 from ansible_collections.criu.hosts.plugins.module_utils._denial_parse import (
+    Key,
     Record,
+    count_keys,
+    find_line,
     parse_head,
     parse_line,
     parse_time,
@@ -50,7 +53,7 @@ class Groups:
         self.since = since
         self.groups: dict[tuple[Any, ...], Group] = {}
         self.left_out = 0
-        self._keys: dict[bytes, Group] = {}
+        self._keys: dict[Key, Group] = {}
 
     @property
     def records(self) -> int:
@@ -67,7 +70,22 @@ class Groups:
             known.count += 1
             known.line = line
 
-    def _add_new(self, line: bytes, after: bytes, key: bytes | None) -> None:
+    def add_many(self, block: bytes) -> bool:
+        """Count the denials in whole lines at once; False if that cannot be done."""
+        counted = {} if self.since else count_keys(block)
+        for key, count in counted.items():
+            if key not in self._keys:
+                self.add(find_line(block, key, first=True))
+                count -= 1
+            known = self._keys.get(key)
+            if known is None:
+                self.left_out += count
+            elif count:
+                known.count += count
+                known.line = find_line(block, key, first=False)
+        return bool(counted)
+
+    def _add_new(self, line: bytes, after: bytes, key: Key | None) -> None:
         record = parse_line(line)
         if record is None or record.time < self.since:
             return

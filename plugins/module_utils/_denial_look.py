@@ -67,12 +67,12 @@ def read_groups(
     files: tuple[str, ...] = ()
     if kind == "audit":
         files = audit_files(audit, since)
-        read_audit(files, groups.add)
+        read_audit(files, groups)
     elif kind == "journal" and runner is not None:
-        read_journal(runner, since, groups.add)
+        read_journal(runner, since, groups)
     elif kind == "kernel":
         files = (host.path(KMSG),)
-        read_kernel(files[0], groups.add)
+        read_kernel(files[0], groups)
     return kind, files, groups
 
 

@@ -8,11 +8,14 @@ Works on bytes: a log of many gigabytes is looked through, and only the lines th
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-# What a line has to hold to be looked at; the first one is in nearly all of them.
-MARKS = (b"avc:  denied", b"SELINUX_ERR", b"type=1401 ")
+# What a line has to hold to be looked at. auditd always writes the names of types, the kernel their numbers.
+AVC_MARK = b"avc:  denied"
+ERROR_MARK = b"SELINUX_ERR"
+MARKS = (AVC_MARK, ERROR_MARK, b"type=1401 ")
 
 # The types of records that may hold a denial. Anybody can make a program log the words; the type comes from the kernel.
 _TYPES = {
@@ -154,17 +157,47 @@ def _parse_error(head: Head, text: str) -> Record | None:
     return Record(head.kind, head.time, permissions, source, target, fields.get("tclass", ""), op=op, fields=fields)
 
 
-def raw_key(line: bytes) -> bytes | None:
-    """What two denials of one kind have in common, quickly: permissions, command and contexts. None: look closer."""
-    start = line.find(b"avc:  denied  {")
+# permissions, command, contexts and the rest: what denials of one kind have in common
+Key = tuple[bytes, bytes, bytes]
+_START = b"type=AVC msg=audit("
+# Each part reaches as far as it can: that is what the engine of expressions is fastest at.
+_MANY = re.compile(rb"\ntype=AVC [^{]*(\{[^}]*\}) for[^c]*(comm=[^ ]+)[^\n]* (scontext=[^\n]*)")
+
+
+def raw_key(line: bytes) -> Key | None:
+    """The key of a denial that auditd wrote, quickly. None: look closer."""
+    start = line.find(b"{", 40)
     end = line.find(b" scontext=", start)
     comm = line.find(b" comm=", start, end)
-    if start == -1 or end == -1 or comm == -1:
+    if start == -1 or end == -1 or comm == -1 or not line.startswith(_START):
         return None
-    closed = line.find(b"}", start)
-    stop = line.find(b" ", comm + 6)
     last = line.find(b"\x1d", end)
-    return line[:12] + line[start:closed] + line[comm:stop] + (line[end:] if last == -1 else line[end:last])
+    stop = line.find(b" ", comm + 6)
+    return line[start : line.find(b"}", start) + 1], line[comm + 1 : stop], line[end + 1 : last if last != -1 else None]
+
+
+def count_keys(block: bytes) -> dict[Key, int]:
+    """How many denials of each key are in whole lines; empty if one of them is not as auditd usually writes it."""
+    found = Counter(_MANY.findall(b"\n" + block))
+    if sum(found.values()) != block.count(AVC_MARK):
+        return {}
+    counted: dict[Key, int] = {}
+    for (permissions, comm, rest), count in found.items():
+        key = (permissions, comm, rest.partition(b"\x1d")[0])
+        counted[key] = counted.get(key, 0) + count
+    return counted
+
+
+def find_line(block: bytes, key: Key, *, first: bool) -> bytes:
+    """The first or the last line with this key; empty if there is none."""
+    place = block.find(key[2]) if first else block.rfind(key[2])
+    while place != -1:
+        start, end = block.rfind(b"\n", 0, place) + 1, block.find(b"\n", place)
+        line = block[start : end if end != -1 else None]
+        if raw_key(line) == key:
+            return line
+        place = block.find(key[2], start + len(line)) if first else block.rfind(key[2], 0, start)
+    return b""
 
 
 def syscall_after(lines: bytes, serial: bytes) -> dict[str, Any]:

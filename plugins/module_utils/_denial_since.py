@@ -87,7 +87,7 @@ def read_since(since: str | None, checkpoint: str | None, *, now: float, boot: f
 
 def unreadable(error: OSError) -> CheckpointError:
     return CheckpointError(
-        f"Cannot read {error.filename or 'the log'!r}: {error.strerror}. Run the task as root (become: true), or choose "
-        "another source.",
+        f"Cannot read {error.filename or 'the log'!r}: {error.strerror}. Run the task as root (become: true), or "
+        "choose another source.",
         reason="log_unreadable",
     )

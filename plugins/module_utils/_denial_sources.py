@@ -6,14 +6,13 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
-from typing import BinaryIO, Callable, Iterator
+from typing import BinaryIO, Iterator, Protocol
 
 from ansible_collections.criu.hosts.plugins.module_utils._command import Runner, check
-from ansible_collections.criu.hosts.plugins.module_utils._denial_parse import MARKS
+from ansible_collections.criu.hosts.plugins.module_utils._denial_parse import AVC_MARK, ERROR_MARK, MARKS
 
-# Large enough that Python's own work does not count, small enough to stay in the processor's cache.
-CHUNK = 1 << 20
+# Large enough that Python's own work does not count.
+CHUNK = 1 << 21
 # The longest record that auditd writes is a little over 8 KiB; a longer "line" is no record.
 LONGEST = 1 << 16
 # The journal is read by a command, whose output has to fit into memory: the newest records.
@@ -22,16 +21,18 @@ JOURNAL_LINES = 100000
 AUDIT_LOG = "/var/log/audit/audit.log"
 KMSG = "/dev/kmsg"
 
-# line, and what follows it in the block (for the records that belong to it)
-Found = Callable[[bytes, bytes], None]
+# Blocks with more denials than this are counted as a whole.
+MANY = 100
 
 
-@dataclass(frozen=True)
-class Source:
-    """What was read: audit, journal or kernel; the files of audit, oldest first."""
+class Sink(Protocol):
+    """Takes the lines that have one of the marks."""
 
-    kind: str
-    files: tuple[str, ...] = ()
+    def add(self, line: bytes, after: bytes = b"") -> None:
+        """Take one line; ``after`` is what follows it, for the records that belong to it."""
+
+    def add_many(self, block: bytes) -> bool:
+        """Take all denials of the kernel in ``block`` at once, if that can be done."""
 
 
 def parse_boot(stat: str) -> float:
@@ -58,39 +59,41 @@ def _written(path: str) -> float:
         return -1.0
 
 
-def scan(handle: BinaryIO, found: Found) -> int:
-    """Call ``found`` for each line of ``handle`` with one of the marks; the number of bytes read."""
+def scan(handle: BinaryIO, sink: Sink) -> int:
+    """Give ``sink`` each line of ``handle`` with one of the marks; the number of bytes read."""
     rest, total = b"", 0
     while True:
         block = handle.read(CHUNK)
         total += len(block)
         if not block:
-            _scan_block(rest, found)
+            _scan_block(rest, sink)
             return total
         block = rest + block
         end = block.rfind(b"\n") + 1
         rest = block[end:] if len(block) - end <= LONGEST else b""
-        _scan_block(block[:end] if end else b"", found)
+        _scan_block(block[:end] if end else b"", sink)
 
 
-def _scan_block(block: bytes, found: Found) -> None:
+def _scan_block(block: bytes, sink: Sink) -> None:
     """``block`` holds whole lines. Each mark is looked for by itself: that is far faster than one pattern for all."""
-    for mark in MARKS:
-        place = block.find(mark)
+    place = block.find(AVC_MARK)
+    many = place != -1 and block.count(AVC_MARK, place) > MANY and sink.add_many(block)
+    for mark, first in ((AVC_MARK, -1 if many else place), (ERROR_MARK, block.find(ERROR_MARK))):
+        place = first
         while place != -1:
             start = block.rfind(b"\n", 0, place) + 1
             end = block.find(b"\n", place)
             end = len(block) if end == -1 else end
-            found(block[start:end], block[end + 1 : end + 1 + 2 * LONGEST] if mark != MARKS[0] else b"")
+            sink.add(block[start:end], block[end + 1 : end + 1 + 2 * LONGEST] if mark == ERROR_MARK else b"")
             place = block.find(mark, end)
 
 
-def read_audit(files: tuple[str, ...], found: Found) -> None:
+def read_audit(files: tuple[str, ...], sink: Sink) -> None:
     """Look through the files. One that has been rotated away in between is left out."""
     for path in files:
         try:
             with open(path, "rb", buffering=0) as handle:
-                scan(handle, found)
+                scan(handle, sink)
         except FileNotFoundError:
             continue
 
@@ -106,14 +109,14 @@ def journal_argv(since: float) -> tuple[str, ...]:
     )
 
 
-def read_journal(runner: Runner, since: float, found: Found) -> None:
+def read_journal(runner: Runner, since: float, sink: Sink) -> None:
     """Look through the journal. journalctl ends with 1 when nothing matches."""
     done = runner.run(journal_argv(since))
     if done.rc != 1 or done.err.strip():
         check(done, "read the journal", advice="Choose another source.")
     for line in done.out.encode("utf-8", "surrogateescape").split(b"\n"):
         if any(mark in line for mark in MARKS):
-            found(line, b"")
+            sink.add(line)
 
 
 def _messages(path: str) -> Iterator[bytes]:
@@ -134,13 +137,13 @@ def _messages(path: str) -> Iterator[bytes]:
         os.close(descriptor)
 
 
-def read_kernel(path: str, found: Found) -> None:
+def read_kernel(path: str, sink: Sink) -> None:
     """Look through the kernel's ring. What a program wrote into it has another facility than the kernel's, 0."""
     for record in _messages(path):
         prefix, dummy, message = record.partition(b";")
         priority = prefix.split(b",")[0]
         if priority.isdigit() and int(priority) < 8 and any(mark in message for mark in MARKS):
-            found(message, b"")
+            sink.add(message)
 
 
 def choose(root: str, audit_log: str, runner: Runner | None, *, boot: float) -> str:

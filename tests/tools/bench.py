@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measure in the lab: our tasks against bare commands and hand-written tasks, the unchanged play, and criu_info.
+"""Measure in the lab: our tasks against bare commands and hand-written tasks, the unchanged play, and the readers.
 
 bench.py [ROUNDS]    medians over ROUNDS (default 5) alternating rounds; ratios against the same run
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -24,6 +25,7 @@ SECONDS = RESULTS / "task-seconds.jsonl"
 GOALS = {"dump against bare": 1.3, "restore against bare": 1.3, "dump against hand": 0.6, "restore against hand": 0.6}
 UNCHANGED_TASKS, UNCHANGED_RATIO = 15, 3.0
 INFO_RATIO = 1.5
+LOG_RATIO, LOG_ROUNDS, LOG_PEAK_KIB = 1.0, 3, 65536
 
 
 def lab(*arguments: str) -> str:
@@ -128,6 +130,26 @@ def info(count: int) -> list[dict[str, Any]]:
     return [{**found, "whole_task": whole, "processes": calls[-1]["processes"]}]
 
 
+def denial_log() -> list[dict[str, Any]]:
+    """Compare a look at 1 GiB of audit log with ausearch on this machine, if that is installed."""
+    if shutil.which("ausearch") is None:
+        say("  selinux_denial_info / ausearch: not measured, install auditd (Debian) or audit (RedHat family)")
+        return []
+    argv = [sys.executable, str(ROOT / "tests/bench/denial_log.py"), str(BUILD), str(RESULTS / "logs"), str(LOG_ROUNDS)]
+    done = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise ToolError("tests/bench/denial_log.py failed; see the lines above")
+    found = []
+    for name, one in json.loads(done.stdout).items():
+        entry = compare(f"1 GiB audit log, {name}", one["ours"], one["ausearch"], LOG_RATIO)
+        reached = entry["reached"] and one["peak_kib"] <= LOG_PEAK_KIB
+        say(
+            f"  {'':28} {one['records']} denials of {one['kinds']} kinds, at most {one['peak_kib'] >> 10} MiB of memory"
+        )
+        found.append({**entry, **one, "reached": reached})
+    return found
+
+
 def measure(count: int) -> int:
     """All measurements; a missed goal is said and is not an error."""
     artifact = lab("artifact").splitlines()[-1]
@@ -149,6 +171,7 @@ def measure(count: int) -> int:
         )
     found += info(count)
     found += unchanged_play(artifact, count)
+    found += denial_log()
     (RESULTS / "bench.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
     missed = [one["name"] for one in found if not one["reached"]]
     say("\nEvery goal is reached." if not missed else f"\nMissed: {', '.join(missed)}.")

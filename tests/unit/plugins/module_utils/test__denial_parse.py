@@ -6,6 +6,8 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._denial_parse import (
+    count_keys,
+    find_line,
     parse_head,
     parse_line,
     parse_time,
@@ -125,3 +127,21 @@ def test_key_leaves_out_what_differs_from_one_to_the_next() -> None:
     assert raw_key(AUDIT) != raw_key(AUDIT.replace(b"permissive=0", b"permissive=1"))
     assert raw_key(AUDIT) != raw_key(AUDIT.replace(b'"thr"', b'"one"'))
     assert raw_key(b"type=SELINUX_ERR msg=audit(1.0:1): op=x") is None
+    assert raw_key(KERNEL) is None
+
+
+def test_many_at_once_have_the_same_keys() -> None:
+    other = AUDIT.replace(b"thr", b"one")
+    block = b"\n".join([AUDIT, b"type=CWD msg=audit(1.0:1): cwd=/", AUDIT + b"\x1dARCH=x", other])
+    assert count_keys(block) == {raw_key(AUDIT): 2, raw_key(other): 1}
+    assert count_keys(block + b"\n" + KERNEL) == {}
+    assert count_keys(block + b"\n" + AUDIT[:90]) == {}
+
+
+def test_find_line() -> None:
+    other, last = AUDIT.replace(b"thr", b"one"), AUDIT.replace(b":184", b":200")
+    block = b"\n".join([other, AUDIT, last, other])
+    key = raw_key(AUDIT)
+    assert key is not None
+    assert (find_line(block, key, first=True), find_line(block, key, first=False)) == (AUDIT, last)
+    assert find_line(other, key, first=True) == b""

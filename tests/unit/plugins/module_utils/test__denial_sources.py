@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils import _denial_sources as sources
 from ansible_collections.criu.hosts.plugins.module_utils._denial import Groups
+from ansible_collections.criu.hosts.plugins.module_utils._denial_parse import type_of
 from ansible_collections.criu.hosts.plugins.module_utils._denial_since import parse_record_time, parse_since
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 
@@ -67,7 +68,7 @@ def test_rotated_files_oldest_first_without_those_that_are_too_old(tmp_path: Pat
 
 def counted(data: bytes, since: float = 0.0) -> Groups:
     groups = Groups(since)
-    assert sources.scan(io.BytesIO(data), groups.add) == len(data)
+    assert sources.scan(io.BytesIO(data), groups) == len(data)
     return groups
 
 
@@ -76,6 +77,17 @@ def test_lines_across_blocks_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     groups = counted((OTHER + LINE) * 50 + LINE[:-1])
     assert groups.records == 51
     assert len(groups.groups) == 1
+
+
+@pytest.mark.parametrize("odd", [b"", b"node=x " + LINE, LINE.replace(b" comm=", b" exe=")])
+def test_many_denials_are_counted_as_one_by_one(odd: bytes) -> None:
+    kinds = [LINE.replace(b"d_t", b"d%d_t" % number).replace(b"456.390", b"456.%03d" % number) for number in range(7)]
+    data = b"".join(kinds[number % 7] for number in range(500)) + odd
+    groups = counted(data)
+    assert groups.records == 500 + bool(odd)
+    by_kind = {type_of(group.record.target): group for group in groups.groups.values()}
+    assert by_kind["d0_t"].count == 72 and by_kind["d6_t"].count == 71
+    assert by_kind["d3_t"].line == kinds[3][:-1]
 
 
 def test_since_counts_per_record() -> None:
@@ -104,7 +116,7 @@ def test_memory_does_not_grow_with_the_log() -> None:
 
         groups = Groups()
         tracemalloc.start()
-        sources.scan(Endless(), groups.add)  # type: ignore[arg-type]
+        sources.scan(Endless(), groups)  # type: ignore[arg-type]
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert groups.records == size * 400
@@ -125,19 +137,19 @@ def test_kernel_ring_takes_the_kernels_own_words_only(tmp_path: Path) -> None:
     message = b"audit: type=1400 audit(1795384456.390:184): " + LINE[LINE.find(b"avc:") :]
     ring.write_bytes(b"5,1,100,-;" + message + b"12,2,200,-;" + message + b"4,3,300,-;something else\n")
     groups = Groups()
-    sources.read_kernel(str(ring), groups.add)
+    sources.read_kernel(str(ring), groups)
     assert groups.records == 1
 
 
 def test_unreadable_ring(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        sources.read_kernel(str(tmp_path / "none"), Groups().add)
+        sources.read_kernel(str(tmp_path / "none"), Groups())
 
 
 def test_file_that_is_rotated_away_is_left_out_and_a_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "audit.log").write_bytes(LINE)
     groups = Groups()
-    sources.read_audit((str(tmp_path / "gone"), str(tmp_path / "audit.log")), groups.add)
+    sources.read_audit((str(tmp_path / "gone"), str(tmp_path / "audit.log")), groups)
     assert groups.records == 1
     with pytest.raises(IsADirectoryError):
-        sources.read_audit((str(tmp_path),), groups.add)
+        sources.read_audit((str(tmp_path),), groups)
