@@ -35,7 +35,7 @@ class Record:
     options: dict[str, Any] = field(default_factory=dict)
     selinux: str = ""
     labels: Any = ()
-    traces: Any = ()
+    traces: dict[str, Any] = field(default_factory=dict)
     size_bytes: int = 0
     sha256: str = ""
 

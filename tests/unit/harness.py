@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Iterator, Sequence
 
+import ansible.module_utils
 import pytest
 from ansible.module_utils import basic
+from ansible.module_utils.common import warnings
 
 try:
     from ansible.module_utils.testing import patch_module_args
@@ -123,6 +125,11 @@ def run_main(
 
     monkeypatch.setattr(basic.AnsibleModule, "run_command", run_command)
     monkeypatch.setattr(basic.AnsibleModule, "get_bin_path", get_bin_path)
+    # A filter's test has loaded Ansible's controller, which would take the module's warnings for its own.
+    if hasattr(ansible.module_utils, "_internal"):
+        monkeypatch.setattr(ansible.module_utils._internal, "is_controller", False)
+    # Ansible collects them for a process, which has just one module elsewhere.
+    warnings._global_warnings.clear()
     capsys.readouterr()
     arguments = {**params, "_ansible_check_mode": check, "_ansible_diff": diff}
     with patch_module_args(arguments), pytest.raises(SystemExit):
