@@ -22,6 +22,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._denial_parse import (
     raw_key,
     syscall_after,
     type_of,
+    without_names,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._denial_rules import find_rule
 from ansible_collections.criu.hosts.plugins.module_utils._policy_rules import DYNTRANS, RESTORE
@@ -54,6 +55,9 @@ class Groups:
         self.groups: dict[tuple[Any, ...], Group] = {}
         self.left_out = 0
         self._keys: dict[Key, Group] = {}
+        # A block that was counted as a whole, and the kinds whose last line is still to be found in it.
+        self._block = b""
+        self._waiting: dict[Key, Group] = {}
 
     @property
     def records(self) -> int:
@@ -62,6 +66,8 @@ class Groups:
 
     def add(self, line: bytes, after: bytes = b"") -> None:
         """Count the denial in ``line``. Nearly all are of a kind that was seen, and are told by comparing bytes."""
+        if self._waiting:
+            self.settle_lines({})
         key = raw_key(line)
         known = self._keys.get(key) if key is not None else None
         if known is None:
@@ -70,20 +76,33 @@ class Groups:
             known.count += 1
             known.line = line
 
-    def add_many(self, block: bytes) -> bool:
+    def add_many(self, block: bytes, denials: int) -> bool:
         """Count the denials in whole lines at once; False if that cannot be done."""
-        counted = {} if self.since else count_keys(block)
+        counted = {} if self.since else count_keys(block, denials)
+        if not counted:
+            return False
+        if not counted.keys() <= self._keys.keys():
+            counted = without_names(counted)
+        self.settle_lines(counted)
+        for key in [key for key in counted if key not in self._keys]:
+            self.add(find_line(block, key, first=True))
+            counted[key] -= 1
         for key, count in counted.items():
-            if key not in self._keys:
-                self.add(find_line(block, key, first=True))
-                count -= 1
             known = self._keys.get(key)
             if known is None:
                 self.left_out += count
             elif count:
                 known.count += count
-                known.line = find_line(block, key, first=False)
-        return bool(counted)
+                self._waiting[key] = known
+        self._block = block
+        return True
+
+    def settle_lines(self, coming: dict[Key, int]) -> None:
+        """Find the last lines in the block that was counted last, but for the kinds that come again."""
+        for key, group in self._waiting.items():
+            if key not in coming:
+                group.line = find_line(self._block, key, first=False)
+        self._block, self._waiting = b"", {}
 
     def _add_new(self, line: bytes, after: bytes, key: Key | None) -> None:
         record = parse_line(line)
@@ -309,6 +328,7 @@ def merge(one: Group, other: Group) -> Group:
 
 def explain_all(groups: Groups, loaded: policy.LoadedPolicy) -> list[dict[str, Any]]:
     """All groups, those that matter first, and of these the latest first."""
+    groups.settle_lines({})
     merged: dict[tuple[Any, ...], tuple[Group, Explanation]] = {}
     for group in groups.groups.values():
         current = parse_line(group.line)

@@ -176,16 +176,22 @@ def raw_key(line: bytes) -> Key | None:
     return line[start : line.find(b"}", start) + 1], line[comm + 1 : stop], line[end + 1 : last if last != -1 else None]
 
 
-def count_keys(block: bytes) -> dict[Key, int]:
-    """How many denials of each key are in whole lines; empty if one of them is not as auditd usually writes it."""
-    found = Counter(_MANY.findall(b"\n" + block))
-    if sum(found.values()) != block.count(AVC_MARK):
-        return {}
-    counted: dict[Key, int] = {}
-    for (permissions, comm, rest), count in found.items():
+def count_keys(block: bytes, denials: int) -> dict[Key, int]:
+    """How many denials of each key are in whole lines; empty if one of them is not as auditd usually writes it.
+
+    ``denials`` is the number of the marks in the block.
+    """
+    keys = _MANY.findall(b"\n" + block)
+    return Counter(keys) if len(keys) == denials else {}
+
+
+def without_names(counted: dict[Key, int]) -> dict[Key, int]:
+    """The same without what auditd puts behind a record, as ``raw_key`` tells it."""
+    clean: dict[Key, int] = {}
+    for (permissions, comm, rest), count in counted.items():
         key = (permissions, comm, rest.partition(b"\x1d")[0])
-        counted[key] = counted.get(key, 0) + count
-    return counted
+        clean[key] = clean.get(key, 0) + count
+    return clean
 
 
 def find_line(block: bytes, key: Key, *, first: bool) -> bytes:

@@ -11,8 +11,8 @@ from typing import BinaryIO, Iterator, Protocol
 from ansible_collections.criu.hosts.plugins.module_utils._command import Runner, check
 from ansible_collections.criu.hosts.plugins.module_utils._denial_parse import AVC_MARK, ERROR_MARK, MARKS
 
-# Large enough that Python's own work does not count.
-CHUNK = 1 << 21
+# Small enough for the cache of a processor, large enough that Python's own work does not count.
+CHUNK = 1 << 18
 # The longest record that auditd writes is a little over 8 KiB; a longer "line" is no record.
 LONGEST = 1 << 16
 # The journal is read by a command, whose output has to fit into memory: the newest records.
@@ -22,7 +22,7 @@ AUDIT_LOG = "/var/log/audit/audit.log"
 KMSG = "/dev/kmsg"
 
 # Blocks with more denials than this are counted as a whole.
-MANY = 100
+MANY = 50
 
 
 class Sink(Protocol):
@@ -31,8 +31,8 @@ class Sink(Protocol):
     def add(self, line: bytes, after: bytes = b"") -> None:
         """Take one line; ``after`` is what follows it, for the records that belong to it."""
 
-    def add_many(self, block: bytes) -> bool:
-        """Take all denials of the kernel in ``block`` at once, if that can be done."""
+    def add_many(self, block: bytes, denials: int) -> bool:
+        """Take the ``denials`` of a block at once, if that can be done."""
 
 
 def parse_boot(stat: str) -> float:
@@ -77,7 +77,8 @@ def scan(handle: BinaryIO, sink: Sink) -> int:
 def _scan_block(block: bytes, sink: Sink) -> None:
     """``block`` holds whole lines. Each mark is looked for by itself: that is far faster than one pattern for all."""
     place = block.find(AVC_MARK)
-    many = place != -1 and block.count(AVC_MARK, place) > MANY and sink.add_many(block)
+    denials = block.count(AVC_MARK, place) if place != -1 else 0
+    many = denials > MANY and sink.add_many(block, denials)
     for mark, first in ((AVC_MARK, -1 if many else place), (ERROR_MARK, block.find(ERROR_MARK))):
         place = first
         while place != -1:

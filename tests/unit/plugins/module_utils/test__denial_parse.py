@@ -14,6 +14,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._denial_parse import (
     raw_key,
     syscall_after,
     unhex,
+    without_names,
 )
 from ansible_collections.criu.hosts.tests.unit.denials import corpus, lines
 
@@ -133,9 +134,9 @@ def test_key_leaves_out_what_differs_from_one_to_the_next() -> None:
 def test_many_at_once_have_the_same_keys() -> None:
     other = AUDIT.replace(b"thr", b"one")
     block = b"\n".join([AUDIT, b"type=CWD msg=audit(1.0:1): cwd=/", AUDIT + b"\x1dARCH=x", other])
-    assert count_keys(block) == {raw_key(AUDIT): 2, raw_key(other): 1}
-    assert count_keys(block + b"\n" + KERNEL) == {}
-    assert count_keys(block + b"\n" + AUDIT[:90]) == {}
+    assert without_names(count_keys(block, 3)) == {raw_key(AUDIT): 2, raw_key(other): 1}
+    assert count_keys(block + b"\n" + KERNEL, 4) == {}
+    assert count_keys(block + b"\n" + AUDIT[:90], 4) == {}
 
 
 def test_find_line() -> None:
