@@ -184,7 +184,7 @@ KNOWN: tuple[Known, ...] = (
         "criu_in_container",
         Asked(CONTAINER, ANY, "*", ANY),
         "CRIU runs inside of a container, whose domain has no rules for it.",
-        remedy.REVIEW,
+        remedy.IN_CONTAINER,
         ("debian13-criu-in-container.txt",),
         comm="criu",
     ),

@@ -16,6 +16,8 @@ from typing import Any, Iterable
 from ansible_collections.criu.hosts.plugins.module_utils import _denial_policy as policy
 from ansible_collections.criu.hosts.plugins.module_utils import _denial_remedies as remedy
 from ansible_collections.criu.hosts.plugins.module_utils._denial import settle
+from ansible_collections.criu.hosts.plugins.module_utils._denial_known import CONTAINER
+from ansible_collections.criu.hosts.plugins.module_utils._denial_parse import type_of
 from ansible_collections.criu.hosts.plugins.module_utils._denial_remedies import Remedy
 
 LINE_LENGTH = 400
@@ -183,10 +185,18 @@ def read_signs(lines: Iterable[str], path: str) -> list[Finding]:
     return list(found.values())
 
 
-def _logged(finding: Finding, denials: list[dict[str, Any]]) -> bool:
-    """Whether one of the denials is the one that the sign is about."""
+def _denial_of(finding: Finding, denials: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The denial that the sign is about, if it was logged."""
     sign = finding.sign
-    return any(sign.tclass == denial["class"] and sign.permission in denial["permissions"] for denial in denials)
+    fitting = (one for one in denials if sign.tclass == one["class"] and sign.permission in one["permissions"])
+    return next((one for one in fitting if finding.label in ("", one["target"])), None)
+
+
+def _remedy(finding: Finding) -> Remedy:
+    """The remedy of the sign; a container is not restored as a process."""
+    if finding.sign.remedy is remedy.RESTORE_PROCESS and type_of(finding.label) in CONTAINER:
+        return remedy.RESTORE_CONTAINER
+    return finding.sign.remedy
 
 
 def _verdict(finding: Finding, loaded: policy.LoadedPolicy) -> tuple[str, bool | None]:
@@ -206,10 +216,11 @@ def explain_logs(
     told = []
     for finding in findings:
         sign = finding.sign
-        logged = _logged(finding, denials)
+        denial = _denial_of(finding, denials)
         verdict, audited = _verdict(finding, loaded)
+        help_ = settle(verdict, _remedy(finding), loaded).view()
         why: str | None = None
-        if not logged:
+        if denial is None:
             why = "not_found" if sign.logged else "not_logged_by_kernel"
             why = "dontaudit" if audited is False else why
         told.append(
@@ -219,11 +230,11 @@ def explain_logs(
                 "line": finding.line,
                 "label": finding.label or None,
                 "permission": sign.refused or None,
-                "logged": logged,
+                "logged": denial is not None,
                 "why_silent": why,
-                "verdict": verdict,
+                "verdict": denial["verdict"] if denial else verdict,
                 "cause": sign.cause,
-                "remedy": settle(verdict, sign.remedy, loaded).view(),
+                "remedy": denial["remedy"] if denial else help_,
             }
         )
     return told

@@ -14,6 +14,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._remedies import (
     LOAD_POLICY,
     LOCK_WITH_NFTABLES,
     Task,
+    role,
 )
 
 # container-selinux (Fedora, RHEL) leaves the capabilities of containers to the container's own set with this one.
@@ -41,6 +42,10 @@ POLICY_AND_RECREATE = Remedy(
 CRIU = Remedy("Install a CRIU that is linked with libselinux.", INSTALL_CRIU)
 NEWER_CRIU = Remedy("Use a newer CRIU, which sets labels before it makes threads.", INSTALL_CRIU)
 NFTABLES = Remedy("Let CRIU lock the network with nftables instead of iptables.", LOCK_WITH_NFTABLES)
+IN_CONTAINER = Remedy(
+    "Run the container in the domain that the role unprivileged_container brings for CRIU inside of containers.",
+    role("Let CRIU run inside of a container", "unprivileged_container", unprivileged_container_base="localhost/NAME"),
+)
 NON_ROOT = Remedy("Give users a CRIU that they may run, with its policy.", LET_USERS_RUN_CRIU)
 RESTORE_CONTAINER = Remedy(
     f"Restore with container_restore: it lends the boolean {RESTORE!r} to the restore and takes it back.",

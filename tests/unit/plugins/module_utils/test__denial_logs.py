@@ -37,11 +37,26 @@ def test_seccomp_after_the_label_is_silent_and_the_policy_confirms_it(tmp_path: 
 
 
 def test_error_with_its_denial_is_not_silent() -> None:
-    denial = {"class": "process", "permissions": ["dyntransition", "ptrace"]}
-    line = "pie: 1169: Error (criu/pie/restorer.c:196): can't write lsm profile -13"
-    one = explained([line], LoadedPolicy("/nonexistent"), [denial])
-    assert (one["logged"], one["why_silent"], one["verdict"]) == (True, None, "not_asked")
-    assert explained([line], LoadedPolicy("/nonexistent"))["why_silent"] == "not_found"
+    label = "system_u:system_r:container_t:s0:c1,c2"
+    denial = {
+        "class": "process",
+        "permissions": ["dyntransition", "ptrace"],
+        "target": label,
+        "verdict": "rule_missing",
+        "remedy": {"advice": "Do this.", "task": None},
+    }
+    nothing = LoadedPolicy("/nonexistent")
+    one = explained([LABEL, f"{LABEL_ERROR} -13"], nothing, [denial])
+    assert (one["logged"], one["why_silent"], one["verdict"]) == (True, None, "rule_missing")
+    assert one["remedy"] == denial["remedy"]
+    one = explained([LABEL, f"{LABEL_ERROR} -13"], nothing, [{**denial, "target": "a:b:c:s0"}])
+    assert (one["logged"], one["why_silent"], one["verdict"]) == (False, "not_found", "not_asked")
+
+
+def test_container_is_not_restored_as_a_process(tmp_path: Path) -> None:
+    asked = loaded(tmp_path, {"criu_container_restore": False, "unconfined_dyntrans_all": False})
+    assert "criu.hosts.container_restore" in explained([LABEL, f"{LABEL_ERROR} -13"], asked)["remedy"]["task"]
+    assert "criu.hosts.process_restore" in explained([f"{LABEL_ERROR} -13"], asked)["remedy"]["task"]
 
 
 def test_dontaudit_is_told_by_the_policy(tmp_path: Path) -> None:
