@@ -88,6 +88,9 @@ def child(pid):
 def dump(folder):
     images, output = f"{folder}/images", f"{folder}/output"
     os.makedirs(images, mode=0o700)
+    # The manifest of the pod mounts the volume only.
+    with open(f"{folder}/inside.py", "w", encoding="utf-8") as copy:
+        copy.write(read(os.path.abspath(__file__)) + "\n")
     pid = start(output)
     seen = {"before": wait_for(output, 0), "pid": pid, "child": child(pid)}
     log = "dump.log"

@@ -79,7 +79,7 @@ def test_others_may_not_run_it(seen: dict[str, Any]) -> None:
 def test_member_cannot_dump_a_process_of_root(seen: dict[str, Any]) -> None:
     found = seen["users"]["foreign"]
     assert found["rc"] != 0 and found["alive"] is True
-    assert "Operation not permitted" in " ".join(found["errors"])
+    assert any("Dumping FAILED" in line for line in found["errors"])
 
 
 def test_rootless_podman_refuses_by_itself(seen: dict[str, Any]) -> None:

@@ -35,7 +35,7 @@ def read(path):
 
 def run(*argv, **options):
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, **options)
-    return {"rc": done.returncode, "out": done.stdout[-3000:], "err": done.stderr[-3000:]}
+    return {"rc": done.returncode, "out": done.stdout[-20000:], "err": done.stderr[-2000:]}
 
 
 def must(*argv):
@@ -64,6 +64,8 @@ def users():
             handle.write(read(f"{KEY}.pub"))
         must("chown", "-R", f"{name}:{name}", f"{home}/.ssh")
         must("restorecon", "-R", home)
+        if selinux:
+            must("chcon", "-R", "-u", selinux, home)  # as restorecon would after semanage login
 
 
 def login(name, *arguments):
@@ -171,14 +173,12 @@ def foreign(pid):
 
 def container(archive):
     fresh("container")
+    run("podman", "rm", "--force", "--ignore", "--time", "0", "lab-rootless")
     seen = {"import": run("podman", "import", "--quiet", archive, "lab-without-root")}
     program = ["/usr/bin/python3", "/self_test.py", "run"]
     seen["run"] = run("podman", "run", "-d", "--name", "lab-rootless", "--network=none", "lab-without-root", *program)
-    inspected = run("podman", "container", "inspect", "lab-rootless")
-    found = json.loads(inspected["out"] or "[]")
-    seen["id"] = found[0]["Id"] if found else ""
-    seen["pid"] = found[0]["State"]["Pid"] if found else 0
-    seen["runtime"] = found[0]["OCIRuntime"] if found else ""
+    inspected = run("podman", "container", "inspect", "--format", "{{.State.Pid}}", "lab-rootless")
+    seen["pid"] = int(inspected["out"].strip() or 0)
     seen["checkpoint"] = run("podman", "container", "checkpoint", "lab-rootless")
     seen["criu"] = run(CRIU, "dump", "--unprivileged", "-t", str(seen["pid"]), "-D", "images", "-o", "dump.log")
     seen["criu"]["errors"] = errors("images/dump.log")
