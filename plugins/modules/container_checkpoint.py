@@ -167,16 +167,16 @@ log_tail:
   sample: ["Error (criu/tty.c:1996): tty: Found dangling tty"]
 denials:
   description:
-    - What SELinux refused since the task began and matters, as V(selinux_denial_info.denials) of
-      M(criu.hosts.selinux_denial_info) tells it; empty if there is nothing, or the log cannot be read.
+    - What SELinux refused since the task began and matters; empty if there is nothing, or the log cannot be read.
+    - Entries are as in RV(criu.hosts.selinux_denial_info#module:selinux_denial_info.denials).
   returned: failure of the engine
   type: list
   elements: dict
   sample: []
 silent_denials:
   description:
-    - What SELinux refused without logging it, from CRIU's log, as V(selinux_denial_info.silent) of
-      M(criu.hosts.selinux_denial_info) tells it.
+    - What CRIU's log tells that SELinux refused, logged or not.
+    - Entries are as in RV(criu.hosts.selinux_denial_info#module:selinux_denial_info.silent).
   returned: failure of the engine
   type: list
   elements: dict
