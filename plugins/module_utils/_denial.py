@@ -81,7 +81,7 @@ class Groups:
         counted = {} if self.since else count_keys(block, denials)
         if not counted:
             return False
-        if not counted.keys() <= self._keys.keys():
+        if counted.keys() - self._keys.keys():
             counted = without_names(counted)
         self.settle_lines(counted)
         for key in [key for key in counted if key not in self._keys]:

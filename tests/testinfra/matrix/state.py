@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Print as JSON what the collection changes on a host: policy store, booleans, labels, files, diversions, packages."""
 
