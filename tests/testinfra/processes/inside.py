@@ -98,11 +98,15 @@ def dump(folder):
     seen["errors"] = errors(f"{images}/{log}")
     if seen["rc"] == 0:
         os.waitpid(pid, 0)
+    with open(f"{folder}/size", "w", encoding="utf-8") as size:
+        size.write(str(os.stat(output).st_size))
     return {**seen, "after": last(output)}
 
 
 def restore(folder):
     images, output = f"{folder}/images", f"{folder}/output"
+    # CRIU refuses a file with another size, and an earlier restore from these images has written on.
+    os.truncate(output, int(read(f"{folder}/size")))
     before = last(output)
     log, number = "restore.log", f"{images}/number"
     argv = [CRIU, "restore", "--unprivileged", "-d", "-D", images, "-o", log, "-v4", "--pidfile", number]
