@@ -10,6 +10,7 @@ import stat
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.criu.hosts.plugins.module_utils._digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES, read_text
 
@@ -110,17 +111,6 @@ def _others_write(status: os.stat_result) -> bool:
     return bool(status.st_mode & 0o022) or status.st_uid not in (0, os.geteuid())
 
 
-def hash_file(path: str) -> str:
-    """The SHA-256 of a file, read piece by piece."""
-    import hashlib  # not needed by most tasks, and slow to load
-
-    digest = hashlib.sha256()
-    with open(path, "rb") as handle:
-        for piece in iter(lambda: handle.read(1 << 20), b""):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
 def read_record(archive_path: str) -> Record | None:
     """The record beside the archive; None if there is none."""
     return parse_record(read_text(record_path(archive_path)))
@@ -168,7 +158,7 @@ def read_archive(path: str) -> Record:
 
 def verify(path: str, record: Record) -> str:
     """The SHA-256 of the archive, which must be the record's if that names one."""
-    digest = hash_file(path)
+    digest = file_sha256(path)
     if record.sha256 and record.sha256 != digest:
         raise invalid(path, f"its SHA-256 is {digest} and its record says {record.sha256}")
     return digest

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from ansible_collections.criu.hosts.plugins.module_utils._archive import (
     Record,
     check_path,
-    hash_file,
     partial_path,
     place_record_path,
     read_record,
@@ -21,6 +20,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._archive import (
     size_of,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._desired import Desired
+from ansible_collections.criu.hosts.plugins.module_utils._digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._engine import Container, Engine, Options
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._failure import explain
@@ -167,7 +167,7 @@ class RecordWriter:
             labels=self.labels,
             traces=self.traces,
             size_bytes=os.stat(path).st_size if path else 0,
-            sha256=hash_file(path) if path else "",
+            sha256=file_sha256(path) if path else "",
         )
         return self.written
 

@@ -16,13 +16,13 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_manifest import (
     MANIFEST,
     Manifest,
     build_id,
-    file_sha256,
     linked_features,
     oldest_libc,
     plugin_file,
     render_manifest,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._criu_needs import feature_missing
+from ansible_collections.criu.hosts.plugins.module_utils._digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._elf import Elf, ElfError, read_elf
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._pack import pack_steps

@@ -24,7 +24,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_install import In
 from ansible_collections.criu.hosts.plugins.module_utils._criu_manifest import (
     Artifact,
     build_id,
-    file_sha256,
     find_artifact,
     read_artifact,
 )
@@ -38,6 +37,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_needs import (
     too_new,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._criu_usable import System, check_artifact, parse_ldconfig
+from ansible_collections.criu.hosts.plugins.module_utils._digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._plan import Step
 from ansible_collections.criu.hosts.plugins.module_utils._system import has_header, read_system

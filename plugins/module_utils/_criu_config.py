@@ -113,7 +113,8 @@ def _split_value(name: str, rest: str) -> tuple[str, Optional[str], str, Optiona
         return _quoted(name, lead, body)
     if body.startswith("=") or (form == "=" and body[:1] in (" ", "\t")):
         return form, body, "", ("blank_around_equals", f"write {name}=VALUE without blanks around the equals sign.")
-    value, tail = re.match(r"([^ \t]*)(.*)", body, re.DOTALL).groups()  # type: ignore[union-attr]
+    value = re.split(r"[ \t]", body, maxsplit=1)[0]
+    tail = body[len(value) :]
     extra = tail.strip(" \t")
     if form == " " and "#" in value:
         return form, value, tail, ("comment_glued", "CRIU cuts the value at the #. Put a blank before a comment.")

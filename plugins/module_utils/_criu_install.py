@@ -13,9 +13,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_manifest import (
     BINARY,
     MANIFEST,
     Manifest,
-    file_sha256,
     parse_manifest,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._digest import file_sha256
 
 # Which artifact a folder came from; written beside the manifest when it is unpacked.
 ORIGIN = "installed.json"

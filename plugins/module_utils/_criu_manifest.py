@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils._criu_needs import FEATURES
+from ansible_collections.criu.hosts.plugins.module_utils._digest import file_sha256, stream_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._elf import Elf, read_elf
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 
@@ -52,14 +53,6 @@ def build_id(source_sha256: str, features: Iterable[str], architecture: str, bui
     extra = {name: value for name, value in sorted(more.items()) if value}
     text = json.dumps([RECIPE, source_sha256, sorted(features), architecture, built_on, *([extra] if extra else [])])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def file_sha256(path: str) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as handle:
-        for block in iter(lambda: handle.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def linked_features(needed: Iterable[str]) -> tuple[str, ...]:
@@ -141,10 +134,10 @@ def read_artifact(path: str) -> Artifact:
                 if member.name == MANIFEST:
                     manifest = parse_manifest(handle.read(1 << 20).decode("utf-8"))
                     continue
-                found[member.name] = _stream_sha256(handle)
+                found[member.name] = stream_sha256(handle)
                 if member.name == BINARY or member.name.startswith(f"{PLUGIN_FOLDER}/"):
                     handle.seek(0)
-                    elves[member.name] = read_elf(handle)  # type: ignore[arg-type]
+                    elves[member.name] = read_elf(handle)
     except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
         raise artifact_invalid(path, str(error)) from error
     if manifest is None or BINARY not in elves:
@@ -153,13 +146,6 @@ def read_artifact(path: str) -> Artifact:
         raise artifact_invalid(path, "its files differ from its manifest")
     needed = tuple(dict.fromkeys(name for elf in elves.values() for name in elf.needed))
     return Artifact(manifest, file_sha256(path), elves[BINARY], needed)
-
-
-def _stream_sha256(handle: Any) -> str:
-    digest = hashlib.sha256()
-    for block in iter(lambda: handle.read(1 << 20), b""):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 def find_artifact(path: str, ids: Iterable[str]) -> Artifact | None:

@@ -19,9 +19,10 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_install import (
     Installed,
     Layout,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._criu_manifest import BINARY, PLUGIN_FOLDER, file_sha256
+from ansible_collections.criu.hosts.plugins.module_utils._criu_manifest import BINARY, PLUGIN_FOLDER
 from ansible_collections.criu.hosts.plugins.module_utils._criu_needs import LOG_TAIL, explain_build
 from ansible_collections.criu.hosts.plugins.module_utils._criu_usable import artifact_unusable, library_packages
+from ansible_collections.criu.hosts.plugins.module_utils._digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._plan import (
     Command,

@@ -25,6 +25,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._denial_parse import (
     without_names,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._denial_rules import find_rule
+from ansible_collections.criu.hosts.plugins.module_utils._loaded_policy import LoadedPolicy
 from ansible_collections.criu.hosts.plugins.module_utils._policy_rules import DYNTRANS, RESTORE
 
 # More kinds of denials than this are counted, but not kept. A log may hold anything, memory may not.
@@ -215,7 +216,7 @@ def explain_error(group: Group) -> Explanation:
     return Explanation(None, verdict, cause, "unknown" if related(record) else "unrelated", remedy.REVIEW)
 
 
-def settle(verdict: str, help_: remedy.Remedy, loaded: policy.LoadedPolicy) -> remedy.Remedy:
+def settle(verdict: str, help_: remedy.Remedy, loaded: LoadedPolicy) -> remedy.Remedy:
     """The remedy, given what this host's policy says and has."""
     if help_ is remedy.NOTHING:
         return help_
@@ -230,7 +231,7 @@ def settle(verdict: str, help_: remedy.Remedy, loaded: policy.LoadedPolicy) -> r
     return help_
 
 
-def identity_note(record: Record, loaded: policy.LoadedPolicy) -> str:
+def identity_note(record: Record, loaded: LoadedPolicy) -> str:
     """For a refused label: whether the boolean that gives the rule would help at all."""
     stops = policy.identity_stops(loaded, record.source, record.target, "process", "dyntransition")
     if stops is None or "dyntransition" not in record.permissions:
@@ -238,7 +239,7 @@ def identity_note(record: Record, loaded: policy.LoadedPolicy) -> str:
     return f" The boolean {DYNTRANS!r} does not help: SELinux user or role differ, which a constraint denies." * stops
 
 
-def explain(group: Group, loaded: policy.LoadedPolicy) -> Explanation:
+def explain(group: Group, loaded: LoadedPolicy) -> Explanation:
     """What is to be told of a group."""
     record = group.record
     if record.kind == "selinux_err":
@@ -326,7 +327,7 @@ def merge(one: Group, other: Group) -> Group:
     )
 
 
-def explain_all(groups: Groups, loaded: policy.LoadedPolicy) -> list[dict[str, Any]]:
+def explain_all(groups: Groups, loaded: LoadedPolicy) -> list[dict[str, Any]]:
     """All groups, those that matter first, and of these the latest first."""
     groups.settle_lines({})
     merged: dict[tuple[Any, ...], tuple[Group, Explanation]] = {}

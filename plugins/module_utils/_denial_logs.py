@@ -19,6 +19,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._denial import settle
 from ansible_collections.criu.hosts.plugins.module_utils._denial_known import CONTAINER
 from ansible_collections.criu.hosts.plugins.module_utils._denial_parse import type_of
 from ansible_collections.criu.hosts.plugins.module_utils._denial_remedies import Remedy
+from ansible_collections.criu.hosts.plugins.module_utils._loaded_policy import LoadedPolicy
 
 LINE_LENGTH = 400
 # CRIU says which label it is about to give: the one that the refused process had by then, or asked for.
@@ -199,7 +200,7 @@ def _remedy(finding: Finding) -> Remedy:
     return finding.sign.remedy
 
 
-def _verdict(finding: Finding, loaded: policy.LoadedPolicy) -> tuple[str, bool | None]:
+def _verdict(finding: Finding, loaded: LoadedPolicy) -> tuple[str, bool | None]:
     """What the policy says to the permission, and whether it would log its absence; None if it was not asked."""
     sign = finding.sign
     if sign.asker != "label" or not finding.label:
@@ -209,9 +210,7 @@ def _verdict(finding: Finding, loaded: policy.LoadedPolicy) -> tuple[str, bool |
     return word, None if decision is None else sign.permission in decision.audited
 
 
-def explain_logs(
-    findings: list[Finding], denials: list[dict[str, Any]], loaded: policy.LoadedPolicy
-) -> list[dict[str, Any]]:
+def explain_logs(findings: list[Finding], denials: list[dict[str, Any]], loaded: LoadedPolicy) -> list[dict[str, Any]]:
     """What is returned of the findings. ``why_silent``: why no denial is logged beside it, None if one is."""
     told = []
     for finding in findings:

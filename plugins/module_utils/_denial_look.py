@@ -10,7 +10,6 @@ from typing import Any
 from ansible_collections.criu.hosts.plugins.module_utils._command import Runner
 from ansible_collections.criu.hosts.plugins.module_utils._denial import Groups, explain_all, utc
 from ansible_collections.criu.hosts.plugins.module_utils._denial_logs import Finding, explain_logs, read_signs
-from ansible_collections.criu.hosts.plugins.module_utils._denial_policy import LoadedPolicy
 from ansible_collections.criu.hosts.plugins.module_utils._denial_sources import (
     AUDIT_LOG,
     KMSG,
@@ -21,6 +20,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._denial_sources import 
     read_journal,
     read_kernel,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._loaded_policy import LoadedPolicy
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import IO
 
 PT_LOAD, PT_DYNAMIC, PT_INTERP = 1, 2, 3
 DT_NULL, DT_NEEDED, DT_STRTAB, DT_SONAME = 0, 1, 5, 14
@@ -65,7 +65,7 @@ class _Linked:
 
 
 class _Reader:
-    def __init__(self, handle: BinaryIO) -> None:
+    def __init__(self, handle: IO[bytes]) -> None:
         self._handle = handle
         ident = self.at(0, 16)
         if ident[:4] != b"\x7fELF" or ident[4] not in (1, 2) or ident[5] not in (1, 2):
@@ -101,7 +101,7 @@ class _Reader:
         raise ElfError(f"the string at offset {offset} has no end")
 
 
-def read_elf(handle: BinaryIO) -> Elf:
+def read_elf(handle: IO[bytes]) -> Elf:
     """Read the headers of the ELF file ``handle`` (seekable, opened in binary mode).
 
     Raises:

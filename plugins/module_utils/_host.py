@@ -6,12 +6,10 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any, Iterable
+from typing import Any
 
 KDAT = "/run/criu.kdat"
 CAP_CHECKPOINT_RESTORE = 40
-# The label of a user's shell, by the default of every targeted policy and of Debian's.
-USER_CONTEXT = "unconfined_u:unconfined_r:unconfined_t:s0"
 
 
 def _read(path: str) -> str | None:
@@ -48,40 +46,6 @@ def read_kernel(root: str) -> dict[str, Any]:
         "checkpoint_restore": None if last is None else last >= CAP_CHECKPOINT_RESTORE,
         "ptrace_scope": _number(_read(f"{sysctl}/yama/ptrace_scope")),
     }
-
-
-def parse_access(answer: str, bits: Iterable[int]) -> bool | None:
-    """Whether the kernel's answer (allowed, decided and more, hexadecimal) allows the permissions of these numbers."""
-    words = answer.split()
-    try:
-        allowed = int(words[0], 16)
-    except (IndexError, ValueError):
-        return None
-    return all(allowed >> (bit - 1) & 1 for bit in bits)
-
-
-def may_itself(root: str, context: str, class_name: str, permissions: Iterable[str]) -> bool | None:
-    """Whether the loaded policy lets ``context`` do this to itself, booleans as they are; None if nobody can be asked.
-
-    The kernel is asked through selinuxfs, as libselinux does it: what modules and booleans lead to it does not matter.
-    """
-    base = f"{root}/sys/fs/selinux"
-    numbers = [_number(_read(f"{base}/class/{class_name}/perms/{name}")) for name in permissions]
-    index = _number(_read(f"{base}/class/{class_name}/index"))
-    bits = [number for number in numbers if number]
-    if index is None or len(bits) != len(numbers):
-        return None
-    try:
-        handle = os.open(f"{base}/access", os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        os.write(handle, f"{context} {context} {index}".encode())
-        return parse_access(os.read(handle, 256).decode("ascii", "replace"), bits)
-    except OSError:
-        return None
-    finally:
-        os.close(handle)
 
 
 def _time(path: str) -> float | None:

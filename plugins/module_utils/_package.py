@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -16,6 +15,7 @@ from typing import Any, Callable, ClassVar, Iterable, Protocol
 from ansible_collections.criu.hosts.plugins.module_utils._command import Completed, Runner
 from ansible_collections.criu.hosts.plugins.module_utils._criu_manifest import linked_features
 from ansible_collections.criu.hosts.plugins.module_utils._criu_needs import FEATURES, LOG_TAIL, feature_missing
+from ansible_collections.criu.hosts.plugins.module_utils._digest import stream_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._elf import ElfError, read_elf
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._plan import Step
@@ -108,14 +108,6 @@ class Way(Protocol):
         """The command that brings the distribution's own packages back, and their versions as far as they are known."""
 
 
-def file_digest(path: str) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as handle:
-        for block in iter(lambda: handle.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def read_text(path: str) -> str:
     with open(path, encoding="utf-8", errors="surrogateescape") as handle:
         return handle.read()
@@ -188,10 +180,7 @@ def read_archive(path: str) -> Manifest:
                 if handle is not None and name == MANIFEST:
                     manifest = parse(handle.read(1 << 20).decode("utf-8"))
                 elif handle is not None:
-                    digest = hashlib.sha256()
-                    for block in iter(lambda handle=handle: handle.read(1 << 20), b""):  # type: ignore[misc]
-                        digest.update(block)
-                    sums[name] = digest.hexdigest()
+                    sums[name] = stream_sha256(handle)
     except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
         raise invalid(path, str(error)) from error
     if manifest is None:

@@ -10,6 +10,7 @@ from typing import ClassVar, Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils import _package as package
 from ansible_collections.criu.hosts.plugins.module_utils._command import Runner, check
+from ansible_collections.criu.hosts.plugins.module_utils._digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._package import File, Job, Source
 from ansible_collections.criu.hosts.plugins.module_utils._plan import Command, Step, WriteFile
 
@@ -85,7 +86,7 @@ class Deb:
             name: File(
                 package=name.split("_")[0],
                 version=job.version,
-                sha256=package.file_digest(f"{job.out}/{name}"),
+                sha256=file_sha256(f"{job.out}/{name}"),
                 depends=tuple(one for one in strict_depends(text) if one in family),
             )
             for name, text in controls.items()
@@ -96,7 +97,7 @@ class Deb:
         stanzas = []
         for name, text in self.controls(job).items():
             path = f"{job.out}/{name}"
-            more = f"Filename: ./{name}\nSize: {os.path.getsize(path)}\nSHA256: {package.file_digest(path)}\n"
+            more = f"Filename: ./{name}\nSize: {os.path.getsize(path)}\nSHA256: {file_sha256(path)}\n"
             stanzas.append(f"{text.rstrip()}\n{more}")
         return "\n".join(stanzas)
 

@@ -10,6 +10,7 @@ from typing import ClassVar, Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils import _package as package
 from ansible_collections.criu.hosts.plugins.module_utils._command import Runner
+from ansible_collections.criu.hosts.plugins.module_utils._digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._package import File, Job, Source
 from ansible_collections.criu.hosts.plugins.module_utils._package_deb import collect_argv
 from ansible_collections.criu.hosts.plugins.module_utils._plan import Command, Step, WriteFile
@@ -80,7 +81,7 @@ class Rpm:
             name: File(
                 package=package_of(name),
                 version=job.version,
-                sha256=package.file_digest(f"{job.out}/{name}"),
+                sha256=file_sha256(f"{job.out}/{name}"),
                 # Which of them criu needs is in its header; dnf is given its whole family but what is for building.
                 depends=tuple(sorted(one for one in family if one.endswith("-libs"))),
             )

@@ -274,9 +274,10 @@ from typing import Any, NoReturn
 
 from ansible_collections.criu.hosts.plugins.module_utils import _criu as criu
 from ansible_collections.criu.hosts.plugins.module_utils import _criu_install as install
-from ansible_collections.criu.hosts.plugins.module_utils import _criu_manifest as manifests
 from ansible_collections.criu.hosts.plugins.module_utils import _host as host
 from ansible_collections.criu.hosts.plugins.module_utils import _readiness as readiness
+from ansible_collections.criu.hosts.plugins.module_utils._digest import file_sha256
+from ansible_collections.criu.hosts.plugins.module_utils._loaded_policy import LoadedPolicy
 from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
 from ansible_collections.criu.hosts.plugins.module_utils._system import read_system
 
@@ -284,6 +285,8 @@ SPEC: dict[str, Any] = {"features": {"type": "list", "elements": "str"}}
 
 # Where the host begins; the unit tests put a scripted host below another folder.
 ROOT = ""
+# The label of a user's shell, by the default of every targeted policy and of Debian's.
+USER_CONTEXT = "unconfined_u:unconfined_r:unconfined_t:s0"
 
 
 def is_root() -> bool:
@@ -320,7 +323,7 @@ def read_criu(ctx: Context, path: str | None) -> dict[str, Any]:
         "path": path,
         "version": version,
         "version_number": criu.version_number(version),
-        "sha256": manifests.file_sha256(path) if path else None,
+        "sha256": file_sha256(path) if path else None,
         **criu.linkage(binary.elf),
         "capabilities": binary.capabilities,
         "check": check,
@@ -343,7 +346,8 @@ def read_build(path: str | None, family: str) -> dict[str, Any] | None:
 def read_lsm() -> dict[str, Any]:
     """SELinux and AppArmor, and whether the policy lets a user in his shell restore a process of his own."""
     found = criu.read_lsm(ROOT)
-    found["selinux"]["lets_users"] = host.may_itself(ROOT, host.USER_CONTEXT, "process", ("execmem", "dyntransition"))
+    policy = LoadedPolicy(f"{ROOT}/sys/fs/selinux")
+    found["selinux"]["lets_users"] = policy.lets(USER_CONTEXT, USER_CONTEXT, "process", ("execmem", "dyntransition"))
     return found
 
 

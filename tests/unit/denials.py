@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ansible_collections.criu.hosts.plugins.module_utils._denial_policy import LoadedPolicy
+from ansible_collections.criu.hosts.plugins.module_utils._loaded_policy import LoadedPolicy
 
 FIXTURES = Path(__file__).parent / "fixtures"
 CORPUS = FIXTURES / "audit"

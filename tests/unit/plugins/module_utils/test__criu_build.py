@@ -14,6 +14,7 @@ from ansible_collections.criu.hosts.plugins.module_utils import _criu_manifest a
 from ansible_collections.criu.hosts.plugins.module_utils import _criu_needs as needs
 from ansible_collections.criu.hosts.plugins.module_utils._apply import apply_step
 from ansible_collections.criu.hosts.plugins.module_utils._command import Completed
+from ansible_collections.criu.hosts.plugins.module_utils._digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._plan import Command, Remove, Unpack
 from ansible_collections.criu.hosts.plugins.module_utils._system import parse_os_release
@@ -224,11 +225,7 @@ def test_parse_manifest_refuses(text: str) -> None:
 def test_read_artifact(tmp_path: Path) -> None:
     path = str(fake.artifact(tmp_path / "a.tar.gz", fake.manifest()))
     found = manifests.read_artifact(path)
-    assert (
-        found.manifest == fake.manifest()
-        and found.sha256 == manifests.file_sha256(path)
-        and found.elf.machine == "x86_64"
-    )
+    assert found.manifest == fake.manifest() and found.sha256 == file_sha256(path) and found.elf.machine == "x86_64"
     assert manifests.find_artifact(path, ["0" * 12, fake.manifest().id]) == found
     assert manifests.find_artifact(path, ["f" * 12]) is None
 

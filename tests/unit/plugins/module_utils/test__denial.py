@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils import _denial_policy as policy
 from ansible_collections.criu.hosts.plugins.module_utils import _denial_remedies as remedy
 from ansible_collections.criu.hosts.plugins.module_utils._denial import Groups, explain_all, settle
 from ansible_collections.criu.hosts.plugins.module_utils._denial_known import KNOWN
-from ansible_collections.criu.hosts.plugins.module_utils._denial_policy import LoadedPolicy
+from ansible_collections.criu.hosts.plugins.module_utils._loaded_policy import Decision, LoadedPolicy
 from ansible_collections.criu.hosts.tests.unit.denials import CORPUS, corpus, lines, loaded
 
 ROOT = Path(__file__).parents[4]
@@ -174,10 +173,10 @@ class Fedora(LoadedPolicy):
     def there(self) -> bool:
         return True
 
-    def decide(self, source: str, target: str, dummy_class: str) -> policy.Decision:
+    def decide(self, source: str, target: str, dummy_class: str) -> Decision:
         one, other = source.split(":"), target.split(":")
         allowed = {"dyntransition"} if one[:3] == other[:3] else set()
-        return policy.Decision(frozenset(allowed), frozenset(allowed))
+        return Decision(frozenset(allowed), frozenset(allowed))
 
 
 def test_boolean_is_not_advised_where_a_constraint_stops_it() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._denial_logs import SIGNS, explain_logs, read_signs
-from ansible_collections.criu.hosts.plugins.module_utils._denial_policy import LoadedPolicy
+from ansible_collections.criu.hosts.plugins.module_utils._loaded_policy import LoadedPolicy
 from ansible_collections.criu.hosts.tests.unit.denials import FIXTURES, loaded
 
 LABEL = "(00.1) pie: 1: restoring lsm profile (current) system_u:system_r:container_t:s0:c1,c2"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils import _denial_policy as policy
+from ansible_collections.criu.hosts.plugins.module_utils._loaded_policy import Decision, LoadedPolicy
 from ansible_collections.criu.hosts.tests.unit.denials import loaded
 
 SHELL = "unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023"
@@ -49,7 +50,7 @@ def test_judge(tmp_path: Path, source: str, target: str, tclass: str, permission
 
 
 def test_without_a_policy_nothing_is_asked(tmp_path: Path) -> None:
-    nothing = policy.LoadedPolicy(str(tmp_path))
+    nothing = LoadedPolicy(str(tmp_path))
     assert policy.judge(nothing, BOX, BOX, "process", ("read",)) == policy.NOT_ASKED
     assert nothing.boolean("x") is None
     assert policy.identity_stops(nothing, SHELL, BOX, "process", "dyntransition") is None
@@ -62,7 +63,7 @@ def test_decision_has_what_is_logged_and_permissive_domains(tmp_path: Path) -> N
     assert decision.permissive_domain is False
 
 
-class Constrained(policy.LoadedPolicy):
+class Constrained(LoadedPolicy):
     """A policy as Fedora's: dyntransition only to the same user and role."""
 
     def __init__(self, folder: Path, rules: set[tuple[str, str]]) -> None:
@@ -73,10 +74,10 @@ class Constrained(policy.LoadedPolicy):
     def there(self) -> bool:
         return True
 
-    def decide(self, source: str, target: str, dummy_class: str) -> policy.Decision:
+    def decide(self, source: str, target: str, dummy_class: str) -> Decision:
         one, other = source.split(":"), target.split(":")
         allowed = (one[2], other[2]) in self.rules and one[:2] == other[:2]
-        return policy.Decision(frozenset({"dyntransition"} if allowed else ()), frozenset())
+        return Decision(frozenset({"dyntransition"} if allowed else ()), frozenset())
 
 
 SERVICE = "system_u:system_r:unconfined_service_t:s0"

@@ -37,38 +37,6 @@ def test_read_kernel(tmp_path: Path) -> None:
     assert host.read_kernel(str(tmp_path))["checkpoint_restore"] is True
 
 
-# Answers of Debian 13's kernel for unconfined_t and the class process, with and without the rules for users; and the
-# numbers of execmem and dyntransition there.
-NUMBERS = (26, 24)
-
-
-@pytest.mark.parametrize(
-    ("answer", "bits", "expected"),
-    [
-        ("73ffffff ffffffff 0 fffefb7f 24 0", NUMBERS, True),
-        ("717fffff ffffffff 0 fffefb7f 23 0", NUMBERS, False),
-        ("73ffffff ffffffff 0 fffefb7f 24 0", (27,), False),
-        ("", (1,), None),
-        ("nothing", (1,), None),
-    ],
-)
-def test_parse_access(answer: str, bits: tuple[int, ...], expected: bool | None) -> None:
-    assert host.parse_access(answer, bits) is expected
-
-
-def test_may_itself_where_the_kernel_cannot_be_asked(tmp_path: Path) -> None:
-    def ask() -> bool | None:
-        return host.may_itself(str(tmp_path), host.USER_CONTEXT, "process", ("execmem",))
-
-    assert ask() is None
-    put(tmp_path / "sys/fs/selinux/class/process/index", "2")
-    assert ask() is None, "a permission that this kernel does not know"
-    put(tmp_path / "sys/fs/selinux/class/process/perms/execmem", "26")
-    assert ask() is None, "nobody to ask"
-    put(tmp_path / "sys/fs/selinux/access", "x" * 99)
-    assert ask() is None, "no answer"
-
-
 KDAT = 1_000_000
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils import _proof
-from ansible_collections.criu.hosts.plugins.module_utils._archive import Record, hash_file, render_record
+from ansible_collections.criu.hosts.plugins.module_utils._archive import Record, render_record
+from ansible_collections.criu.hosts.plugins.module_utils._digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._traces import Traces
 from ansible_collections.criu.hosts.tests.unit.containers import (
@@ -108,7 +109,7 @@ def archive(folder: Path, made: World | None = None, *, with_record: bool = True
     path = folder / "archives/web.tar.gz"
     tar_archive(path)
     if with_record:
-        size, digest = path.stat().st_size, hash_file(str(path))
+        size, digest = path.stat().st_size, file_sha256(str(path))
         text = render_record(record(**{"size_bytes": size, "sha256": digest, **changes}))
         (folder / "archives/web.tar.gz.json").write_text(text)
     images = folder / "storage/overlay-images"

@@ -17,6 +17,7 @@ from ansible_collections.criu.hosts.plugins.module_utils import _criu_install as
 from ansible_collections.criu.hosts.plugins.module_utils import _criu_manifest as manifests
 from ansible_collections.criu.hosts.plugins.module_utils import _criu_needs as needs
 from ansible_collections.criu.hosts.plugins.module_utils import _criu_switch as switch
+from ansible_collections.criu.hosts.plugins.module_utils._digest import file_sha256
 from ansible_collections.criu.hosts.plugins.modules import criu_build
 from ansible_collections.criu.hosts.tests.unit import criu_host as fake
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, Write
@@ -26,7 +27,7 @@ FEATURES = ("nftables", "selinux")
 
 
 def sha256_of(path: Path) -> str:
-    return manifests.file_sha256(str(path))
+    return file_sha256(str(path))
 
 
 class Anything:
@@ -162,7 +163,7 @@ def link_gone(folder: Path) -> Any:
 
 def binary_replaced(folder: Path) -> Any:
     artifact = fake.artifact(folder / "criu.tar.gz", fake.manifest())
-    machine = installed(folder, manifests.file_sha256(str(artifact)))
+    machine = installed(folder, file_sha256(str(artifact)))
     fake.put(Path(machine.layout.active), "replaced by hand", 0o755)
     return {"artifact_path": str(artifact)}, Host(machine.installing(fake.manifest().tree))
 
@@ -243,7 +244,7 @@ def test_every_caller_gets_the_new_one(tmp_path: Path, module: Callable[..., Any
     assert (tmp_path / "usr/sbin/criu.distrib").read_text() == "the distribution's"
     assert not (tmp_path / "run/criu.kdat").exists()
     assert run.result["build"]["features"] == ["selinux", "nftables"]
-    assert run.result["build"]["artifact_sha256"] == manifests.file_sha256(params["artifact_path"])
+    assert run.result["build"]["artifact_sha256"] == file_sha256(params["artifact_path"])
 
 
 def test_absent_gives_the_distribution_back(tmp_path: Path, module: Callable[..., Any]) -> None:
@@ -326,7 +327,7 @@ def test_builds_from_a_url(tmp_path: Path, module: Callable[..., Any], monkeypat
         "state": "built",
         "source": "https://example.com/criu-4.2.1.tar.xz",
         "artifact_path": str(artifact),
-        "checksum": manifests.file_sha256(str(source)),
+        "checksum": file_sha256(str(source)),
         "jobs": 2,
     }
     assert module("criu_build", params, host=host).result["build"]["source_sha256"] == params["checksum"]

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils import _package as package
 from ansible_collections.criu.hosts.plugins.module_utils import _package_plan as plans
-from ansible_collections.criu.hosts.plugins.module_utils._criu_manifest import file_sha256
+from ansible_collections.criu.hosts.plugins.module_utils._digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._package_deb import Deb
 from ansible_collections.criu.hosts.plugins.module_utils._package_rpm import Rpm
 from ansible_collections.criu.hosts.plugins.module_utils._plan import Command
@@ -108,9 +109,7 @@ def built_rpm(folder: Path) -> Any:
 def archive(folder: Path, name: str = FILE, **changes: Any) -> Path:
     """An archive as state=built leaves it."""
     content = b"package"
-    files = {
-        FILE: {"package": "criu", "version": OURS, "sha256": package.hashlib.sha256(content).hexdigest(), "depends": []}
-    }
+    files = {FILE: {"package": "criu", "version": OURS, "sha256": hashlib.sha256(content).hexdigest(), "depends": []}}
     manifest = {
         "id": "0123456789ab",
         "kind": "deb",
@@ -172,7 +171,7 @@ def rpm_rows(version: str, state: str) -> Reply:
 
 def install_rpm(folder: Path) -> Any:
     machine(folder, fake.FEDORA)
-    one = {"package": "criu", "version": RPM_OURS, "sha256": package.hashlib.sha256(b"package").hexdigest()}
+    one = {"package": "criu", "version": RPM_OURS, "sha256": hashlib.sha256(b"package").hexdigest()}
     path = archive(
         folder,
         kind="rpm",

@@ -9,7 +9,7 @@ from typing import Any, Callable
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils import _denial_policy
+from ansible_collections.criu.hosts.plugins.module_utils import _loaded_policy
 from ansible_collections.criu.hosts.plugins.module_utils._denial_sources import journal_argv
 from ansible_collections.criu.hosts.plugins.modules import selinux_denial_info
 from ansible_collections.criu.hosts.tests.unit.denials import CORPUS, FIXTURES, answer, lines, selinuxfs
@@ -50,7 +50,7 @@ CONTRACT_CASES = [
 
 @pytest.fixture(autouse=True)
 def recorded_policy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_denial_policy, "transact", answer)
+    monkeypatch.setattr(_loaded_policy, "transact", answer)
 
 
 def found(module: Run, params: dict[str, Any], **options: Any) -> dict[str, Any]:

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Asks the kernel what the SELinux policy that it has loaded allows.
+
+What is written into the file access of selinuxfs (two contexts and the number of a class) is answered with the
+permissions that the policy gives, after rules, booleans and constraints, as libselinux does it. This needs no tool on
+the host, and changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Callable, Iterable
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the policy gives a pair of contexts. ``audited``: the permissions whose denial would be logged."""
+
+    allowed: frozenset[str]
+    audited: frozenset[str]
+    permissive_domain: bool = False
+
+
+def transact(path: str, request: bytes) -> bytes:
+    """One question to selinuxfs. It is answered on the descriptor that was written to."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.write(descriptor, request)
+        return os.read(descriptor, 4096)
+    finally:
+        os.close(descriptor)
+
+
+def _number(path: str) -> int | None:
+    try:
+        with open(path, encoding="ascii") as handle:
+            return int(handle.read())
+    except (OSError, ValueError):
+        return None
+
+
+class LoadedPolicy:
+    """The policy that the kernel has loaded; every answer is remembered."""
+
+    def __init__(self, selinuxfs: str, ask: Callable[[str, bytes], bytes] | None = None) -> None:
+        self._fs = selinuxfs
+        self._ask = ask or transact
+        self._classes: dict[str, dict[str, int] | None] = {}
+        self._decisions: dict[tuple[str, str, str], Decision | None] = {}
+
+    @property
+    def there(self) -> bool:
+        return os.path.exists(f"{self._fs}/access")
+
+    def boolean(self, name: str) -> bool | None:
+        """The value of a boolean now; None if the policy has none of this name."""
+        try:
+            with open(f"{self._fs}/booleans/{name}", encoding="ascii") as handle:
+                return handle.read(1) == "1"
+        except OSError:
+            return None
+
+    def _permissions(self, tclass: str) -> dict[str, int] | None:
+        if tclass not in self._classes:
+            folder = f"{self._fs}/class/{tclass}/perms"
+            known = os.path.isdir(folder) and "/" not in tclass
+            numbers = {name: _number(f"{folder}/{name}") for name in os.listdir(folder)} if known else {}
+            self._classes[tclass] = {name: bit for name, bit in numbers.items() if bit is not None} or None
+        return self._classes[tclass]
+
+    def decide(self, source: str, target: str, tclass: str) -> Decision | None:
+        """What the policy gives; None if it does not know one of the contexts or the class."""
+        key = (source, target, tclass)
+        if key not in self._decisions:
+            self._decisions[key] = self._decide(*key)
+        return self._decisions[key]
+
+    def _decide(self, source: str, target: str, tclass: str) -> Decision | None:
+        permissions = self._permissions(tclass)
+        number = _number(f"{self._fs}/class/{tclass}/index") if permissions else None
+        if permissions is None or number is None:
+            return None
+        try:
+            answer = self._ask(f"{self._fs}/access", f"{source} {target} {number}".encode()).split()
+        except OSError:
+            return None
+        if len(answer) < 4:
+            return None
+        allowed, audited = int(answer[0], 16), int(answer[3], 16)
+        flags = int(answer[5], 16) if len(answer) > 5 else 0
+        named = {name: 1 << (bit - 1) for name, bit in permissions.items()}
+        return Decision(
+            frozenset(name for name, bit in named.items() if allowed & bit),
+            frozenset(name for name, bit in named.items() if audited & bit),
+            bool(flags & 1),
+        )
+
+    def lets(self, source: str, target: str, tclass: str, permissions: Iterable[str]) -> bool | None:
+        """Whether the policy gives all of these; None if nobody can be asked, or the kernel does not know them."""
+        asked, known = frozenset(permissions), self._permissions(tclass)
+        decision = self.decide(source, target, tclass) if known and asked <= set(known) else None
+        return None if decision is None else asked <= decision.allowed
