@@ -11,7 +11,13 @@ from typing import Any
 from ansible_collections.criu.hosts.plugins.module_utils._command import CommandError
 from ansible_collections.criu.hosts.plugins.module_utils._engine import Cause
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._failure import LOG_CAUSES, MINOR, tail
+from ansible_collections.criu.hosts.plugins.module_utils._failure import (
+    LOG_CAUSES,
+    MINOR,
+    denied_cause,
+    read_denials,
+    tail,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._local import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._process_record import work_path
 
@@ -100,10 +106,11 @@ def _cause(error: CommandError, lines: list[str]) -> Cause:
 def explain(error: CheckpointError, *, what: str, images_path: str, action: str, outcome: str) -> CheckpointError:
     """The failure of ``what`` as a task reports it; ``outcome`` says what became of process and images."""
     log = read_log(images_path, action)
+    log.update(read_denials(log))
     ours = isinstance(error, CommandError) and error.completed.argv[:1] not in (("setsebool",),)
     if not isinstance(error, CommandError) or not ours:
         return CheckpointError(f"{error.message} {outcome}".strip(), reason=error.reason, **{**log, **error.facts})
-    cause = _cause(error, log["log_tail"])
+    cause = denied_cause(_cause(error, log["log_tail"]), log["denials"])
     return CheckpointError(
         f"Cannot {what}: {cause.why}. {outcome} {cause.advice}".replace("  ", " "),
         reason=cause.reason,

@@ -24,7 +24,7 @@ def is_root() -> bool:
 
 @dataclass(frozen=True)
 class ProcessOptions:
-    """What both modules have. ``parent_path`` and what follows belong to the checkpoint only, ``terminal`` not."""
+    """What both modules have. What follows ``external`` belongs to one of them only."""
 
     images_path: str
     unit: str | None
@@ -36,6 +36,7 @@ class ProcessOptions:
     parent_path: str | None = None
     pre_dump: bool = False
     leave_running: bool = False
+    on_label_mismatch: str = "stop"
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> ProcessOptions:
@@ -70,6 +71,7 @@ class ProcessOptions:
             parent,
             params.get("pre_dump", False),
             params.get("leave_running", False),
+            params.get("on_label_mismatch", "stop"),
         )
 
     def common_flags(self, folder: str, log: str) -> tuple[str, ...]:

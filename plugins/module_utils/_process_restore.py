@@ -188,22 +188,35 @@ def statistics_path(images: Images) -> str:
     return os.path.join(work_path(images.path), "stats-restore")
 
 
-def prove(ctx: Context, work: Restore, process: Process) -> tuple[Pair, ...]:
-    """Compare the label of every thread with the one in the images; on a difference end them all and fail."""
+@dataclass(frozen=True)
+class Back:
+    """What a restore brought. ``wrong`` is the difference that the task let pass (on_label_mismatch: warn)."""
+
+    process: Process
+    pairs: tuple[Pair, ...] = ()
+    wrong: CheckpointError | None = None
+
+
+def prove(ctx: Context, work: Restore, process: Process) -> Back:
+    """Compare the label of every thread with the one in the images; on a difference end them all and fail.
+
+    Raises:
+        CheckpointError: label_changed.
+    """
     if not work.selinux.enabled or not work.before:
-        return ()
+        return Back(process)
     pairs = compare(work.before, read_threads(process.pid), work.label)
-    error = changed_error(
-        pairs, str(process.pid), "It is ended, and its images are kept.", kind=f"Process {process.comm!r},"
-    )
-    if error is not None:
+    passed = work.options.on_label_mismatch == "warn"
+    then = "It runs on, as on_label_mismatch is warn." if passed else "It is ended, and its images are kept."
+    error = changed_error(pairs, str(process.pid), then, kind=f"Process {process.comm!r},")
+    if error is not None and not passed:
         argv = (sys.executable, "-c", END, *(str(pid) for pid in read_tree(process.pid)))
         ctx.apply(Plan(steps=(Command(argv, why="end what has the wrong label"),)))
         raise error
-    return pairs
+    return Back(process, pairs, error)
 
 
-def bring_back(ctx: Context, work: Restore) -> tuple[Process, tuple[Pair, ...]] | None:
+def bring_back(ctx: Context, work: Restore) -> Back | None:
     """Restore, prove the labels, note what was restored. None in check mode."""
     images = work.images
     try:
@@ -226,11 +239,11 @@ def bring_back(ctx: Context, work: Restore) -> tuple[Process, tuple[Pair, ...]] 
             "Read its own log.",
             reason="process_ended",
         )
-    pairs = prove(ctx, work, process)
+    back = prove(ctx, work, process)
     note = {"pid": process.pid, "start": process.start, "boot": process.boot, "inventory": images.digest}
     why = "note what was restored in"
     ctx.apply(Plan(steps=(WriteFile(note_path(images.path), json.dumps(note) + "\n", why=why),)))
-    return process, pairs
+    return back
 
 
 def preflight(ctx: Context, images: Images, options: ProcessOptions) -> Restore:
@@ -278,12 +291,12 @@ def view(images: Images, process: Process | None, unit: str) -> dict[str, Any]:
     }
 
 
-def proof_word(work: Restore | None) -> str:
+def proof_word(work: Restore, back: Back | None) -> str:
     """What the comparison of labels is worth."""
-    if work is None:
-        return "not_needed"
     if not work.selinux.enabled:
         return "selinux_disabled"
+    if back is not None and back.wrong is not None:
+        return "label_changed"
     return work.selinux.mode if work.before else "label_unknown"
 
 
@@ -310,11 +323,13 @@ def restore(ctx: Context, params: Mapping[str, Any]) -> Result:
         after={"images_path": images.path, "state": "running"},
         steps=restore_steps(ctx.runner, work),
     )
-    done = bring_back(ctx, work)
-    process, pairs = done or (None, ())
-    statistics = read_statistics(statistics_path(images)) if done else {}
-    facts = {"statistics": statistics, "labels": summary(pairs), "label_proof": proof_word(work)}
+    back = bring_back(ctx, work)
+    statistics = read_statistics(statistics_path(images)) if back else {}
+    labels = summary(back.pairs) if back else []
+    facts = {"statistics": statistics, "labels": labels, "label_proof": proof_word(work, back)}
     warnings: tuple[str, ...] = ()
     if work.selinux.mode == "permissive":
         warnings = ("SELinux is permissive: equal labels now do not prove that a restore works when it is enforcing.",)
-    return view(images, process, work.unit.name if work.unit else ""), plan, facts, warnings
+    if back is not None and back.wrong is not None:
+        warnings = (*warnings, back.wrong.message)
+    return view(images, back.process if back else None, work.unit.name if work.unit else ""), plan, facts, warnings

@@ -51,6 +51,8 @@ notes:
     of the kernel, or an ancestor of the task), V(images_mismatch) (the images hold another program), V(images_partial)
     (a cut off checkpoint is in the way) or V(unit_has_more) (processes of the service would be lost).
 seealso:
+  - module: criu.hosts.selinux_denial_info
+    description: Explains what SELinux refused.
   - module: criu.hosts.process_restore
   - name: criu(8)
     description: What CRIU does.
@@ -186,6 +188,22 @@ log_tail:
   type: list
   elements: str
   sample: ["Error (criu/tty.c:1996): tty: Found dangling tty"]
+denials:
+  description:
+    - What SELinux refused since the task began and matters; empty if there is nothing, or the log cannot be read.
+    - Entries are as in RV(criu.hosts.selinux_denial_info#module:selinux_denial_info.denials).
+  returned: failure of CRIU
+  type: list
+  elements: dict
+  sample: []
+silent_denials:
+  description:
+    - What CRIU's log tells that SELinux refused, logged or not.
+    - Entries are as in RV(criu.hosts.selinux_denial_info#module:selinux_denial_info.silent).
+  returned: failure of CRIU
+  type: list
+  elements: dict
+  sample: []
 process_state:
   description: State of the process after the failure.
   returned: failure of CRIU

@@ -15,7 +15,7 @@ description:
   - There are never two copies. If the process that was checkpointed lives, or somebody has one of its ids, the module
     fails before anything is touched.
   - The SELinux label of every thread is compared with the one in the images. If one differs, the processes are ended
-    and the images kept.
+    and the images kept, see O(on_label_mismatch).
   - Where SELinux is enforcing, the boolean C(unconfined_dyntrans_all) is on for the seconds of the restore, and off
     again on every path. A label of another SELinux user or role, which a login shell may not take, is restored by
     systemd in a transient service named C(criu-hosts-PID).
@@ -32,7 +32,17 @@ options:
       - The restore is then done in a service. Without O(unit) it is named C(criu-hosts-PID). CRIU stays as its main
         process, since the end of the session's leader would hang up the terminal.
     type: path
+  on_label_mismatch:
+    description:
+      - What to do when the label of a thread is not what it was.
+      - V(stop) ends the processes, keeps the images, and fails, since they would run in a foreign domain.
+      - V(warn) lets them run on, with a warning that has both labels, and RV(label_proof) V(label_changed).
+    type: str
+    choices: [stop, warn]
+    default: stop
 seealso:
+  - module: criu.hosts.selinux_denial_info
+    description: Explains what SELinux refused.
   - module: criu.hosts.process_checkpoint
   - name: criu(8)
     description: What CRIU does.
@@ -115,6 +125,7 @@ labels:
 label_proof:
   description:
     - The mode of SELinux in which all labels were equal (V(enforcing) or V(permissive)).
+    - V(label_changed) says that one was not, and O(on_label_mismatch=warn).
     - V(selinux_disabled) says that there are no labels, V(not_needed) that nothing was restored, V(label_unknown) that
       the images hold no labels.
   returned: success
@@ -154,6 +165,22 @@ log_tail:
   type: list
   elements: str
   sample: ["pie: 1169: Error (criu/pie/restorer.c:196): can't write lsm profile -13"]
+denials:
+  description:
+    - What SELinux refused since the task began and matters; empty if there is nothing, or the log cannot be read.
+    - Entries are as in RV(criu.hosts.selinux_denial_info#module:selinux_denial_info.denials).
+  returned: failure of CRIU
+  type: list
+  elements: dict
+  sample: []
+silent_denials:
+  description:
+    - What CRIU's log tells that SELinux refused, logged or not.
+    - Entries are as in RV(criu.hosts.selinux_denial_info#module:selinux_denial_info.silent).
+  returned: failure of CRIU
+  type: list
+  elements: dict
+  sample: []
 pid:
   description: The process that is in the way.
   returned: failure with reason process_running, pid_in_use or unit_running
@@ -184,6 +211,7 @@ SPEC = {
     "tcp_established": {"type": "bool", "default": False},
     "file_locks": {"type": "bool", "default": False},
     "external": {"type": "list", "elements": "str", "default": []},
+    "on_label_mismatch": {"type": "str", "choices": ["stop", "warn"], "default": "stop"},
 }
 
 

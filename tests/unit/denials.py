@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from pathlib import Path
 
+from ansible_collections.criu.hosts.plugins.module_utils._denial_sources import AUDIT_LOG
 from ansible_collections.criu.hosts.plugins.module_utils._loaded_policy import LoadedPolicy
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -25,6 +28,18 @@ def lines(name: str) -> list[bytes]:
         short = place != -1 and not line.startswith(b"type=")
         found.append(PREFIX + line[place + 2 :] if short else PREFIX + line if line.startswith(b"AVC avc:") else line)
     return found
+
+
+def soon(record: bytes) -> bytes:
+    """A record of the audit log as it would be, were it written while the tests run."""
+    return re.sub(rb"audit\([0-9.]+", b"audit(%.3f" % (time.time() + 60), record)
+
+
+def enforcing_host(folder: Path, audit: bytes) -> None:
+    """What a failure looks at, in the folder that stands for a host with SELinux enforcing."""
+    for path, content in (("sys/fs/selinux/enforce", b"1"), ("proc/stat", b"btime 1\n"), (AUDIT_LOG[1:], audit)):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
 
 
 def corpus() -> list[str]:

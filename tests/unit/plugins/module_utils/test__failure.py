@@ -3,19 +3,17 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._command import CommandError, Completed
 from ansible_collections.criu.hosts.plugins.module_utils._denial_remedies import ARCHIVE_PLACE
-from ansible_collections.criu.hosts.plugins.module_utils._denial_sources import AUDIT_LOG
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._failure import TAIL_LINES, explain, tail
 from ansible_collections.criu.hosts.plugins.module_utils._podman import Podman, parse_inspect
 from ansible_collections.criu.hosts.tests.unit.containers import recorded, world
-from ansible_collections.criu.hosts.tests.unit.denials import lines
+from ansible_collections.criu.hosts.tests.unit.denials import enforcing_host, lines, soon
 
 RUNC = "Error: `/usr/bin/runc checkpoint --image-path /x f00` failed: exit status 1\n"
 
@@ -69,16 +67,13 @@ def denied(folder: Path, log: str, audit: bytes) -> CheckpointError:
     """A failure on a host with SELinux enforcing whose log got this record while the task ran."""
     made = world(folder)
     (made.userdata / "restore.log").write_text(log)
-    for path, content in (("sys/fs/selinux/enforce", b"1"), ("proc/stat", b"btime 1\n"), (AUDIT_LOG[1:], audit)):
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(content)
+    enforcing_host(folder, audit)
     container = parse_inspect(made.inspected("running"))
     error = CommandError(Completed(("podman",), 125, "", RUNC), "Cannot do it.")
     return explain(Podman(), error, what="restore 'web'", container=container, action="restore", outcome="Kept.")
 
 
-NOW = f"{time.time() + 60:.3f}".encode()
-RECORD = lines("debian13-archive-in-home.txt")[0].replace(b"1795405017.772", NOW)
+RECORD = soon(lines("debian13-archive-in-home.txt")[0])
 
 
 def test_what_selinux_refused_is_in_the_failure(tmp_path: Path) -> None:

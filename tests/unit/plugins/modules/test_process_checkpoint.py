@@ -212,6 +212,7 @@ def test_a_failed_dump_harms_nothing(module: Any, tmp_path: Path, reason: str, f
     assert "It keeps running." in ran.result["msg"]
     assert ran.result["log_path"] == str(made.work / "dump.log")
     assert ran.result["log_tail"]
+    assert (ran.result["denials"], ran.result["silent_denials"]) == ([], [])
     assert sorted(path.name for path in made.images.parent.iterdir()) == [".web.criu"]
 
 

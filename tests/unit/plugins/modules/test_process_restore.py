@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._process_restore import END
 from ansible_collections.criu.hosts.plugins.module_utils._process_unit import quote
+from ansible_collections.criu.hosts.tests.unit.denials import enforcing_host, lines, soon
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, Write
 from ansible_collections.criu.hosts.tests.unit.processes import (
     LABEL,
@@ -187,6 +188,18 @@ def test_another_label_ends_the_process_and_keeps_the_images(module: Any, tmp_pa
     assert not (made.work / "restored.json").exists()
 
 
+def test_another_label_can_be_let_pass(module: Any, tmp_path: Path) -> None:
+    made = checkpointed(tmp_path)
+    made.base.script(made.restores(label=FOREIGN))
+    ran = module("process_restore", params(made, on_label_mismatch="warn"), host=made.base.host)
+    assert ran.result["changed"] is True, ran.result
+    assert ran.result["label_proof"] == "label_changed"
+    assert [(one["before"], one["after"]) for one in ran.result["labels"]] == [(LABEL, FOREIGN)]
+    told = str(ran.result["warnings"])
+    assert LABEL in told and FOREIGN in told and "It runs on, as on_label_mismatch is warn." in told
+    assert made.note()["start"] == "9000"
+
+
 def test_what_ends_a_process_ends_it_and_bears_that_it_has_gone() -> None:
     with subprocess.Popen(["sleep", "60"]) as sleeping:
         done = subprocess.run([sys.executable, "-c", END, str(sleeping.pid)], check=False)
@@ -213,6 +226,28 @@ def test_a_failed_restore_keeps_the_images_and_returns_the_boolean(module: Any, 
     assert RETURN in ran.host.wrote
     assert (tmp_path / "selinuxfs/booleans/unconfined_dyntrans_all").read_text() == "0 0"
     assert (made.images / "pstree.img").exists()
+
+
+def test_what_selinux_refused_is_in_the_failure(module: Any, tmp_path: Path) -> None:
+    made = checkpointed(tmp_path)
+    enforcing_host(tmp_path, soon(lines("debian13-process-boolean-off.txt")[1]) + b"\n")
+    made.base.script(Write(made.restore_argv(), rc=1))
+    ran = module("process_restore", params(made), host=made.base.host)
+    assert ran.result["reason"] == "policy_missing"
+    assert [(one["class"], one["permissions"]) for one in ran.result["denials"]] == [("process", ["dyntransition"])]
+    assert "SELinux refused it" in ran.result["msg"]
+    assert "The images are as they were." in ran.result["msg"]
+
+
+def test_silent_refusal_is_told_beside_the_cause(module: Any, tmp_path: Path) -> None:
+    made = checkpointed(tmp_path)
+    enforcing_host(tmp_path, b"")
+    made.base.script(
+        Write(made.restore_argv(), rc=1, effect=lambda: (made.work / "restore.log").write_text(LOGS["label"]))
+    )
+    ran = module("process_restore", params(made), host=made.base.host)
+    assert ran.result["denials"] == []
+    assert [one["id"] for one in ran.result["silent_denials"]] == ["label_refused"]
 
 
 def original_lives(made: ProcessWorld) -> dict[str, Any]:
