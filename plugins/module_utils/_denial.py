@@ -12,6 +12,7 @@ from ansible_collections.criu.hosts.plugins.module_utils import _denial_policy a
 from ansible_collections.criu.hosts.plugins.module_utils import _denial_remedies as remedy
 from ansible_collections.criu.hosts.plugins.module_utils._denial_known import CONTAINER, ENGINE, KNOWN, Known
 from ansible_collections.criu.hosts.plugins.module_utils._denial_parse import (
+    Block,
     Key,
     Record,
     count_keys,
@@ -57,7 +58,7 @@ class Groups:
         self.left_out = 0
         self._keys: dict[Key, Group] = {}
         # A block that was counted as a whole, and the kinds whose last line is still to be found in it.
-        self._block = b""
+        self._block = Block(b"", 0)
         self._waiting: dict[Key, Group] = {}
 
     @property
@@ -77,8 +78,8 @@ class Groups:
             known.count += 1
             known.line = line
 
-    def add_many(self, block: bytes, denials: int) -> bool:
-        """Count the denials in whole lines at once; False if that cannot be done."""
+    def add_many(self, block: Block, denials: int) -> bool:
+        """Count the denials of a block at once; False if that cannot be done."""
         counted = {} if self.since else count_keys(block, denials)
         if not counted:
             return False
@@ -103,7 +104,7 @@ class Groups:
         for key, group in self._waiting.items():
             if key not in coming:
                 group.line = find_line(self._block, key, first=False)
-        self._block, self._waiting = b"", {}
+        self._waiting = {}
 
     def _add_new(self, line: bytes, after: bytes, key: Key | None) -> None:
         record = parse_line(line)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 # What a line has to hold to be looked at. auditd always writes the names of types, the kernel their numbers.
 AVC_MARK = b"avc:  denied"
@@ -157,6 +157,22 @@ def _parse_error(head: Head, text: str) -> Record | None:
     return Record(head.kind, head.time, permissions, source, target, fields.get("tclass", ""), op=op, fields=fields)
 
 
+class Block(NamedTuple):
+    """Whole lines of a log: what ``data`` holds before ``end``. It begins with a line feed; the rest is to be left."""
+
+    data: bytes | bytearray
+    end: int
+
+    def line(self, place: int) -> tuple[int, int]:
+        """Where the line around ``place`` begins and ends."""
+        end = self.data.find(b"\n", place, self.end)
+        return self.data.rfind(b"\n", 0, place) + 1, self.end if end == -1 else end
+
+    def part(self, start: int, end: int) -> bytes:
+        """A copy of some of it."""
+        return bytes(self.data[start : min(end, self.end)])
+
+
 # permissions, command, contexts and the rest: what denials of one kind have in common
 Key = tuple[bytes, bytes, bytes]
 _START = b"type=AVC msg=audit("
@@ -176,12 +192,12 @@ def raw_key(line: bytes) -> Key | None:
     return line[start : line.find(b"}", start) + 1], line[comm + 1 : stop], line[end + 1 : last if last != -1 else None]
 
 
-def count_keys(block: bytes, denials: int) -> dict[Key, int]:
-    """How many denials of each key are in whole lines; empty if one of them is not as auditd usually writes it.
+def count_keys(block: Block, denials: int) -> dict[Key, int]:
+    """How many denials of each key there are; empty if one of them is not as auditd usually writes it.
 
     ``denials`` is the number of the marks in the block.
     """
-    keys = _MANY.findall(b"\n" + block)
+    keys = _MANY.findall(block.data, 0, block.end)
     return Counter(keys) if len(keys) == denials else {}
 
 
@@ -194,16 +210,19 @@ def without_names(counted: dict[Key, int]) -> dict[Key, int]:
     return clean
 
 
-def find_line(block: bytes, key: Key, *, first: bool) -> bytes:
+def find_line(block: Block, key: Key, *, first: bool) -> bytes:
     """The first or the last line with this key; empty if there is none."""
-    place = block.find(key[2]) if first else block.rfind(key[2])
-    while place != -1:
-        start, end = block.rfind(b"\n", 0, place) + 1, block.find(b"\n", place)
-        line = block[start : end if end != -1 else None]
+    search = block.data.find if first else block.data.rfind
+    start, end = 0, block.end
+    while True:
+        place = search(key[2], start, end)
+        if place == -1:
+            return b""
+        outer = block.line(place)
+        line = block.part(*outer)
         if raw_key(line) == key:
             return line
-        place = block.find(key[2], start + len(line)) if first else block.rfind(key[2], 0, start)
-    return b""
+        start, end = (outer[1], end) if first else (start, outer[0])
 
 
 def syscall_after(lines: bytes, serial: bytes) -> dict[str, Any]:

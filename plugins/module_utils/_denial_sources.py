@@ -4,15 +4,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
-from typing import BinaryIO, Iterator, Protocol
+from typing import Iterator, Protocol
 
 from ansible_collections.criu.hosts.plugins.module_utils._command import Runner, check
-from ansible_collections.criu.hosts.plugins.module_utils._denial_parse import AVC_MARK, ERROR_MARK, MARKS
+from ansible_collections.criu.hosts.plugins.module_utils._denial_parse import AVC_MARK, ERROR_MARK, MARKS, Block
 
 # Small enough for the cache of a processor, large enough that Python's own work does not count.
-CHUNK = 1 << 18
+CHUNK = 1 << 19
 # The longest record that auditd writes is a little over 8 KiB; a longer "line" is no record.
 LONGEST = 1 << 16
 # The journal is read by a command, whose output has to fit into memory: the newest records.
@@ -31,8 +32,8 @@ class Sink(Protocol):
     def add(self, line: bytes, after: bytes = b"") -> None:
         """Take one line; ``after`` is what follows it, for the records that belong to it."""
 
-    def add_many(self, block: bytes, denials: int) -> bool:
-        """Take the ``denials`` of a block at once, if that can be done."""
+    def add_many(self, block: Block, denials: int) -> bool:
+        """Take the ``denials`` of a block at once, if that can be done. It is kept until the next one is given."""
 
 
 def parse_boot(stat: str) -> float:
@@ -59,34 +60,42 @@ def _written(path: str) -> float:
         return -1.0
 
 
-def scan(handle: BinaryIO, sink: Sink) -> int:
-    """Give ``sink`` each line of ``handle`` with one of the marks; the number of bytes read."""
-    rest, total = b"", 0
+def scan(handle: io.RawIOBase, sink: Sink) -> int:
+    """Give ``sink`` each line of ``handle`` with one of the marks; the number of bytes read.
+
+    Two buffers in turn: the system gives no fresh pages, which costs more than the reading itself, and the sink may
+    look back into the block before.
+    """
+    buffers = [bytearray(b"\n") + bytearray(LONGEST + CHUNK) for dummy in range(2)]
+    filled, total = 1, 0
     while True:
-        block = handle.read(CHUNK)
-        total += len(block)
-        if not block:
-            _scan_block(rest, sink)
+        data, other = buffers
+        with memoryview(data) as view:
+            got = handle.readinto(view[filled : filled + CHUNK]) or 0
+        total += got
+        filled += got
+        end = max(data.rfind(b"\n", 1, filled) + 1, 1) if got else filled
+        _scan_block(Block(data, end), sink)
+        if not got:
             return total
-        block = rest + block
-        end = block.rfind(b"\n") + 1
-        rest = block[end:] if len(block) - end <= LONGEST else b""
-        _scan_block(block[:end] if end else b"", sink)
+        rest = filled - end if filled - end <= LONGEST else 0
+        other[1 : 1 + rest] = data[end : end + rest]
+        filled, buffers = 1 + rest, [other, data]
 
 
-def _scan_block(block: bytes, sink: Sink) -> None:
-    """``block`` holds whole lines. Each mark is looked for by itself: that is far faster than one pattern for all."""
-    place = block.find(AVC_MARK)
-    denials = block.count(AVC_MARK, place) if place != -1 else 0
+def _scan_block(block: Block, sink: Sink) -> None:
+    """Each mark is looked for by itself: that is far faster than one pattern for all."""
+    data, end = block
+    place = data.find(AVC_MARK, 0, end)
+    denials = data.count(AVC_MARK, place, end) if place != -1 else 0
     many = denials > MANY and sink.add_many(block, denials)
-    for mark, first in ((AVC_MARK, -1 if many else place), (ERROR_MARK, block.find(ERROR_MARK))):
+    for mark, first in ((AVC_MARK, -1 if many else place), (ERROR_MARK, data.find(ERROR_MARK, 0, end))):
         place = first
         while place != -1:
-            start = block.rfind(b"\n", 0, place) + 1
-            end = block.find(b"\n", place)
-            end = len(block) if end == -1 else end
-            sink.add(block[start:end], block[end + 1 : end + 1 + 2 * LONGEST] if mark == ERROR_MARK else b"")
-            place = block.find(mark, end)
+            start, stop = block.line(place)
+            after = block.part(stop + 1, stop + 1 + 2 * LONGEST) if mark == ERROR_MARK else b""
+            sink.add(block.part(start, stop), after)
+            place = data.find(mark, stop, end)
 
 
 def read_audit(files: tuple[str, ...], sink: Sink) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._denial_parse import (
+    Block,
     count_keys,
     find_line,
     parse_head,
@@ -131,18 +132,24 @@ def test_key_leaves_out_what_differs_from_one_to_the_next() -> None:
     assert raw_key(KERNEL) is None
 
 
+def block_of(*lines: bytes) -> Block:
+    data = b"".join(b"\n" + line for line in lines)
+    return Block(data, len(data))
+
+
 def test_many_at_once_have_the_same_keys() -> None:
     other = AUDIT.replace(b"thr", b"one")
-    block = b"\n".join([AUDIT, b"type=CWD msg=audit(1.0:1): cwd=/", AUDIT + b"\x1dARCH=x", other])
-    assert without_names(count_keys(block, 3)) == {raw_key(AUDIT): 2, raw_key(other): 1}
-    assert count_keys(block + b"\n" + KERNEL, 4) == {}
-    assert count_keys(block + b"\n" + AUDIT[:90], 4) == {}
+    lines = [AUDIT, b"type=CWD msg=audit(1.0:1): cwd=/", AUDIT + b"\x1dARCH=x", other]
+    assert without_names(count_keys(block_of(*lines), 3)) == {raw_key(AUDIT): 2, raw_key(other): 1}
+    assert count_keys(block_of(*lines, KERNEL), 4) == {}
+    assert count_keys(block_of(*lines, AUDIT[:90]), 4) == {}
 
 
 def test_find_line() -> None:
     other, last = AUDIT.replace(b"thr", b"one"), AUDIT.replace(b":184", b":200")
-    block = b"\n".join([other, AUDIT, last, other])
+    block = block_of(other, AUDIT, last, other)
     key = raw_key(AUDIT)
     assert key is not None
     assert (find_line(block, key, first=True), find_line(block, key, first=False)) == (AUDIT, last)
-    assert find_line(other, key, first=True) == b""
+    assert find_line(block_of(other), key, first=True) == b""
+    assert find_line(Block(block.data, block.data.index(b"\n", 1)), key, first=False) == b""
