@@ -3,7 +3,10 @@
 
 without_root.py users            (root) make three users who may come in by ssh from this host
 without_root.py all              (root) let each of them run `own`, one of them `foreign` and `container`
+without_root.py login USER [WHAT] (root) let this one run `own`, or `left`
 without_root.py own              dump and restore a process of one's own
+without_root.py left             start the same process and leave it to root
+without_root.py seen USER PID    (root) what became of it
 without_root.py foreign PID      try to dump a process of root's
 without_root.py container TAR    start a rootless container, and try to checkpoint it
 """
@@ -139,13 +142,7 @@ def own():
             os.execv(CRIU, [CRIU, "--version"])
         except OSError as error:
             return {**seen, "refused": error.strerror}
-    child = subprocess.Popen(
-        [sys.executable, HERE, "count"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    child = start_counting()
     seen.update(pid=child.pid, counted=counters(0), before=state(child.pid))
     common = ("--unprivileged", "-D", "images", "-v4")
     seen["without_option"] = run(CRIU, "dump", "-t", str(child.pid), "-D", "images")
@@ -165,6 +162,34 @@ def own():
     return seen
 
 
+def start_counting():
+    """Start the process that is dumped, in a session of its own."""
+    return subprocess.Popen(
+        [sys.executable, HERE, "count"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def left():
+    fresh("left")
+    child = start_counting()
+    return {"pid": child.pid, "counted": counters(0), "before": state(child.pid), "uid": os.getuid()}
+
+
+def seen_of(name, pid):
+    os.chdir(f"{pwd.getpwnam(name).pw_dir}/left")
+    now = counters(0)
+    found = re.search(r"^Uid:\s*(\d+)", read(f"/proc/{pid}/status"), re.MULTILINE)
+    uid = int(found.group(1)) if found else None
+    seen = {"after": state(pid), "uid": uid, "counters": [now, counters(max(now or [0]))]}
+    if uid is not None:
+        os.kill(int(pid), 9)
+    return seen
+
+
 def foreign(pid):
     fresh("foreign")
     seen = run(CRIU, "dump", "--unprivileged", "-t", pid, "-D", "images", "-o", "dump.log")
@@ -180,9 +205,19 @@ def container(archive):
     inspected = run("podman", "container", "inspect", "--format", "{{.State.Pid}}", "lab-rootless")
     seen["pid"] = int(inspected["out"].strip() or 0)
     seen["checkpoint"] = run("podman", "container", "checkpoint", "lab-rootless")
+    seen["restore"] = run("podman", "container", "restore", "lab-rootless")
     seen["criu"] = run(CRIU, "dump", "--unprivileged", "-t", str(seen["pid"]), "-D", "images", "-o", "dump.log")
     seen["criu"]["errors"] = errors("images/dump.log")
     return seen
+
+
+def dump_as_root(pid):
+    """CRIU of root, on the first process of the user's container."""
+    folder = "/var/lib/lab/rootless-images"
+    must("rm", "-rf", folder)
+    os.makedirs(folder, mode=0o700)
+    seen = run(CRIU, "dump", "-t", str(pid), "-D", folder, "-o", "dump.log")
+    return {**seen, "errors": errors(f"{folder}/dump.log"), "alive": os.path.exists(f"/proc/{pid}")}
 
 
 def everything(archive):
@@ -192,11 +227,14 @@ def everything(archive):
     target.kill()
     target.wait()
     seen["rootless"] = login("lab-member", "container", archive)
-    seen["root"] = run("podman", "container", "checkpoint", "lab-rootless")
+    for what in ("checkpoint", "restore"):
+        seen[f"root_{what}"] = run("podman", "container", what, "lab-rootless")
+    seen["root_criu"] = dump_as_root(seen["rootless"].get("pid"))
     return seen
 
 
 if __name__ == "__main__":
     what, arguments = sys.argv[1], sys.argv[2:]
     works = {"users": users, "all": everything, "own": own, "foreign": foreign, "container": container, "count": count}
+    works.update(left=left, seen=seen_of, login=lambda user, what="own": login(user, what))
     print(json.dumps(works[what](*arguments)))
