@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ansible filter: in which order the container units of a host are stopped for a reboot, and which would lose state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, Callable
+
+from ansible.errors import AnsibleFilterError
+
+# What a checkpoint takes on disk beside the memory.
+RESERVE_BYTES = 16 << 20
+# With a unit, systemd stops those that name it in these ways: Requires, BindsTo, Requisite, PartOf, seen from its side.
+STOPPED_TOGETHER = ("RequiredBy", "BoundBy", "RequisiteOf", "ConsistsOf")
+RESTORED, LOST, FRESH, AT_REST = "restored", "lost", "fresh", "at rest"
+
+Unit = Mapping[str, Any]
+Reason = dict[str, str]
+
+
+def service(name: str) -> str:
+    """The unit of a container."""
+    return f"{name}.service"
+
+
+def parse_shown(text: str) -> dict[str, dict[str, str]]:
+    """The properties of each unit, from ``systemctl show``: blocks with a blank line between them."""
+    blocks = [
+        dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in text.strip().split("\n\n")
+    ]
+    return {block["Id"]: block for block in blocks if "Id" in block}
+
+
+def relations(shown: Mapping[str, Mapping[str, str]], properties: Iterable[str]) -> dict[str, set[str]]:
+    """The units that the properties of each unit name."""
+    wanted = tuple(properties)
+    return {name: {one for key in wanted for one in unit.get(key, "").split()} for name, unit in shown.items()}
+
+
+def reachable(edges: Mapping[str, set[str]], start: str) -> set[str]:
+    """All that ``start`` leads to, by way of other units too."""
+    seen: set[str] = set()
+    left = list(edges.get(start, ()))
+    while left:
+        one = left.pop()
+        if one not in seen:
+            seen.add(one)
+            left += edges.get(one, ())
+    return seen
+
+
+def dependents(order: Iterable[str], shown: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """The other units that run and that systemd stops together with these."""
+    edges = relations(shown, STOPPED_TOGETHER)
+    along = {one for name in order for one in reachable(edges, name)} - set(order)
+    return sorted(one for one in along if shown.get(one, {}).get("ActiveState") == "active")
+
+
+def stop_order(names: Iterable[str], after: Mapping[str, set[str]]) -> list[str]:
+    """The reverse of the order in which systemd starts the units; by name where it has none."""
+    wanted = sorted(set(names))
+    sorter = TopologicalSorter({one: reachable(after, one) & set(wanted) - {one} for one in wanted})
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        circle = " -> ".join(error.args[1])
+        raise AnsibleFilterError(
+            f"The units wait for each other, so that systemd starts one of them without its order: {circle}. "
+            "Remove one of these After= or Before=."
+        ) from error
+    order: list[str] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready(), reverse=True)
+        order += ready
+        sorter.done(*ready)
+    return order[::-1]
+
+
+def reason(code: str, message: str) -> Reason:
+    return {"code": code, "message": message}
+
+
+def host_reasons(criu_info: Mapping[str, Any]) -> list[Reason]:
+    """What stands against a checkpoint of any container on this host."""
+    answer = criu_info["readiness"]["container"]
+    if answer["ready"] is not False:
+        return []
+    return [reason(one["code"], one["message"]) for one in answer["reasons"] if one["level"] == "blocks"]
+
+
+def refusals(checked: Iterable[Mapping[str, Any]]) -> dict[str, list[Reason]]:
+    """Why container_checkpoint would not, or did not, checkpoint: by unit."""
+    return {one["item"]["name"]: [reason(one["reason"], one["msg"])] for one in checked if "reason" in one}
+
+
+def own_reasons(unit: Unit) -> list[Reason]:
+    """What the unit says itself."""
+    if not unit["restart_due"]:
+        return []
+    text = f"{unit['name']} was changed and its container not yet made anew, so that a stop ends it. Restart it before."
+    return [reason("restart_due", text)]
+
+
+def without_room(order: Iterable[str], memory: Mapping[str, int], free: int) -> dict[str, list[Reason]]:
+    """The units whose checkpoints do not fit beside those that are made before them."""
+    found: dict[str, list[Reason]] = {}
+    for name in order:
+        needed = memory[name] + RESERVE_BYTES
+        if needed > free:
+            text = f"A checkpoint of {name} may take {needed} bytes; {free} are free when its turn comes."
+            found[name] = [reason("disk_full", text)]
+        else:
+            free -= needed
+    return found
+
+
+def row_of(unit: Unit, reasons: list[Reason]) -> dict[str, Any]:
+    """What the reboot means for one unit."""
+    if unit["state"] != "active":
+        expected = AT_REST
+    elif not unit["stateful"]:
+        expected = FRESH
+    else:
+        expected = LOST if reasons else RESTORED
+    return {
+        "name": unit["name"],
+        "state": unit["state"],
+        "enabled": unit["enabled"],
+        "expected": expected,
+        "memory_bytes": unit["memory_bytes"],
+        "reasons": reasons if expected == LOST else [],
+    }
+
+
+def plan(
+    units: list[Unit], text: str, checked: list[Mapping[str, Any]], criu_info: Mapping[str, Any], free: int
+) -> dict[str, Any]:
+    running = {one["name"]: one for one in units if one["stateful"] and one["state"] == "active"}
+    shown = parse_shown(text)
+    order = [name.removesuffix(".service") for name in stop_order(map(service, running), relations(shown, ("After",)))]
+    general, refused = host_reasons(criu_info), refusals(checked)
+    reasons = {one["name"]: [*general, *own_reasons(one), *refused.get(one["name"], [])] for one in units}
+    able = [name for name in order if not reasons[name]]
+    room = without_room(able, {name: running[name]["memory_bytes"] or 0 for name in able}, free)
+    rows = [row_of(one, reasons[one["name"]] + room.get(one["name"], [])) for one in units]
+    rank = {name: number for number, name in enumerate(order)}
+    rows.sort(key=lambda row: (rank.get(row["name"], len(rank)), row["name"]))
+    lost = [row["name"] for row in rows if row["expected"] == LOST]
+    return {
+        "stop": order,
+        "dependents": dependents([service(name) for name in order], shown),
+        "lost": lost,
+        "units": rows,
+    }
+
+
+def reboot_plan(
+    units: Any, shown: str = "", checked: Any = (), criu_info: Any = None, free_bytes: Any = 0
+) -> dict[str, Any]:
+    """The plan of a reboot."""
+    try:
+        return plan(list(units), shown, list(checked), criu_info, int(free_bytes))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise AnsibleFilterError(
+            "reboot_plan takes the units that the module criu.hosts.container_unit_info returns, what systemctl show "
+            f"tells of their order, the results of container_checkpoint, criu_info and a number of bytes: {error!r}"
+        ) from error
+
+
+class FilterModule:
+    """The filters of this file."""
+
+    def filters(self) -> dict[str, Callable[..., dict[str, Any]]]:
+        return {"reboot_plan": reboot_plan}

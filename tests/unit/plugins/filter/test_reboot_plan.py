@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.criu.hosts.plugins.filter import reboot_plan
+
+READY = {"readiness": {"container": {"ready": True, "reasons": []}}}
+ROOM = 1 << 40
+# redis <- app <- web by way of a unit that is none of ours; a timer that systemd stops with app.
+SHOWN = """\
+Id=redis.service
+After=network.target sysinit.target
+ActiveState=active
+RequiredBy=
+
+Id=bridge.service
+After=redis.service
+ActiveState=active
+
+Id=app.service
+After=bridge.service
+ActiveState=active
+BoundBy=jobs.timer idle.timer
+
+Id=jobs.timer
+After=app.service
+ActiveState=active
+ConsistsOf=watch.service
+
+Id=watch.service
+ActiveState=active
+
+Id=idle.timer
+ActiveState=inactive
+"""
+
+
+def unit(name: str, **more: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "state": "active",
+        "enabled": True,
+        "stateful": True,
+        "memory_bytes": 1 << 20,
+        "restart_due": False,
+        **more,
+    }
+
+
+def plan(units: Any, **options: Any) -> dict[str, Any]:
+    given = {"shown": SHOWN, "criu_info": READY, "free_bytes": ROOM, **options}
+    found: dict[str, Any] = reboot_plan.FilterModule().filters()["reboot_plan"](units, **given)
+    return found
+
+
+def expected(found: dict[str, Any]) -> dict[str, str]:
+    return {row["name"]: row["expected"] for row in found["units"]}
+
+
+ORDERS = [
+    pytest.param([], [], id="none"),
+    pytest.param(["redis", "app"], ["app", "redis"], id="by-way-of-another-unit"),
+    pytest.param(["b", "a", "c"], ["a", "b", "c"], id="by-name-where-systemd-has-none"),
+    pytest.param(["redis", "app", "a"], ["app", "a", "redis"], id="both"),
+]
+
+
+@pytest.mark.parametrize("names, order", ORDERS)
+def test_order(names: list[str], order: list[str]) -> None:
+    found = plan([unit(name) for name in names])
+    assert found["stop"] == order
+    assert [row["name"] for row in found["units"]] == found["stop"]
+    assert found["lost"] == []
+
+
+def test_what_systemd_stops_together_with_them() -> None:
+    assert plan([unit("app")])["dependents"] == ["jobs.timer", "watch.service"]
+    assert plan([unit("redis")])["dependents"] == []
+
+
+def test_a_circle_is_refused_by_name() -> None:
+    shown = "Id=a.service\nAfter=b.service\n\nId=b.service\nAfter=a.service\n"
+    with pytest.raises(AnsibleFilterError, match=r"wait for each other.*(a|b)\.service -> (a|b)\.service"):
+        plan([unit("a"), unit("b")], shown=shown)
+
+
+def test_expectations() -> None:
+    units = [unit("redis"), unit("plain", stateful=False), unit("off", state="inactive"), unit("bad", state="failed")]
+    found = plan(units)
+    assert expected(found) == {"redis": "restored", "plain": "fresh", "off": "at rest", "bad": "at rest"}
+    assert found["stop"] == ["redis"]
+
+
+def test_a_refused_checkpoint_is_a_loss() -> None:
+    checked = [
+        {"item": unit("app"), "reason": "tcp_established_needed", "msg": "It has connections.", "failed": False},
+        {"item": unit("redis"), "checkpoint": {}, "failed": False},
+    ]
+    found = plan([unit("app"), unit("redis")], checked=checked)
+    assert found["lost"] == ["app"]
+    assert found["units"][0]["reasons"] == [{"code": "tcp_established_needed", "message": "It has connections."}]
+    assert found["units"][1]["reasons"] == []
+
+
+def test_a_unit_that_was_changed_loses_its_state() -> None:
+    found = plan([unit("redis", restart_due=True), unit("plain", stateful=False, restart_due=True)])
+    assert found["lost"] == ["redis"]
+    assert [row["reasons"] and row["reasons"][0]["code"] for row in found["units"]] == ["restart_due", []]
+
+
+def test_a_host_that_is_not_ready_loses_all_that_is_stateful() -> None:
+    reasons = [
+        {"code": "policy_missing", "message": "No rules.", "level": "blocks"},
+        {"code": "kdat_stale", "message": "Old.", "level": "warns"},
+    ]
+    info = {"readiness": {"container": {"ready": False, "reasons": reasons}}}
+    found = plan([unit("redis"), unit("plain", stateful=False)], criu_info=info)
+    assert expected(found) == {"redis": "lost", "plain": "fresh"}
+    assert found["units"][0]["reasons"] == [{"code": "policy_missing", "message": "No rules."}]
+
+
+def test_room_is_given_in_the_order_of_the_stops() -> None:
+    """What is dumped first takes its room; one that is lost anyway takes none."""
+    units = [unit("a"), unit("b", memory_bytes=100 << 20), unit("c"), unit("d")]
+    checked = [{"item": unit("a"), "reason": "auto_remove", "msg": "Made with --rm."}]
+    found = plan(units, checked=checked, free_bytes=60 << 20)
+    assert expected(found) == {"a": "lost", "b": "lost", "c": "restored", "d": "restored"}
+    assert [row["reasons"][0]["code"] for row in found["units"][:2]] == ["auto_remove", "disk_full"]
+    assert found["units"][1]["reasons"][0]["message"] == (
+        f"A checkpoint of b may take {116 << 20} bytes; {60 << 20} are free when its turn comes."
+    )
+    assert plan(units, free_bytes=20 << 20)["lost"] == ["b", "c", "d"]
+
+
+@pytest.mark.parametrize("value", [[{}], [None], 3, None], ids=str)
+def test_other_values_are_refused(value: Any) -> None:
+    with pytest.raises(AnsibleFilterError, match=r"takes the units that the module criu\.hosts\.container_unit_info"):
+        plan(value)
+
+
+def test_documentation_names_the_options() -> None:
+    file = Path(reboot_plan.__file__).with_suffix(".yml")
+    described = yaml.safe_load(file.read_text(encoding="utf-8"))["DOCUMENTATION"]
+    assert described["name"] == file.stem
+    assert set(described["options"]) == {"_input", "shown", "checked", "criu_info", "free_bytes"}
