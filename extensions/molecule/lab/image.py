@@ -90,34 +90,24 @@ def ensure_image() -> Path:
     debootstrap(root, SUITE, PACKAGES, f"Debian {SUITE} for the image, about 90 s")
     add_workload(root, part / "workload")
     configure(root)
-    run(
-        "labels, setfiles in the image's root",
-        chroot_argv(
-            root,
-            [
-                "setfiles",
-                "-F",
-                "-e",
-                "/proc",
-                "-e",
-                "/sys",
-                "-e",
-                "/dev",
-                "/etc/selinux/default/contexts/files/file_contexts",
-                "/",
-            ],
-        ),
-    )
+    seal(root, part)
+    for name in ("vmlinuz", "initrd.img"):
+        shutil.copyfile(root / os.readlink(root / name), part / name)
+    # The root stays beside its disk: other images are made on top of it.
+    os.replace(part, final)
+    say(f"image {final.name} is ready")
+    return final
+
+
+def seal(root: Path, part: Path) -> None:
+    """Label a root file system and make a disk of it."""
+    contexts = "/etc/selinux/default/contexts/files/file_contexts"
+    outside = [word for path in ("/proc", "/sys", "/dev") for word in ("-e", path)]
+    run("labels, setfiles in the image's root", chroot_argv(root, ["setfiles", "-F", *outside, contexts, "/"]))
     run(
         "disk, mke2fs",
         ["mke2fs", "-q", "-t", "ext4", "-m", "0", "-L", "lab", "-d", str(root), str(part / "disk.raw"), DISK_SIZE],
     )
-    for name in ("vmlinuz", "initrd.img"):
-        shutil.copyfile(root / os.readlink(root / name), part / name)
-    remove_tree(root)
-    os.replace(part, final)
-    say(f"image {final.name} is ready")
-    return final
 
 
 def debootstrap(root: Path, suite: str, packages: Sequence[str], what: str, variant: str = "minbase") -> None:

@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import artifact
 import image
 import machine
+import services_image
 from base import BUILD, LabError, lock, say
 
 # Debian package -> what shows that it is there
@@ -125,6 +126,8 @@ def main() -> int:
             with lock("artifact.lock"):
                 print(artifact.ensure_artifact())
         else:
+            if arguments.command == "up" and services_image.MACHINES.intersection(arguments.names):
+                prepare_services()
             with lock():
                 change(arguments)
     except LabError as error:
@@ -134,6 +137,14 @@ def main() -> int:
         print("lab: stopped", file=sys.stderr)
         return 130
     return 0
+
+
+def prepare_services() -> None:
+    """Make the services' image before anything is locked that machines of the base image wait for."""
+    with lock():
+        image.ensure_image()
+    with lock("services.lock"):
+        services_image.ensure_services_image()
 
 
 def change(arguments: argparse.Namespace) -> None:

@@ -15,9 +15,12 @@ from pathlib import Path
 
 from base import BUILD, LabError, digest, output, say, write_atomic
 from image import ensure_image, image_dir, remove_old, remove_tree, ssh_key
+from services_image import MACHINES, PREFIX, ensure_services_image, services_dir
 
 QEMU = "qemu-system-x86_64"
 MEMORY_MIB = 2048
+# Web server, databases and the containers of the applications
+SERVICES_MEMORY_MIB = 3072
 SNAPSHOT = "virgin"
 BOOT_SECONDS = 600
 KERNEL_ARGUMENTS = (
@@ -61,7 +64,7 @@ def qemu_argv(machine: Machine, image: Path, snapshot: str | None = None) -> lis
         "-smp",
         "1",
         "-m",
-        str(MEMORY_MIB),
+        str(SERVICES_MEMORY_MIB if machine.image.startswith(PREFIX) else MEMORY_MIB),
         "-kernel",
         str(image / "vmlinuz"),
         "-initrd",
@@ -161,7 +164,7 @@ def pid_of(machine: Machine) -> int | None:
 
 def start(name: str) -> Machine:
     """Start one machine, from the snapshot of a booted one where that exists."""
-    image = ensure_image()
+    image = ensure_services_image() if name in MACHINES else ensure_image()
     accel = probe_accel(image)
     virgin = ensure_snapshot(image, accel)
     stop(name)
@@ -230,11 +233,11 @@ def ssh(machine: Machine, command: str) -> str:
 
 def ensure_snapshot(image: Path, accel: str) -> Path:
     """Return the folder with the overlay of a machine that has just booted; booted now when it is not there."""
-    key = digest([image.name, " ".join(qemu_argv(Machine("x", 1, "x", accel), Path("x"))), qemu_version()])
+    key = digest([image.name, " ".join(qemu_argv(Machine("x", 1, image.name, accel), Path("x"))), qemu_version()])
     final = BUILD / f"virgin-{key}"
     if final.exists():
         return final
-    remove_old({image.name, *(machine.image for machine in machines())})
+    tidy()
     stop(SNAPSHOT)
     machine = Machine(name=SNAPSHOT, port=free_port(), image=image.name, accel=accel)
     prepare_folder(machine)
@@ -375,9 +378,10 @@ def write_group(names: list[str]) -> None:
 
 def tidy() -> None:
     """Remove images and snapshots of other sources, as long as no machine uses them."""
-    image = image_dir()
-    keep = {image.name, *(machine.image for machine in machines())}
+    images = {image_dir().name, services_dir().name}
+    keep = images | {machine.image for machine in machines()}
     for path in BUILD.glob("virgin-*"):
-        if f"../{image.name}/".encode() in (path / "disk.qcow2").open("rb").read(4096):
+        head = (path / "disk.qcow2").open("rb").read(4096)
+        if any(f"../{name}/".encode() in head for name in images):
             keep.add(path.name)
     remove_old(keep)
