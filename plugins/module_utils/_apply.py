@@ -166,7 +166,7 @@ def _run(runner: Runner, step: Command, applied: Applied) -> None:
         return
     try:
         with held() if step.finish else nullcontext():
-            completed = runner.run(step.argv, cwd=step.cwd)
+            completed = runner.run(step.argv, cwd=step.cwd, stdin=step.stdin)
             if step.label:
                 applied.completed[step.label] = completed
             check(completed, step.why)

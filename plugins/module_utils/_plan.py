@@ -15,7 +15,8 @@ class Command:
     ``creates_partial`` names a file that the command may leave half written; it is removed when the command fails.
     ``label`` is how a module finds the command's output again (see ``Applied.output``). With ``finish``, a stop of
     the task waits until the command has ended: for one that is worse cut off than late. ``unless`` is asked when its
-    turn comes; when it says yes, the command is left out.
+    turn comes; when it says yes, the command is left out. ``stdin`` is for what may be in no argument list: it is never
+    returned.
     """
 
     argv: tuple[str, ...]
@@ -26,6 +27,7 @@ class Command:
     label: str = ""
     finish: bool = False
     unless: Union[Callable[[], bool], None] = None
+    stdin: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
