@@ -9,25 +9,10 @@ from typing import Any, Callable, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.criu.hosts.plugins.module_utils._apply import Applied, apply_plan
-from ansible_collections.criu.hosts.plugins.module_utils._command import ModuleRunner, Runner
+from ansible_collections.criu.hosts.plugins.module_utils._command import ModuleRunner
+from ansible_collections.criu.hosts.plugins.module_utils._context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._plan import Plan
-
-
-@dataclass(frozen=True)
-class Context:
-    """What a module's ``run`` gets: its parameters, a runner for reading commands, and the way to apply a plan."""
-
-    params: dict[str, Any]
-    runner: Runner
-    check_mode: bool
-
-    def apply(self, plan: Plan) -> Applied | None:
-        """Carry out ``plan``; None in check mode or when there is nothing to do. This is the only check-mode test."""
-        if self.check_mode or not plan.changed:
-            return None
-        return apply_plan(self.runner, plan)
 
 
 @dataclass(frozen=True)

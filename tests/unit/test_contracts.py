@@ -209,7 +209,7 @@ def _mentions(path: Path, names: set[str]) -> bool:
 LAYER_RULES = [
     pytest.param({"run_command"}, {"_command.py"}, id="only-_command-runs-commands"),
     pytest.param({"exit_json", "fail_json"}, {"_module.py"}, id="only-_module-exits"),
-    pytest.param({"check_mode"}, {"_module.py"}, id="check-mode-is-tested-in-one-file"),
+    pytest.param({"check_mode"}, {"_module.py", "_context.py"}, id="check-mode-is-tested-in-one-file"),
     pytest.param(
         {"rename", "replace_file", "unlink", "rmtree", "symlink", "chmod", "mkdir", "makedirs", "chown"},
         {"_apply.py", "_unpack.py"},
