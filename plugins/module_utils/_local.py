@@ -10,29 +10,13 @@ from dataclasses import dataclass
 from ansible_collections.criu.hosts.plugins.module_utils._command import Runner, check
 from ansible_collections.criu.hosts.plugins.module_utils._elf import ElfError, read_elf
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._places import PLACES, read_text
 
 BOOLEAN = "criu_container_restore"
 # Lets a root shell give a process the label that it had: Fedora's policy has it, ours where the host's has not.
 DYNTRANS_BOOLEAN = "unconfined_dyntrans_all"
 # container-selinux (Fedora, RHEL) leaves the capabilities of containers to the container's own set with this one.
 DISTRIBUTION_BOOLEAN = "virt_sandbox_use_all_caps"
-
-
-@dataclass
-class Places:
-    """Where things are; the tests point it to a folder of their own."""
-
-    proc: str = "/proc"
-    selinuxfs: str = "/sys/fs/selinux"
-    state: str = "/var/lib/criu-hosts"
-    run: str = "/run/criu-hosts"
-    storage: str = "/var/lib/containers/storage"
-    cgroups: str = "/sys/fs/cgroup"
-    units: str = "/run/systemd/system"
-    uid: int | None = None
-
-
-PLACES = Places()
 
 
 @dataclass(frozen=True)
@@ -60,15 +44,6 @@ class Criu:
     @property
     def text(self) -> str:
         return ".".join(str(number) for number in self.version)
-
-
-def read_text(path: str) -> str | None:
-    """The content of a small file, None if it is not there (or went while it was read, as in /proc)."""
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as handle:
-            return handle.read()
-    except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
-        return None
 
 
 def boolean_value(name: str) -> bool | None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any, Callable, NoReturn
 
@@ -47,10 +48,31 @@ def result_of(outcome: Outcome, *, diff: bool) -> dict[str, Any]:
     return result
 
 
-def execute(run: Callable[[Context], Outcome], **module_options: Any) -> NoReturn:
-    """Build the module, call ``run`` once, exit once. Only CheckpointError becomes a task failure."""
+# A secret has so many characters; what is shorter is a word like "yes".
+SECRET_CHARACTERS = 8
+
+
+def keep_private(module: AnsibleModule, option: str) -> None:
+    """Take the values of a no_log option out of what Ansible shows of the task, and let its other words be shown.
+
+    Ansible hides each value of such an option wherever it occurs: an environment with USER=web would hide the name of
+    the unit "web". So values stay hidden only if they are long and stand in no other option.
+    """
+    module.params[option] = "not shown"
+    others = json.dumps(module.params, default=str)
+    values = {str(value) for value in module.no_log_values}
+    module.no_log_values = {value for value in values if len(value) >= SECRET_CHARACTERS and value not in others}
+
+
+def execute(run: Callable[[Context], Outcome], *, private: str | None = None, **module_options: Any) -> NoReturn:
+    """Build the module, call ``run`` once, exit once. Only CheckpointError becomes a task failure.
+
+    ``private`` names an option with no_log whose values no result holds (see keep_private).
+    """
     module = AnsibleModule(**module_options)
-    context = Context(params=module.params, runner=ModuleRunner(module), check_mode=module.check_mode)
+    context = Context(params=dict(module.params), runner=ModuleRunner(module), check_mode=module.check_mode)
+    if private is not None:
+        keep_private(module, private)
     try:
         outcome = run(context)
     except CheckpointError as error:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ansible_collections.criu.hosts.plugins.module_utils._borrow import process_start
 from ansible_collections.criu.hosts.plugins.module_utils._command import Runner, check
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._places import PLACES, parse_cgroup, read_text
 
 UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]+\Z")
 UNIT_PROPERTIES = ("LoadState", "ActiveState", "MainPID", "ControlGroup", "FragmentPath")
@@ -39,14 +39,6 @@ class Process:
 
 def boot_id() -> str:
     return (read_text(f"{PLACES.proc}/sys/kernel/random/boot_id") or "").strip()
-
-
-def parse_cgroup(text: str) -> str:
-    """The cgroup of the unified hierarchy."""
-    for line in text.splitlines():
-        if line.startswith("0::"):
-            return line[3:]
-    return ""
 
 
 def is_alive(pid: int, start: str, boot: str) -> bool:

@@ -9,7 +9,7 @@ import os
 import pwd
 
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._places import PLACES, read_text
 
 # Where podman keeps the names of a user's containers, below the user's home, and of root's everywhere.
 STORAGE = ".local/share/containers/storage"

@@ -1,0 +1,145 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Module: tell about the containers that run as services of systemd."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: container_unit_info
+short_description: Tell about units of container_unit, and what a stateful one did last
+version_added: 0.1.0
+description:
+  - Reads the units that M(criu.hosts.container_unit) has made, and what systemd says of them.
+  - Of a stateful unit, it tells the options of its checkpoint and what its last stop or start did.
+options:
+  name:
+    description: Name of one container. Without it, all units of M(criu.hosts.container_unit) are told.
+    type: str
+requirements:
+  - systemd 245 or newer
+notes:
+  - Needs root.
+  - Further reasons are V(name_invalid) (no name of a container), V(unit_foreign) (the unit of that name was not made by
+    M(criu.hosts.container_unit)) and V(rootless_unsupported) (not root).
+extends_documentation_fragment:
+  - criu.hosts._attributes.info
+seealso:
+  - module: criu.hosts.container_unit
+author:
+  - The criu.hosts authors (!UNKNOWN)
+"""
+
+EXAMPLES = r"""
+- name: Look at all units
+  criu.hosts.container_unit_info:
+  register: units
+
+- name: Require that Redis was restored at its last start
+  ansible.builtin.assert:
+    that: item.last.action == 'restored'
+  loop: "{{ units.container_units | selectattr('name', 'eq', 'redis') }}"
+"""
+
+RETURN = r"""
+container_units:
+  description: The units, sorted by name; empty if there is none.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the container; the unit has C(.service) added.
+      type: str
+      sample: redis
+    path:
+      description: The unit's file.
+      type: str
+      sample: /etc/systemd/system/redis.service
+    kind:
+      description: V(quadlet) or V(plain).
+      type: str
+      sample: plain
+    state:
+      description: systemd's word for the unit, such as V(active), V(inactive) or V(failed).
+      type: str
+      sample: active
+    enabled:
+      description: Whether it is started at boot.
+      type: bool
+      sample: true
+    main_pid:
+      description: Its main process; null if there is none.
+      type: int
+      sample: 1207
+    stateful:
+      description: Whether it keeps the container's state.
+      type: bool
+      sample: true
+    container:
+      description: Name of the container.
+      type: str
+      sample: redis
+    tcp_established:
+      description: Whether a checkpoint takes established TCP connections along; null if it is not stateful.
+      type: bool
+      sample: true
+    file_locks:
+      description: Whether a checkpoint takes file locks along; null if it is not stateful.
+      type: bool
+      sample: false
+    on_restore_failure:
+      description: V(fresh) or V(refuse); null if it is not stateful.
+      type: str
+      sample: fresh
+    memory_bytes:
+      description: Memory of the container; null if it does not run.
+      type: int
+      sample: 12582912
+    restart_due:
+      description: Whether the unit was changed and its container not yet made anew.
+      type: bool
+      sample: false
+    last:
+      description:
+        - What the last stop or start did, as its program recorded it; null if it is not stateful or has not run yet.
+        - C(action) is V(dumped), V(restored), V(fresh), V(refused) or V(clean_stop).
+      type: dict
+      sample:
+        action: restored
+        began: 1795419576.2
+        seconds: 1.4
+        why: null
+commands:
+  description: Always empty, as the module only reads.
+  returned: success
+  type: list
+  elements: list
+  sample: []
+"""
+
+from typing import NoReturn
+
+from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
+from ansible_collections.criu.hosts.plugins.module_utils._rootless import require_root
+from ansible_collections.criu.hosts.plugins.module_utils._unit_info import list_units
+from ansible_collections.criu.hosts.plugins.module_utils._unit_name import check_name
+
+SPEC = {"name": {"type": "str"}}
+
+
+def run(ctx: Context) -> Outcome:
+    """Read and tell."""
+    name = ctx.params["name"]
+    if name is not None:
+        check_name(name)
+    require_root("read the units of containers")
+    return Outcome("container_units", list_units(ctx.runner, name))
+
+
+def main() -> NoReturn:
+    execute(run, argument_spec=SPEC, supports_check_mode=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A host with systemd and podman in a folder: it remembers units, and does with them what systemctl is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.criu.hosts.plugins.module_utils import _unit_host
+from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES
+from ansible_collections.criu.hosts.plugins.module_utils._unit_name import HEADER
+from ansible_collections.criu.hosts.tests.unit.harness import Host
+
+READERS = ("show", "exists", "journalctl")
+
+
+@dataclass
+class UnitHost(Host):
+    """systemd's view of one unit. ``refusal`` is what the check of a unit says, ``failure`` what a start says."""
+
+    folder: Path = Path()
+    active: str = "inactive"
+    enabled: bool = False
+    loaded: bool = False
+    container: bool = False
+    refusal: str = ""
+    failure: str = ""
+    ends_at_once: bool = False
+    foreign: str = ""
+    journal: str = ""
+    stale: bool = False
+    checked: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for name in ("proc", "state", "run", "cgroups"):
+            setattr(PLACES, name, str(self.folder / name))
+        PLACES.uid = 0
+        _unit_host.UNIT_PLACES.root = str(self.folder)
+        (self.folder / "run").mkdir()
+
+    def with_quadlet(self) -> UnitHost:
+        generator = self.folder / _unit_host.GENERATOR
+        generator.parent.mkdir(parents=True)
+        generator.write_text("")
+        return self
+
+    def path(self, path: str) -> Path:
+        return self.folder / path
+
+    @property
+    def quadlet(self) -> Path:
+        return self.path("etc/containers/systemd/web.container")
+
+    @property
+    def plain(self) -> Path:
+        return self.path("etc/systemd/system/web.service")
+
+    def has_files(self) -> bool:
+        return self.quadlet.exists() or self.plain.exists()
+
+    def show(self) -> str:
+        load = "loaded" if self.loaded or self.foreign else "not-found"
+        state = ("enabled" if self.enabled else "disabled") if self.plain.exists() else "generated"
+        pid = 1207 if self.active == "active" else 0
+        source = str(self.quadlet) if self.quadlet.exists() else self.foreign
+        return (
+            f"MainPID={pid}\nLoadState={load}\nActiveState={self.active}\nSubState=x\nFragmentPath={self.foreign}\n"
+            f"SourcePath={source}\nUnitFileState={state}\nNeedDaemonReload={'yes' if self.stale else 'no'}\n"
+        )
+
+    def run_command(self, dummy_module: Any, args: Any, **options: Any) -> tuple[int, str, str]:
+        assert isinstance(args, list) and not options.get("use_unsafe_shell")
+        self.ran.append(args)
+        self.environments.append(options.get("environ_update") or {})
+        if args[:2] == ["systemctl", "show"]:
+            return 0, self.show(), ""
+        if args[:3] == ["podman", "container", "exists"]:
+            return (0 if self.container else 1), "", ""
+        if args[0] == "journalctl":
+            return 0, self.journal, ""
+        self.wrote.append(args)
+        return self.change(args)
+
+    def change(self, args: list[str]) -> tuple[int, str, str]:
+        if args[0] in ("env", "systemd-analyze"):
+            folder = self.path("run/check-web")
+            self.checked += [path.read_text() for path in sorted(folder.iterdir()) if not path.is_symlink()]
+            return (1, "", self.refusal) if self.refusal else (0, "", "")
+        if args == ["systemctl", "daemon-reload"]:
+            self.loaded, self.stale = self.has_files(), False
+            return 0, "", ""
+        if args[:2] == ["podman", "rm"]:
+            self.container = False
+            return 0, "", ""
+        return self.systemctl(args[1], args[2])
+
+    def systemctl(self, verb: str, unit: str) -> tuple[int, str, str]:
+        assert unit == "web.service"
+        if verb in ("start", "restart"):
+            assert self.loaded, "started before systemd has read it"
+            if self.failure:
+                self.active = "failed"
+                return 1, "", self.failure
+            self.active, self.container = ("failed" if self.ends_at_once else "active"), True
+        elif verb in ("stop", "reset-failed"):
+            self.active = "inactive"
+        elif verb in ("enable", "disable"):
+            self.enabled = verb == "enable"
+        else:
+            raise AssertionError(f"unscripted: systemctl {verb}")
+        return 0, "", ""
+
+
+def make_quadlet_file(folder: Path, text: str = "", name: str = "web") -> Path:
+    path = folder / f"etc/containers/systemd/{name}.container"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text or f"{HEADER}\n[Container]\nImage=x\n")
+    return path

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.criu.hosts.tests.unit.container_units import UnitHost, make_quadlet_file
+from ansible_collections.criu.hosts.tests.unit.harness import Case, run_main
+
+BASE = {"name": "web", "image": "localhost/web:1"}
+SECRET = "correct horse battery"
+
+
+def installed(folder: Path, params: dict[str, Any], *, quadlet: bool) -> UnitHost:
+    """A host on which the module has been run before."""
+    host = UnitHost(folder=folder)
+    if quadlet:
+        host.with_quadlet()
+    import io
+    from contextlib import redirect_stdout
+
+    class Capture:
+        def readouterr(self) -> Any:
+            text = out.getvalue()
+            out.seek(0)
+            out.truncate()
+            return type("Read", (), {"out": text})
+
+    out = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out):
+        run = run_main(patch, Capture(), "container_unit", params, host=host)  # type: ignore[arg-type]
+    assert not run.failed, run.result
+    host.ran.clear()
+    host.wrote.clear()
+    return host
+
+
+def case(
+    first: dict[str, Any] | None, then: dict[str, Any] | None = None, *, quadlet: bool = True, **attributes: Any
+) -> Any:
+    """Start with nothing or with the unit of ``first``, and ask for ``then`` in addition."""
+
+    def build(folder: Path) -> Any:
+        if first is None:
+            host = UnitHost(folder=folder)
+            if quadlet:
+                host.with_quadlet()
+        else:
+            host = installed(folder, {**BASE, **first}, quadlet=quadlet)
+        for name, value in attributes.items():
+            setattr(host, name, value)
+        return {**BASE, **(first or {}), **(then or {})}, host
+
+    return build
+
+
+CONTRACT_CASES = [
+    Case("quadlet-new", case(None)),
+    Case("plain-new", case(None, quadlet=False)),
+    Case("stateful-new", case(None, {"stateful": True})),
+    Case("secret-new", case(None, {"environment": {"PASSWORD": SECRET}})),
+    Case("present-only", case(None, {"state": "present"})),
+    Case("stopped-new", case(None, {"state": "stopped", "enabled": False})),
+    Case("quadlet-other-image", case({}, {"image": "localhost/web:2"})),
+    Case("quadlet-other-description", case({}, {"description": "Another"})),
+    Case("secret-other-value", case({"environment": {"A": SECRET}}, {"environment": {"A": "something else"}})),
+    Case("secret-gone", case({"environment": {"A": SECRET}}, {"environment": {}})),
+    Case("plain-to-quadlet", case({"unit_kind": "plain"}, {"unit_kind": "quadlet"})),
+    Case("quadlet-to-stateful", case({}, {"stateful": True})),
+    Case("stateful-to-quadlet", case({"stateful": True}, {"stateful": False})),
+    Case("plain-disabled", case({"unit_kind": "plain"}, {"enabled": False})),
+    Case("quadlet-disabled", case({}, {"enabled": False})),
+    Case("stopped", case({}, {"state": "stopped"})),
+    Case("was-stopped", case({}, active="inactive")),
+    Case("had-failed", case({}, active="failed")),
+    Case("restarts-by-itself", case({}, active="activating")),
+    Case("reload-was-cut-off", case({}, stale=True)),
+    Case("quadlet-removed", case({}, {"state": "absent"})),
+    Case("plain-removed", case({"unit_kind": "plain"}, {"state": "absent"})),
+    Case("stateful-removed", case({"stateful": True, "environment": {"A": "1"}}, {"state": "absent"})),
+    Case("failed-removed", case({}, {"state": "absent"}, active="failed")),
+    Case("quadlet-right", case({}), changed=False),
+    Case("plain-right", case({}, quadlet=False), changed=False),
+    Case("stateful-right", case({"stateful": True, "environment": {"A": "1"}}), changed=False),
+    Case("stopped-right", case({"state": "stopped"}), changed=False),
+    Case("absent-right", case(None, {"state": "absent"}), changed=False),
+]
+
+
+def of(name: str) -> Case:
+    return next(one for one in CONTRACT_CASES if one.id == name)
+
+
+def verbs(run: Any) -> list[str]:
+    return [argv[1] for argv in run.result["commands"] if argv[0] == "systemctl"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("quadlet-new", ["daemon-reload", "start"]),
+        ("plain-new", ["daemon-reload", "enable", "start"]),
+        ("quadlet-other-image", ["daemon-reload", "restart"]),
+        ("quadlet-other-description", ["daemon-reload"]),
+        ("secret-other-value", ["restart"]),
+        ("plain-to-quadlet", ["stop", "disable", "daemon-reload", "start"]),
+        ("quadlet-to-stateful", ["stop", "daemon-reload", "enable", "start"]),
+        ("stateful-to-quadlet", ["stop", "disable", "daemon-reload", "start"]),
+        ("had-failed", ["reset-failed", "start"]),
+        ("reload-was-cut-off", ["daemon-reload"]),
+        ("plain-removed", ["stop", "disable", "daemon-reload"]),
+    ],
+)
+def test_systemd_is_told_no_more_than_needed(tmp_path: Path, module: Any, name: str, expected: list[str]) -> None:
+    params, host = of(name).build(tmp_path)
+    assert verbs(module("container_unit", params, host=host)) == expected
+
+
+def test_result_of_a_quadlet(tmp_path: Path, module: Any) -> None:
+    params, host = case(None)(tmp_path)
+    run = module("container_unit", params, host=host)
+    assert run.result["unit"] == {
+        "name": "web",
+        "path": str(host.quadlet),
+        "kind": "quadlet",
+        "state": "active",
+        "enabled": True,
+        "main_pid": 1207,
+        "stateful": False,
+        "container": "web",
+    }
+    assert "Image=localhost/web:1" in run.result["diff"]["after"]["unit"]
+    assert host.checked == [host.quadlet.read_text()]
+    assert not host.path("run/check-web").exists()
+
+
+def test_restart_is_always_a_change(tmp_path: Path, module: Any) -> None:
+    params, host = case({}, {"state": "restarted"})(tmp_path)
+    assert verbs(module("container_unit", params, host=host)) == ["restart"]
+    assert verbs(module("container_unit", params, host=host)) == ["restart"]
+
+
+def test_values_of_the_environment_are_nowhere_but_in_their_file(tmp_path: Path, module: Any) -> None:
+    params, host = case(None, {"environment": {"PASSWORD": SECRET, "USER": "web", "ON": True}})(tmp_path)
+    run = module("container_unit", params, host=host)
+    assert SECRET not in str(run.result)
+    assert run.result["unit"]["name"] == "web", "a short value is no secret"
+    file = host.path("etc/criu-hosts/units/web.env")
+    assert file.stat().st_mode & 0o777 == 0o600 and f"PASSWORD={SECRET}\n" in file.read_text()
+    assert "ON=true\n" in file.read_text()
+    assert SECRET not in host.quadlet.read_text()
+    assert run.result["diff"]["after"]["environment"] == ["ON", "PASSWORD", "USER"]
+
+
+def test_other_value_is_told_without_it(tmp_path: Path, module: Any) -> None:
+    params, host = of("secret-other-value").build(tmp_path)
+    run = module("container_unit", params, host=host)
+    assert run.result["diff"]["after"]["environment"] == ["A (another value)"]
+
+
+def test_restart_that_was_cut_off_is_made_up_for(tmp_path: Path, module: Any) -> None:
+    params, host = case({}, {"image": "localhost/web:2"}, failure="Job for web.service failed.\n")(tmp_path)
+    run = module("container_unit", params, host=host)
+    assert run.result["reason"] == "start_failed"
+    host.failure, host.active = "", "active"  # as if the task had been cut off before the restart
+    assert verbs(module("container_unit", params, host=host)) == ["restart"]
+    assert module("container_unit", params, host=host).result["changed"] is False
+
+
+def test_present_leaves_a_restart_to_started(tmp_path: Path, module: Any) -> None:
+    params, host = case({}, {"image": "localhost/web:2", "state": "present"})(tmp_path)
+    assert verbs(module("container_unit", params, host=host)) == ["daemon-reload"]
+    assert module("container_unit", params, host=host).result["changed"] is False
+    assert verbs(module("container_unit", {**params, "state": "started"}, host=host)) == ["restart"]
+
+
+def test_refused_unit_is_not_installed(tmp_path: Path, module: Any, fixture_text: Any) -> None:
+    params, host = case(None, {"network": "nosuch.network"})(tmp_path)
+    host.refusal = fixture_text("podman/5.4.2-quadlet-refuses-network.txt")
+    run = module("container_unit", params, host=host)
+    assert run.result["reason"] == "unit_refused" and "nosuch.network was not found" in run.result["msg"]
+    assert not host.quadlet.exists() and not host.path("run/check-web").exists()
+
+
+def test_other_files_of_quadlet_are_shown_to_the_check(tmp_path: Path, module: Any) -> None:
+    params, host = case(None, {"network": "shop.network"})(tmp_path)
+    seen = []
+    original = host.change
+    host.change = lambda args: seen.append([p.name for p in host.path("run").rglob("*.network")]) or original(args)
+    assert not module("container_unit", params, host=host).failed
+    assert seen[0] == ["shop.network"]
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["refused-by-podman", "ends-at-once"])
+def test_failing_start_says_why(tmp_path: Path, module: Any, ends: bool) -> None:
+    params, host = case(None)(tmp_path)
+    host.journal = "Starting web...\nError: localhost/web:1: image not known\nweb.service: Failed.\n"
+    host.failure, host.ends_at_once = ("" if ends else "Job for web.service failed.\n"), ends
+    run = module("container_unit", params, host=host)
+    assert run.result["reason"] == "start_failed" and len(run.result["journal"]) == 3
+    assert ("failed right after its start" if ends else "image not known") in run.result["msg"]
+
+
+def test_somebody_elses_unit_is_left_alone(tmp_path: Path, module: Any) -> None:
+    params, host = case(None)(tmp_path)
+    file = make_quadlet_file(tmp_path, "[Container]\nImage=other\n")
+    for state in ("started", "absent"):
+        run = module("container_unit", {**params, "state": state}, host=host)
+        assert run.result["reason"] == "unit_foreign" and run.result["path"] == str(file)
+
+
+def test_package_unit_is_not_shadowed(tmp_path: Path, module: Any) -> None:
+    file = tmp_path / "web.service"
+    file.write_text("[Service]\n")
+    params, host = case(None, foreign=str(file))(tmp_path)
+    assert module("container_unit", params, host=host).result["reason"] == "unit_foreign"
+
+
+def test_somebody_elses_container_is_left_alone(tmp_path: Path, module: Any) -> None:
+    params, host = case(None, container=True)(tmp_path)
+    assert module("container_unit", params, host=host).result["reason"] == "name_in_use"
+
+
+def test_podman_missing(tmp_path: Path, module: Any) -> None:
+    params, host = case(None)(tmp_path)
+    host.missing = ["podman"]
+    assert module("container_unit", params, host=host).result["reason"] == "podman_missing"
+
+
+def test_quadlet_missing(tmp_path: Path, module: Any) -> None:
+    params, host = case(None, {"unit_kind": "quadlet"}, quadlet=False)(tmp_path)
+    assert module("container_unit", params, host=host).result["reason"] == "quadlet_missing"
+
+
+def test_image_needed(tmp_path: Path, module: Any) -> None:
+    dummy_params, host = case(None)(tmp_path)
+    assert module("container_unit", {"name": "web"}, host=host).result["reason"] == "image_needed"
