@@ -1,0 +1,259 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ansible module: the steps of an upgrade of Nextcloud in a container, and what speaks against it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: nextcloud_upgrade_info
+short_description: Tell the steps of an upgrade of Nextcloud in a container, and what speaks against it
+version_added: 0.1.0
+description:
+  - Nextcloud can be upgraded to the next major version only. The module tells the versions to go through from the one
+    that is there to the wanted one, with the image of each, and looks whether each image holds what it should.
+  - Looks at what else an upgrade needs, the container running, C(occ status), the apps, room for the copies, and tells
+    all that speaks against it at once.
+  - Nothing is changed. The role P(criu.hosts.nextcloud#role) does the upgrade.
+options:
+  container:
+    description: The name of the container.
+    type: str
+    required: true
+  to:
+    description: The wanted version, a major one such as V(32) or a full one such as V(32.0.1).
+    type: str
+    required: true
+  image:
+    description: The name of the images, with C({major}) in place of the major version.
+    type: str
+    default: docker.io/library/nextcloud:{major}-fpm
+  images:
+    description: The image for a major version where it is another one, with a digest for instance.
+    type: dict
+    default: {}
+  html_path:
+    description: The folder on the host that the container has as C(/var/www/html).
+    type: path
+    required: true
+  apps_paths:
+    description: The folders on the host with apps that are not part of Nextcloud.
+    type: list
+    elements: path
+    default: []
+  incompatible_apps:
+    description: Whether enabled apps that are not for a version speak against the upgrade, as Nextcloud disables them.
+    type: str
+    choices: [refuse, disable]
+    default: refuse
+  copied_paths:
+    description: The folders that will be copied before the upgrade.
+    type: list
+    elements: path
+    default: []
+  saved_path:
+    description: The folder, or the one to be made, that the copies go to.
+    type: path
+    required: true
+  database_bytes:
+    description: The size of the database, of which a dump will lie there too.
+    type: int
+    default: 0
+  user:
+    description: The user in the container who owns C(config.php).
+    type: str
+    default: www-data
+requirements:
+  - Podman, of root
+notes:
+  - C(reason) of a failure may also be V(version_invalid) (O(to) is no version), V(version_unknown) (there is no
+    C(version.php)) or V(answer_invalid) (podman or occ answered something else than JSON).
+extends_documentation_fragment:
+  - criu.hosts._attributes.info
+author:
+  - The criu.hosts authors (!UNKNOWN)
+"""
+
+EXAMPLES = r"""
+- name: Look which steps lead to version 33
+  criu.hosts.nextcloud_upgrade_info:
+    container: nextcloud
+    to: "33"
+    html_path: /srv/nextcloud/html
+    saved_path: /var/lib/criu-hosts/nextcloud
+  register: found
+
+- name: Stop when something speaks against it
+  ansible.builtin.fail:
+    msg: "{{ found.nextcloud_upgrade.refused | map(attribute='message') | join(' ') }}"
+  when: found.nextcloud_upgrade.refused | length > 0
+"""
+
+RETURN = r"""
+nextcloud_upgrade:
+  description: The answer.
+  returned: success
+  type: dict
+  contains:
+    version:
+      description: The version of the program files.
+      type: str
+      sample: 31.0.10
+    to:
+      description: The wanted version.
+      type: str
+      sample: "33"
+    steps:
+      description: The steps, each with C(from), C(to), C(image) and C(image_id). Empty if there is nothing to do.
+      type: list
+      elements: dict
+      sample: [{from: 31.0.10, to: 32.0.1, image: "docker.io/library/nextcloud:32-fpm", image_id: 3f1b2a}]
+    refused:
+      description:
+        - What speaks against the upgrade, each with C(message) and C(code), one of V(downgrade), V(major_skipped),
+          V(image_missing), V(image_wrong), V(image_version_unknown), V(image_moved), V(container_not_running),
+          V(not_installed), V(upgrade_pending), V(apps_incompatible) and V(disk_full).
+      type: list
+      elements: dict
+      sample: []
+    missing_images:
+      description: The images that are not on the host.
+      type: list
+      elements: str
+      sample: []
+    incompatible_apps:
+      description: The enabled apps that are not for the wanted version, with the last major version that they are for.
+      type: list
+      elements: dict
+      sample: [{name: polls, until: 32}]
+    image:
+      description: The image of the container. V(null) if there is no container.
+      type: str
+      sample: docker.io/library/nextcloud:31-fpm
+    image_id:
+      description: Its id.
+      type: str
+      sample: 91f04b5701638eb4362448c14748787880a8911fc8d78418cf9409c87ec9520d
+    maintenance:
+      description: Whether maintenance mode is on. V(null) if occ was not asked.
+      type: bool
+      sample: false
+    needed_bytes:
+      description: The room that the copies take at most.
+      type: int
+      sample: 1363148800
+    free_bytes:
+      description: The room that there is.
+      type: int
+      sample: 21474836480
+commands:
+  description: Always empty, as nothing is changed.
+  returned: success
+  type: list
+  elements: list
+  sample: []
+"""
+
+from typing import Any, NoReturn
+
+from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
+from ansible_collections.criu.hosts.plugins.module_utils._nextcloud import (
+    RESERVE_BYTES,
+    Refusal,
+    Version,
+    check_apps,
+    check_space,
+    check_status,
+    check_tag,
+    image_name,
+    left_behind,
+    majors_to,
+    parse_wanted,
+    plan_steps,
+    text_of,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._nextcloud_read import (
+    Running,
+    ask_occ,
+    disk_bytes,
+    free_bytes,
+    memory_bytes,
+    read_apps,
+    read_container,
+    read_image,
+    read_version,
+)
+
+SPEC = {
+    "container": {"type": "str", "required": True},
+    "to": {"type": "str", "required": True},
+    "image": {"type": "str", "default": "docker.io/library/nextcloud:{major}-fpm"},
+    "images": {"type": "dict", "default": {}},
+    "html_path": {"type": "path", "required": True},
+    "apps_paths": {"type": "list", "elements": "path", "default": []},
+    "incompatible_apps": {"type": "str", "choices": ["refuse", "disable"], "default": "refuse"},
+    "copied_paths": {"type": "list", "elements": "path", "default": []},
+    "saved_path": {"type": "path", "required": True},
+    "database_bytes": {"type": "int", "default": 0},
+    "user": {"type": "str", "default": "www-data"},
+}
+
+
+def look(ctx: Context, container: Running | None, wanted: Version) -> tuple[dict[str, Any], list[Refusal | None]]:
+    """What an upgrade finds beside the versions: occ, apps, image and room."""
+    params, runner = ctx.params, ctx.runner
+    runs = container if container is not None and container.pid > 0 else None
+    status = ask_occ(runner, runs, params["user"], "status") if runs else None
+    refused = [check_status(status, params["container"])]
+    apps: list[dict[str, Any]] = []
+    needed = sum(disk_bytes(path) for path in params["copied_paths"]) + params["database_bytes"] + RESERVE_BYTES
+    if container is not None:
+        refused.append(check_tag(container.image, container.image_id, read_image(runner, container.image).id))
+    if runs:
+        enabled = ask_occ(runner, runs, params["user"], "app:list").get("enabled") or {}
+        apps = left_behind(read_apps(params["apps_paths"]), list(enabled), wanted)
+        refused.append(check_apps(apps, wanted) if params["incompatible_apps"] == "refuse" else None)
+        needed += memory_bytes(runs.pid)
+    free = free_bytes(params["saved_path"])
+    found = {
+        "incompatible_apps": apps,
+        "maintenance": None if status is None else bool(status.get("maintenance")),
+        "needed_bytes": needed,
+        "free_bytes": free,
+    }
+    return found, [*refused, check_space(params["saved_path"], needed, free)]
+
+
+NOTHING: dict[str, Any] = {"incompatible_apps": [], "maintenance": None, "needed_bytes": 0, "free_bytes": 0}
+
+
+def run(ctx: Context) -> Outcome:
+    """Read all, then judge; where there is nothing to do, the rest does not matter."""
+    params, runner = ctx.params, ctx.runner
+    wanted, present = parse_wanted(params["to"]), read_version(params["html_path"])
+    container = read_container(runner, params["container"])
+    images = {
+        major: read_image(runner, image_name(major, params["image"], params["images"]))
+        for major in majors_to(present, wanted)
+    }
+    steps, refused = plan_steps(present, wanted, images)
+    found, more = look(ctx, container, wanted) if steps else (NOTHING, [])
+    value = {
+        "version": text_of(present),
+        "to": text_of(wanted),
+        "steps": steps,
+        "refused": [refusal.view() for refusal in (*refused, *more) if refusal is not None],
+        "missing_images": [image.name for image in images.values() if image.id is None],
+        "image": container.image if container is not None else None,
+        "image_id": container.image_id if container is not None else None,
+        **found,
+    }
+    return Outcome("nextcloud_upgrade", value)
+
+
+def main() -> NoReturn:
+    execute(run, argument_spec=SPEC, supports_check_mode=True)
+
+
+if __name__ == "__main__":
+    main()
