@@ -55,9 +55,11 @@ def module_table() -> list[str]:
 
 
 def specs(role: Path) -> dict[str, Any]:
-    """Return the argument specification of a role's main entry."""
+    """Return the argument specification of a role's main entry, with the options of the other entries after its own."""
     loaded = yaml.safe_load((role / "meta/argument_specs.yml").read_text(encoding="utf-8"))
-    main_entry: dict[str, Any] = loaded["argument_specs"]["main"]
+    main_entry: dict[str, Any] = loaded["argument_specs"].pop("main")
+    for entry in loaded["argument_specs"].values():
+        main_entry["options"] = {**main_entry["options"], **entry["options"]}
     return main_entry
 
 
