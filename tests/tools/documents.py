@@ -55,12 +55,20 @@ def module_table() -> list[str]:
 
 
 def specs(role: Path) -> dict[str, Any]:
-    """Return the argument specification of a role's main entry, with the options of the other entries after its own."""
+    """Return the specification of a role's main entry, and with it the options of other entries that have defaults."""
     loaded = yaml.safe_load((role / "meta/argument_specs.yml").read_text(encoding="utf-8"))
     main_entry: dict[str, Any] = loaded["argument_specs"].pop("main")
+    set_there = defaults(role)
     for entry in loaded["argument_specs"].values():
-        main_entry["options"] = {**main_entry["options"], **entry["options"]}
+        main_entry["options"].update({key: one for key, one in entry.get("options", {}).items() if key in set_there})
     return main_entry
+
+
+def defaults(role: Path) -> dict[str, Any]:
+    """Return what defaults/main.yml sets."""
+    file = role / "defaults/main.yml"
+    found: dict[str, Any] = (yaml.safe_load(file.read_text(encoding="utf-8")) or {}) if file.exists() else {}
+    return found
 
 
 def roles() -> list[Path]:
@@ -96,8 +104,7 @@ def variable_table(role: Path) -> list[str]:
 
 def defaults_differ(role: Path) -> list[str]:
     """Return what defaults/main.yml and the argument specification say differently."""
-    file = role / "defaults/main.yml"
-    set_there: dict[str, Any] = (yaml.safe_load(file.read_text(encoding="utf-8")) or {}) if file.exists() else {}
+    set_there = defaults(role)
     options = specs(role)["options"]
     found = [
         f"{name} is in defaults/main.yml and not in argument_specs.yml" for name in set_there if name not in options
