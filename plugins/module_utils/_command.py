@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Sequence
 
@@ -82,15 +85,61 @@ class ModuleRunner:
                 errors="surrogateescape",
             )
         except OSError as error:
-            raise CheckpointError(
-                f"Cannot run {argv[0]!r}: {error.strerror}. Install the package that ships it.",
-                reason="tool_missing",
-                cmd=list(argv),
-            ) from error
+            raise missing(argv, error) from error
         return Completed(tuple(argv), rc, out, err)
 
     def which(self, name: str) -> str | None:
         return self._module.get_bin_path(name)
+
+
+# What systemd gives to the program of a unit is not for what that starts.
+NOT_INHERITED = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
+
+
+class ProgramRunner:
+    """The Runner of a program that is no module. What runs longer than ``limit`` seconds is killed, all of it."""
+
+    def __init__(self, limit: float | None = None) -> None:
+        self.limit = limit
+
+    def run(self, argv: Sequence[str], *, cwd: str | None = None, stdin: str | None = None) -> Completed:
+        import subprocess  # a module has run_command instead
+
+        kept = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
+        pipe = subprocess.PIPE
+        # A session of its own, so that all of it can be ended together, as CRIU with the podman that runs it.
+        options: dict[str, Any] = {"cwd": cwd, "env": {**kept, **C_LOCALE}, "start_new_session": True}
+        options["stdin"] = subprocess.DEVNULL if stdin is None else pipe
+        try:
+            child = subprocess.Popen(list(argv), stdout=pipe, stderr=pipe, **options)
+        except OSError as error:
+            raise missing(argv, error) from error
+        try:
+            out, err = child.communicate(None if stdin is None else stdin.encode(), timeout=self.limit)
+        except subprocess.TimeoutExpired:
+            text = f"it did not end in {self.limit:.0f} seconds"
+            return Completed(tuple(argv), 124, "", text)
+        finally:
+            if child.returncode is None:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+        return Completed(tuple(argv), child.returncode, _text(out), _text(err))
+
+    def which(self, name: str) -> str | None:
+        return shutil.which(name)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+def missing(argv: Sequence[str], error: OSError) -> CheckpointError:
+    """The failure of a command that cannot even be started."""
+    return CheckpointError(
+        f"Cannot run {argv[0]!r}: {error.strerror}. Install the package that ships it.",
+        reason="tool_missing",
+        cmd=list(argv),
+    )
 
 
 def check(completed: Completed, what: str, *, reason: str = "tool_failed", advice: str = "") -> Completed:

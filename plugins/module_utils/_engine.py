@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Mapping, Protocol
 
 from ansible_collections.criu.hosts.plugins.module_utils._command import Completed, Runner
 
@@ -33,6 +33,7 @@ class Container:
     pid_file: str = ""
     volumes: tuple[str, ...] = ()
     stamp: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def running(self) -> bool:

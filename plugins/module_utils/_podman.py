@@ -122,6 +122,7 @@ def parse_inspect(text: str) -> Container:
         entry = json.loads(text)[0]
         state = entry["State"]
         mounts = entry.get("Mounts") or []
+        labels = (entry.get("Config") or {}).get("Labels") or {}
         return Container(
             id=entry["Id"],
             name=entry["Name"],
@@ -137,6 +138,7 @@ def parse_inspect(text: str) -> Container:
             auto_remove=bool((entry.get("HostConfig") or {}).get("AutoRemove")),
             work_dir=entry.get("StaticDir") or "",
             pid_file=entry.get("PidFile") or "",
+            labels={str(key): str(value) for key, value in labels.items()},
             volumes=tuple(mount["Name"] for mount in mounts if mount.get("Type") == "volume" and mount.get("Name")),
         )
     except (ValueError, KeyError, IndexError, TypeError) as error:

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""What a stateful unit and its container need so that systemd, podman and our program agree. Pure."""
+
+from __future__ import annotations
+
+from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES
+
+PROGRAM = "/usr/local/libexec/criu-hosts/stateful_unit.pyz"
+PYTHON = "/usr/bin/python3"
+# A label of the container: the digest of the description that it was made from.
+DIGEST_LABEL = "criu.hosts.digest"
+UNIT_LABEL = "criu.hosts.unit"
+# How conmon ends when the container was killed: by CRIU once the dump is there, or by SIGTERM when it is stopped.
+KILLED, TERMINATED = 137, 143
+# Before the program has looked at the container, it has so long; then it asks systemd for what the memory needs.
+BASE_SECONDS = 300
+
+
+def pid_file(name: str) -> str:
+    """Where conmon writes its pid, the main process of the unit: in a folder whose label lets it do so."""
+    return f"/run/containers/{name}.conmon.pid"
+
+
+def spec_path(name: str) -> str:
+    return f"/etc/criu-hosts/units/{name}.json"
+
+
+def state_dir(name: str) -> str:
+    return f"{PLACES.state}/units/{name}"
+
+
+def last_path(name: str) -> str:
+    """The record of the last start or stop."""
+    return f"{state_dir(name)}/last.json"
+
+
+def aside_dir(name: str) -> str:
+    """Where checkpoints are kept that could not be used."""
+    return f"{PLACES.state}/aside/{name}"
+
+
+def stateful_create(name: str) -> tuple[str, ...]:
+    """The options of ``podman create`` for the container of a stateful unit.
+
+    conmon stays in the cgroup of the unit, and the scope of the container is ordered before the unit: at shutdown
+    systemd stops in the opposite order, so that the scope still runs when the unit dumps it.
+    """
+    return (
+        "--cgroups=no-conmon",
+        "--sdnotify=ignore",
+        f"--conmon-pidfile={pid_file(name)}",
+        f"--annotation=org.systemd.property.Before=['{name}.service']",
+        f"--label={UNIT_LABEL}={name}.service",
+    )
+
+
+def stateful_service(name: str, stop_timeout: int, restart: str = "on-failure") -> tuple[str, ...]:
+    """The lines of [Service], all but Restart= and RestartSec=.
+
+    A dump ends conmon as a kill does, which is no failure of a unit that is being stopped; one that is killed while
+    it runs is started again all the same.
+    """
+    call = f"{PYTHON} {PROGRAM}"
+    force = () if restart == "no" else (f"RestartForceExitStatus={KILLED}",)
+    return (
+        "Type=forking",
+        f"PIDFile={pid_file(name)}",
+        f"ExecStart={call} start {name}",
+        f"ExecStop={call} stop {name}",
+        f"ExecStopPost={call} stopped {name}",
+        "NotifyAccess=all",
+        "KillMode=mixed",
+        f"SuccessExitStatus={KILLED} {TERMINATED}",
+        *force,
+        f"TimeoutStartSec={BASE_SECONDS}",
+        f"TimeoutStopSec={BASE_SECONDS + stop_timeout}",
+    )
