@@ -242,8 +242,9 @@ def explain(completed: Completed, packages: Callable[[str], list[str]]) -> Check
             **facts,
         )
     first = next((line for line in lines if re.search(r"\berror\b|\*\*\*", line, re.IGNORECASE)), completed.last_line)
+    advice = "Remove it from the build host." if "Build conflicts:" in first else "See log_tail."
     return CheckpointError(
-        f"Cannot rebuild CRIU's package: {first.rstrip('.')}. See log_tail.", reason="build_failed", **facts
+        f"Cannot rebuild CRIU's package: {first.rstrip('.')}. {advice}", reason="build_failed", **facts
     )
 
 

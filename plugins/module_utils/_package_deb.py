@@ -14,6 +14,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._digest import file_sha
 from ansible_collections.criu.hosts.plugins.module_utils._package import File, Job, Source
 from ansible_collections.criu.hosts.plugins.module_utils._plan import Command, Step, WriteFile
 
+# CRIU builds a plugin with it wherever it is installed; Debian's package neither asks for it nor expects the plugin.
+UNASKED = "libdrm-dev"
+
 APT = ("apt-get", "-q", "-y", "-o", "Dpkg::Options::=--force-confold")
 
 
@@ -126,11 +129,16 @@ def parse_uris(text: str) -> Source | None:
 
 
 def add_build_depends(control: str, names: Iterable[str]) -> str:
-    """The text of debian/control with ``names`` among the build dependencies."""
+    """The text of debian/control with ``names`` among the build dependencies, and what it does not ask for kept out."""
     head, blank, rest = control.partition("\n\n")
-    missing = [name for name in names if not re.search(rf"(?<![\w.+-]){re.escape(name)}(?![\w.+-])", head)]
-    if missing:
-        head = re.sub(r"^Build-Depends:", f"Build-Depends: {', '.join(missing)},", head, count=1, flags=re.MULTILINE)
+
+    def named(name: str) -> bool:
+        return re.search(rf"(?<![\w.+-]){re.escape(name)}(?![\w.+-])", head) is not None
+
+    missing = [name for name in names if not named(name)]
+    unasked = "" if named(UNASKED) or "Build-Conflicts:" in head else f"Build-Conflicts: {UNASKED}\n"
+    added = f" {', '.join(missing)}," if missing else ""
+    head = re.sub(r"^Build-Depends:", f"{unasked}Build-Depends:{added}", head, count=1, flags=re.MULTILINE)
     return f"{head}{blank}{rest}"
 
 

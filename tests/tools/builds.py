@@ -257,7 +257,8 @@ def package(report: Report, options: list[str], known: dict[str, str]) -> None:
     else:
         return
     began = time.monotonic()
-    root = new_root(f"package-{suite}", suite, compiler=True)
+    # Without the headers for the tarball: the playbook installs what the package asks for.
+    root = new_root(f"package-{suite}", suite, compiler=False)
     mirror = root / "srv/mirror"
     mirror.mkdir(parents=True, exist_ok=True)
     for file in SOURCES.glob(f"criu_{upstream}*"):

@@ -33,7 +33,7 @@ def test_parse_uris(fixture_text: Callable[[str], str]) -> None:
 def test_build_depends_of_debian(fixture_text: Callable[[str], str]) -> None:
     control = fixture_text("dpkg/criu-3.17.1-control.txt")
     found = deb.add_build_depends(control, ["libselinux1-dev", "libnftables-dev"])
-    assert "Build-Depends: libselinux1-dev,\n asciidoc," in found
+    assert "\nBuild-Conflicts: libdrm-dev\nBuild-Depends: libselinux1-dev,\n asciidoc," in found
     assert found.count("libnftables-dev") == 1, "what is there already is not added"
     assert deb.add_build_depends(found, ["libselinux1-dev"]) == found
 
@@ -44,6 +44,8 @@ def test_build_depends_of_debian(fixture_text: Callable[[str], str]) -> None:
         pytest.param("Source: x\nBuild-Depends: gcc\n\nP: x\n", "Build-Depends: libb-dev, gcc", id="one-line"),
         pytest.param("Build-Depends: libb-dev-extra\n", "Build-Depends: libb-dev, libb-dev-extra", id="longer-name"),
         pytest.param("Build-Depends: libb-dev (>= 2)\n", "Build-Depends: libb-dev (>= 2)", id="with-a-version"),
+        pytest.param("Build-Depends: gcc\n", "Build-Conflicts: libdrm-dev", id="a-plugin-nobody-asked-for"),
+        pytest.param("Build-Depends: libdrm-dev\n", "Build-Depends: libb-dev, libdrm-dev", id="one-that-is-asked-for"),
     ],
 )
 def test_build_depends(control: str, expected: str) -> None:

@@ -268,6 +268,7 @@ def test_without_a_package_to_give_back_ours_is_removed(tmp_path: Path, module: 
             ["libnet1-dev", "xmlto"],
             id="dependencies",
         ),
+        pytest.param("dpkg-checkbuilddeps: error: Build conflicts: libdrm-dev\n", "build_failed", None, id="conflict"),
         pytest.param("criu/a.c:1: error: no\nmake: *** [x] Error 2\n", "build_failed", None, id="compiler"),
     ],
 )
