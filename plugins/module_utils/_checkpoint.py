@@ -19,6 +19,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._archive import (
     render_record,
     size_of,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._command import Runner
 from ansible_collections.criu.hosts.plugins.module_utils._desired import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._engine import Container, Engine, Options
@@ -47,6 +48,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._rootless import refuse
 from ansible_collections.criu.hosts.plugins.module_utils._situation import Situation, place_record
 from ansible_collections.criu.hosts.plugins.module_utils._traces import read_traces, unlabelled_warning
 from ansible_collections.criu.hosts.plugins.module_utils._traces import to_record as traces_to_record
+from ansible_collections.criu.hosts.plugins.module_utils._unit_state_text import UNIT_LABEL
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._module import Context
@@ -111,6 +113,24 @@ def refuse(desired: Desired, container: Container | None) -> Container:
             reason="auto_remove",
         )
     return container
+
+
+def refuse_managed(runner: Runner, desired: Desired, container: Container) -> None:
+    """Refuse to end a container behind the back of systemd, which would start it again, or count it as failed.
+
+    Raises:
+        CheckpointError: unit_managed.
+    """
+    unit = container.labels.get(UNIT_LABEL) or container.labels.get("PODMAN_SYSTEMD_UNIT")
+    if not unit or desired.options.leave_running:
+        return
+    if runner.run(("systemctl", "is-active", "--quiet", unit)).rc == 0:
+        raise CheckpointError(
+            f"Refuse to checkpoint container {desired.name!r}: it would end, and the active unit {unit!r} would start "
+            "it again. Stop the unit instead (a stateful one keeps the state), or set leave_running.",
+            reason="unit_managed",
+            unit=unit,
+        )
 
 
 def memory_bytes(pid: int) -> int:
@@ -298,7 +318,9 @@ def checkpoint(ctx: Context, engine: Engine, desired: Desired) -> Result:
         state = {"name": desired.name, "state": container.status if container else "absent", "checkpoint": "current"}
         value = view(desired, container, record, state["state"])
         return value, Plan(before=state, after=state), {"statistics": {}}, ()
-    return make(ctx, engine, desired, refuse(desired, container))
+    running = refuse(desired, container)
+    refuse_managed(ctx.runner, desired, running)
+    return make(ctx, engine, desired, running)
 
 
 def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -> Result:

@@ -36,7 +36,8 @@ options:
     choices: [none, gzip, zstd]
     default: zstd
 notes:
-  - C(reason) may also be V(checkpoint_in_use) (the container is stopped in the checkpoint that is to be removed).
+  - C(reason) may also be V(checkpoint_in_use) (the container is stopped in the checkpoint that is to be removed), and
+    V(unit_managed) (it belongs to an active systemd unit, which would start it again, see C(unit)).
 seealso:
   - module: criu.hosts.selinux_denial_info
     description: Explains what SELinux refused.

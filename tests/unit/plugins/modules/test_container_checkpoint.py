@@ -293,6 +293,24 @@ def _auto_remove_full(made: World, params: dict[str, Any]) -> None:
     (made.folder / f"proc/{pid_of('running')}/statm").write_text("6000 99999999999999 900 1 0 900 0\n")
 
 
+def _with_unit(made: World, state: int, label: str = "criu.hosts.unit") -> None:
+    running(made)
+    first = next(one for one in made.host.replies if isinstance(one, Reply) and list(one.argv) == INSPECT)
+    entry = json.loads(first.out)
+    entry[0]["Config"]["Labels"] = {label: "web.service"}
+    asked = Reply(["systemctl", "is-active", "--quiet", "web.service"], rc=state)
+    made.host.replies = [Reply(INSPECT, out=json.dumps(entry), state="before"), asked, *made.host.replies]
+
+
+def _managed(made: World, params: dict[str, Any]) -> None:
+    _with_unit(made, 0)
+
+
+def _managed_by_quadlet(made: World, params: dict[str, Any]) -> None:
+    _with_unit(made, 0, "PODMAN_SYSTEMD_UNIT")
+    params["archive_path"] = str(made.folder / "archives/x.tar")
+
+
 def _criu_missing(made: World, params: dict[str, Any]) -> None:
     running(made)
     made.host.tools["criu"] = None
@@ -358,6 +376,8 @@ def _other(made: World, params: dict[str, Any]) -> None:
         pytest.param(_already, "container_not_running", id="checkpointed-in-place-but-archive-wanted"),
         pytest.param(_auto_remove, "auto_remove", id="made-with-rm"),
         pytest.param(_auto_remove_full, "disk_full", id="made-with-rm-and-no-room"),
+        pytest.param(_managed, "unit_managed", id="of-an-active-unit"),
+        pytest.param(_managed_by_quadlet, "unit_managed", id="of-an-active-quadlet-unit"),
         pytest.param(_criu_missing, "criu_missing", id="no-criu"),
         pytest.param(_criu_old, "criu_too_old", id="old-criu"),
         pytest.param(_criu_without, "criu_without_selinux", id="criu-without-libselinux-enforcing"),
@@ -382,6 +402,20 @@ def test_refused(module: Any, tmp_path: Path, spoil: Any, reason: str, check: bo
     assert run.result["reason"] == reason
     assert "\n" not in run.result["msg"]
     assert made.host.wrote == []
+
+
+@pytest.mark.parametrize(
+    ("state", "options"), [pytest.param(3, {}, id="not-active"), pytest.param(0, {"leave_running": True}, id="runs-on")]
+)
+def test_container_of_a_unit_that_is_not_disturbed(
+    module: Any, tmp_path: Path, state: int, options: dict[str, Any]
+) -> None:
+    made = world(tmp_path)
+    _with_unit(made, state)
+    argv = checkpoint_argv(*(["--leave-running"] if options else []))
+    made.script(Write(argv, turns=True, effect=made.dump))
+    run = module("container_checkpoint", {"name": "web", **options}, host=made.host)
+    assert not run.failed and argv in made.host.wrote
 
 
 def test_permissive_warns(module: Any, tmp_path: Path) -> None:
