@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The playbook reboot_host on this machine, with stand-ins for the modules that look at a host and for systemctl.
+
+It comes to the reboot, which ansible-core refuses for the machine that it runs on: so every path but the last one is
+taken. What follows a real reboot is tested in the lab.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Each stand-in reads and writes the one file that is the host.
+HOST = """\
+import json, os
+PATH = os.environ["STAND_IN"]
+def load():
+    with open(PATH) as handle:
+        return json.load(handle)
+def save(host):
+    with open(PATH, "w") as handle:
+        json.dump(host, handle)
+"""
+MODULE = (
+    "#!/usr/bin/python\n"
+    + HOST
+    + """\
+from ansible.module_utils.basic import AnsibleModule
+def main():
+    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
+    host = load()
+    host["calls"].append([NAME, module.params.get("name"), module.params.get("state"), module.check_mode])
+    save(host)
+    work(module, host)
+"""
+)
+UNIT_INFO = """\
+NAME, SPEC = "container_unit_info", {}
+def work(module, host):
+    module.exit_json(container_units=[host["units"][name] for name in sorted(host["units"])])
+"""
+CRIU_INFO = """\
+NAME, SPEC = "criu_info", {}
+def work(module, host):
+    module.exit_json(criu_info={"readiness": {"container": {"ready": True, "reasons": []}}})
+"""
+CHECKPOINT = """\
+NAME = "container_checkpoint"
+SPEC = {"name": {}, "state": {"default": "present"}, "leave_running": {"type": "bool"},
+        "tcp_established": {"type": "bool"}, "file_locks": {"type": "bool"}}
+def work(module, host):
+    if module.params["state"] == "present" and host["units"][module.params["name"]].get("refuses"):
+        module.fail_json(msg="It holds file locks.", reason="file_locks_needed")
+    module.exit_json(changed=True)
+"""
+SYSTEMCTL = (
+    f"#!{sys.executable}\n"
+    + HOST
+    + """\
+import sys
+host, verb, rest = load(), sys.argv[1], sys.argv[2:]
+unit = host["units"].get(rest[0].replace(".service", "")) if rest else None
+if verb == "show" and rest[0] == "*":
+    print(host["shown"])
+elif verb == "show":
+    print("Id=%s\\nLoadState=loaded\\nActiveState=%s\\nSubState=x" % (rest[0], unit["state"]))
+elif verb in ("start", "stop"):
+    host["calls"].append([verb, unit["name"]])
+    unit["state"] = "active" if verb == "start" else "inactive"
+    dumped = verb == "stop" and not unit.get("refuses") and not unit.get("breaks")
+    kept = (unit["last"] or {}).get("action") == "dumped"
+    action = ("dumped" if dumped else "clean_stop") if verb == "stop" else ("restored" if kept else "fresh")
+    unit["last"] = {"action": action, "began": float(len(host["calls"])), "seconds": 0.5, "size_bytes": 1024,
+                    "why": None, "label_proof": "enforcing", "labels": []}
+    save(host)
+"""
+)
+SHOWN = "Id=redis.service\nActiveState=active\n\nId=app.service\nAfter=redis.service\nActiveState=active\n"
+
+
+def unit(name: str, **more: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "container": name,
+        "state": "active",
+        "enabled": True,
+        "stateful": True,
+        "tcp_established": False,
+        "file_locks": False,
+        "memory_bytes": 4096,
+        "restart_due": False,
+        "last": None,
+        **more,
+    }
+
+
+class Host:
+    """This machine, as the stand-ins have it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / "host.json"
+        self.collection = folder / "ansible_collections/criu/hosts"
+        modules = self.collection / "plugins/modules"
+        modules.mkdir(parents=True)
+        (self.collection / "plugins/filter").symlink_to(ROOT / "plugins/filter")
+        for name, text in (
+            ("container_unit_info", UNIT_INFO),
+            ("criu_info", CRIU_INFO),
+            ("container_checkpoint", CHECKPOINT),
+        ):
+            (modules / f"{name}.py").write_text(f"{MODULE}{text}main()\n", encoding="utf-8")
+        (folder / "bin").mkdir()
+        (folder / "bin/systemctl").write_text(SYSTEMCTL, encoding="utf-8")
+        (folder / "bin/systemctl").chmod(0o755)
+
+    def play(self, units: list[dict[str, Any]], *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+        host = {"units": {one["name"]: one for one in units}, "shown": SHOWN, "calls": []}
+        self.file.write_text(json.dumps(host), encoding="utf-8")
+        given = {
+            "ansible_python_interpreter": sys.executable,
+            "ansible_become": False,
+            "reboot_host_storage": str(self.folder),
+            **variables,
+        }
+        env = {
+            **os.environ,
+            "STAND_IN": str(self.file),
+            "PATH": f"{self.folder}/bin:{os.environ['PATH']}",
+            "ANSIBLE_COLLECTIONS_PATH": str(self.folder),
+            "ANSIBLE_HOME": str(self.folder / "home"),
+            "ANSIBLE_NOCOLOR": "1",
+            "LC_ALL": "C.UTF-8",
+        }
+        argv = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local"]
+        argv += [*arguments, "-e", json.dumps(given), str(ROOT / "playbooks/reboot_host.yml")]
+        return subprocess.run(argv, env=env, cwd=self.folder, capture_output=True, text=True, check=False)
+
+    def calls(self, *verbs: str) -> list[Any]:
+        return [call for call in json.loads(self.file.read_text(encoding="utf-8"))["calls"] if call[0] in verbs]
+
+    def states(self) -> dict[str, tuple[str, str | None]]:
+        """State and last action of each unit."""
+        units = json.loads(self.file.read_text(encoding="utf-8"))["units"]
+        return {name: (one["state"], (one["last"] or {}).get("action")) for name, one in units.items()}
+
+
+@pytest.fixture
+def this_host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+def test_a_loss_ends_the_play_before_anything_is_stopped(this_host: Host) -> None:
+    done = this_host.play([unit("redis"), unit("app", refuses=True), unit("web", stateful=False)])
+    assert done.returncode != 0
+    assert "nothing was stopped: app would lose the state" in " ".join(done.stdout.split())
+    assert "app: It holds file locks." in done.stdout
+    assert this_host.calls("start", "stop") == []
+    # The rehearsal is a real dump of each, and is removed.
+    assert this_host.calls("container_checkpoint") == [
+        ["container_checkpoint", "app", "present", False],
+        ["container_checkpoint", "redis", "present", False],
+        ["container_checkpoint", "app", "absent", False],
+        ["container_checkpoint", "redis", "absent", False],
+    ]
+
+
+def test_what_was_stopped_is_started_again_when_the_reboot_is_refused(this_host: Host) -> None:
+    units = [unit("redis"), unit("app"), unit("web", stateful=False), unit("off", state="inactive")]
+    done = this_host.play(units, reboot_host_rehearse=False)
+    assert done.returncode != 0
+    assert "Not rebooted: Running" in done.stdout and "All units run again." in done.stdout
+    assert this_host.calls("container_checkpoint") == [
+        ["container_checkpoint", "app", "present", True],
+        ["container_checkpoint", "redis", "present", True],
+    ]
+    assert this_host.calls("start", "stop") == [
+        ["stop", "app"],
+        ["stop", "redis"],
+        ["start", "redis"],
+        ["start", "app"],
+    ]
+    assert this_host.states() == {
+        "redis": ("active", "restored"),
+        "app": ("active", "restored"),
+        "web": ("active", None),
+        "off": ("inactive", None),
+    }
+
+
+def test_an_accepted_loss_does_not_end_the_play(this_host: Host) -> None:
+    done = this_host.play([unit("redis"), unit("app", refuses=True)], reboot_host_accept_loss=["app.service"])
+    assert "Not rebooted: Running" in done.stdout
+    assert this_host.states() == {"redis": ("active", "restored"), "app": ("active", "fresh")}
+
+
+def test_a_dump_that_fails_after_all_keeps_the_host_from_the_reboot(this_host: Host) -> None:
+    done = this_host.play([unit("redis"), unit("app", breaks=True)])
+    assert done.returncode != 0
+    assert "Not rebooted: app could not be dumped" in " ".join(done.stdout.split())
+    assert this_host.states()["redis"] == ("active", "restored")
+
+
+def test_check_mode_tells_and_changes_nothing(this_host: Host) -> None:
+    done = this_host.play([unit("redis"), unit("app")], "--check")
+    assert this_host.calls("start", "stop") == []
+    assert {call[3] for call in this_host.calls("container_checkpoint")} == {True}
+    assert "changed: [localhost] => (item=app)" in done.stdout
+    assert this_host.states() == {"redis": ("active", None), "app": ("active", None)}
