@@ -9,7 +9,6 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable
 
-from ansible_collections.criu.hosts.plugins.module_utils._apply import Interrupted
 from ansible_collections.criu.hosts.plugins.module_utils._checkpoint import make, refuse
 from ansible_collections.criu.hosts.plugins.module_utils._context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._desired import Desired
@@ -124,9 +123,9 @@ def _restore(unit: Unit, spec: Spec, container: Container) -> None:
         situation = preflight(unit.ctx.runner, unit.engine, desired, situation, "container")
         unit.apply(forget(spec))
         restored = bring_back(unit.ctx, unit.engine, desired, situation)
-    except Interrupted:
-        raise
     except CheckpointError as error:
+        if error.reason == "interrupted":
+            raise  # the host shuts down, say: the next start restores
         _not_restored(unit, spec, container, error)
         return
     word = proof_word(situation, restored)
