@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Start and restart two units of one image in turn, and print the seconds until each answers well.
 
-service_seconds.py ROUNDS SERVICES    SERVICES: JSON list of {name, plain, stateful, port, probe, script}
-                                      probe: redis, http, fastcgi; script: what FastCGI is to run
+service_seconds.py ROUNDS SERVICES    SERVICES: JSON list of {name, port, probe, script, query}
+                                      probe: redis, http or fastcgi; script and query: what FastCGI is asked for
 
-plain and stateful are units of the same container that use the same port, so only one of them runs at a time. Both a
-start and a restart are timed from the call of systemctl to the first good answer after it. During a restart nothing is
-asked before the old process has gone: a question that waits for it would be part of the dump.
+bench-NAME-plain and bench-NAME-stateful are units of the same container with the same port, so one runs at a time.
+A start and a restart are timed from the call of systemctl to the first good answer. During a restart nothing is asked
+before the old process has gone: a question that waits for it would be part of the dump.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def ask_fastcgi(service: dict[str, Any]) -> bool:
         "SCRIPT_FILENAME": script,
         "SCRIPT_NAME": "/" + script.rpartition("/")[2],
         "REQUEST_METHOD": "GET",
-        "REQUEST_URI": service.get("uri", "/"),
+        "REQUEST_URI": f"/{script.rpartition('/')[2]}?{service.get('query', '')}",
         "QUERY_STRING": service.get("query", ""),
         "SERVER_PROTOCOL": "HTTP/1.1",
         "SERVER_NAME": "localhost",
@@ -142,7 +142,7 @@ def action_of(unit: str) -> dict[str, Any]:
 
 def measure(service: dict[str, Any], rounds: int) -> dict[str, Any]:
     """All rounds of one service; both units are stopped before and after."""
-    plain, stateful = service["plain"], service["stateful"]
+    plain, stateful = (f"bench-{service['name']}-{kind}" for kind in ("plain", "stateful"))
     found: dict[str, Any] = {
         key: [] for key in ("cold_start", "restore", "plain_restart", "stateful_restart", "actions", "bytes")
     }

@@ -20,6 +20,8 @@ from typing import Any
 from common import BUILD, LAB, RESULTS, ROOT, ToolError, environment, main, say, venv_bin
 
 MACHINE = "bench"
+# Has the image with the containers of the applications.
+SERVICES_MACHINE, SERVICES_ROUNDS = "services", 3
 SECONDS = RESULTS / "task-seconds.jsonl"
 # The most that a ratio may be, as the project set itself before it measured.
 GOALS = {"dump against bare": 1.3, "restore against bare": 1.3, "dump against hand": 0.6, "restore against hand": 0.6}
@@ -36,7 +38,7 @@ def lab(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def ansible(program: str, *arguments: str) -> list[dict[str, Any]]:
+def ansible(program: str, *arguments: str, machine: str = MACHINE) -> list[dict[str, Any]]:
     """Run ansible on the machine and return its tasks with their seconds."""
     SECONDS.unlink(missing_ok=True)
     env = {
@@ -46,7 +48,7 @@ def ansible(program: str, *arguments: str) -> list[dict[str, Any]]:
         "TASK_SECONDS": str(SECONDS),
         "ANSIBLE_LOAD_CALLBACK_PLUGINS": "true",
     }
-    argv = [f"{venv_bin()}/{program}", "-i", str(BUILD / "lab/inventory.yml"), "-l", MACHINE, *arguments]
+    argv = [f"{venv_bin()}/{program}", "-i", str(BUILD / "lab/inventory.yml"), "-l", machine, *arguments]
     done = subprocess.run(
         argv, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
@@ -150,6 +152,38 @@ def denial_log() -> list[dict[str, Any]]:
     return found
 
 
+def services(artifact: str, count: int) -> list[dict[str, Any]]:
+    """Compare stateful units with plain ones of the same containers: start and restart to the first good answer."""
+    result = RESULTS / "services-seconds.json"
+    variables = {"bench_rounds": count, "bench_result": str(result)}
+    try:
+        lab("up", SERVICES_MACHINE)
+        enable = ("criu.hosts.enable_host", "-e", f"criu_artifact={artifact}")
+        ansible("ansible-playbook", *enable, machine=SERVICES_MACHINE)
+        play = (str(ROOT / "tests/bench/services.yml"), "-e", json.dumps(variables))
+        ansible("ansible-playbook", *play, machine=SERVICES_MACHINE)
+    finally:
+        lab("down", SERVICES_MACHINE)
+    return [line for name, seen in json.loads(result.read_text(encoding="utf-8")).items() for line in told(name, seen)]
+
+
+def told(name: str, seen: dict[str, Any]) -> list[dict[str, Any]]:
+    """Print the medians of a service and their ratios; there is no goal for them, they are what they are."""
+    if set(seen["actions"]) != {"restored"}:
+        raise ToolError(f"{name} was not restored each time: {seen['actions']}")
+    found = []
+    for what, ours, other in (
+        ("restore / cold start", seen["restore"], seen["cold_start"]),
+        ("restart, stateful / plain", seen["stateful_restart"], seen["plain_restart"]),
+    ):
+        ratio = statistics.median(a / b for a, b in zip(ours, other))
+        line = f"{statistics.median(ours):6.2f} s / {statistics.median(other):6.2f} s = {ratio:4.2f}   no goal"
+        say(f"  {name + ' ' + what:38} {line}")
+        found.append({"name": f"{name} {what}", "ours": ours, "other": other, "ratio": ratio, "reached": True})
+    say(f"  {name + ' checkpoint':38} {statistics.median(seen['bytes']) / (1 << 20):6.1f} MiB")
+    return found
+
+
 def measure(count: int) -> int:
     """All measurements; a missed goal is said and is not an error."""
     artifact = lab("artifact").splitlines()[-1]
@@ -172,6 +206,8 @@ def measure(count: int) -> int:
     found += info(count)
     found += unchanged_play(artifact, count)
     found += denial_log()
+    say(f"\nServices, from the call of systemctl to the first good answer, medians of {SERVICES_ROUNDS} rounds:")
+    found += services(artifact, SERVICES_ROUNDS)
     (RESULTS / "bench.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
     missed = [one["name"] for one in found if not one["reached"]]
     say("\nEvery goal is reached." if not missed else f"\nMissed: {', '.join(missed)}.")
