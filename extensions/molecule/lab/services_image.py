@@ -23,7 +23,7 @@ from image import NOT_IN_CONTAINERS, SUITE, chroot_argv, debootstrap, ensure_ima
 MACHINES = frozenset({"services", "web"})
 PREFIX = "image-services-"
 PAYLOAD = HERE / "payload/nextcloud"
-PACKAGES = "acl apache2 curl nginx-light openssl postgresql python3-psycopg2 redis-server ssl-cert".split()
+PACKAGES = "acl apache2 curl nginx-light openssl postgresql python3-psycopg2 redis-server rsync ssl-cert".split()
 STOPPED = "apache2.service nginx.service postgresql.service redis-server.service".split()
 PHP_PACKAGES = (
     "ca-certificates dash mediawiki nginx-light php8.4-apcu php8.4-cli php8.4-curl php8.4-fpm php8.4-gd php8.4-intl "

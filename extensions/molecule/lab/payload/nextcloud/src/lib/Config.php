@@ -24,6 +24,10 @@ final class Config
         foreach ([$this->file(), ...$fragments] as $file) {
             if (is_file($file)) {
                 $CONFIG = [];
+                if (function_exists('opcache_invalidate')) {
+                    // occ is another process: FPM would see its changes a minute later.
+                    opcache_invalidate($file, false);
+                }
                 include $file;
                 $this->values = array_merge($this->values, $CONFIG);
             }
@@ -68,11 +72,9 @@ final class Config
         $this->write(array_merge($this->values, $changed));
     }
 
-    public function delete(string $name): void
+    public function delete(string ...$names): void
     {
-        $rest = $this->values;
-        unset($rest[$name]);
-        $this->write($rest);
+        $this->write(array_diff_key($this->values, array_flip($names)));
     }
 
     /** @param array<string, mixed> $values */
@@ -86,9 +88,6 @@ final class Config
         }
         chmod($part, 0640);
         rename($part, $this->file());
-        if (function_exists('opcache_invalidate')) {
-            opcache_invalidate($this->file(), true);
-        }
         $this->values = $values;
     }
 }

@@ -45,6 +45,7 @@ final class Console
             'integrity:check-core' => $this->say('Done.'),
             'upgrade' => (new Setup($this->server))->upgrade($this->say(...)),
             'config:list' => $this->configList(),
+            'config:import' => $this->configImport(),
             'config:system:get' => $this->systemGet(),
             'config:system:set' => $this->systemSet(),
             'config:system:delete' => $this->systemDelete(),
@@ -173,6 +174,30 @@ final class Console
         }
         $this->options['output'] = $this->options['output'] ?? 'json_pretty';
         return $this->output($result);
+    }
+
+    private function configImport(): int
+    {
+        $file = $this->words[0] ?? 'php://stdin';
+        $all = json_decode((string) @file_get_contents($file), true);
+        if (!is_array($all)) {
+            $this->say('The file must contain a valid json array');
+            return 1;
+        }
+        $isNull = fn (mixed $value): bool => $value === null;
+        $system = $all['system'] ?? [];
+        $this->server->config->set(array_diff_key($system, array_filter($system, $isNull)));
+        $this->server->config->delete(...array_map('strval', array_keys(array_filter($system, $isNull))));
+        foreach ($all['apps'] ?? [] as $app => $values) {
+            foreach ($values as $key => $value) {
+                if ($value === null) {
+                    $this->server->query('DELETE FROM oc_appconfig WHERE appid = ? AND configkey = ?', [$app, $key]);
+                } else {
+                    $this->server->setAppValue($app, $key, (string) $value);
+                }
+            }
+        }
+        return $this->say("Config successfully imported from: $file");
     }
 
     private function systemGet(): int

@@ -192,6 +192,8 @@ class Web
             'session' => substr(hash('sha256', (string) session_id()), 0, 12),
             'backend' => (int) $this->server->query('SELECT pg_backend_pid()')->fetchColumn(),
             'pid' => getmypid(),
+            // Lives in the memory of FPM alone: 1 again after a fresh start.
+            'memory' => function_exists('apcu_enabled') && apcu_enabled() ? (int) apcu_inc('lab/views') : null,
             'version' => $this->server->versionString,
         ];
     }

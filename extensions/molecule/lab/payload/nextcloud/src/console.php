@@ -1,0 +1,10 @@
+<?php
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Not the Nextcloud server but a stand-in for tests, which keeps the contract of its image: see lib/README.md.
+declare(strict_types=1);
+
+namespace StandIn;
+
+require __DIR__ . '/lib/base.php';
+
+exit((new Console(new Server(__DIR__)))->run(array_slice($_SERVER['argv'], 1)));
