@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Mapping
 from ansible_collections.criu.hosts.plugins.module_utils._command import CommandError, Runner
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._places import PLACES
-from ansible_collections.criu.hosts.plugins.module_utils._plan import Plan
+from ansible_collections.criu.hosts.plugins.module_utils._plan import MakeDir, Plan, Step, WriteFile
 from ansible_collections.criu.hosts.plugins.module_utils._rootless import require_root
 from ansible_collections.criu.hosts.plugins.module_utils._unit import Description, description_of
 from ansible_collections.criu.hosts.plugins.module_utils._unit_host import (
@@ -24,6 +24,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit_host import (
 )
 from ansible_collections.criu.hosts.plugins.module_utils._unit_name import check_name
 from ansible_collections.criu.hosts.plugins.module_utils._unit_plan import Goal, plan_absent, plan_unit, state_after
+from ansible_collections.criu.hosts.plugins.module_utils._unit_state_text import PROGRAM
 from ansible_collections.criu.hosts.plugins.module_utils._unit_text import (
     Files,
     render_plain,
@@ -118,7 +119,30 @@ def goal_of(wanted: Description, kind: str, podman: str, state: str) -> Goal:
         )
     spec = render_spec(wanted, values, podman)
     files = Files(kind, render_stateful(wanted), wanted.environment_text, spec)
-    return Goal(name, state, wanted.enabled, files, program=None)
+    return Goal(name, state, wanted.enabled, files, program=program_steps())
+
+
+def program_steps() -> tuple[Step, ...]:
+    """Write the program that stateful units call, if it is not there as this release has it."""
+    # Other units need not load this.
+    from ansible_collections.criu.hosts.plugins.module_utils._unit_program import packed_program
+
+    path, packed = UNIT_PLACES.below(PROGRAM.lstrip("/")), packed_program()
+    if read_bytes(path) == packed:
+        return ()
+    return (
+        MakeDir(os.path.dirname(path), 0o755, why="make the folder of the program"),
+        WriteFile(path, lambda: packed, 0o755, why="write the program of stateful units"),
+    )
+
+
+def read_bytes(path: str) -> bytes | None:
+    """The content of a file; None if there is none."""
+    try:
+        with open(path, "rb") as handle:
+            return handle.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def references(wanted: Description) -> tuple[str, ...]:

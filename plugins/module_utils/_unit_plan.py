@@ -31,7 +31,7 @@ class Goal:
     state: str
     enabled: bool
     files: Files
-    program: Step | None = None
+    program: tuple[Step, ...] = ()
     references: tuple[str, ...] = ()
 
     @property
@@ -78,8 +78,7 @@ def _file_steps(current: Current, goal: Goal) -> Iterator[Step]:
     elif current.running and other_container(current, goal) and not current.restart_due:
         yield MakeDir(f"{PLACES.run}/units", 0o700, why="make the folder of restarts that are due")
         yield WriteFile(restart_marker(goal.name), "", why="remember that the unit is to be restarted")
-    if goal.program is not None:
-        yield goal.program
+    yield from goal.program
     yield from _secret_file(UNIT_PLACES.environment(goal.name), current.environment, goal.files.environment)
     yield from _secret_file(UNIT_PLACES.spec(goal.name), current.spec, goal.files.spec)
     if text_changed:

@@ -12,7 +12,12 @@ from typing import Iterable, Iterator
 from ansible_collections.criu.hosts.plugins.module_utils._process_unit import quote
 from ansible_collections.criu.hosts.plugins.module_utils._unit import Description, digest_of
 from ansible_collections.criu.hosts.plugins.module_utils._unit_name import HEADER
-from ansible_collections.criu.hosts.plugins.module_utils._unit_service import pid_file, stateful_service
+from ansible_collections.criu.hosts.plugins.module_utils._unit_state_text import (
+    DIGEST_LABEL,
+    pid_file,
+    stateful_create,
+    stateful_service,
+)
 
 # An image may have to be pulled first.
 START_SECONDS = 900
@@ -146,7 +151,7 @@ def _service_text(wanted: Description, service: list[str]) -> str:
 
 def render_stateful(wanted: Description) -> str:
     """A ``.service`` file whose start restores and whose stop dumps, by our own program."""
-    service = [*stateful_service(wanted.name, wanted.stop_timeout), *_restart_lines(wanted)]
+    service = [*stateful_service(wanted.name, wanted.stop_timeout, wanted.restart), *_restart_lines(wanted)]
     return _service_text(wanted, service)
 
 
@@ -154,13 +159,12 @@ def render_spec(wanted: Description, environment_path: str, podman: str) -> str:
     """What the program of a stateful unit has to know, JSON."""
     create = [
         *(*_podman(wanted, podman), "create", f"--name={wanted.name}"),
-        *("--cgroups=no-conmon", "--sdnotify=ignore", f"--conmon-pidfile={pid_file(wanted.name)}"),
-        f"--label=criu.hosts.unit={wanted.unit}",
+        *stateful_create(wanted.name),
         *all_options(wanted, environment_path),
         *(wanted.image, *wanted.command),
     ]
     digest = digest_of(*create, wanted.environment_text)
-    create.insert(create.index(f"--name={wanted.name}") + 1, f"--label=criu.hosts.digest={digest}")
+    create.insert(create.index(f"--name={wanted.name}") + 1, f"--label={DIGEST_LABEL}={digest}")
     spec = {
         "version": 1,
         "name": wanted.name,
