@@ -4,12 +4,18 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ansible_collections.criu.hosts.plugins.module_utils._apply import Applied, apply_plan
 from ansible_collections.criu.hosts.plugins.module_utils._command import Runner
 from ansible_collections.criu.hosts.plugins.module_utils._plan import Plan
+
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._apply import Applied
+
+# When the task began: only what was denied since is its own.
+STARTED = time.time()
 
 
 @dataclass(frozen=True)
@@ -24,4 +30,7 @@ class Context:
         """Carry out ``plan``; None in check mode or when there is nothing to do. This is the only check-mode test."""
         if self.check_mode or not plan.changed:
             return None
+        # Most tasks find nothing to do: they need not compile this. An archive of modules is compiled at each start.
+        from ansible_collections.criu.hosts.plugins.module_utils._apply import apply_plan
+
         return apply_plan(self.runner, plan)

@@ -5,16 +5,14 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._command import CommandError
+from ansible_collections.criu.hosts.plugins.module_utils._context import STARTED
 from ansible_collections.criu.hosts.plugins.module_utils._engine import Cause, Container, Engine
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._local import read_text
 
-# When the task began: only what was denied since is its own.
-STARTED = time.time()
 TAIL_LINES = 20
 LINE_LENGTH = 400
 
