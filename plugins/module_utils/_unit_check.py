@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ipaddress
+import posixpath
 import re
 from typing import Any, Iterator, Mapping
 
@@ -53,6 +54,12 @@ OWN_OPTIONS = (
     "--log-driver --env -e --env-file --pull --stop-timeout --interactive -i --tty -t -it -ti"
 ).split()
 
+# Podman refuses to relabel these too: the whole host uses them.
+SYSTEM_FOLDERS = (
+    "/ /bin /boot /dev /etc /etc/passwd /etc/pki /etc/shadow /home /lib /lib64 /media /mnt /opt /proc /root /run /sbin "
+    "/srv /sys /tmp /usr /var /var/cache /var/lib /var/log /var/run /var/tmp"
+).split()
+
 
 def refuse(option: str, value: Any, rule: str) -> CheckpointError:
     return CheckpointError(f"Refuse {option} {value!r}: {rule}.", reason="option_invalid", option=option)
@@ -83,6 +90,9 @@ def check_params(params: Mapping[str, Any]) -> None:
         for value in values_of(params, option):
             if not pattern.match(value):
                 raise refuse(option, value, rule)
+    for volume in params["volumes"]:
+        if volume["relabel"] != "none" and posixpath.normpath(volume["source"]) in SYSTEM_FOLDERS:
+            raise refuse("volumes.source", volume["source"], "a folder of the whole host is not relabelled for one")
     _check_words(params)
     _check_numbers(params)
     _check_environment(params["environment"])

@@ -32,6 +32,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit_text import (
     render_spec,
     render_stateful,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._unit_volumes import to_relabel
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._module import Context
@@ -54,7 +55,7 @@ def ensure(ctx: Context, params: Mapping[str, Any]) -> tuple[dict[str, Any], Pla
     refuse_foreign(current)
     if not current.there:
         refuse_foreign_container(ctx.runner, name)
-    goal = goal_of(wanted, kind, podman, params["state"])
+    goal = replace(goal_of(wanted, kind, podman, params["state"]), relabel=to_relabel(params["volumes"]))
     plan = plan_unit(current, goal)
     applied = _apply(ctx, name, plan)
     if not applied:

@@ -19,6 +19,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._plan import (
 )
 from ansible_collections.criu.hosts.plugins.module_utils._unit_host import UNIT_PLACES, Current, restart_marker
 from ansible_collections.criu.hosts.plugins.module_utils._unit_text import Files, essence, spec_digest
+from ansible_collections.criu.hosts.plugins.module_utils._unit_volumes import relabel_steps
 
 RELOAD = Command(("systemctl", "daemon-reload"), why="let systemd read its units again")
 
@@ -32,6 +33,7 @@ class Goal:
     enabled: bool
     files: Files
     program: tuple[Step, ...] = ()
+    relabel: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
 
     @property
@@ -79,6 +81,7 @@ def _file_steps(current: Current, goal: Goal) -> Iterator[Step]:
         yield MakeDir(f"{PLACES.run}/units", 0o700, why="make the folder of restarts that are due")
         yield WriteFile(restart_marker(goal.name), "", why="remember that the unit is to be restarted")
     yield from goal.program
+    yield from relabel_steps(goal.relabel)
     yield from _secret_file(UNIT_PLACES.environment(goal.name), current.environment, goal.files.environment)
     yield from _secret_file(UNIT_PLACES.spec(goal.name), current.spec, goal.files.spec)
     if text_changed:
@@ -190,7 +193,7 @@ def _lines(text: str | None) -> list[str] | None:
 
 
 def _view(current: Current) -> dict[str, Any]:
-    view = {
+    view: dict[str, Any] = {
         "path": current.path,
         "unit": _lines(current.text),
         "environment": sorted(_names(current.environment)),
@@ -204,6 +207,7 @@ def _goal_view(current: Current, goal: Goal) -> dict[str, Any]:
     old, new = _names(current.environment), _names(goal.files.environment)
     changed = {name for name in new if name in old and old[name] != new[name]}
     return {
+        **({"relabelled": list(goal.relabel)} if goal.relabel else {}),
         "path": goal.path,
         "unit": _lines(goal.files.unit),
         "environment": sorted(f"{name} (another value)" if name in changed else name for name in new),

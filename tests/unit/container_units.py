@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.criu.hosts.plugins.module_utils import _unit_host
+from ansible_collections.criu.hosts.plugins.module_utils import _unit_host, _unit_volumes
 from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._unit_name import HEADER
 from ansible_collections.criu.hosts.tests.unit.harness import Host
-
-READERS = ("show", "exists", "journalctl")
 
 
 @dataclass
@@ -31,13 +29,22 @@ class UnitHost(Host):
     journal: str = ""
     stale: bool = False
     checked: list[str] = field(default_factory=list)
+    types: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("proc", "state", "run", "cgroups"):
+        for name in ("proc", "state", "run", "cgroups", "selinuxfs"):
             setattr(PLACES, name, str(self.folder / name))
         PLACES.uid = 0
         _unit_host.UNIT_PLACES.root = str(self.folder)
         (self.folder / "run").mkdir()
+        _unit_volumes.selinux_type = self.types.get
+
+    def with_selinux(self, **types: str) -> UnitHost:
+        """SELinux with some files' types, each by the name of a file below /srv."""
+        (self.folder / "selinuxfs").mkdir()
+        (self.folder / "selinuxfs/enforce").write_text("1")
+        self.types.update({f"/srv/{name}": found for name, found in types.items()})
+        return self
 
     def with_quadlet(self) -> UnitHost:
         generator = self.folder / _unit_host.GENERATOR
@@ -92,6 +99,9 @@ class UnitHost(Host):
             return 0, "", ""
         if args[:2] == ["podman", "rm"]:
             self.container = False
+            return 0, "", ""
+        if args[0] == "chcon":
+            self.types[args[-1]] = "container_file_t"
             return 0, "", ""
         return self.systemctl(args[1], args[2])
 

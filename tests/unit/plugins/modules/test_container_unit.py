@@ -56,7 +56,20 @@ def case(
     return build
 
 
+def labelled(**types: str) -> Any:
+    """A host with SELinux, and volumes of which two are to have the containers' label."""
+
+    def build(folder: Path) -> Any:
+        host = UnitHost(folder=folder).with_quadlet().with_selinux(**types)
+        kinds = {"a": "private", "b": "shared", "c": "none"}
+        volumes = [{"source": f"/srv/{one}", "target": f"/{one}", "relabel": kind} for one, kind in kinds.items()]
+        return {**BASE, "volumes": [*volumes, {"source": "data", "target": "/d", "relabel": "private"}]}, host
+
+    return build
+
+
 CONTRACT_CASES = [
+    Case("labels-wrong", labelled(a="var_t", b="var_t", c="var_t")),
     Case("quadlet-new", case(None)),
     Case("plain-new", case(None, quadlet=False)),
     Case("stateful-new", case(None, {"stateful": True})),
@@ -134,6 +147,23 @@ def test_result_of_a_quadlet(tmp_path: Path, module: Any) -> None:
     assert "Image=localhost/web:1" in run.result["diff"]["after"]["unit"]
     assert host.checked == [host.quadlet.read_text()]
     assert not host.path("run/check-web").exists()
+
+
+@pytest.mark.parametrize(
+    ("types", "expected"),
+    [
+        pytest.param({"a": "var_t", "b": "container_file_t", "c": "var_t"}, ["/srv/a"], id="only-what-is-asked-for"),
+        pytest.param({"a": "container_ro_file_t", "b": "container_file_t"}, [], id="containers-already"),
+        pytest.param({}, [], id="not-there"),
+    ],
+)
+def test_volumes_get_the_type_that_podman_may_relabel(
+    tmp_path: Path, module: Any, types: dict[str, str], expected: list[str]
+) -> None:
+    params, host = labelled(**types)(tmp_path)
+    run = module("container_unit", params, host=host)
+    assert [argv[-1] for argv in run.result["commands"] if argv[0] == "chcon"] == expected
+    assert run.result["diff"]["after"].get("relabelled", []) == expected
 
 
 def test_restart_is_always_a_change(tmp_path: Path, module: Any) -> None:
