@@ -26,10 +26,10 @@ SETUP = ("deps", "venv", "floor", "collections")
 IMAGE = "image"
 # The long scenario has a lane of its own; the others follow the checks that need no machine.
 LANES = (
-    (IMAGE, "checkpoint_host"),
+    (IMAGE, "checkpoint_host", "services"),
     ("lint", "unit", "docs", "build", "sanity", "virgin_host", "processes"),
 )
-SCENARIOS = ("checkpoint_host", "virgin_host", "processes")
+SCENARIOS = ("checkpoint_host", "virgin_host", "processes", "services")
 STEPS = tuple(name for lane in LANES for name in lane)
 STARTED = time.monotonic()
 # What a step's log shows again at the end when the step failed.

@@ -38,6 +38,9 @@ NEEDS = {
     "zstd": "zstd",
     "openssh-client": "ssh",
     "python3-venv": "ensurepip",
+    # The browser of the scenario services
+    "chromium": "chromium",
+    "chromium-driver": "chromedriver",
 }
 
 

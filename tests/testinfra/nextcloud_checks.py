@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Nextcloud on the host, as a browser and as an administrator see it."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+import yaml
+
+VARIABLES = yaml.safe_load((Path(__file__).parent / "services/nextcloud.yml").read_text(encoding="utf-8"))
+SITE = "http://localhost"
+USER = "admin"
+PASSWORD = VARIABLES["nextcloud_admin_password"]
+DATA = "/srv/nextcloud/data"
+# Of systems without KVM, where everything takes ten times as long
+PATIENCE_SECONDS = 300
+
+
+def wait_for(what: str, found: Callable[[], Any]) -> Any:
+    """Return the first true answer; the time is no subject of a test, it only ends one that hangs."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
+        answer = found()
+        if answer:
+            return answer
+        time.sleep(2)
+    return pytest.fail(f"waited in vain for {what}", pytrace=False)
+
+
+class Cloud:
+    """One visitor with a cookie jar, and the unit nextcloud."""
+
+    def __init__(self, host: Any, jar: str = "/var/tmp/lab.jar") -> None:
+        self.host = host
+        self.curl = f"curl --silent --show-error --max-time 240 --cookie {jar} --cookie-jar {jar} "
+
+    def get(self, path: str, options: str = "--fail") -> str:
+        text: str = self.host.check_output(f"{self.curl} {options} '{SITE}{path}'")
+        return text
+
+    def code(self, path: str, options: str = "") -> str:
+        return self.get(path, f"--output /dev/null --write-out '%{{http_code}}' {options}")
+
+    def login(self) -> None:
+        found = re.search(r'name="requesttoken" type="hidden" value="(\w+)"', self.get("/index.php/login"))
+        assert found
+        fields = {"user": USER, "password": PASSWORD, "requesttoken": found.group(1)}
+        data = " ".join(f"--data-urlencode '{name}={value}'" for name, value in fields.items())
+        assert self.code("/index.php/login", data) == "303"
+
+    def state(self) -> dict[str, Any]:
+        """What the application knows of the session; each look counts."""
+        found: dict[str, Any] = json.loads(self.get("/index.php/apps/lab/state"))
+        return found
+
+    def backends(self) -> set[str]:
+        """The server processes of PostgreSQL that work for the application."""
+        sql = "SELECT pid FROM pg_stat_activity WHERE usename = 'nextcloud'"
+        return set(self.host.check_output(f'cd /; runuser -u postgres -- psql -Atc "{sql}"').split())
+
+    def workers(self) -> list[str]:
+        """The processes of FPM, by their ids inside the container."""
+        return sorted(self.host.check_output("podman top nextcloud pid comm").splitlines()[1:])
+
+    def systemctl(self, verb: str) -> None:
+        self.host.check_output(f"systemctl {verb} nextcloud.service")
+
+    def last(self) -> dict[str, Any]:
+        """What the unit wrote down about its last start or stop."""
+        found: dict[str, Any] = json.loads(self.host.file("/var/lib/criu-hosts/units/nextcloud/last.json").content)
+        return found
+
+    def is_up(self) -> bool:
+        return self.host.service("nextcloud").is_running and self.code("/status.php", "--retry 0") == "200"

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Nextcloud through checkpoints: what visitors, uploads and databases notice, and what a failure leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from nextcloud_checks import DATA, PASSWORD, SITE, USER, Cloud, wait_for
+
+UPLOAD_MIB = 200
+BEGUN_MIB = 8
+FILE = "/var/tmp/lab-upload"
+CODE = "/var/tmp/lab-upload.code"
+
+
+def part_mib(host: Any) -> int:
+    """How much of the upload the application has written."""
+    sizes = host.run(f"stat --format=%s {DATA}/{USER}/files/*.part").stdout.split()
+    return int(sizes[0]) >> 20 if sizes else 0
+
+
+@pytest.fixture(scope="module")
+def upload(host: Any, cloud: Cloud) -> dict[str, Any]:
+    """An upload of 200 MB is under way while the unit is stopped, which dumps, and started, which restores."""
+    seen: dict[str, Any] = {"state": cloud.state(), "backends": cloud.backends(), "workers": cloud.workers()}
+    host.check_output(f"head --bytes={UPLOAD_MIB}M /dev/urandom > {FILE}; rm -f {CODE}")
+    seen["sum"] = host.check_output(f"sha256sum {FILE}").split()[0]
+    host.check_output(
+        f"setsid --fork curl --silent --show-error --user {USER}:{PASSWORD} --upload-file {FILE} --output /dev/null "
+        f"--write-out '%{{http_code}}' {SITE}/remote.php/dav/files/{USER}/upload.bin > {CODE} 2>&1"
+    )
+    wait_for("the first part of the upload", lambda: part_mib(host) >= BEGUN_MIB)
+    cloud.systemctl("stop")
+    seen["dumped"] = cloud.last()
+    seen["stopped"] = {"mib": part_mib(host), "backends": cloud.backends(), "code": cloud.code("/status.php")}
+    cloud.systemctl("start")
+    seen["restored"] = cloud.last()
+    seen["code"] = wait_for("the end of the upload", lambda: host.run(f"cat {CODE}").stdout)
+    seen["received"] = host.check_output(f"sha256sum {DATA}/{USER}/files/upload.bin").split()[0]
+    seen["after"] = {"state": cloud.state(), "backends": cloud.backends(), "workers": cloud.workers()}
+    return seen
+
+
+def test_selinux_is_enforcing(host: Any, upload: dict[str, Any]) -> None:
+    assert host.check_output("getenforce") == "Enforcing"
+    assert "container_t" in host.check_output("ps -o label= -C php-fpm,php-fpm8.4")
+    assert upload["restored"]["label_proof"] == "enforcing"
+
+
+def test_the_stop_was_a_dump_and_the_start_a_restore(upload: dict[str, Any]) -> None:
+    assert (upload["dumped"]["action"], upload["restored"]["action"]) == ("dumped", "restored")
+    assert upload["stopped"]["code"] == "503"
+
+
+def test_the_session_goes_on(upload: dict[str, Any]) -> None:
+    before, after = upload["state"], upload["after"]["state"]
+    assert (after["user"], after["session"]) == (USER, before["session"])
+    assert after["count"] == before["count"] + 1
+
+
+def test_the_memory_of_fpm_goes_on(upload: dict[str, Any]) -> None:
+    """A counter that is nowhere but in FPM's shared memory."""
+    assert upload["after"]["state"]["memory"] == upload["state"]["memory"] + 1
+
+
+def test_the_upload_goes_on(upload: dict[str, Any]) -> None:
+    assert BEGUN_MIB <= upload["stopped"]["mib"] < UPLOAD_MIB
+    assert upload["code"] == "201"
+    assert upload["received"] == upload["sum"]
+
+
+def test_the_database_keeps_its_processes(upload: dict[str, Any]) -> None:
+    assert upload["backends"]
+    assert upload["backends"] <= upload["stopped"]["backends"]
+    assert upload["backends"] <= upload["after"]["backends"]
+
+
+def test_the_workers_are_the_same(upload: dict[str, Any]) -> None:
+    assert set(upload["workers"]) <= set(upload["after"]["workers"])
+
+
+def test_a_restart_keeps_the_state(cloud: Cloud, upload: dict[str, Any]) -> None:
+    before = cloud.state()
+    cloud.systemctl("restart")
+    after = cloud.state()
+    assert cloud.last()["action"] == "restored"
+    assert (after["session"], after["memory"]) == (before["session"], before["memory"] + 1)
+
+
+def test_the_database_may_restart_while_nextcloud_is_frozen(host: Any, cloud: Cloud) -> None:
+    before, old = cloud.state(), cloud.backends()
+    cloud.systemctl("stop")
+    host.check_output("systemctl restart postgresql.service")
+    cloud.systemctl("start")
+    # Each worker finds out once that its connection is gone; the persistent ones are made anew.
+    wait_for("an answer over a new connection", lambda: cloud.code("/index.php/apps/lab/state") == "200")
+    after = cloud.state()
+    assert after["session"] == before["session"]
+    assert after["memory"] > before["memory"]
+    assert not old & cloud.backends()
+
+
+def test_a_full_disk_costs_the_memory_but_nothing_else(host: Any, cloud: Cloud) -> None:
+    before = cloud.state()
+    kib = int(host.check_output("df --output=avail / | tail -n 1"))
+    try:
+        host.check_output(f"fallocate --length {kib - 8 * 1024}KiB /var/tmp/lab-filler")
+        cloud.systemctl("stop")
+    finally:
+        host.check_output("rm -f /var/tmp/lab-filler")
+    stopped = cloud.last()
+    assert stopped["action"] == "clean_stop" and stopped["why"]
+    assert host.check_output("find /var/lib/containers/storage/overlay-containers -name checkpoint") == ""
+    cloud.systemctl("start")
+    wait_for("an answer of Nextcloud", cloud.is_up)
+    after = cloud.state()
+    assert cloud.last()["action"] == "fresh"
+    assert (after["session"], after["memory"]) == (before["session"], 1)
+
+
+def test_systemd_starts_a_killed_fpm_anew(host: Any, cloud: Cloud) -> None:
+    before = cloud.state()
+    pid = host.check_output("podman container inspect --format '{{.State.Pid}}' nextcloud")
+    host.check_output(f"kill -KILL {pid}")
+    wait_for("another FPM", lambda: host.run(f"test -d /proc/{pid}").rc and cloud.is_up())
+    after = cloud.state()
+    assert cloud.last()["action"] == "fresh"
+    assert (after["session"], after["memory"]) == (before["session"], 1)
+
+
+def test_nothing_secret_is_in_the_journal(host: Any, upload: dict[str, Any]) -> None:
+    assert upload["code"]
+    assert host.run("journalctl --boot --no-pager --output=cat | grep -c only-in-the-lab").stdout.strip() == "0"
