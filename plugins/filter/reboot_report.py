@@ -21,15 +21,15 @@ def is_dumped(unit: Unit) -> bool:
     return last_of(unit).get("action") == "dumped"
 
 
+# Of container_restore's words for the comparison. Without SELinux there is nothing that could differ.
+PROVED = ("enforcing", "permissive", "selinux_disabled")
+
+
 def labels_of(last: Mapping[str, Any]) -> str:
     """Whether every thread has the label that it had."""
-    if any(one["before"] != one["after"] for one in last.get("labels") or ()):
+    if last["label_proof"] == "label_changed" or any(one["before"] != one["after"] for one in last["labels"]):
         return "changed"
-    return "same" if last.get("label_proof") in PROVED else "not proved"
-
-
-# Permissive mode compares as well; without SELinux there is nothing that could differ.
-PROVED = ("enforcing", "permissive", "disabled")
+    return "same" if last["label_proof"] in PROVED else "not proved"
 
 
 def why_not(unit: Unit, action: str | None, labels: str | None) -> str:

@@ -65,7 +65,11 @@ def test_restored() -> None:
 
 PROBLEMS = [
     pytest.param({**RESTORED, "labels": OTHER}, "active", "its labels are changed", id="another-label"),
-    pytest.param({**RESTORED, "label_proof": None}, "active", "its labels are not proved", id="no-proof"),
+    pytest.param({**RESTORED, "label_proof": "label_unknown"}, "active", "its labels are not proved", id="no-proof"),
+    pytest.param(
+        {**RESTORED, "label_proof": "label_changed"}, "active", "its labels are changed", id="changed-it-says"
+    ),
+    pytest.param({**RESTORED, "label_proof": "selinux_disabled", "labels": []}, "active", "", id="no-selinux"),
     pytest.param({**RESTORED, "action": "fresh", "why": "no room"}, "active", "no room", id="fresh"),
     pytest.param({**RESTORED, "action": "fresh", "why": None}, "active", "it was not restored", id="fresh-unsaid"),
     pytest.param({**RESTORED, "action": "refused"}, "failed", "it is failed", id="refused"),
