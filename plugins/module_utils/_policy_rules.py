@@ -356,6 +356,7 @@ _LABELS = rules(
             ("var_run_t", "dir", "libpod", "container_runtime_t"),
             ("var_run_t", "dir", "crun", "container_runtime_t"),
             ("var_run_t", "dir", "runc", "container_runtime_t"),
+            ("var_run_t", "dir", "netns", "ifconfig_runtime_t"),
             ("tmpfs_t", "file", "libpod_lock", "container_engine_tmpfs_t"),
             ("var_lib_t", "dir", "containers", "container_var_lib_t"),
             ("container_var_lib_t", "dir", "overlay", "container_ro_file_t"),
