@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from ansible_collections.criu.hosts.plugins.module_utils import _unit_host, _unit_volumes
 from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._unit_name import HEADER
+from ansible_collections.criu.hosts.plugins.modules import container_unit
 from ansible_collections.criu.hosts.tests.unit.harness import Host
 
 
@@ -127,3 +129,9 @@ def make_quadlet_file(folder: Path, text: str = "", name: str = "web") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text or f"{HEADER}\n[Container]\nImage=x\n")
     return path
+
+
+def container_params(**given: Any) -> dict[str, Any]:
+    """The options of container_unit with their defaults."""
+    params = {name: copy.copy(spec.get("default")) for name, spec in container_unit.SPEC.items()}
+    return {**params, "name": "web", "image": "localhost/web:1", **given}
