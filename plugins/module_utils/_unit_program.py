@@ -18,7 +18,11 @@ PACKAGE = "ansible_collections.criu.hosts.plugins.module_utils"
 FIRST = "_unit_state_main"
 START = f"""\
 # Of the Ansible collection criu.hosts: starts and stops the container of a stateful unit.
+import os
 import sys
+
+if sys.argv[1:2] == ["stopped"] and os.environ.get("SERVICE_RESULT") == "success":
+    sys.exit(0)  # nothing to clean up: do not load the rest for that
 
 from {PACKAGE}.{FIRST} import main
 

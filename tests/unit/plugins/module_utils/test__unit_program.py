@@ -62,6 +62,16 @@ def test_python_runs_it_without_ansible(tmp_path: Path) -> None:
     assert completed.stderr == "<3>Usage: stateful_unit.pyz start|stop|stopped NAME\n"
 
 
+def test_nothing_is_loaded_to_see_that_nothing_is_to_be_cleaned_up(tmp_path: Path) -> None:
+    path = tmp_path / "stateful_unit.pyz"
+    path.write_bytes(packed_program())
+    argv = [sys.executable, "-IS", "-v", str(path), "stopped", "web"]
+    environment = {"SERVICE_RESULT": "success"}
+    completed = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+    assert completed.returncode == 0
+    assert "ansible_collections" not in completed.stderr
+
+
 def test_runner_gives_the_c_locale_and_keeps_systemds_socket(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/x")
     monkeypatch.setenv("LANGUAGE", "de")
