@@ -54,14 +54,16 @@ def module_table() -> list[str]:
     return table(["Module", "What it does"], rows)
 
 
-def specs(role: Path) -> dict[str, Any]:
-    """Return the specification of a role's main entry, and with it the options of other entries that have defaults."""
+def entries(role: Path) -> dict[str, dict[str, Any]]:
+    """Return the argument specifications of a role's entry points."""
     loaded = yaml.safe_load((role / "meta/argument_specs.yml").read_text(encoding="utf-8"))
-    main_entry: dict[str, Any] = loaded["argument_specs"].pop("main")
-    set_there = defaults(role)
-    for entry in loaded["argument_specs"].values():
-        main_entry["options"].update({key: one for key, one in entry.get("options", {}).items() if key in set_there})
-    return main_entry
+    found: dict[str, dict[str, Any]] = loaded["argument_specs"]
+    return found
+
+
+def specs(role: Path) -> dict[str, Any]:
+    """Return the argument specification of a role's main entry."""
+    return entries(role)["main"]
 
 
 def defaults(role: Path) -> dict[str, Any]:
@@ -105,7 +107,10 @@ def variable_table(role: Path) -> list[str]:
 def defaults_differ(role: Path) -> list[str]:
     """Return what defaults/main.yml and the argument specification say differently."""
     set_there = defaults(role)
-    options = specs(role)["options"]
+    options = dict(specs(role)["options"])
+    for entry in entries(role).values():
+        # Another entry's option may have no default of its own.
+        options.update({name: one for name, one in entry.get("options", {}).items() if name in set_there})
     found = [
         f"{name} is in defaults/main.yml and not in argument_specs.yml" for name in set_there if name not in options
     ]
