@@ -109,6 +109,8 @@ def ensure_services_image() -> Path:
 
 def add_packages(base: Path, root: Path) -> None:
     """Make a root file system of the base one and more packages; their services are not enabled."""
+    # mmdebstrap mounts this machine's own devices there before its hooks run: a copy of /dev would change them.
+    copy = f'find {base} -mindepth 1 -maxdepth 1 ! -name dev -exec cp -a --reflink=auto -t "$1" {{}} +'
     run(
         "packages of the services on the base root, about 60 s",
         [
@@ -117,7 +119,7 @@ def add_packages(base: Path, root: Path) -> None:
             "--variant=custom",
             *(f"--dpkgopt={option}" for option in image.SLIM),
             '--aptopt=Acquire::Retries "3"',
-            f'--setup-hook=cp -a --reflink=auto {base}/. "$1"',
+            f"--setup-hook={copy}",
             f"--include={','.join(PACKAGES)}",
             SUITE,
             str(root),
