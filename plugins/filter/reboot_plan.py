@@ -95,6 +95,11 @@ def refusals(checked: Iterable[Mapping[str, Any]]) -> dict[str, list[Reason]]:
     return {one["item"]["name"]: [reason(one["reason"], one["msg"])] for one in checked if "reason" in one}
 
 
+def rehearsed(checked: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The units that were really dumped: more is not to be asked of the host. In check mode there are no statistics."""
+    return {one["item"]["name"] for one in checked if one.get("statistics")}
+
+
 def own_reasons(unit: Unit) -> list[Reason]:
     """What the unit says itself."""
     if not unit["restart_due"]:
@@ -141,7 +146,11 @@ def plan(
     shown = parse_shown(text)
     order = [name.removesuffix(".service") for name in stop_order(map(service, running), relations(shown, ("After",)))]
     general, refused = host_reasons(criu_info), refusals(checked)
-    reasons = {one["name"]: [*general, *own_reasons(one), *refused.get(one["name"], [])] for one in units}
+    proved = rehearsed(checked)
+    reasons = {
+        name: [*([] if name in proved else general), *own_reasons(one), *refused.get(name, [])]
+        for name, one in ((one["name"], one) for one in units)
+    }
     able = [name for name in order if not reasons[name]]
     room = without_room(able, {name: running[name]["memory_bytes"] or 0 for name in able}, free)
     rows = [row_of(one, reasons[one["name"]] + room.get(one["name"], [])) for one in units]

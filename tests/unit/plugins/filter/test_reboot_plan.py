@@ -125,6 +125,17 @@ def test_a_host_that_is_not_ready_loses_all_that_is_stateful() -> None:
     assert found["units"][0]["reasons"] == [{"code": "policy_missing", "message": "No rules."}]
 
 
+def test_what_was_really_dumped_needs_no_ready_host() -> None:
+    """A container on the host's network is dumped without the network lock that criu_info misses."""
+    reasons = [{"code": "network_lock_missing", "message": "No iptables.", "level": "blocks"}]
+    info = {"readiness": {"container": {"ready": False, "reasons": reasons}}}
+    checked = [
+        {"item": unit("redis"), "statistics": {"frozen_microseconds": 9}},
+        {"item": unit("app"), "statistics": {}},
+    ]
+    assert plan([unit("redis"), unit("app")], criu_info=info, checked=checked)["lost"] == ["app"]
+
+
 def test_room_is_given_in_the_order_of_the_stops() -> None:
     """What is dumped first takes its room; one that is lost anyway takes none."""
     units = [unit("a"), unit("b", memory_bytes=100 << 20), unit("c"), unit("d")]
