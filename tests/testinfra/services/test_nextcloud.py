@@ -111,7 +111,8 @@ def test_a_full_disk_costs_the_memory_but_nothing_else(host: Any, cloud: Cloud) 
         host.check_output("rm -f /var/tmp/lab-filler")
     stopped = cloud.last()
     assert stopped["action"] == "clean_stop" and stopped["why"]
-    assert host.check_output("find /var/lib/containers/storage/overlay-containers -name checkpoint") == ""
+    box = host.check_output("podman container inspect --format '{{.Id}}' nextcloud")
+    assert not host.file(f"/var/lib/containers/storage/overlay-containers/{box}/userdata/checkpoint").exists
     cloud.systemctl("start")
     wait_for("an answer of Nextcloud", cloud.is_up)
     after = cloud.state()

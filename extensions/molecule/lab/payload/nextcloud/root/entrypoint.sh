@@ -18,6 +18,8 @@ as_user() {
 
 # NAME from the file NAME_FILE, a secret that is mounted
 from_file() {
+	value=
+	file=
 	eval "value=\${$1:-} file=\${$1_FILE:-}"
 	[ -z "$file" ] || [ -n "$value" ] || value=$(cat "$file")
 	if [ -n "$value" ]; then
