@@ -280,8 +280,8 @@ requirements:
   - For stateful units, what M(criu.hosts.container_checkpoint) requires
 notes:
   - Needs root.
-  - M(containers.podman.podman_container) and M(containers.podman.podman_quadlet) do not do this, as they write Quadlets
-    and units that they do not check first, show every value of the environment, start nothing, and know no checkpoint.
+  - M(containers.podman.podman_container) and C(podman_quadlet) of that collection do not do this, as they check no unit
+    before it is installed, put the environment into it, start nothing, and know no checkpoint.
   - The unit and the command line of podman can be read by all users. Secrets belong into O(environment) or O(secrets).
   - Values of O(environment) with less than eight characters, and those that another option has as well, are not taken
     for secrets in what else the task returns; no value is returned by the module itself.
