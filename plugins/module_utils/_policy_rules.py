@@ -167,7 +167,17 @@ _UNIT_DUMP = rules(
         "and the container goes on with those it holds. Not connectto: that would reach Podman's own sockets",
         '{ read write } comm="python3" scontext=container_t tcontext=podman_t',
     ),
-    Rule("allow criu_hosts_container podman_t:unix_dgram_socket { read write }", "the same", "{ read write }"),
+    Rule(
+        "allow criu_hosts_container podman_t:unix_dgram_socket { getattr read write }",
+        "the same",
+        '{ read write getattr } comm="python3" scontext=container_t tcontext=podman_t',
+    ),
+    Rule(
+        "allow criu_hosts_container container_engine_tmpfs_t:file { getattr map read write }",
+        "a memfd that a unit restored has the label of podman_t's memory, and the container goes on with it. Not open: "
+        "that would reach Podman's files in /dev/shm of the host, where a container has that",
+        '{ write } comm="python3" path="/memfd:descriptors" scontext=container_t tcontext=container_engine_tmpfs_t',
+    ),
     Rule(
         "allow podman_t criu_hosts_container:fd { use }",
         "file descriptors that the parasite sends",
@@ -258,6 +268,11 @@ _SHELL = rules(
         "allow criu_hosts_container unconfined_t:fifo_file { append getattr ioctl read write }",
         "standard input and output of the container are pipes of that conmon",
         "{ write } tclass=fifo_file",
+    ),
+    Rule(
+        "allow criu_hosts_container user_tmpfs_t:file { getattr map read write }",
+        "a memfd that a root shell restored has the label of the shell's memory, and the container goes on with it",
+        '{ write } comm="python3" path="/memfd:descriptors" scontext=container_t tcontext=user_tmpfs_t',
     ),
     Rule(
         "allow unconfined_t self:anon_inode { ioctl }",
