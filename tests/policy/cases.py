@@ -17,6 +17,7 @@ HERE = "/var/lib/lab"
 RESTORE, DYNTRANS = "criu_container_restore", "unconfined_dyntrans_all"
 BOOLEANS = "/sys/fs/selinux/booleans"
 SECONDS = 120
+NULL = subprocess.DEVNULL
 AUDIT = "/var/log/audit/audit.log"
 DENIAL = re.compile(
     r"avc:\s+denied\s+\{ (?P<permissions>[\w ]+) \}.*\bscontext=\w+:\w+:(?P<source>\w+)\S*"
@@ -24,27 +25,31 @@ DENIAL = re.compile(
 )
 NUMBERS = itertools.count(time.time_ns())
 
-DESCRIPTORS = ["python3", "/app/descriptors.py"]
-THREADS = ["python3", "/app/threads.py", "--interval", "0.2"]
+# Slow ones: on an emulated machine, what all of them do in between is felt.
+DESCRIPTORS = ["sh", "-c", "exec python3 /app/descriptors.py --interval 2 2>/app/state/errors"]
+THREADS = ["python3", "/app/threads.py", "--interval", "2"]
+ROOT = "/var/lib/containers/lab-rules"
+PODMAN_DOMAIN = "system_u:system_r:podman_t:s0"
 
 
 def redis(port):
     return ["redis-server", "--save", "", "--port", port]
 
 
-# name -> started by, runtime, network, command, port of redis; the cheapest case first
+# Containers of the runtime alone, in the domain that Podman gives it: on an emulated machine Podman itself takes most
+# of the time. name -> started by, runtime, command, port of redis (on the host's network); the cheapest case first
 CONTAINERS = {
-    "shell-threads-runc": ("shell", "runc", "none", THREADS, None),
-    "unit-threads-runc": ("unit", "runc", "none", THREADS, None),
-    "unit-threads-crun": ("unit", "crun", "none", THREADS, None),
-    "unit-descriptors-runc": ("unit", "runc", "host", DESCRIPTORS, None),
-    "shell-descriptors-crun": ("shell", "crun", "podman", DESCRIPTORS, None),
-    "unit-descriptors-crun": ("unit", "crun", "podman", DESCRIPTORS, None),
-    "shell-redis-crun": ("shell", "crun", "host", redis("6502"), "6502"),
-    "unit-redis-runc": ("unit", "runc", "host", redis("6501"), "6501"),
+    "shell-threads-runc": ("shell", "runc", THREADS, None),
+    "unit-threads-crun": ("unit", "crun", THREADS, None),
+    "unit-threads-runc": ("unit", "runc", THREADS, None),
+    "shell-descriptors-crun": ("shell", "crun", DESCRIPTORS, None),
+    "unit-descriptors-crun": ("unit", "crun", DESCRIPTORS, None),
+    "unit-descriptors-runc": ("unit", "runc", DESCRIPTORS, None),
+    "shell-redis-runc": ("shell", "runc", redis("6502"), "6502"),
+    "unit-redis-crun": ("unit", "crun", redis("6501"), "6501"),
 }
-# name -> started by, runtime, network: a container that is started, and removed again
-STARTS = {"start-unit": ("unit", "crun", "podman"), "start-shell": ("shell", "runc", "none")}
+# With Podman: started, dumped, restored and removed. name -> started by, runtime, network
+PODMAN = {"podman-shell": ("shell", "runc", "none"), "podman-unit": ("unit", "crun", "podman")}
 PROCESSES = {"process-shell": "shell", "process-unit": "unit"}
 USERS = {"user-unconfined": "lab-member", "user-confined": "lab-confined"}
 
@@ -55,16 +60,19 @@ class Failed(Exception):
 
 def call(argv):
     try:
-        return subprocess.run(argv, capture_output=True, text=True, timeout=SECONDS, check=False)
+        return subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
     except subprocess.TimeoutExpired as error:
         subprocess.run(["pkill", "-9", "-x", "criu"], check=False)
         raise Failed(f"{' '.join(argv[:6])}: no end after {SECONDS} s") from error
 
 
-def require(argv, way="shell"):
+def require(argv, way="shell", label=""):
     """Run it in this shell or by systemd, in a unit that stays: systemd ends what others leave behind, conmon too."""
     unit = f"rules-{next(NUMBERS)}"
     by = ["systemd-run", "--quiet", "--service-type=oneshot", "--remain-after-exit", f"--unit={unit}"]
+    by += [f"--property=SELinuxContext={label}", "--property=StandardOutput=null"] if label else []
     done = call([*(by if way == "unit" else []), *argv])
     if done.returncode:
         said = done.stderr + done.stdout
@@ -123,67 +131,159 @@ def threads(pid):
     return sorted(found)
 
 
+def place_of(name, *parts):
+    return os.path.join(ROOT, name, *parts)
+
+
+def write(path, text):
+    with open(path, "w", encoding="utf-8") as handle:
+        handle.write(text)
+
+
+def bundle(name, number):
+    """An OCI bundle like Podman's, made from the configuration of a container of Podman's."""
+    _, _, command, port = CONTAINERS[name]
+    with open(f"{ROOT}/config.json", encoding="utf-8") as handle:
+        config = json.load(handle)
+    kept = [mount for mount in config["mounts"] if mount["type"] != "bind"]
+    folders = {"/dev/shm": place_of(name, "shm"), "/app/state": place_of(name, "state")}
+    for inside, folder in folders.items():
+        kept.append({"destination": inside, "type": "bind", "source": folder, "options": ["bind", "rprivate"]})
+    categories = f"s0:c{number},c{number + 500}"
+    config.update(root={"path": f"{ROOT}/rootfs"}, mounts=kept, annotations={}, hostname=name)
+    config["process"].update(args=command, selinuxLabel=f"system_u:system_r:container_t:{categories}", terminal=False)
+    linux = config["linux"]
+    linux.update(cgroupsPath=f"/lab-{name}", mountLabel=f"system_u:object_r:container_file_t:{categories}")
+    if port:
+        linux["namespaces"] = [one for one in linux["namespaces"] if one["type"] != "network"]
+        linux.pop("sysctl", None)
+    for folder in (*folders.values(), place_of(name, "log")):
+        os.makedirs(folder, exist_ok=True)
+    write(place_of(name, "config.json"), json.dumps(config))
+    require(["chcon", f"system_u:object_r:container_file_t:{categories}", *folders.values()])
+
+
+def make_bundles():
+    """The root of all of them, and a bundle for each."""
+    if not os.path.exists(f"{ROOT}/config.json"):
+        name = "rules-pattern"
+        call(["podman", "rm", "--force", "--ignore", "--time", "0", name])
+        require(["podman", "run", "-d", "--name", name, "--network", "none", "lab-workload", *THREADS])
+        found = require(["podman", "container", "inspect", "-f", "{{.Id}}", name]).strip()
+        os.makedirs(f"{ROOT}/rootfs", exist_ok=True)
+        require(["tar", "-C", f"{ROOT}/rootfs", "-xf", f"{HERE}/workload.tar"])
+        os.makedirs(f"{ROOT}/rootfs/app/state", exist_ok=True)
+        require(["chcon", "-R", "system_u:object_r:container_file_t:s0", f"{ROOT}/rootfs"])
+        with open(
+            f"/var/lib/containers/storage/overlay-containers/{found}/userdata/config.json", encoding="utf-8"
+        ) as made:
+            write(f"{ROOT}/config.json", made.read())
+        call(["podman", "rm", "--force", "--time", "0", name])
+    if not os.path.ismount(f"{ROOT}/rootfs"):
+        # As Podman's overlay is one: runc makes the mount below a root private.
+        require(["mount", "--bind", f"{ROOT}/rootfs", f"{ROOT}/rootfs"])
+    for number, name in enumerate(CONTAINERS, 1):
+        bundle(name, number)
+
+
+def runtime(name, action, *arguments):
+    way, program, _, port = CONTAINERS[name]
+    flags = ["--tcp-established"] if port and action != "run" else []
+    argv = [f"/usr/{'sbin' if program == 'runc' else 'bin'}/{program}", "--log", place_of(name, "log/runtime.log")]
+    argv += [action, *flags, *arguments]
+    if way == "unit":
+        require(argv, way, PODMAN_DOMAIN)
+    # A pipe of this shell would have all categories, and the container could not hold it.
+    elif subprocess.run(argv, stdin=NULL, stdout=NULL, stderr=NULL, timeout=SECONDS, check=False).returncode:
+        raise Failed(" ".join(argv[3:5]))
+
+
+def delete(name):
+    call([CONTAINERS[name][1], "delete", "--force", name])
+
+
 def pid_of(name):
-    status, pid = require(["podman", "container", "inspect", "-f", "{{.State.Status}} {{.State.Pid}}", name]).split()
-    if status != "running":
-        raise Failed(f"{name} is {status}")
-    return int(pid)
+    try:
+        with open(place_of(name, "pid"), encoding="ascii") as handle:
+            pid = int(handle.read())
+        with open(f"/proc/{pid}/cgroup", encoding="ascii") as handle:
+            if f"/lab-{name}" in handle.read():
+                return pid
+    except (OSError, ValueError):
+        pass
+    raise Failed(f"{name} does not run")
 
 
-def count(name, pid):
-    if CONTAINERS[name][4]:
+def runs(name):
+    try:
+        return bool(pid_of(name))
+    except Failed:
+        return False
+
+
+def count(name):
+    if CONTAINERS[name][3]:
         with open(f"{HERE}/{name}.log", encoding="utf-8") as handle:
             line = handle.read().splitlines()[-1]
         if not line.startswith("count "):
             raise Failed(f"the client of redis says: {line}")
         return int(line.split()[1])
-    with open(f"/proc/{pid}/root/app/state/thread-0", encoding="utf-8") as handle:
+    with open(place_of(name, "state/thread-0"), encoding="utf-8") as handle:
         return int(handle.read().split()[2])
 
 
-def wait_for_more(name, pid, counted):
+def wait_for_more(name, counted):
     for _ in range(100):
         time.sleep(0.2)
         try:
-            if count(name, pid) > counted:
+            if count(name) > counted:
                 return
         except (IndexError, FileNotFoundError):
             continue
     raise Failed("it does not go on")
 
 
-def remove(name):
-    call(["podman", "rm", "--force", "--ignore", "--time", "0", name])
-
-
 def start(name):
     """Start the container anew, and its client."""
-    way, runtime, network, command, port = CONTAINERS[name]
-    remove(name)
-    run = ["podman", "--runtime", runtime, "run", "-d", "--name", name, "--network", network, "lab-workload", *command]
-    require(run, way)
+    port = CONTAINERS[name][3]
+    delete(name)
+    subprocess.run(["rm", "-rf", place_of(name, "images"), place_of(name, "state/thread-0")], check=True)
+    runtime(name, "run", "--detach", "--bundle", place_of(name), "--pid-file", place_of(name, "pid"), name)
     if port:
         call(["systemctl", "stop", f"client-{name}"])
         client = ["systemd-run", "--quiet", "--collect", f"--unit=client-{name}", "python3", f"{HERE}/client.py"]
-        require([*client, "--port", port, "--log", f"{HERE}/{name}.log"])
-    wait_for_more(name, pid_of(name), 1)
+        require([*client, "--port", port, "--interval", "1", "--log", f"{HERE}/{name}.log"])
+    pid_of(name)
+    wait_for_more(name, 0)
 
 
-def podman(name, action):
-    """`podman container checkpoint` or `restore`; a failure is told by CRIU's first error."""
-    way, runtime, _, _, port = CONTAINERS[name]
+def dump(name):
+    subprocess.run(["rm", "-rf", place_of(name, "images")], check=True)
+    run(name, "checkpoint", "--image-path", place_of(name, "images"), "--work-path", place_of(name, "log"), name)
+    if runs(name):
+        raise Failed("checkpoint: it still runs")
+
+
+def restore(name):
+    delete(name)
+    paths = ["--image-path", place_of(name, "images"), "--work-path", place_of(name, "log")]
+    bundle_path = ["--bundle", place_of(name), "--pid-file", place_of(name, "pid")]
+    run(name, "restore", "--detach", *bundle_path, *paths, name)
+
+
+def run(name, action, *arguments):
+    """Dump or restore; a failure is told by CRIU's first error."""
     began = time.time()
     with lent(RESTORE):
         try:
-            flags = ["--tcp-established"] if port else []
-            require(["podman", "--runtime", runtime, "container", action, *flags, name], way)
+            runtime(name, action, *arguments)
         except Failed as error:
-            log = "dump.log" if action == "checkpoint" else "restore.log"
-            raise Failed(f"{action}: {first_error(log, began) or error}") from error
+            said = first_error(glob.glob(place_of(name, "log", "*.log")), began)
+            raise Failed(f"{action}: {said or last_line(place_of(name, 'log/runtime.log')) or error}") from error
 
 
-def first_error(log, began):
-    for path in glob.glob(f"/var/lib/containers/storage/overlay-containers/*/userdata/{log}"):
+def first_error(logs, began):
+    for path in logs:
         if os.path.getmtime(path) >= began:
             with open(path, encoding="utf-8", errors="replace") as handle:
                 for line in handle:
@@ -192,38 +292,54 @@ def first_error(log, began):
     return ""
 
 
+def last_line(path):
+    with contextlib.suppress(OSError, IndexError), open(path, encoding="utf-8", errors="replace") as handle:
+        return handle.read().splitlines()[-1].strip()
+    return ""
+
+
 def container_case(name):
-    """Dump and restore in place; every thread has its label again, and it works on."""
-    pid = pid_of(name)
-    before, counted = threads(pid), count(name, pid)
-    podman(name, "checkpoint")
-    podman(name, "restore")
-    pid = pid_of(name)
-    after = threads(pid)
+    """Dump and restore; every thread has its label again, and it works on."""
+    before, counted = threads(pid_of(name)), count(name)
+    dump(name)
+    restore(name)
+    after = threads(pid_of(name))
     if set(after) != set(before):
         raise Failed(f"labels: {sorted(set(before))} before, {sorted(set(after))} after")
-    wait_for_more(name, pid, counted)
+    wait_for_more(name, counted)
 
 
 def mend(name):
     """Have the container running again with every rule on: go on with the same images, or start it anew."""
     try:
-        if call(["podman", "container", "inspect", "-f", "{{.State.Checkpointed}}", name]).stdout.strip() == "true":
-            podman(name, "restore")
-        pid = pid_of(name)
-        wait_for_more(name, pid, count(name, pid))
+        if not runs(name) and os.path.exists(place_of(name, "images/inventory.img")):
+            restore(name)
+        pid_of(name)
+        wait_for_more(name, count(name))
     except (Failed, OSError):
         start(name)
 
 
-def start_case(name):
-    way, runtime, network = STARTS[name]
+def podman_case(name):
+    """Start by Podman, dump and restore by Podman, remove."""
+    way, program, network = PODMAN[name]
     try:
-        run = ["podman", "--runtime", runtime, "run", "-d", "--name", name, "--network", network, "lab-workload"]
-        require([*run, *THREADS], way)
-        pid_of(name)
+        run_argv = ["podman", "--runtime", program, "run", "-d", "--name", name, "--network", network, "lab-workload"]
+        require([*run_argv, *DESCRIPTORS], way)
+        time.sleep(3)
+        for action in ("checkpoint", "restore"):
+            began = time.time()
+            with lent(RESTORE):
+                try:
+                    require(["podman", "--runtime", program, "container", action, name], way)
+                except Failed as error:
+                    logs = glob.glob("/var/lib/containers/storage/overlay-containers/*/userdata/*.log")
+                    raise Failed(f"{action}: {first_error(logs, began) or error}") from error
+        status = require(["podman", "container", "inspect", "-f", "{{.State.Status}} {{.ProcessLabel}}", name])
+        if not status.startswith("running "):
+            raise Failed(f"{name} is {status}")
     finally:
-        remove(name)
+        call(["podman", "rm", "--force", "--ignore", "--time", "0", name])
 
 
 def process_case(way):
@@ -231,7 +347,7 @@ def process_case(way):
     folder = f"{HERE}/rules-process"
     subprocess.run(["rm", "-rf", folder], check=True)
     os.makedirs(f"{folder}/images", mode=0o700)
-    program = ["python3", f"{HERE}/threads.py", "--interval", "0.2", "--folder", f"{folder}/state"]
+    program = ["python3", f"{HERE}/threads.py", "--interval", "1", "--folder", f"{folder}/state"]
     call(["systemctl", "stop", "rules-process"])
     require(["systemd-run", "--quiet", "--collect", "--property=StandardOutput=null", "--unit=rules-process", *program])
     time.sleep(2)
@@ -281,8 +397,8 @@ def run_case(case):
     try:
         if case in CONTAINERS:
             container_case(case)
-        elif case in STARTS:
-            start_case(case)
+        elif case in PODMAN:
+            podman_case(case)
         elif case in PROCESSES:
             process_case(PROCESSES[case])
         else:
@@ -293,4 +409,4 @@ def run_case(case):
     return denials(place)
 
 
-CASES = (*CONTAINERS, *STARTS, *PROCESSES, *USERS)
+CASES = (*CONTAINERS, *PROCESSES, *USERS, *PODMAN)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs on a lab machine whose policy module has each permission behind a boolean of its own. Prints JSON lines.
 
-try_rules.py cases            start the containers, and run each case with every rule on
 try_rules.py scan PLAN        permissive, every rule off: what does each case ask for?
 try_rules.py rules PLAN       enforcing, one trial after the other: what fails?
 PLAN is JSON: {"booleans": {NAME: whether it is for the cases of users}, "trials": [{"key", "off", "labels", "cases"}]}
@@ -12,7 +11,7 @@ import json
 import os
 import sys
 
-from cases import AUDIT, CASES, CONTAINERS, Failed, denials, mend, run_case, start, switch
+from cases import AUDIT, CONTAINERS, Failed, denials, make_bundles, mend, run_case, runs, start, switch
 
 USER = "user-"
 ATTRIBUTE = "security.selinux"
@@ -31,25 +30,16 @@ def attempt(case):
         return str(error), denials(place)
 
 
-def all_cases():
-    for name in CONTAINERS:
-        try:
-            start(name)
-        except Failed as error:
-            tell(kind="case", case=name, why=f"start: {error}", denied=[])
-    for case in CASES:
-        why, found = attempt(case)
-        tell(kind="case", case=case, why=why, denied=sorted({one["line"] for one in found}))
-        if why and case in CONTAINERS:
-            start(case)
-
-
 def enforce(value):
     with open("/sys/fs/selinux/enforce", "w", encoding="ascii") as handle:
         handle.write(str(value))
 
 
 def scan(plan):
+    # The containers are started with every rule on: a case is about what comes then.
+    for case in plan["cases"]:
+        if case in CONTAINERS:
+            mend(case)
     switch(dict.fromkeys(plan["booleans"], False))
     enforce(0)
     try:
@@ -100,6 +90,8 @@ def one_case(plan, trial, case):
     """Why the case fails without what the trial takes away, and a denial if it works and one is logged."""
     for_user = case.startswith(USER)
     off = set(trial["off"])
+    if case in CONTAINERS and not runs(case):
+        mend(case)
     switch({name: name not in off and (for_user or not user) for name, user in plan["booleans"].items()})
     try:
         with relabeled(trial["labels"]):
@@ -130,11 +122,10 @@ def rules(plan):
 
 
 def main():
-    plan = {}
-    if len(sys.argv) > 2:
-        with open(sys.argv[2], encoding="utf-8") as handle:
-            plan = json.load(handle)
-    {"cases": lambda _: all_cases(), "scan": scan, "rules": rules}[sys.argv[1]](plan)
+    with open(sys.argv[2], encoding="utf-8") as handle:
+        plan = json.load(handle)
+    make_bundles()
+    {"scan": scan, "rules": rules}[sys.argv[1]](plan)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
+#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Plain processes to dump, and what a test sees of them, read from the kernel and not by the modules under test.
 
-plain.py start NAME count|server|client|job [ARGUMENT]    start it in the background; its pid goes to NAME.pid
+plain.py start NAME count|server|client|job|family [ARGUMENT]    start it in the background; its pid goes to NAME.pid
 plain.py run NAME count [ARGUMENT]                        the same in the foreground, for a service
 plain.py occupy PID                                       let a process sleep that has this id
 plain.py observe NAME [PID]                               JSON: pid, threads with labels, counters, locks, session
@@ -14,6 +15,8 @@ import sys
 
 FOLDER = "/var/lib/lab/plain"
 TERMINAL = "/run/lab-terminal"
+# This program with the label that starts another domain.
+OTHER = "/usr/local/bin/lab-other-domain"
 CLONE3 = 435
 
 
@@ -127,7 +130,14 @@ def job(name, dummy_argument=None):
     tick(name, 0)
 
 
-KINDS = {"count": count, "server": server, "client": client, "job": job}
+def family(name, domain):
+    """Count, and have a child in another domain that does."""
+    if os.fork():
+        tick(name, 0)
+    os.execvp("runcon", ["runcon", "-t", domain, OTHER, "run", f"{name}-child", "count"])
+
+
+KINDS = {"count": count, "server": server, "client": client, "job": job, "family": family}
 
 
 def start(name, kind, *arguments):

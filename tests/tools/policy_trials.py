@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which trials of our policy's rules are left, what came of those that were made, and the page about it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterable, Iterator
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / ".build"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "policy"))
+
+
+from ansible_collections.criu.hosts.plugins.module_utils._policy import Parsed, Rule, parse_rule
+from ansible_collections.criu.hosts.plugins.module_utils._policy_rules import (
+    CONTAINER,
+    CONTAINER_TYPES,
+    DYNTRANS,
+    RESTORE,
+    RULES,
+)
+from common import RESULTS
+
+# What runs on the machine, and has no annotations.
+CASES: tuple[str, ...] = importlib.import_module("cases").CASES
+KEPT = RESULTS / "policy-rules.jsonl"
+CONDITIONAL = ("allow", "dontaudit")
+NON_ROOT = "non_root"
+USER = "user-"
+
+# What a boolean cannot switch: the objects, the types that they would have, and the case that shows it.
+PLACES = {
+    "var_run_t": ("/run", "var_run_t"),
+    "tmpfs_t": ("/dev/shm", "user_tmpfs_t"),
+    "var_lib_t": ("/var/lib", "var_lib_t"),
+    "container_var_lib_t": ("/var/lib/containers/storage", "container_var_lib_t"),
+    "var_t": ("/var/cache", "var_t"),
+    "var_lock_t": ("/run/lock", "var_lock_t"),
+}
+PROGRAMS = {"conmon_exec_t": ("/usr/bin/conmon",), "container_engine_exec_t": ("/usr/sbin/runc", "/usr/bin/crun")}
+
+
+@dataclass(frozen=True)
+class One:
+    """A rule taken apart; ``key`` names it for good."""
+
+    rule: Rule
+    parsed: Parsed
+
+    @property
+    def key(self) -> str:
+        return (
+            f"{self.rule.text} [{' '.join(self.rule.purposes)}{'; ' + self.rule.boolean if self.rule.boolean else ''}]"
+        )
+
+    def boolean(self, permission: str) -> str:
+        """The boolean of one permission."""
+        return f"criu_rule_{hashlib.sha256(self.key.encode()).hexdigest()[:8]}_{permission}"
+
+    @property
+    def booleans(self) -> list[str]:
+        return [self.boolean(permission) for permission in self.parsed.permissions]
+
+    def touches(self, source: str, target: str, class_name: str) -> bool:
+        """Whether a denial is of this rule."""
+        own_source, own_target = (CONTAINER_TYPES[0] if name == CONTAINER else name for name in self.parsed.types[:2])
+        end = source if own_target == "self" else own_target
+        return (own_source, self.parsed.class_name) == (source, class_name) and end in ("domain", target)
+
+    @property
+    def labels(self) -> list[list[str]]:
+        """The objects of a rule that no boolean switches, with the type that they would have without it."""
+        parsed = self.parsed
+        if parsed.kind == "range_transition":
+            return [[path, "bin_t"] for path in PROGRAMS[parsed.types[1]]]
+        if parsed.kind == "type_transition":
+            folder, made = PLACES[parsed.types[1]]
+            return [[f"{folder}/{parsed.rest.strip(chr(34))}", made]]
+        if parsed.kind == "filecon" and "netavark|" in parsed.rest:
+            return [["/usr/lib/podman/netavark", "lib_t"], ["/usr/lib/podman/aardvark-dns", "lib_t"]]
+        return []
+
+    def trial(self, off: Iterable[str]) -> dict[str, Any]:
+        """What the machine needs to know of a trial of these permissions."""
+        permissions = list(off)
+        ends = [CONTAINER_TYPES[0] if name == CONTAINER else name for name in self.parsed.types[:2]]
+        return {
+            "key": self.key,
+            "off": [self.boolean(permission) for permission in permissions],
+            "labels": self.labels,
+            "vectors": [[*ends, self.parsed.class_name, permissions]] if permissions else [],
+        }
+
+
+ALL = [One(rule, parse_rule(rule.text)) for rule in RULES]
+SWITCHED = [one for one in ALL if one.parsed.kind in CONDITIONAL]
+
+
+def variant() -> str:
+    """Our module with each permission that can be conditional behind a boolean of its own."""
+    lines = [f"(boolean {RESTORE} false)", f"(boolean {DYNTRANS} false)", f"(typeattribute {CONTAINER})"]
+    lines.append(f"(typeattributeset {CONTAINER} ({' '.join(CONTAINER_TYPES)}))")
+    for one in ALL:
+        if one not in SWITCHED:
+            lines.append(one.parsed.cil())
+            continue
+        source, target = one.parsed.types
+        for permission in one.parsed.permissions:
+            own = one.boolean(permission)
+            when = f"(and {one.rule.boolean} {own})" if one.rule.boolean else own
+            rule = f"({one.parsed.kind} {source} {target} ({one.parsed.class_name} ({permission})))"
+            lines += [f"(boolean {own} true)", f"(booleanif {when} (true {rule}))"]
+    return "\n".join(lines) + "\n"
+
+
+Part = tuple[One, str]  # one permission of a rule
+
+
+class Kept:
+    """The results so far, each a line of a file."""
+
+    def __init__(self, anew: bool) -> None:
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        if anew:
+            KEPT.unlink(missing_ok=True)
+        lines = KEPT.read_text(encoding="utf-8").splitlines() if KEPT.exists() else []
+        self.entries = [json.loads(line) for line in lines]
+
+    def add(self, entry: dict[str, Any]) -> None:
+        """Keep it for good."""
+        entry = {**entry, "date": time.strftime("%Y-%m-%d")}
+        self.entries.append(entry)
+        with KEPT.open("a", encoding="utf-8") as handle:
+            handle.write(json.dumps(entry) + "\n")
+
+    def scans(self) -> dict[str, dict[str, Any]]:
+        """What each case asked for."""
+        return {entry["case"]: entry for entry in self.entries if entry["kind"] == "scan"}
+
+    def trials(self) -> dict[str, dict[str, Any]]:
+        """What came of each rule's own trial; a failure counts more than what came later."""
+        found: dict[str, dict[str, Any]] = {}
+        for entry in self.entries:
+            if entry["kind"] == "rule" and not (found.get(entry["key"]) or {}).get("failed"):
+                found[entry["key"]] = entry
+        return found
+
+
+def asked(kept: Kept, one: One) -> dict[str, list[str]]:
+    """Each case that asked for the rule when it was off, with the permissions."""
+    found: dict[str, list[str]] = {}
+    for case, entry in kept.scans().items():
+        if (NON_ROOT in one.rule.purposes) is not case.startswith(USER):
+            continue
+        names = {
+            name for s, t, c, permissions in entry["asked"] if one.touches(s, t, c) for name in permissions.split()
+        }
+        wanted = [name for name in one.parsed.permissions if name in names]
+        if wanted:
+            found[case] = wanted
+    return found
+
+
+def likely_case(one: One) -> str:
+    """The cheapest case that is likely to need the rule."""
+    if NON_ROOT in one.rule.purposes:
+        return "user-confined" if "user_t" in one.rule.text else "user-unconfined"
+    if "processes" in one.rule.purposes:
+        return "process-unit" if "initrc_t" in one.rule.text else "process-shell"
+    by = "unit" if "podman_units" in one.rule.purposes else "shell"
+    if any(word in one.rule.text for word in ("conmon", "urandom", "security_t", "setsockcreate", "unconfined_t:fifo")):
+        return f"podman-{by}"
+    if one.rule.also == "established_tcp":
+        return f"{by}-redis-crun" if by == "unit" else f"{by}-redis-runc"
+    held = ("unix_", "udp_", ":fifo_file", "anon_inodefs", "tmpfs_t:file")
+    return f"{by}-descriptors-crun" if any(word in one.rule.text for word in held) else THREADS[by]
+
+
+THREADS = {"unit": "unit-threads-crun", "shell": "shell-threads-runc"}
+
+
+def first_trials(kept: Kept, word: str) -> Iterator[dict[str, Any]]:
+    """Each rule by itself, with the case that is likely to need it."""
+    done = kept.trials()
+    for one in ALL:
+        if one.key in done or word not in one.rule.text:
+            continue
+        if one.parsed.kind == "allow":
+            yield {**one.trial(one.parsed.permissions), "cases": [likely_case(one)]}
+        elif one.labels:
+            yield {
+                **one.trial(()),
+                "cases": ["podman-shell" if one.parsed.kind == "range_transition" else "podman-unit"],
+            }
+
+
+def suspects(kept: Kept) -> list[Part]:
+    """The permissions that seem needless: of rules that their first case does without, and what no case asks for."""
+    done, found = kept.trials(), []
+    for one in SWITCHED:
+        if one.parsed.kind != "allow":
+            continue
+        names = {name for names in asked(kept, one).values() for name in names}
+        needed = names if (done.get(one.key) or {}).get("failed") else set()
+        found += [(one, name) for name in one.parsed.permissions if name not in needed]
+    return found
+
+
+def together(parts: Iterable[Part], case: str) -> dict[str, Any]:
+    """All of them off at once: what passes so, passes with each of them off."""
+    parts = list(parts)
+    return {
+        "key": f"together: {case}",
+        "off": [one.boolean(name) for one, name in parts],
+        "labels": [],
+        "vectors": [vector for one, name in parts for vector in one.trial([name])["vectors"]],
+        "cases": [case],
+    }
+
+
+def culprits(kept: Kept, parts: Iterable[Part], case: str) -> Iterator[dict[str, Any]]:
+    """Each suspected rule that the case asks for, by itself."""
+    for one in {one.key: one for one, name in parts if name in asked(kept, one).get(case, ())}.values():
+        names = [name for other, name in parts if other is one]
+        yield {**one.trial(names), "cases": [case]}
+
+
+def verdict(kept: Kept, one: One) -> tuple[str, str]:
+    """The case that fails without the rule and how; a word in its place if there is none, empty if it was not tried."""
+    entry = kept.trials().get(one.key)
+    if entry and entry["failed"]:
+        return entry["failed"]["case"], entry["failed"]["why"]
+    passed = {one["key"] for one in kept.entries if one["kind"] == "rule" and not one["failed"]}
+    if one in SWITCHED and not all(f"together: {case}" in passed for case in CASES) and one.parsed.kind == "allow":
+        return "", ""
+    if one not in SWITCHED and entry is None:
+        return "", ""
+    cases = asked(kept, one) if one in SWITCHED else {}
+    return (f"none; {', '.join(cases)} asks for it", "") if cases else ("none", "")
+
+
+def render(kept: Kept, where: str) -> str:
+    """The page."""
+    found = [(one, *verdict(kept, one)) for one in ALL]
+    tried = [(one, case, why) for one, case, why in found if case]
+    hard = sum(1 for _, case, _ in tried if not case.startswith("none"))
+    asked_for = sum(1 for _, case, _ in tried if case.startswith("none;"))
+    lines = [
+        "<!-- SPDX-License-Identifier: GPL-3.0-or-later -->",
+        "# Each rule, and what fails without it",
+        "",
+        f"Written by `make rules` on {max(entry['date'] for entry in kept.entries)}, in enforcing mode, on {where}.",
+        "Each rule was switched off by itself, and containers and processes were dumped and restored. What a first",
+        "case did without was then switched off together, for every case.",
+        "",
+        f"{len(tried)} rules were tried. Without {hard} of them a case fails; {asked_for} more are asked for, and all",
+        f"goes on without them; {len(tried) - hard - asked_for} are asked for by no case.",
+        "File contexts that only `restorecon` reads were not tried. Transitions and the file context of netavark",
+        "cannot be switched; their objects were given the label that they would have had.",
+        "",
+        "| Rule | While | Case that fails | How |",
+        "| --- | --- | --- | --- |",
+    ]
+    for one, case, why in tried:
+        why = why.replace("|", "\\|").replace("`", "'")[:200]
+        lines.append(f"| `{one.rule.text}` | {one.rule.boolean or 'always'} | {case} | {f'`{why}`' if why else ''} |")
+    return "\n".join(lines) + "\n"
