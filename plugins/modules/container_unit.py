@@ -74,7 +74,7 @@ options:
     default: []
   secrets:
     description:
-      - Secrets of podman that the container gets. They have to be there; M(containers.podman.podman_secret) makes them.
+      - Secrets of podman that the container gets. They have to be there; C(containers.podman.podman_secret) makes them.
       - A change of a secret's value restarts nothing; use O(state=restarted) in a handler.
     type: list
     elements: dict
@@ -129,7 +129,7 @@ options:
     default: []
   network:
     description:
-      - V(host), V(none), V(bridge), or the name of a network that M(containers.podman.podman_network) has made.
+      - V(host), V(none), V(bridge), or the name of a network that C(containers.podman.podman_network) has made.
       - In a Quadlet, C(NAME.network) means that file of Quadlet.
     type: str
     default: bridge
@@ -280,7 +280,7 @@ requirements:
   - For stateful units, what M(criu.hosts.container_checkpoint) requires
 notes:
   - Needs root.
-  - M(containers.podman.podman_container) and C(podman_quadlet) of that collection do not do this, as they check no unit
+  - C(containers.podman.podman_container) and C(podman_quadlet) of that collection do not do this, as they check no unit
     before it is installed, put the environment into it, start nothing, and know no checkpoint.
   - The unit and the command line of podman can be read by all users. Secrets belong into O(environment) or O(secrets).
   - Values of O(environment) with less than eight characters, and those that another option has as well, are not taken
@@ -302,8 +302,6 @@ attributes:
 seealso:
   - module: criu.hosts.container_unit_info
   - module: criu.hosts.container_checkpoint
-  - module: containers.podman.podman_secret
-  - module: containers.podman.podman_network
   - name: podman-systemd.unit(5)
     description: Quadlet.
     link: https://docs.podman.io/en/latest/markdown/podman-systemd.unit.5.html
