@@ -274,11 +274,23 @@ _SHELL = rules(
         "a memfd that a root shell restored has the label of the shell's memory, and the container goes on with it",
         '{ write } comm="python3" path="/memfd:descriptors" scontext=container_t tcontext=user_tmpfs_t',
     ),
+)
+
+# The right to use lazy pages cannot be split off: CRIU takes only "not there" and EPERM for an answer, not EACCES.
+_PROBE = rules(
+    "root_shell processes",
+    "CRIU asks once after each boot whether userfaultfd works, and gives up when SELinux refuses the answer",
     Rule(
         "allow unconfined_t self:anon_inode { ioctl }",
-        "probe of userfaultfd",
+        'else "Lazy pages are not available", and no dump or restore',
         '{ ioctl } path="anon_inode:[userfaultfd]"',
     ),
+)
+
+_PROBE_UNIT = rules(
+    "processes",
+    "The same by systemd, which runs CRIU as initrc_t",
+    Rule("allow initrc_t self:anon_inode { ioctl }", "the same", '{ ioctl } path="anon_inode:[userfaultfd]"'),
 )
 
 _SHELL_RESTORE = rules(
@@ -483,6 +495,8 @@ RULES = (
     *_UNIT_DUMP,
     *_UNIT_RESTORE,
     *_SHELL,
+    *_PROBE,
+    *_PROBE_UNIT,
     *_SHELL_RESTORE,
     *_CONTAINER_RESTORE,
     *_TCP,
