@@ -178,8 +178,9 @@ class Catalog:
     # A type that only container-selinux (Fedora, RHEL) has, and what that policy grants by itself.
     distribution_sign: str
     distribution_provides: tuple[str, ...]
-    # Where the host's policy has this boolean, it has the rules behind it too.
+    # Where the host's policy has this boolean, it has what this purpose needs.
     distribution_boolean: str
+    boolean_purpose: str
 
 
 def make_policy(catalog: Catalog, purposes: Iterable[str], policy: Policy) -> Made:
@@ -193,8 +194,9 @@ def make_policy(catalog: Catalog, purposes: Iterable[str], policy: Policy) -> Ma
     for rule in catalog.rules:
         if not rule.wanted(open_purposes):
             continue
-        if rule.boolean == catalog.distribution_boolean and policy.has_boolean(rule.boolean):
-            left_out.append((rule, f"nothing: the policy has the boolean {rule.boolean} and its rules"))
+        served = set(rule.purposes) & set(open_purposes) == {catalog.boolean_purpose}
+        if served and policy.has_boolean(catalog.distribution_boolean):
+            left_out.append((rule, f"nothing: the policy has the boolean {catalog.distribution_boolean} and its rules"))
             continue
         parsed = parse_rule(rule.text)
         lack = missing(parsed, policy, own)

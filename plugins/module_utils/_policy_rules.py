@@ -517,4 +517,5 @@ CATALOG = Catalog(
     distribution_sign="container_runtime_exec_t",
     distribution_provides=("podman_units", "root_shell", "established_tcp"),
     distribution_boolean=DYNTRANS,
+    boolean_purpose="processes",
 )
