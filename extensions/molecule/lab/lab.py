@@ -38,13 +38,12 @@ NEEDS = {
     "zstd": "zstd",
     "openssh-client": "ssh",
     "python3-venv": "ensurepip",
-    # The browser of the scenario services
-    "chromium": "chromium",
-    "chromium-driver": "chromedriver",
 }
+# The browser that the tests of the services use; installed with the first machine for them
+SERVICES_NEEDS = {"chromium": "chromium", "chromium-driver": "chromedriver"}
 
 
-def missing_packages() -> list[str]:
+def missing_packages(needs: dict[str, str]) -> list[str]:
     """Return the Debian packages that are not there."""
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 
@@ -53,7 +52,7 @@ def missing_packages() -> list[str]:
             return importlib.util.find_spec(sign) is not None
         return Path(sign).exists() if sign.startswith("/") else shutil.which(sign, path=path) is not None
 
-    return [package for package, sign in NEEDS.items() if not there(sign)]
+    return [package for package, sign in needs.items() if not there(sign)]
 
 
 def is_debian() -> bool:
@@ -64,9 +63,9 @@ def is_debian() -> bool:
         return False
 
 
-def deps() -> None:
+def deps(needs: dict[str, str] = NEEDS) -> None:
     """Install what is missing, or say how to get it."""
-    missing = missing_packages()
+    missing = missing_packages(needs)
     if not missing:
         say("everything the lab needs is installed")
         return
@@ -144,6 +143,7 @@ def main() -> int:
 
 def prepare_services() -> None:
     """Make the services' image before anything is locked that machines of the base image wait for."""
+    deps(SERVICES_NEEDS)
     with lock():
         image.ensure_image()
     with lock("services.lock"):
