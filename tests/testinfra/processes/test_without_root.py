@@ -82,18 +82,31 @@ def test_member_cannot_dump_a_process_of_root(seen: dict[str, Any]) -> None:
     assert any("Dumping FAILED" in line for line in found["errors"])
 
 
-def test_rootless_podman_refuses_by_itself(seen: dict[str, Any]) -> None:
+@pytest.mark.parametrize("what", ["checkpoint", "restore"])
+def test_rootless_podman_refuses_by_itself(seen: dict[str, Any], what: str) -> None:
     found = own(seen, "rootless")
     assert found["pid"], found["run"]
-    assert found["checkpoint"]["rc"] != 0 and "requires root" in found["checkpoint"]["err"]
+    assert found[what]["rc"] != 0 and "requires root" in found[what]["err"]
 
 
 def test_member_cannot_dump_a_rootless_container_with_criu(seen: dict[str, Any]) -> None:
     assert own(seen, "rootless")["criu"]["rc"] != 0
 
 
-def test_root_has_no_such_container(seen: dict[str, Any]) -> None:
-    assert seen["users"]["root"]["rc"] != 0 and "no such container" in seen["users"]["root"]["err"].lower()
+@pytest.mark.parametrize("what", ["checkpoint", "restore"])
+def test_root_has_no_such_container(seen: dict[str, Any], what: str) -> None:
+    found = seen["users"][f"root_{what}"]
+    assert found["rc"] != 0 and "no such container" in found["err"].lower()
+
+
+def test_criu_that_is_not_there_is_told(seen: dict[str, Any]) -> None:
+    answer = seen["absent"]["present"]
+    assert answer["reason"] == "criu_missing" and "'/usr/local/sbin/no-criu'" in answer["msg"]
+
+
+def test_nothing_is_taken_from_a_criu_that_is_not_there(seen: dict[str, Any]) -> None:
+    answer = seen["absent"]["absent"]
+    assert (answer["changed"], answer["commands"], answer["criu_non_root"]["path"]) == (False, [], None)
 
 
 @pytest.mark.parametrize("task", ["as_user", "as_root", "restore"])
