@@ -28,7 +28,7 @@ from {PACKAGE}.{FIRST} import main
 
 sys.exit(main(sys.argv))
 """
-IMPORT = re.compile(rf"\s*from {re.escape(PACKAGE)}\.(\w+) import ")
+IMPORT = re.compile(rf"^ *from {re.escape(PACKAGE)}(?:\.(\w+) import |(?= import )).*$", re.MULTILINE)
 TYPES_ONLY = re.compile(r"^if TYPE_CHECKING:\n(?:    .*\n|\n)+", re.MULTILINE)
 # A zip file can tell no time before this.
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -36,10 +36,11 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 def imported(source: str) -> Iterator[str]:
     """The names of our own files that ``source`` imports when it runs, also late; not those for types alone."""
-    for line in TYPES_ONLY.sub("", source).splitlines():
-        found = IMPORT.match(line)
-        if found:
+    for found in IMPORT.finditer(TYPES_ONLY.sub("", source)):
+        if found.group(1):
             yield found.group(1)
+        else:  # the files themselves are imported, one in a line: from PACKAGE import _x as x
+            yield found.group(0).partition(" import ")[2].split()[0]
 
 
 def source_of(name: str) -> str:

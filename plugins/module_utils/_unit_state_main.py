@@ -24,9 +24,11 @@ MARGIN_SECONDS = 60
 
 
 def say(priority: str, text: str) -> None:
-    """One line for the journal."""
-    sys.stderr.write(f"<{PRIORITIES[priority]}>{' '.join(text.split())}\n")
+    """One line for the journal, and for systemctl status."""
+    line = " ".join(text.split())
+    sys.stderr.write(f"<{PRIORITIES[priority]}>{line}\n")
     sys.stderr.flush()
+    notify(f"STATUS={line}")
 
 
 def notify(text: str) -> None:
@@ -39,7 +41,7 @@ def notify(text: str) -> None:
             sender.connect("\0" + address[1:] if address.startswith("@") else address)
             sender.sendall(text.encode())
         except OSError as error:
-            say("notice", f"Cannot tell systemd: {error.strerror}.")
+            sys.stderr.write(f"<{PRIORITIES['notice']}>Cannot tell systemd: {error.strerror}.\n")
 
 
 def main(argv: Sequence[str]) -> int:

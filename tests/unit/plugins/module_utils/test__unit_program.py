@@ -19,6 +19,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit_program import im
 SOURCE = """\
 from typing import TYPE_CHECKING
 
+from ansible_collections.criu.hosts.plugins.module_utils import _data as data
 from ansible_collections.criu.hosts.plugins.module_utils._one import x
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def late() -> None:
 
 
 def test_what_a_file_imports_when_it_runs() -> None:
-    assert list(imported(SOURCE)) == ["_one", "_two"]
+    assert list(imported(SOURCE)) == ["_data", "_one", "_two"]
 
 
 def test_the_same_files_make_the_same_bytes() -> None:
@@ -51,6 +52,17 @@ def test_nothing_of_ansible_is_packed() -> None:
     assert not any(
         line.startswith(("import ansible.", "from ansible.")) for text in texts for line in text.splitlines()
     )
+
+
+def test_every_file_can_be_imported_from_the_archive_alone(tmp_path: Path) -> None:
+    path = tmp_path / "stateful_unit.pyz"
+    path.write_bytes(packed_program())
+    package = "ansible_collections.criu.hosts.plugins.module_utils"
+    code = f"import importlib, sys; sys.path[:] = [{str(path)!r}, *sys.path]\n" + "".join(
+        f"importlib.import_module('{package}.{name}')\n" for name in sources()
+    )
+    completed = subprocess.run([sys.executable, "-IS", "-c", code], capture_output=True, text=True, check=False)
+    assert (completed.returncode, completed.stderr) == (0, "")
 
 
 def test_python_runs_it_without_ansible(tmp_path: Path) -> None:
