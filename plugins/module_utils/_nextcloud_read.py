@@ -110,7 +110,9 @@ def disk_bytes(path: str) -> int:
 def memory_bytes(pid: int) -> int:
     """The memory of the container's cgroup, an upper bound for the archive; 0 if it is not known."""
     cgroup = parse_cgroup(read_text(f"{PLACES.proc}/{pid}/cgroup") or "")
-    return int(read_text(f"{PLACES.cgroups}{cgroup}/memory.current") or 0) if cgroup else 0
+    head, dot, dummy_rest = cgroup.partition(".scope/")
+    folder = f"{PLACES.cgroups}{head}.scope" if dot else f"{PLACES.cgroups}{cgroup}"
+    return int(read_text(f"{folder}/memory.current") or 0) if cgroup else 0
 
 
 def free_bytes(path: str) -> int:

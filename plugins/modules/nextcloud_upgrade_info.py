@@ -121,6 +121,11 @@ nextcloud_upgrade:
       type: list
       elements: str
       sample: []
+    missing_tools:
+      description: The programs that an upgrade needs and the host has not.
+      type: list
+      elements: str
+      sample: [rsync]
     incompatible_apps:
       description: The enabled apps that are not for the wanted version, with the last major version that they are for.
       type: list
@@ -224,6 +229,7 @@ def look(ctx: Context, container: Running | None, wanted: Version) -> tuple[dict
     return found, [*refused, check_space(params["saved_path"], needed, free)]
 
 
+TOOLS = ("rsync",)
 NOTHING: dict[str, Any] = {"incompatible_apps": [], "maintenance": None, "needed_bytes": 0, "free_bytes": 0}
 
 
@@ -244,6 +250,7 @@ def run(ctx: Context) -> Outcome:
         "steps": steps,
         "refused": [refusal.view() for refusal in (*refused, *more) if refusal is not None],
         "missing_images": [image.name for image in images.values() if image.id is None],
+        "missing_tools": [name for name in TOOLS if runner.which(name) is None],
         "image": container.image if container is not None else None,
         "image_id": container.image_id if container is not None else None,
         **found,

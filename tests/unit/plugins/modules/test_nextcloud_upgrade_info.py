@@ -98,7 +98,7 @@ def codes(value: dict[str, Any]) -> list[str]:
 
 
 def test_result(tmp_path: Path, module: Any) -> None:
-    write(tmp_path / "proc/77/cgroup", "0::/machine.slice/libpod-1.scope\n")
+    write(tmp_path / "proc/77/cgroup", "0::/machine.slice/libpod-1.scope/container\n")
     write(tmp_path / "cgroup/machine.slice/libpod-1.scope/memory.current", "5000\n")
     value = answer(module, tmp_path, database_bytes=700)
     assert value["version"] == "31.0.10" and value["to"] == "32" and value["refused"] == []
@@ -126,6 +126,14 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path, module: Any) -> None:
     assert codes(value) == ["image_missing", "container_not_running", "disk_full"]
     assert value["missing_images"] == ["localhost/nc:32"]
     assert value["image"] is None and value["maintenance"] is None
+
+
+@pytest.mark.parametrize("missing", [[], ["rsync"]])
+def test_tools(tmp_path: Path, module: Any, missing: list[str]) -> None:
+    options, host = case()(tmp_path)
+    host.missing = missing
+    value = module("nextcloud_upgrade_info", options, host=host).result["nextcloud_upgrade"]
+    assert value["missing_tools"] == missing
 
 
 def test_stopped_container(tmp_path: Path, module: Any) -> None:

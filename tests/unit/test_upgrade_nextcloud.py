@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The playbook upgrade_nextcloud on this machine, with stand-ins for podman, rsync and the modules that change a host.
+
+The stand-ins keep one file that is the host: version, database, image, what runs. Folders are real ones. What a real
+database and a real container come back as is tested in the lab.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.criu.hosts.plugins.modules import container_checkpoint, container_restore, container_unit
+
+# What the tasks give to the modules that have a stand-in.
+OPTIONS = {
+    *container_unit.SPEC,
+    *container_checkpoint.SPEC,
+    *container_restore.SPEC,
+    *"force login_host login_port login_user login_db query target target_opts owner encoding".split(),
+    *"lc_collate lc_ctype conn_limit template".split(),
+}
+ROOT = Path(__file__).resolve().parents[2]
+VERSIONS = {"30": "30.0.17", "31": "31.0.10", "32": "32.0.1"}
+
+HOST = """\
+import json, os, shutil, signal, sys
+PATH = os.environ["STAND_IN"]
+VERSIONS = json.loads(os.environ["VERSIONS"])
+def load():
+    with open(PATH) as handle:
+        return json.load(handle)
+def save(host):
+    with open(PATH, "w") as handle:
+        json.dump(host, handle)
+def major(image):
+    return image.rsplit(":", 1)[1].split("-")[0]
+def read(path):
+    with open(path) as handle:
+        return handle.read()
+def write(path, text):
+    with open(path, "w") as handle:
+        handle.write(text)
+"""
+MODULE = (
+    "#!/usr/bin/python\n"
+    + HOST
+    + """\
+from ansible.module_utils.basic import AnsibleModule
+SPEC = {name: {"type": "raw"} for name in os.environ["OPTIONS"].split()}
+SPEC["login_password"] = {"no_log": True}
+module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
+params = module.params
+host = load()
+if not module.check_mode:
+    what = params["image"] or params["archive_path"] or params["name"] or ""
+    host["calls"].append([NAME, params["state"] or "", what])
+save(host)
+"""
+)
+MODULES = {
+    ("criu", "hosts", "container_unit"): """\
+if module.check_mode:
+    module.exit_json(changed=host["image"] != params["image"] or host["breaks"] == "options")
+host["image"], host["running"] = params["image"], params["state"] == "started"
+""",
+    ("criu", "hosts", "container_checkpoint"): """\
+if params["archive_path"] and not params["state"]:
+    if host["breaks"] == "checkpoint":
+        module.fail_json(msg="CRIU says no.", reason="tool_failed")
+    write(params["archive_path"], "memory of " + host["image"])
+elif not params["state"]:
+    host["running"] = False
+""",
+    ("criu", "hosts", "container_restore"): """\
+host["memory"] = read(params["archive_path"])
+""",
+    ("containers", "podman", "podman_container"): "",
+    ("containers", "podman", "podman_image"): "",
+    ("containers", "podman", "podman_secret_info"): "",
+    ("community", "postgresql", "postgresql_query"): "",
+    ("community", "postgresql", "postgresql_db"): """\
+if params["state"] == "dump":
+    write(params["target"], host["database"])
+elif params["state"] == "absent":
+    host["database"] = None
+elif params["state"] == "restore":
+    assert host["database"] == ""
+    host["database"] = read(params["target"])
+else:
+    assert host["database"] is None and params["owner"] == "cloud"
+    host["database"] = ""
+""",
+}
+END = """\
+save(host)
+rows = [{"bytes": 1, "encoding": "UTF8", "lc_collate": "C", "lc_ctype": "C", "conn_limit": -1, "owner": "cloud"}]
+module.exit_json(changed=True, secrets=[], query_result=rows)
+"""
+PODMAN = (
+    f"#!{sys.executable}\n"
+    + HOST
+    + """\
+host, args = load(), sys.argv[1:]
+host["calls"].append(["podman", args[0], args[-1]])
+save(host)
+folder = host["folder"]
+now = read(folder + "/html/version.php").split("'")[1]
+if args[:2] == ["container", "inspect"]:
+    state = {"Pid": int(host["running"])}
+    print(json.dumps([{"ImageName": host["image"], "Image": "id" + major(host["image"]), "State": state}]))
+elif args[:2] == ["image", "inspect"]:
+    if major(args[2]) not in VERSIONS:
+        sys.exit(125)
+    environment = ["NEXTCLOUD_VERSION=" + VERSIONS[major(args[2])]]
+    print(json.dumps([{"Id": "id" + major(args[2]), "Config": {"Env": environment}}]))
+elif args[0] == "wait":
+    sys.exit(125)
+elif "app:list" in args:
+    print('{"enabled": {}}')
+elif "status" in args:
+    needs = host["database"] != "tables of " + now
+    print(json.dumps({"installed": True, "versionstring": now, "needsDbUpgrade": needs, "maintenance": False}))
+elif "maintenance:mode" in args:
+    write(folder + "/config/config.php", "maintenance " + args[-1])
+elif "upgrade" in args:
+    host["database"] = "tables of " + now
+elif args[0] == "run":
+    to = VERSIONS[major(args[-2])]
+    numbers = to.replace(".", ",")
+    write(folder + "/html/version.php", f"<?php $OC_Version = [{numbers}]; $OC_VersionString = '{to}';")
+    write(folder + "/html/new", to)
+    host["database"] = "half of " + to
+    save(host)
+    if host["breaks"] == major(args[-2]):
+        print("Update failed")
+        sys.exit(1)
+    if host["breaks"] == "ansible":
+        os.killpg(os.getpgid(int(os.environ["PLAY"])), signal.SIGKILL)
+    host["database"] = "tables of " + to
+elif args[0] == "exec":
+    host["renewed"] = "posix_kill" in args[-1]
+save(host)
+"""
+)
+RSYNC = (
+    f"#!{sys.executable}\n"
+    + HOST
+    + """\
+source, target = sys.argv[-2].rstrip("/"), sys.argv[-1].rstrip("/")
+shutil.rmtree(target, ignore_errors=True)
+shutil.copytree(source, target)
+print("x")
+"""
+)
+
+
+class Host:
+    """This machine, as the stand-ins have it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / "host.json"
+        self.state = folder / "saved/cloud.json"
+        self.cloud = folder / "cloud"
+        collections = folder / "ansible_collections"
+        hosts = collections / "criu/hosts"
+        for (space, name, module), text in MODULES.items():
+            modules = collections / space / name / "plugins/modules"
+            modules.mkdir(parents=True, exist_ok=True)
+            (modules / f"{module}.py").write_text(f"NAME = {module!r}\n{MODULE}{text}{END}", encoding="utf-8")
+        info = "plugins/modules/nextcloud_upgrade_info.py"
+        (hosts / info).symlink_to(ROOT / info)
+        for name in ("plugins/module_utils", "plugins/doc_fragments", "roles"):
+            (hosts / name).symlink_to(ROOT / name)
+        (folder / "bin").mkdir()
+        for name, text in (("podman", PODMAN), ("rsync", RSYNC)):
+            (folder / "bin" / name).write_text(text, encoding="utf-8")
+            (folder / "bin" / name).chmod(0o755)
+        for name in ("html", "config", "apps", "data"):
+            (self.cloud / name).mkdir(parents=True)
+        (self.cloud / "html/version.php").write_text(
+            "<?php $OC_Version = [30,0,17,2]; $OC_VersionString = '30.0.17';", encoding="utf-8"
+        )
+        (self.cloud / "config/config.php").write_text("maintenance not known", encoding="utf-8")
+        self.change(
+            folder=str(self.cloud), database="tables of 30.0.17", image="r/cloud:30-fpm", running=True, breaks=""
+        )
+
+    def change(self, **what: Any) -> None:
+        known = json.loads(self.file.read_text(encoding="utf-8")) if self.file.exists() else {}
+        self.file.write_text(json.dumps({**known, "calls": [], "memory": "", "renewed": False, **what}), "utf-8")
+
+    def play(self, to: str, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+        given = {
+            "ansible_python_interpreter": sys.executable,
+            "ansible_become": False,
+            "nextcloud_name": "cloud",
+            "nextcloud_directory": str(self.cloud),
+            "nextcloud_database_password": "p",
+            "nextcloud_redis_host": "",
+            "nextcloud_cron_calendar": "",
+            "nextcloud_web_server": "none",
+            "nextcloud_upgrade_image": "r/cloud:{major}-fpm",
+            "nextcloud_upgrade_path": str(self.state.parent),
+            "nextcloud_upgrade_to": to,
+            **variables,
+        }
+        env = {
+            **os.environ,
+            "STAND_IN": str(self.file),
+            "VERSIONS": json.dumps(VERSIONS),
+            "OPTIONS": " ".join(sorted(OPTIONS)),
+            "PATH": f"{self.folder}/bin:{os.environ['PATH']}",
+            "ANSIBLE_COLLECTIONS_PATH": str(self.folder),
+            "ANSIBLE_HOME": str(self.folder / "home"),
+            "ANSIBLE_NOCOLOR": "1",
+            "LC_ALL": "C.UTF-8",
+        }
+        argv = ["/bin/sh", "-c", 'PLAY=$$ exec "$@"', "sh", sys.executable, "-m", "ansible", "playbook"]
+        argv += ["-i", "localhost,", "-c", "local", *arguments, "-e", json.dumps(given)]
+        argv += [str(ROOT / "playbooks/upgrade_nextcloud.yml")]
+        return subprocess.run(
+            argv, env=env, cwd=self.folder, capture_output=True, text=True, check=False, start_new_session=True
+        )
+
+    @property
+    def now(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.file.read_text(encoding="utf-8"))
+        return found
+
+    @property
+    def record(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.state.read_text(encoding="utf-8"))
+        return found
+
+    def files(self) -> dict[str, str]:
+        return {
+            str(path.relative_to(self.cloud)): path.read_text(encoding="utf-8")
+            for path in self.cloud.rglob("*")
+            if path.is_file()
+        }
+
+    def is_as_before(self, files: dict[str, str]) -> bool:
+        now = self.now
+        known = {key: now[key] for key in ("database", "image", "running")}
+        return self.files() == files and known == {
+            "database": "tables of 30.0.17",
+            "image": "r/cloud:30-fpm",
+            "running": True,
+        }
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+def test_one_version_after_the_other_and_then_nothing(one: Host) -> None:
+    planned = one.play("32", "--check")
+    assert planned.returncode == 0, planned.stdout
+    assert "changed=1 " in planned.stdout and not one.state.parent.exists()
+
+    done = one.play("32")
+    assert done.returncode == 0, done.stdout
+    assert one.record["phase"] == "done" and one.record["to"] == "32.0.1"
+    now = one.now
+    assert now["database"] == "tables of 32.0.1" and now["image"] == "r/cloud:32-fpm" and now["running"]
+    units = [call[1:] for call in now["calls"] if call[0] == "container_unit"]
+    wanted = ["r/cloud:31-fpm", "r/cloud:32-fpm"]
+    assert units == [[state, image] for image in wanted for state in ("stopped", "started")]
+    assert one.files()["config/config.php"] == "maintenance --off"
+    assert one.state.stat().st_mode & 0o777 == 0o600
+    assert all(path.stat().st_mode & 0o777 == 0o700 for path in (one.state.parent, one.state.parent / "cloud"))
+
+    again = one.play("32")
+    assert again.returncode == 0 and "changed=0 " in again.stdout, again.stdout
+
+
+def test_what_breaks_half_way_leaves_nothing_behind(one: Host) -> None:
+    before = one.files()
+    one.change(breaks="31")
+    broken = one.play("32")
+    assert broken.returncode and "everything is as it was before" in broken.stdout and "Update failed" in broken.stdout
+    assert one.is_as_before(before) and one.record["phase"] == "rolled_back"
+    assert one.now["memory"] == "memory of r/cloud:30-fpm" and one.now["renewed"]
+
+
+def test_what_breaks_before_the_upgrade_touches_only_maintenance_mode(one: Host) -> None:
+    before = one.files()
+    one.change(breaks="checkpoint")
+    broken = one.play("31")
+    assert broken.returncode and "CRIU says no." in broken.stdout
+    assert one.is_as_before(before) and one.record["phase"] == "rolled_back"
+    assert not [call for call in one.now["calls"] if call[0] in ("container_unit", "container_restore")]
+
+
+def test_interrupted_and_brought_back(one: Host) -> None:
+    before = one.files()
+    one.change(breaks="ansible")
+    killed = one.play("31")
+    assert killed.returncode == -9 and one.record["phase"] == "saved"
+    one.change(breaks="")
+
+    refused = one.play("31")
+    assert refused.returncode and "was interrupted in the phase saved" in refused.stdout
+    assert one.now["calls"] == []
+
+    back = one.play("31", nextcloud_upgrade_interrupted="rollback")
+    assert back.returncode == 0, back.stdout
+    assert one.is_as_before(before) and one.record["phase"] == "rolled_back"
+
+
+def test_interrupted_and_continued(one: Host) -> None:
+    one.change(breaks="ansible")
+    assert one.play("31").returncode == -9
+    one.change(breaks="")
+    on = one.play("31", nextcloud_upgrade_interrupted="continue")
+    assert on.returncode == 0, on.stdout
+    assert one.record["phase"] == "done" and one.now["database"] == "tables of 31.0.10"
+    assert not [call for call in one.now["calls"] if call[0] == "container_checkpoint"]
+
+
+@pytest.mark.parametrize(
+    ("to", "breaks", "word"),
+    [
+        ("29", "", "Nextcloud cannot go back"),
+        ("33", "", "is not on the host"),
+        ("31", "options", "its unit is not as the variables say"),
+    ],
+)
+def test_refused_before_anything_is_touched(one: Host, to: str, breaks: str, word: str) -> None:
+    before = one.files()
+    one.change(breaks=breaks)
+    refused = one.play(to, nextcloud_pull="never")
+    assert refused.returncode and word in refused.stdout
+    assert one.is_as_before(before) and not one.state.parent.exists()
