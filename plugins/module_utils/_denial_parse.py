@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 # What a line has to hold to be looked at. auditd always writes the names of types, the kernel their numbers.
-AVC_MARK = b"avc:  denied"
-ERROR_MARK = b"SELINUX_ERR"
-MARKS = (AVC_MARK, ERROR_MARK, b"type=1401 ")
+AVC_MARK = b"avc:  denied  {"
+ERROR_MARK = b"type=SELINUX_ERR"
+MARKS = (AVC_MARK, b"SELINUX_ERR", b"type=1401 ")
 
 # The types of records that may hold a denial. Anybody can make a program log the words; the type comes from the kernel.
 _TYPES = {
