@@ -319,6 +319,11 @@ _CONTAINER_RESTORE = rules(
         "{ setpcap } capability=8",
     ),
     Rule(
+        "allow criu_hosts_container self:capability { setgid setuid }",
+        'groups and user of a container that does not run as root; else "Can\'t setgroups([1 gids]): -1"',
+        '{ setgid } comm="php-fpm" capability=6 scontext=container_t tcontext=container_t',
+    ),
+    Rule(
         "allow criu_hosts_container self:capability { sys_resource }",
         "resource limits",
         "{ sys_resource } capability=24",
