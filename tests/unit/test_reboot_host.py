@@ -197,7 +197,7 @@ def test_what_was_stopped_is_started_again_when_the_reboot_is_refused(this_host:
 
 
 def test_an_accepted_loss_does_not_end_the_play(this_host: Host) -> None:
-    done = this_host.play([unit("redis"), unit("app", refuses=True)], reboot_host_accept_loss=["app.service"])
+    done = this_host.play([unit("redis"), unit("app", refuses=True)], reboot_host_accept_loss="app.service,web")
     assert "Not rebooted: Running" in done.stdout
     assert this_host.states() == {"redis": ("active", "restored"), "app": ("active", "fresh")}
 
