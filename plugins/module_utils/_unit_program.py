@@ -10,6 +10,8 @@ import re
 import zipfile
 from typing import TYPE_CHECKING, Iterator
 
+from ansible_collections.criu.hosts.plugins.module_utils._unit_state_text import STOPPING, TERMINATED
+
 if TYPE_CHECKING:
     # Ansible sends with a module all that its files name: the whole program, through this line.
     from ansible_collections.criu.hosts.plugins.module_utils._unit_state_main import main as main
@@ -22,7 +24,8 @@ import os
 import sys
 
 if sys.argv[1:2] == ["stopped"] and os.environ.get("SERVICE_RESULT") == "success":
-    sys.exit(0)  # nothing to clean up: do not load the rest for that
+    if os.environ.get("EXIT_STATUS", "0") in ("0", "{TERMINATED}") or os.path.exists("{STOPPING}/" + sys.argv[2]):
+        sys.exit(0)  # as it should be: do not load the rest for that
 
 from {PACKAGE}.{FIRST} import main
 

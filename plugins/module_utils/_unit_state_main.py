@@ -63,7 +63,8 @@ def main(argv: Sequence[str]) -> int:
             elif argv[1] == "stop":
                 stop(unit)
             else:
-                stopped(unit, os.environ.get("SERVICE_RESULT", "success"))
+                known = os.environ
+                stopped(unit, known.get("SERVICE_RESULT", "unknown"), known.get("EXIT_STATUS", "unknown"))
     except CheckpointError as error:
         say("err", error.message)
         return 1

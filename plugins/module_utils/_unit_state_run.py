@@ -35,7 +35,12 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit_state import (
     render_last,
     seconds_for,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._unit_state_text import aside_dir, last_path, state_dir
+from ansible_collections.criu.hosts.plugins.module_utils._unit_state_text import (
+    STOPPING,
+    aside_dir,
+    last_path,
+    state_dir,
+)
 
 # How long podman may take for anything that does not depend on memory.
 COMMAND_SECONDS = 240
@@ -88,6 +93,7 @@ def start(unit: Unit) -> None:
     """
     spec = _required(unit, read_spec(unit.name))
     unit.allow(seconds_for(0), "looking at the container")
+    unit.apply(Remove(f"{STOPPING}/{unit.name}", why="forget the last stop"))
     container = unit.inspect()
     record = place_record(container) if container is not None else None
     choice = choose(spec, container, record, unit.last)
@@ -192,7 +198,11 @@ def stop(unit: Unit) -> None:
     """Dump the container, which ends it; if that fails, or is not wanted, stop it as podman does."""
     spec, container = read_spec(unit.name), unit.inspect()
     if container is None or not container.running:
-        return
+        return  # systemd calls this after an end of its own, too
+    unit.apply(
+        MakeDir(STOPPING, 0o700, why="make the folder"),
+        WriteFile(f"{STOPPING}/{unit.name}", "", why="note that the unit is being stopped in"),
+    )
     if spec is None:
         stop_cleanly(unit, container, STOP_SECONDS, "the unit's description is gone")
     elif not is_same(spec, container):
@@ -213,6 +223,9 @@ def _dump(unit: Unit, spec: Spec, container: Container) -> None:
         unit.say("warning", f"{error.message} The unit is stopped without its state.")
         stop_cleanly(unit, container, spec.stop_timeout, error.message, error.reason)
         return
+    except Exception as error:
+        stop_cleanly(unit, container, spec.stop_timeout, f"the dump ended in a mistake of the program: {error}")
+        raise
     size = image_bytes(images_of(container))
     stamp = unit.engine.stamp(container)
     unit.note("dumped", container, stamp=stamp, size_bytes=size, statistics=facts["statistics"])
@@ -228,10 +241,16 @@ def stop_cleanly(unit: Unit, container: Container, seconds: int, why: str, reaso
     unit.say("info", f"Stopped container {unit.name!r} without a checkpoint: {why.rstrip('.')}.")
 
 
-def stopped(unit: Unit, result: str) -> None:
-    """After the end of the unit: no container may be left running that systemd does not know."""
-    if result == "success":
-        return
+def stopped(unit: Unit, result: str, status: str) -> None:
+    """After the end of a unit that was not stopped, or not well: no container may run on that systemd does not know.
+
+    Raises:
+        CheckpointError: the container ended by itself.
+    """
     container = unit.inspect()
     if container is not None and container.running:
         stop_cleanly(unit, container, STOP_SECONDS, f"the unit ended ({result}) and the container ran on")
+    if result == "success":
+        raise CheckpointError(
+            f"Container {unit.name!r} ended by itself with status {status}. Read its own log.", reason="container_ended"
+        )

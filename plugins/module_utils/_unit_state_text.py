@@ -12,8 +12,12 @@ PYTHON = "/usr/bin/python3 -IS"
 # A label of the container: the digest of the description that it was made from.
 DIGEST_LABEL = "criu.hosts.digest"
 UNIT_LABEL = "criu.hosts.unit"
-# How conmon ends when the container was killed: by CRIU once the dump is there, or by SIGTERM when it is stopped.
+# How conmon ends when the container was killed, by CRIU once the dump is there for one, or stopped by SIGTERM.
 KILLED, TERMINATED = 137, 143
+# How it ends when podman has cleaned up after the dump before conmon could note the status of the container.
+UNNOTED = 1
+# A file of the unit's name says that the program stops the unit: then none of these statuses is a failure.
+STOPPING = "/run/criu-hosts/stopping"
 # Before the program has looked at the container, it has so long; then it asks systemd for what the memory needs.
 BASE_SECONDS = 300
 
@@ -56,14 +60,13 @@ def stateful_create(name: str) -> tuple[str, ...]:
     )
 
 
-def stateful_service(name: str, stop_timeout: int, restart: str = "on-failure") -> tuple[str, ...]:
+def stateful_service(name: str, stop_timeout: int) -> tuple[str, ...]:
     """The lines of [Service], all but Restart= and RestartSec=.
 
-    A dump ends conmon as a kill does, which is no failure of a unit that is being stopped; one that is killed while
-    it runs is started again all the same.
+    A dump ends conmon as a kill does, which is no failure of a unit that is being stopped. The last command knows the
+    two apart: it fails when the container ended by itself, and the unit with it.
     """
     call = f"{PYTHON} {PROGRAM}"
-    force = () if restart == "no" else (f"RestartForceExitStatus={KILLED}",)
     return (
         "Type=forking",
         f"PIDFile={pid_file(name)}",
@@ -72,8 +75,7 @@ def stateful_service(name: str, stop_timeout: int, restart: str = "on-failure") 
         f"ExecStopPost={call} stopped {name}",
         "NotifyAccess=all",
         "KillMode=mixed",
-        f"SuccessExitStatus={KILLED} {TERMINATED}",
-        *force,
+        f"SuccessExitStatus={UNNOTED} {KILLED} {TERMINATED}",
         f"TimeoutStartSec={BASE_SECONDS}",
         f"TimeoutStopSec={BASE_SECONDS + stop_timeout}",
     )

@@ -151,7 +151,7 @@ def _service_text(wanted: Description, service: list[str]) -> str:
 
 def render_stateful(wanted: Description) -> str:
     """A ``.service`` file whose start restores and whose stop dumps, by our own program."""
-    service = [*stateful_service(wanted.name, wanted.stop_timeout, wanted.restart), *_restart_lines(wanted)]
+    service = [*stateful_service(wanted.name, wanted.stop_timeout), *_restart_lines(wanted)]
     return _service_text(wanted, service)
 
 

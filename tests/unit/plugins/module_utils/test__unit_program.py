@@ -78,7 +78,7 @@ def test_nothing_is_loaded_to_see_that_nothing_is_to_be_cleaned_up(tmp_path: Pat
     path = tmp_path / "stateful_unit.pyz"
     path.write_bytes(packed_program())
     argv = [sys.executable, "-IS", "-v", str(path), "stopped", "web"]
-    environment = {"SERVICE_RESULT": "success"}
+    environment = {"SERVICE_RESULT": "success", "EXIT_STATUS": "143"}
     completed = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
     assert completed.returncode == 0
     assert "ansible_collections" not in completed.stderr

@@ -78,6 +78,7 @@ class Machine:
         text = folder / "web.json"
         text.write_text(json.dumps(self.spec))
         monkeypatch.setattr(_unit_state, "spec_path", lambda name: str(text))
+        monkeypatch.setattr(_unit_state_run, "STOPPING", str(folder / "stopping"))
 
     def inspected(self, case: str, digest: str = "d1", **changes: Any) -> str:
         entry = json.loads(self.world.inspected(case))
@@ -360,6 +361,7 @@ def test_stop_dumps_and_records_it(machine: Any) -> None:
     made.script(dumps(made))
     _unit_state_run.stop(made.unit())
     assert made.wrote == [checkpoint_argv()]
+    assert (made.folder / "stopping/web").exists()
     assert (last().action, last().id, last().stamp) == ("dumped", ID, "1000000000")
     assert last().size_bytes == len(b"inventory")
     assert last().statistics["written_pages"] == 1405
@@ -418,15 +420,35 @@ def test_stop_of_what_does_not_run_does_nothing(machine: Any, case: str) -> None
     made.knows(case)
     _unit_state_run.stop(made.unit())
     assert made.wrote == [] and read_last("web") is None
+    assert not (made.folder / "stopping").exists(), "what ended by itself was not stopped"
 
 
-@pytest.mark.parametrize(("result", "wrote"), [("success", []), ("signal", [[*STOP[:3], "--time=10", "web"]])])
-def test_nothing_runs_on_after_a_unit_that_failed(machine: Any, result: str, wrote: list[list[str]]) -> None:
+def test_nothing_runs_on_after_a_unit_that_failed(machine: Any) -> None:
     made = machine()
     made.knows("running")
-    made.script(Write([*STOP[:3], "--time=10", "web"]))
-    _unit_state_run.stopped(made.unit(), result)
-    assert made.wrote == wrote
+    clean = [*STOP[:3], "--time=10", "web"]
+    made.script(Write(clean))
+    _unit_state_run.stopped(made.unit(), "signal", "TERM")
+    assert made.wrote == [clean]
+
+
+def test_container_that_ended_by_itself_makes_the_unit_fail(machine: Any) -> None:
+    made = machine()
+    made.knows("after-disk-full")
+    with pytest.raises(CheckpointError) as caught:
+        _unit_state_run.stopped(made.unit(), "success", "137")
+    assert "ended by itself with status 137" in caught.value.message
+
+
+def test_mistake_of_the_program_ends_in_a_clean_stop(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = machine()
+    made.knows("running")
+    made.script(Write(STOP))
+    monkeypatch.setattr(_unit_state_run, "make", None)
+    with pytest.raises(TypeError):
+        _unit_state_run.stop(made.unit())
+    assert made.wrote == [STOP]
+    assert last().action == "clean_stop"
 
 
 def test_only_the_newest_unusable_checkpoints_are_kept(machine: Any) -> None:
@@ -450,8 +472,7 @@ def test_what_the_unit_and_the_container_share() -> None:
     lines = stateful_service("web", 20)
     assert f"PIDFile={pid_file('web')}" in lines
     assert f"--conmon-pidfile={pid_file('web')}" in stateful_create("web")
-    assert "RestartForceExitStatus=137" in lines
-    assert not any(line.startswith("RestartForce") for line in stateful_service("web", 20, "no"))
+    assert "SuccessExitStatus=1 137 143" in lines
     assert "--annotation=org.systemd.property.Before=['web.service']" in stateful_create("web")
 
 
