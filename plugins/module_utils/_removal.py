@@ -69,5 +69,8 @@ def _plan_remove_place(engine: Engine, desired: Desired, container: Container | 
             "state would be lost. Restore it first, or remove the container.",
             reason="checkpoint_in_use",
         )
-    files = engine.checkpoint_files(container) if container.stamp else ()
+    files = engine.checkpoint_files(container)
+    if not container.stamp:
+        # A dump that failed has left images with memory in them; its log is to be read.
+        files = tuple(path for path in files if os.path.isdir(path))
     return _plan_removal("checkpoint", (*files, place_record_path(container.id)))

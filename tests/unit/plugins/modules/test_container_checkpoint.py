@@ -98,6 +98,16 @@ def in_place_absent(folder: Path) -> Built:
     return {"name": "web", "state": "absent"}, made.host
 
 
+def failed_dump_absent(folder: Path) -> Built:
+    """A dump that failed has left images and a log, but no checkpoint."""
+    made = world(folder)
+    running(made)
+    (made.userdata / "checkpoint").mkdir()
+    (made.userdata / "checkpoint/pages-1.img").write_bytes(b"memory")
+    (made.userdata / "dump.log").write_text("Error")
+    return {"name": "web", "state": "absent"}, made.host
+
+
 CONTRACT_CASES = [
     Case("in-place", in_place),
     Case("to-archive", to_archive),
@@ -107,6 +117,7 @@ CONTRACT_CASES = [
     Case("checkpointed-already", checkpointed_already, changed=False),
     Case("archive-absent", archive_absent),
     Case("in-place-absent", in_place_absent),
+    Case("failed-dump-absent", failed_dump_absent),
 ]
 
 
@@ -187,6 +198,13 @@ def full_disk(folder: Path, *, restore_rc: int = 0) -> tuple[dict[str, Any], Hos
         *host.replies,
     ]
     return params, host, made
+
+
+def test_images_of_a_failed_dump_go_and_its_log_stays(module: Any, tmp_path: Path) -> None:
+    params, host = failed_dump_absent(tmp_path)
+    assert module("container_checkpoint", params, host=host).result["changed"]
+    assert list(tmp_path.rglob("pages-1.img")) == []
+    assert len(list(tmp_path.rglob("dump.log"))) == 1
 
 
 def test_archive_of_a_running_container_leaves_nothing_beside_it(module: Any, tmp_path: Path) -> None:
