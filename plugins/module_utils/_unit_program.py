@@ -10,7 +10,7 @@ import re
 import zipfile
 from typing import TYPE_CHECKING, Iterator
 
-from ansible_collections.criu.hosts.plugins.module_utils._unit_state_text import STOPPING, TERMINATED
+from ansible_collections.criu.hosts.plugins.module_utils._unit_state_text import FAILED, STOPPING, TERMINATED
 
 if TYPE_CHECKING:
     # Ansible sends with a module all that its files name: the whole program, through this line.
@@ -26,6 +26,16 @@ import sys
 if sys.argv[1:2] == ["stopped"] and os.environ.get("SERVICE_RESULT") == "success":
     if os.environ.get("EXIT_STATUS", "0") in ("0", "{TERMINATED}") or os.path.exists("{STOPPING}/" + sys.argv[2]):
         sys.exit(0)  # as it should be: do not load the rest for that
+
+
+
+def hook(*what):
+    sys.__excepthook__(*what)
+    sys.stderr.flush()
+    os._exit({FAILED})  # Python's own status, 1, is none of a failure here
+
+
+sys.excepthook = hook
 
 from {PACKAGE}.{FIRST} import main
 

@@ -15,6 +15,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._engines import engine_for
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._unit_state_run import Unit, start, stop, stopped
+from ansible_collections.criu.hosts.plugins.module_utils._unit_state_text import FAILED
 
 ACTIONS = ("start", "stop", "stopped")
 # As syslog counts; systemd reads the number from the front of a line.
@@ -67,5 +68,5 @@ def main(argv: Sequence[str]) -> int:
                 stopped(unit, known.get("SERVICE_RESULT", "unknown"), known.get("EXIT_STATUS", "unknown"))
     except CheckpointError as error:
         say("err", error.message)
-        return 1
+        return FAILED
     return 0

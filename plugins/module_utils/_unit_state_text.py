@@ -16,6 +16,8 @@ UNIT_LABEL = "criu.hosts.unit"
 KILLED, TERMINATED = 137, 143
 # How it ends when podman has cleaned up after the dump before conmon could note the status of the container.
 UNNOTED = 1
+# How our program ends when it fails: with none of these, since systemd would take it for a success.
+FAILED = 3
 # A file of the unit's name says that the program stops the unit: then none of these statuses is a failure.
 STOPPING = "/run/criu-hosts/stopping"
 # Before the program has looked at the container, it has so long; then it asks systemd for what the memory needs.

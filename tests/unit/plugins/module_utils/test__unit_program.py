@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.criu.hosts.plugins.module_utils._command import ProgramRunner
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._unit_program import imported, packed_program, sources
+from ansible_collections.criu.hosts.plugins.module_utils._unit_state_text import FAILED
 
 SOURCE = """\
 from typing import TYPE_CHECKING
@@ -72,6 +73,15 @@ def test_python_runs_it_without_ansible(tmp_path: Path) -> None:
     completed = subprocess.run(argv, cwd=tmp_path, env={}, capture_output=True, text=True, check=False)
     assert completed.returncode == 2
     assert completed.stderr == "<3>Usage: stateful_unit.pyz start|stop|stopped NAME\n"
+
+
+def test_mistake_of_the_program_is_told_and_is_a_failure_for_systemd(tmp_path: Path) -> None:
+    path = tmp_path / "stateful_unit.pyz"
+    with zipfile.ZipFile(io.BytesIO(packed_program())) as packed, zipfile.ZipFile(path, "w") as broken:
+        broken.writestr("__main__.py", packed.read("__main__.py"))
+    completed = subprocess.run([sys.executable, "-IS", str(path), "start", "web"], capture_output=True, check=False)
+    assert completed.returncode == FAILED
+    assert b"ModuleNotFoundError" in completed.stderr
 
 
 def test_nothing_is_loaded_to_see_that_nothing_is_to_be_cleaned_up(tmp_path: Path) -> None:

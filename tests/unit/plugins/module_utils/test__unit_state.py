@@ -32,6 +32,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit_state import (
     seconds_for,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._unit_state_text import (
+    FAILED,
     last_path,
     pid_file,
     stateful_create,
@@ -473,6 +474,7 @@ def test_what_the_unit_and_the_container_share() -> None:
     assert f"PIDFile={pid_file('web')}" in lines
     assert f"--conmon-pidfile={pid_file('web')}" in stateful_create("web")
     assert "SuccessExitStatus=1 137 143" in lines
+    assert str(FAILED) not in "1 137 143".split()
     assert "--annotation=org.systemd.property.Before=['web.service']" in stateful_create("web")
 
 
@@ -504,5 +506,5 @@ def test_program_tells_a_failure_in_one_line(
     action: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(_unit_state.PLACES, "uid", 1000)
-    assert _unit_state_main.main(["p", action, "web"]) == 1
+    assert _unit_state_main.main(["p", action, "web"]) == 3
     assert capsys.readouterr().err.startswith("<3>Cannot work for the unit 'web.service': ")
