@@ -9,8 +9,9 @@ off, which tells what it asks for. What the first cases did without, and what no
 together in enforcing mode, for every case; where one fails, each of them by itself. What a boolean cannot switch,
 transitions and file contexts, is tried by giving the objects the labels that they would have.
 
-Every result is kept at once in .build/results/policy-rules.jsonl, and the next call goes on from there; --anew begins
-again. --machine uses an enabled machine that is up and leaves it up; else one is made. WORD: only rules with it.
+Every result is kept at once in tests/policy/tried.jsonl, and the next call goes on from there; --anew begins again.
+--machine uses an enabled machine that is up and leaves it up; else one is made. --page only writes the page. WORD: only
+rules with it.
 """
 
 from __future__ import annotations
@@ -174,23 +175,24 @@ def work() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--machine", default="")
     parser.add_argument("--anew", action="store_true")
+    parser.add_argument("--page", action="store_true")
     parser.add_argument("word", nargs="?", default="")
     wanted = parser.parse_args()
-    machine, kept = Machine(wanted.machine or "rules"), Kept(wanted.anew)
-    try:
-        if not wanted.machine:
-            make(machine.name)
-        prepare(machine)
-        try_all(machine, kept, wanted.word)
-        where = machine.ssh("sh", "-c", "'. /etc/os-release; echo $PRETTY_NAME, kernel $(uname -r)'").strip()
-        if wanted.machine:
-            put_back(machine)
-    finally:
-        if not wanted.machine:
-            subprocess.run([sys.executable, str(LAB), "down", machine.name], check=False)
-    if not wanted.word:
-        PAGE.write_text(render(kept, where), encoding="utf-8")
-    needless = [one.rule.text for one in ALL if one.parsed.kind == "allow" and verdict(kept, one)[0].startswith("none")]
+    kept = Kept(wanted.anew)
+    if not wanted.page:
+        machine = Machine(wanted.machine or "rules")
+        try:
+            if not wanted.machine:
+                make(machine.name)
+            prepare(machine)
+            try_all(machine, kept, wanted.word)
+            if wanted.machine:
+                put_back(machine)
+        finally:
+            if not wanted.machine:
+                subprocess.run([sys.executable, str(LAB), "down", machine.name], check=False)
+    PAGE.write_text(render(kept), encoding="utf-8")
+    needless = [one.rule.text for one in ALL if verdict(kept, one)[0] == "none"]
     say(f"{len(needless)} rules are needed by no case: {', '.join(needless) or 'none'}")
     return int(bool(needless))
 

@@ -24,11 +24,11 @@ from ansible_collections.criu.hosts.plugins.module_utils._policy_rules import (
     RESTORE,
     RULES,
 )
-from common import RESULTS
+from common import ROOT
 
 # What runs on the machine, and has no annotations.
 CASES: tuple[str, ...] = importlib.import_module("cases").CASES
-KEPT = RESULTS / "policy-rules.jsonl"
+KEPT = ROOT / "tests/policy/tried.jsonl"
 CONDITIONAL = ("allow", "dontaudit")
 NON_ROOT = "non_root"
 USER = "user-"
@@ -125,7 +125,6 @@ class Kept:
     """The results so far, each a line of a file."""
 
     def __init__(self, anew: bool) -> None:
-        RESULTS.mkdir(parents=True, exist_ok=True)
         if anew:
             KEPT.unlink(missing_ok=True)
         lines = KEPT.read_text(encoding="utf-8").splitlines() if KEPT.exists() else []
@@ -230,43 +229,49 @@ def culprits(kept: Kept, parts: Iterable[Part], case: str) -> Iterator[dict[str,
         yield {**one.trial(names), "cases": [case]}
 
 
+NOT_TRIED = "not tried yet"
+PASSES = "goes on without"
+
+
 def verdict(kept: Kept, one: One) -> tuple[str, str]:
-    """The case that fails without the rule and how; a word in its place if there is none, empty if it was not tried."""
+    """The case that fails without the rule and how, or a word in its place."""
     entry = kept.trials().get(one.key)
     if entry and entry["failed"]:
         return entry["failed"]["case"], entry["failed"]["why"]
     passed = {one["key"] for one in kept.entries if one["kind"] == "rule" and not one["failed"]}
-    if one in SWITCHED and not all(f"together: {case}" in passed for case in CASES) and one.parsed.kind == "allow":
-        return "", ""
-    if one not in SWITCHED and entry is None:
-        return "", ""
-    cases = asked(kept, one) if one in SWITCHED else {}
-    return (f"none; {', '.join(cases)} asks for it", "") if cases else ("none", "")
+    if one.parsed.kind == "allow" and all(f"together: {case}" in passed for case in CASES):
+        cases = asked(kept, one)
+        return ("none", f"asked for by {', '.join(cases)}, which all go on without") if cases else ("none", "")
+    if one.parsed.kind == "dontaudit":
+        cases = asked(kept, one)
+        return ("silences only", f"asked for by {', '.join(cases)}") if cases else (NOT_TRIED, "")
+    if entry:
+        return f"{entry['tried'][-1]} {PASSES}", next(iter(entry["logged"].values()), "")
+    return NOT_TRIED, ""
 
 
-def render(kept: Kept, where: str) -> str:
+def render(kept: Kept) -> str:
     """The page."""
     found = [(one, *verdict(kept, one)) for one in ALL]
-    tried = [(one, case, why) for one, case, why in found if case]
-    hard = sum(1 for _, case, _ in tried if not case.startswith("none"))
-    asked_for = sum(1 for _, case, _ in tried if case.startswith("none;"))
+    tried = [case for _, case, _ in found if case != NOT_TRIED]
+    hard = sum(1 for case in tried if case in CASES)
     lines = [
         "<!-- SPDX-License-Identifier: GPL-3.0-or-later -->",
         "# Each rule, and what fails without it",
         "",
-        f"Written by `make rules` on {max(entry['date'] for entry in kept.entries)}, in enforcing mode, on {where}.",
-        "Each rule was switched off by itself, and containers and processes were dumped and restored. What a first",
-        "case did without was then switched off together, for every case.",
+        f"Written by `make rules`, last tried on {max(entry['date'] for entry in kept.entries)}, in enforcing mode,",
+        "on the lab's machine (Debian 13).",
+        "Each rule was switched off by itself while a container or a process was dumped and restored. The cases are in",
+        "[cases.py](../tests/policy/cases.py): `unit` is Podman's domain, `shell` a root shell, `podman` the same by",
+        "Podman itself, `process` a service that CRIU restores, `user` a user's own process.",
         "",
-        f"{len(tried)} rules were tried. Without {hard} of them a case fails; {asked_for} more are asked for, and all",
-        f"goes on without them; {len(tried) - hard - asked_for} are asked for by no case.",
-        "File contexts that only `restorecon` reads were not tried. Transitions and the file context of netavark",
-        "cannot be switched; their objects were given the label that they would have had.",
+        f"{len(found)} rules: without {hard} of them a case was seen to fail; {len(tried) - hard} more were tried;",
+        f"{len(found) - len(tried)} were not tried yet. `while` is the boolean that a rule stands behind.",
         "",
         "| Rule | While | Case that fails | How |",
         "| --- | --- | --- | --- |",
     ]
-    for one, case, why in tried:
+    for one, case, why in found:
         why = why.replace("|", "\\|").replace("`", "'")[:200]
         lines.append(f"| `{one.rule.text}` | {one.rule.boolean or 'always'} | {case} | {f'`{why}`' if why else ''} |")
     return "\n".join(lines) + "\n"

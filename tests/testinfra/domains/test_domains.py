@@ -13,8 +13,8 @@ SHELL = "unconfined_u:unconfined_r:unconfined_t:"
 
 @pytest.fixture(scope="module")
 def labels(seen_by: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    """One run of labels.yml."""
-    return seen_by("../processes/labels.yml")
+    """One run of domains.yml."""
+    return seen_by("../domains/domains.yml")
 
 
 def of_threads(seen: dict[str, Any]) -> set[str]:
