@@ -72,5 +72,5 @@ def test_two_tasks_at_once_share_the_boolean(host: Any, labels: dict[str, Any]) 
     assert [one["changed"] for one in labels["restored"]] == [True, True]
     for one in labels["restored"]:
         switched = [argv for argv in one["commands"] if argv[0] == "setsebool"]
-        assert [argv[1:] for argv in switched][0] == ["unconfined_dyntrans_all", "on"]
+        assert next(argv[1:] for argv in switched) == ["unconfined_dyntrans_all", "on"]
     assert host.check_output("getsebool unconfined_dyntrans_all") == "unconfined_dyntrans_all --> off"
