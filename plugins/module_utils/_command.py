@@ -93,6 +93,8 @@ class ModuleRunner:
 
 
 # What systemd gives to the program of a unit is not for what that starts.
+# The exit status of what was killed since it took too long.
+TIMED_OUT = 124
 NOT_INHERITED = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
 
 
@@ -118,7 +120,7 @@ class ProgramRunner:
             out, err = child.communicate(None if stdin is None else stdin.encode(), timeout=self.limit)
         except subprocess.TimeoutExpired:
             text = f"it did not end in {self.limit:.0f} seconds"
-            return Completed(tuple(argv), 124, "", text)
+            return Completed(tuple(argv), TIMED_OUT, "", text)
         finally:
             if child.returncode is None:
                 os.killpg(child.pid, signal.SIGKILL)

@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Union
 
 from ansible_collections.criu.hosts.plugins.module_utils._archive import Record
 from ansible_collections.criu.hosts.plugins.module_utils._engine import Container, Options
@@ -128,16 +129,29 @@ def seconds_for(size: int) -> int:
 
 def memory_current(pid: int) -> int:
     """The memory of the cgroup that the process is in: what a dump writes at most; 0 if that is not known."""
+    path = unified_cgroup(pid)
+    # runc and crun put the processes into the scope, or one folder below: the scope knows the sum.
+    head, inside, dummy = path.partition(".scope/")
+    text = read_text(f"{PLACES.cgroups}{f'{head}.scope' if inside else path}/memory.current") if path else None
+    return int(text) if text and text.strip().isdigit() else 0
+
+
+def unified_cgroup(pid: Union[int, str]) -> str:
+    """The cgroup of a process; empty if that is not known."""
     for line in (read_text(f"{PLACES.proc}/{pid}/cgroup") or "").splitlines():
-        if line.startswith("0::"):
-            path = line[3:]
-            # runc and crun put the processes into the scope, or one folder below: the scope knows the sum.
-            head, dot, dummy = path.partition(".scope/")
-            text = read_text(
-                f"{PLACES.cgroups}{head}.scope/memory.current" if dot else f"{PLACES.cgroups}{path}/memory.current"
-            )
-            return int(text) if text and text.strip().isdigit() else 0
-    return 0
+        if line.startswith("0::/"):
+            return line[3:]
+    return ""
+
+
+def processes_of(container: Container) -> list[int]:
+    """The processes in our own cgroup, when that is a service's, and in the scope of the container."""
+    own, found = unified_cgroup("self"), []
+    folders = [f"{PLACES.cgroups}{own}"] if own.endswith(".service") else []
+    for base in (*folders, *glob.glob(f"{PLACES.cgroups}/machine.slice/libpod-{container.id}.scope")):
+        for path in glob.glob(f"{base}/**/cgroup.procs", recursive=True):
+            found += [int(word) for word in (read_text(path) or "").split() if word.isdigit()]
+    return found
 
 
 def image_bytes(folder: str) -> int:
@@ -170,11 +184,19 @@ def unusable(container: Container, record: Record | None, last: Last | None) -> 
         return "the container ran on after it"
     if (last.id, last.stamp) != (container.id, container.stamp):
         return "it is not the one that the unit made last"
+    return None
+
+
+def damage(container: Container, last: Last | None) -> str | None:
+    """What is wrong with the images of a checkpoint; None if nothing is. CRIU may wait for ever for what is cut off."""
+    size = image_bytes(images_of(container))
+    if last is not None and last.stamp == container.stamp and last.size_bytes not in (None, size):
+        return f"they had {last.size_bytes} bytes and have {size}"
     try:
         read_inventory(images_of(container))
         read_tasks(images_of(container))
     except (ImageError, OSError) as error:
-        return f"its images are damaged: {error}"
+        return str(error)
     return None
 
 

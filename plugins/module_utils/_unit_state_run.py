@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable
 
 from ansible_collections.criu.hosts.plugins.module_utils._checkpoint import make, refuse
+from ansible_collections.criu.hosts.plugins.module_utils._command import TIMED_OUT
 from ansible_collections.criu.hosts.plugins.module_utils._context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._desired import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._engine import Container, Engine
@@ -26,10 +28,12 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit_state import (
     before,
     boot_id,
     choose,
+    damage,
     image_bytes,
     images_of,
     is_same,
     memory_current,
+    processes_of,
     read_last,
     read_spec,
     render_last,
@@ -126,6 +130,13 @@ def _restore(unit: Unit, spec: Spec, container: Container) -> None:
     situation = Situation(container, place_record(container), read_selinux())
     unit.allow(seconds_for(size) + COMMAND_SECONDS, f"restoring {size >> 20} MiB")
     try:
+        wrong = damage(container, unit.last)
+        if wrong is not None:
+            raise CheckpointError(
+                f"Cannot restore container {unit.name!r}: the images of its checkpoint are damaged: {wrong}. Copy them "
+                "from a backup, or let the unit start afresh (on_restore_failure).",
+                reason="checkpoint_damaged",
+            )
         situation = preflight(unit.ctx.runner, unit.engine, desired, situation, "container")
         unit.apply(forget(spec))
         restored = bring_back(unit.ctx, unit.engine, desired, situation)
@@ -149,14 +160,27 @@ def _restore(unit: Unit, spec: Spec, container: Container) -> None:
     unit.say("info", f"Restored container {unit.name!r} from {size >> 20} MiB; labels: {word}.")
 
 
+def end_remains(container: Container) -> None:
+    """End what a restore that hung has left: conmon and the runtime in the unit's cgroup, CRIU in the container's."""
+    for pid in processes_of(container):
+        if pid != os.getpid():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+
 def _not_restored(unit: Unit, spec: Spec, container: Container, error: CheckpointError) -> None:
     """A restore has failed: start anew, or refuse to."""
     why = {"why": error.message, "reason": error.reason}
+    if error.facts.get("rc") == TIMED_OUT:
+        end_remains(container)
     now = unit.inspect()
     if now is not None and now.running:
         unit.apply(Command(unit.engine.stop_argv(unit.name), why="stop what the failed restore has left"))
     if spec.on_restore_failure == "refuse":
-        unit.note("refused", container, stamp=container.stamp, **why)
+        size = unit.last.size_bytes if unit.last is not None and unit.last.stamp == container.stamp else None
+        unit.note("refused", container, stamp=container.stamp, size_bytes=size, **why)
         raise error
     unit.say("err", error.message)
     _fresh(unit, spec, now or container, "start", error.message, error.reason)

@@ -178,7 +178,7 @@ def spec(**changes: Any) -> Any:
             container(stamp="7"), Last("dumped", 1.0, id=ID, stamp="6"), "start", "made last", id="other-dump"
         ),
         pytest.param(container(stamp="7"), Last("dumped", 1.0, id="x", stamp="7"), "start", "made last", id="other-id"),
-        pytest.param(container(stamp="7"), Last("dumped", 1.0, id=ID, stamp="7"), "start", "damaged", id="no-images"),
+        pytest.param(container(stamp="7"), Last("dumped", 1.0, id=ID, stamp="7"), "restore", "", id="its-own"),
         pytest.param(container(stamp="7", checkpointed=True), None, "restore", "", id="made-by-hand"),
     ],
 )
@@ -287,6 +287,20 @@ def test_failed_restore_starts_afresh_and_keeps_the_checkpoint(machine: Any) -> 
     assert [priority for priority, dummy in made.said] == ["err", "warning"]
 
 
+@pytest.mark.parametrize(("rc", "ended"), [(124, [ID]), (125, [])])
+def test_only_a_restore_that_hung_leaves_something(
+    machine: Any, monkeypatch: pytest.MonkeyPatch, rc: int, ended: list[str]
+) -> None:
+    made = machine()
+    made.checkpointed()
+    made.knows("after-disk-full")
+    seen: list[str] = []
+    monkeypatch.setattr(_unit_state_run, "end_remains", lambda box: seen.append(box.id))
+    made.script(Write(RESTORE, rc=rc, err="it did not end in 480 seconds"), Write(START, turns=True))
+    _unit_state_run.start(made.unit())
+    assert seen == ended
+
+
 def test_failed_restore_is_refused_if_that_is_chosen(machine: Any) -> None:
     made = machine(on_restore_failure="refuse")
     made.checkpointed()
@@ -301,6 +315,40 @@ def test_failed_restore_is_refused_if_that_is_chosen(machine: Any) -> None:
     made.script(restored(made, turns=True))
     _unit_state_run.start(made.unit())
     assert last().action == "restored", "the next start tries again"
+
+
+@pytest.mark.parametrize("mode", ["fresh", "refuse"])
+def test_images_that_are_cut_off_are_not_given_to_criu(machine: Any, mode: str) -> None:
+    made = machine(on_restore_failure=mode)
+    made.checkpointed(size_bytes=image_bytes(str(IMAGES)) + (1 << 30))
+    made.knows("after-disk-full")
+    made.script(Write(START, turns=True))
+    if mode == "refuse":
+        with pytest.raises(CheckpointError) as caught:
+            _unit_state_run.start(made.unit())
+        assert caught.value.reason == "checkpoint_damaged"
+        assert last().size_bytes, "kept for the next try"
+    else:
+        _unit_state_run.start(made.unit())
+    assert made.wrote == ([START] if mode == "fresh" else [])
+    assert (last().action, last().reason) == ("fresh" if mode == "fresh" else "refused", "checkpoint_damaged")
+
+
+def test_what_a_hung_restore_leaves_is_ended(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = machine()
+    monkeypatch.setattr(_unit_state.PLACES, "cgroups", str(made.folder / "cgroup"))
+    (made.folder / "proc/self/cgroup").write_text("0::/system.slice/web.service\n")
+    for path, pids in (
+        ("system.slice/web.service", [os.getpid(), 11]),
+        (f"machine.slice/libpod-{ID}.scope/container", [12]),
+        ("machine.slice/libpod-other.scope", [13]),
+    ):
+        (made.folder / "cgroup" / path).mkdir(parents=True)
+        (made.folder / "cgroup" / path / "cgroup.procs").write_text("".join(f"{pid}\n" for pid in pids))
+    killed: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda pid, dummy_signal: killed.append(pid))
+    _unit_state_run.end_remains(container())
+    assert killed == [11, 12]
 
 
 def test_lost_label_stops_the_container_and_starts_it_afresh(machine: Any) -> None:
