@@ -113,7 +113,7 @@ def goal_of(wanted: Description, kind: str, podman: str, state: str) -> Goal:
     name, values = wanted.name, UNIT_PLACES.environment(wanted.name)
     if kind == "quadlet":
         files = Files(kind, render_quadlet(wanted, values), wanted.environment_text)
-        return Goal(name, state, wanted.enabled, files, references=references(wanted))
+        return Goal(name, state, wanted.enabled, files, references=references(wanted), requires=wanted.requires)
     if not wanted.stateful:
         return Goal(
             name, state, wanted.enabled, Files(kind, render_plain(wanted, values, podman), wanted.environment_text)
@@ -147,10 +147,11 @@ def read_bytes(path: str) -> bytes | None:
 
 
 def references(wanted: Description) -> tuple[str, ...]:
-    """The other files of Quadlet that the container is to use."""
+    """The other files of Quadlet that the container is to use, of those that are there."""
     options = [option.partition("=")[2] for option in wanted.options if option.startswith(("--network=", "--volume="))]
     named = (wanted.image, *(option.partition(":")[0] for option in options))
-    return tuple(name for name in named if name.endswith(REFERENCES))
+    found = tuple(name for name in named if name.endswith(REFERENCES))
+    return tuple(name for name in found if os.path.exists(f"{UNIT_PLACES.quadlets}/{name}"))
 
 
 def _predicted(current: Current, goal: Goal) -> dict[str, Any]:
@@ -191,7 +192,7 @@ def _apply(ctx: Context, name: str, plan: Plan) -> bool:
 
 def _failure(runner: Runner, name: str, error: CommandError) -> CheckpointError:
     argv = error.completed.argv
-    if argv[:1] in (("env",), ("systemd-analyze",)):
+    if argv[:1] in (("env",), ("systemd-analyze",)) or argv[:2] == ("systemctl", "cat"):
         return CommandError(
             error.completed,
             f"Refuse to install the unit '{name}.service': {error.completed.last_line.rstrip('.')}. Nothing of it was "

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from typing import Any, Mapping
 
@@ -25,7 +26,9 @@ PROPERTIES = (
 )
 GENERATOR = "usr/lib/systemd/system-generators/podman-system-generator"
 # What a start that failed has left in the journal.
-JOURNAL_LINES = 20
+JOURNAL_LINES = 40
+# Podman's own report of what it did to a container or image: with all labels, and no help here.
+EVENT = re.compile(r"\d{4}-\d\d-\d\d .* m=\+[0-9.]+ (container|image|volume|network|secret) ")
 
 
 @dataclass
@@ -209,4 +212,4 @@ def journal_of(runner: Runner, name: str) -> list[str]:
     own = [word for comm in ("podman", "python3") for word in ("+", f"_SYSTEMD_UNIT={unit}", f"_COMM={comm}")]
     options = (f"--lines={JOURNAL_LINES}", "--output=cat", "--no-pager", "--quiet")
     argv = ("journalctl", *options, f"UNIT={unit}", *own)
-    return [line for line in runner.run(argv).out.splitlines() if line.strip()]
+    return [line for line in runner.run(argv).out.splitlines() if line.strip() and not EVENT.match(line)]

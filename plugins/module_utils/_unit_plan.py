@@ -35,6 +35,7 @@ class Goal:
     program: tuple[Step, ...] = ()
     relabel: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
 
     @property
     def unit(self) -> str:
@@ -134,8 +135,15 @@ def check_steps(goal: Goal) -> tuple[Step, ...]:
         *(Link(link, target, why="show the check what the unit refers to") for link, target in others),
         WriteFile(path, goal.files.unit, 0o600, why="write the unit for the check"),
         Command(argv, why=f"check the unit {goal.unit!r}", label="check"),
+        *required_units(goal),
         Remove(folder, why="remove the checked copy", always=True),
     )
+
+
+def required_units(goal: Goal) -> Iterator[Step]:
+    """Let systemd find what a Quadlet requires: the generator does not look. For other units the check has done so."""
+    if goal.files.kind == "quadlet" and goal.requires:
+        yield Command(("systemctl", "cat", "--", *goal.requires), why=f"find the units that {goal.unit!r} requires")
 
 
 def _state_steps(current: Current, goal: Goal) -> Iterator[Step]:

@@ -102,6 +102,9 @@ class UnitHost(Host):
         if args[:2] == ["podman", "rm"]:
             self.container = False
             return 0, "", ""
+        if args[:2] == ["systemctl", "cat"]:
+            missing = [name for name in args[3:] if name == "nosuch.service"]
+            return (1, "", f"No files found for {missing[0]}.\n") if missing else (0, "", "")
         if args[0] == "chcon":
             self.types[args[-1]] = "container_file_t"
             return 0, "", ""

@@ -76,6 +76,7 @@ CONTRACT_CASES = [
     Case("secret-new", case(None, {"environment": {"PASSWORD": SECRET}})),
     Case("present-only", case(None, {"state": "present"})),
     Case("stopped-new", case(None, {"state": "stopped", "enabled": False})),
+    Case("quadlet-that-requires", case(None, {"requires": ["a.service"], "after": ["a.service"]})),
     Case("quadlet-other-image", case({}, {"image": "localhost/web:2"})),
     Case("quadlet-other-description", case({}, {"description": "Another"})),
     Case("secret-other-value", case({"environment": {"A": SECRET}}, {"environment": {"A": "something else"}})),
@@ -214,19 +215,30 @@ def test_refused_unit_is_not_installed(tmp_path: Path, module: Any, fixture_text
     assert not host.quadlet.exists() and not host.path("run/check-web").exists()
 
 
-def test_other_files_of_quadlet_are_shown_to_the_check(tmp_path: Path, module: Any) -> None:
+@pytest.mark.parametrize("there", [True, False])
+def test_other_files_of_quadlet_are_shown_to_the_check(tmp_path: Path, module: Any, there: bool) -> None:
     params, host = case(None, {"network": "shop.network"})(tmp_path)
+    if there:
+        make_quadlet_file(tmp_path, "[Network]\n").rename(host.quadlet.with_name("shop.network"))
     seen = []
     original = host.change
     host.change = lambda args: seen.append([p.name for p in host.path("run").rglob("*.network")]) or original(args)
     assert not module("container_unit", params, host=host).failed
-    assert seen[0] == ["shop.network"]
+    assert seen[0] == (["shop.network"] if there else [])
+
+
+def test_required_unit_is_looked_for(tmp_path: Path, module: Any) -> None:
+    params, host = case(None, {"requires": ["a.service", "nosuch.service"]})(tmp_path)
+    run = module("container_unit", params, host=host)
+    assert run.result["reason"] == "unit_refused" and "No files found for nosuch.service. " in run.result["msg"]
+    assert not host.quadlet.exists()
 
 
 @pytest.mark.parametrize("ends", [False, True], ids=["refused-by-podman", "ends-at-once"])
 def test_failing_start_says_why(tmp_path: Path, module: Any, ends: bool) -> None:
     params, host = case(None)(tmp_path)
-    host.journal = "Starting web...\nError: localhost/web:1: image not known\nweb.service: Failed.\n"
+    event = "2026-11-23 08:37:11.16 +0000 UTC m=+3.14 container create 28"
+    host.journal = f"Starting web...\n{event}\nError: localhost/web:1: image not known\nweb.service: Failed.\n"
     host.failure, host.ends_at_once = ("" if ends else "Job for web.service failed.\n"), ends
     run = module("container_unit", params, host=host)
     assert run.result["reason"] == "start_failed" and len(run.result["journal"]) == 3
