@@ -21,15 +21,15 @@ def is_dumped(unit: Unit) -> bool:
     return last_of(unit).get("action") == "dumped"
 
 
-# Of container_restore's words for the comparison. Without SELinux there is nothing that could differ.
-PROVED = ("enforcing", "permissive", "selinux_disabled")
+# What container_restore says of the comparison, in a word for the table; without SELinux there is nothing to compare.
+PROOFS = {"enforcing": "same", "permissive": "same", "selinux_disabled": "none"}
 
 
 def labels_of(last: Mapping[str, Any]) -> str:
     """Whether every thread has the label that it had."""
     if last["label_proof"] == "label_changed" or any(one["before"] != one["after"] for one in last["labels"]):
         return "changed"
-    return "same" if last["label_proof"] in PROVED else "not proved"
+    return PROOFS.get(last["label_proof"], "not proved")
 
 
 def why_not(unit: Unit, action: str | None, labels: str | None) -> str:
@@ -38,7 +38,7 @@ def why_not(unit: Unit, action: str | None, labels: str | None) -> str:
         return f"it is {unit['state']}"
     if action != "restored":
         return last_of(unit).get("why") or "it was not restored"
-    return "" if labels == "same" else f"its labels are {labels}"
+    return "" if labels in PROOFS.values() else f"its labels are {labels}"
 
 
 def row_of(planned: Mapping[str, Any], stopped: Unit, unit: Unit) -> dict[str, Any]:

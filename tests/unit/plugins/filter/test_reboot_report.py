@@ -82,6 +82,8 @@ PROBLEMS = [
 def test_problems(after: Any, state: str, problem: str) -> None:
     row = report(after, state=state)
     assert row["problem"] == problem
+    if after and after.get("label_proof") == "selinux_disabled":
+        assert row["labels"] == "none"
     if after is DUMPED:
         assert row["came_back"] is None and row["down_seconds"] is None
 
