@@ -89,6 +89,17 @@ def test_rootless_podman_refuses_by_itself(seen: dict[str, Any], what: str) -> N
     assert found[what]["rc"] != 0 and "requires root" in found[what]["err"]
 
 
+@pytest.mark.parametrize(("place", "name"), enumerate(MEMBERS))
+def test_root_dumps_and_restores_a_process_of_a_user(seen: dict[str, Any], place: int, name: str) -> None:
+    before, dumped, restored, after = (seen[f"left{part}"][place] for part in ("", "_dumped", "_restored", "_seen"))
+    assert dumped.get("changed") is True, dumped.get("msg")
+    assert restored.get("changed") is True, restored.get("msg")
+    assert restored["label_proof"] == "enforcing"
+    assert after["uid"] == before["uid"] > 0, name
+    assert after["after"] == before["before"]
+    assert min(after["counters"][1]) > max(after["counters"][0]) > 0
+
+
 def test_member_cannot_dump_a_rootless_container_with_criu(seen: dict[str, Any]) -> None:
     assert own(seen, "rootless")["criu"]["rc"] != 0
 
@@ -97,6 +108,11 @@ def test_member_cannot_dump_a_rootless_container_with_criu(seen: dict[str, Any])
 def test_root_has_no_such_container(seen: dict[str, Any], what: str) -> None:
     found = seen["users"][f"root_{what}"]
     assert found["rc"] != 0 and "no such container" in found["err"].lower()
+
+
+def test_root_cannot_dump_a_rootless_container_with_criu(seen: dict[str, Any]) -> None:
+    found = seen["users"]["root_criu"]
+    assert found["rc"] != 0 and found["alive"] is True, found
 
 
 def test_criu_that_is_not_there_is_told(seen: dict[str, Any]) -> None:
@@ -127,6 +143,12 @@ def test_container_is_unprivileged(seen: dict[str, Any], step: str) -> None:
     assert found["sysctl"] == found["ns_last_pid"] == "Read-only file system"
 
 
+def test_ns_last_pid_is_writable_where_it_is_asked_for(seen: dict[str, Any]) -> None:
+    found = printed(seen, "old")
+    assert found["self"]["CapBnd"] == BITS
+    assert (found["ns_last_pid"], found["sysctl"]) == ("written", "Read-only file system")
+
+
 def test_child_is_dumped_in_the_container(seen: dict[str, Any]) -> None:
     found = printed(seen, "dumped")
     assert found["rc"] == 0, found["errors"]
@@ -134,8 +156,9 @@ def test_child_is_dumped_in_the_container(seen: dict[str, Any]) -> None:
     assert (found["child"]["NoNewPrivs"], found["child"]["Seccomp"]) == ("1", "0")
 
 
-def test_child_goes_on_in_a_fresh_container(seen: dict[str, Any]) -> None:
-    before, found = printed(seen, "dumped"), printed(seen, "restored")
+@pytest.mark.parametrize("where", ["restored", "pod"])
+def test_child_goes_on_in_a_fresh_container(seen: dict[str, Any], where: str) -> None:
+    before, found = printed(seen, "dumped"), printed(seen, where)
     assert found["rc"] == 0, found["errors"]
     assert found["pid"] == before["pid"]
     assert found["after"]["nonce"] == before["before"]["nonce"]

@@ -3,8 +3,10 @@
 
 without_root.py users            (root) make three users who may come in by ssh from this host
 without_root.py all              (root) let each of them run `own`, one of them `foreign` and `container`
-without_root.py login USER       (root) let this one run `own`
+without_root.py login USER [WHAT] (root) let this one run `own`, or `left`
 without_root.py own              dump and restore a process of one's own
+without_root.py left             start the same process and leave it to root
+without_root.py seen USER PID    (root) what became of it
 without_root.py foreign PID      try to dump a process of root's
 without_root.py container TAR    start a rootless container, and try to checkpoint it
 """
@@ -171,6 +173,23 @@ def start_counting():
     )
 
 
+def left():
+    fresh("left")
+    child = start_counting()
+    return {"pid": child.pid, "counted": counters(0), "before": state(child.pid), "uid": os.getuid()}
+
+
+def seen_of(name, pid):
+    os.chdir(f"{pwd.getpwnam(name).pw_dir}/left")
+    now = counters(0)
+    found = re.search(r"^Uid:\s*(\d+)", read(f"/proc/{pid}/status"), re.MULTILINE)
+    uid = int(found.group(1)) if found else None
+    seen = {"after": state(pid), "uid": uid, "counters": [now, counters(max(now or [0]))]}
+    if uid is not None:
+        os.kill(int(pid), 9)
+    return seen
+
+
 def foreign(pid):
     fresh("foreign")
     seen = run(CRIU, "dump", "--unprivileged", "-t", pid, "-D", "images", "-o", "dump.log")
@@ -192,6 +211,15 @@ def container(archive):
     return seen
 
 
+def dump_as_root(pid):
+    """CRIU of root, on the first process of the user's container."""
+    folder = "/var/lib/lab/rootless-images"
+    must("rm", "-rf", folder)
+    os.makedirs(folder, mode=0o700)
+    seen = run(CRIU, "dump", "-t", str(pid), "-D", folder, "-o", "dump.log")
+    return {**seen, "errors": errors(f"{folder}/dump.log"), "alive": os.path.exists(f"/proc/{pid}")}
+
+
 def everything(archive):
     seen = {name: login(name, "own") for name in USERS}
     target = subprocess.Popen(["sleep", "1000"], start_new_session=True)
@@ -201,11 +229,12 @@ def everything(archive):
     seen["rootless"] = login("lab-member", "container", archive)
     for what in ("checkpoint", "restore"):
         seen[f"root_{what}"] = run("podman", "container", what, "lab-rootless")
+    seen["root_criu"] = dump_as_root(seen["rootless"].get("pid"))
     return seen
 
 
 if __name__ == "__main__":
     what, arguments = sys.argv[1], sys.argv[2:]
     works = {"users": users, "all": everything, "own": own, "foreign": foreign, "container": container, "count": count}
-    works["login"] = lambda user: login(user, "own")
+    works.update(left=left, seen=seen_of, login=lambda user, what="own": login(user, what))
     print(json.dumps(works[what](*arguments)))
