@@ -16,13 +16,14 @@ from ansible_collections.criu.hosts.plugins.module_utils._context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._desired import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._engine import Container, Engine
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._local import read_selinux
+from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES, read_selinux, read_text
 from ansible_collections.criu.hosts.plugins.module_utils._plan import Command, MakeDir, Plan, Remove, Step, WriteFile
 from ansible_collections.criu.hosts.plugins.module_utils._restore import bring_back, proof_word
 from ansible_collections.criu.hosts.plugins.module_utils._rootless import require_root
 from ansible_collections.criu.hosts.plugins.module_utils._situation import Situation, place_record, preflight
 from ansible_collections.criu.hosts.plugins.module_utils._unit_state import (
     KEPT_ASIDE,
+    Choice,
     Last,
     Spec,
     before,
@@ -101,13 +102,21 @@ def start(unit: Unit) -> None:
     container = unit.inspect()
     record = place_record(container) if container is not None else None
     choice = choose(spec, container, record, unit.last)
-    if choice.action == "running" and container is not None:
+    if choice.action == "running" and conmon_lives(spec):
         unit.say("notice", f"Container {unit.name!r} runs already.")
         return
+    if choice.action == "running":
+        choice = Choice("replace", "its conmon was gone, and so nobody would have known of its end")
     if choice.action == "restore" and container is not None:
         _restore(unit, spec, container)
         return
     _fresh(unit, spec, container if choice.action in ("start", "replace") else None, choice.action, choice.why or "")
+
+
+def conmon_lives(spec: Spec) -> bool:
+    """Whether systemd will find the main process."""
+    text = (read_text(spec.conmon_pid_file) or "").strip()
+    return text.isdigit() and os.path.isdir(f"{PLACES.proc}/{text}")
 
 
 def _required(unit: Unit, spec: Spec | None) -> Spec:

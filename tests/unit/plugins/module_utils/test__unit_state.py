@@ -382,9 +382,24 @@ def test_interrupted_restore_keeps_everything_for_the_next_start(machine: Any) -
 def test_start_of_a_running_container_does_nothing(machine: Any) -> None:
     made = machine()
     made.knows("running")
+    (made.folder / "proc/77").mkdir()
+    Path(made.spec["conmon_pid_file"]).write_text("77\n")
     _unit_state_run.start(made.unit())
     assert made.wrote == []
     assert read_last("web") is None
+
+
+@pytest.mark.parametrize("text", [None, "", "78"])
+def test_running_container_without_conmon_is_replaced(machine: Any, text: str | None) -> None:
+    made = machine()
+    made.knows("running")
+    if text is not None:
+        Path(made.spec["conmon_pid_file"]).write_text(text)
+    remove = ["podman", "container", "rm", "--force", "--time=0", "web"]
+    made.script(Write(remove), Write(CREATE), Write(START, turns=True))
+    _unit_state_run.start(made.unit())
+    assert made.wrote == [remove, CREATE, START]
+    assert "conmon" in (last().why or "")
 
 
 def test_start_without_description_fails(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
