@@ -287,7 +287,7 @@ def first_error(logs, began):
         if os.path.getmtime(path) >= began:
             with open(path, encoding="utf-8", errors="replace") as handle:
                 for line in handle:
-                    if "Error (" in line:
+                    if "Error (" in line and "tables" not in line:  # iptables is looked for, and is not there
                         return line.strip()
     return ""
 
