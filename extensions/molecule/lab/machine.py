@@ -350,6 +350,8 @@ def render_inventory(found: list[Machine], key: Path) -> str:
     hosts = {one.name: {"ansible_host": "127.0.0.1", "ansible_port": one.port} for one in found}
     variables = {
         "ansible_user": "root",
+        # There is no sudo on the machines; from root to another user su does.
+        "ansible_become_method": "su",
         "ansible_ssh_private_key_file": str(key),
         "ansible_ssh_common_args": arguments,
         "ansible_ssh_args": "",
