@@ -182,7 +182,12 @@ def make_dir(path: str, mode: int) -> None:
         missing.append(path)
         path = os.path.dirname(path)
     for folder in reversed(missing):
-        os.mkdir(folder)
+        try:
+            os.mkdir(folder)
+        except FileExistsError:
+            if not os.path.isdir(folder):
+                raise
+            continue  # another task has made it meanwhile, as units do that start together
         os.chmod(folder, mode)
 
 
