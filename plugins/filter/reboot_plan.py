@@ -14,7 +14,10 @@ from ansible.errors import AnsibleFilterError
 RESERVE_BYTES = 16 << 20
 # With a unit, systemd stops those that name it in these ways: Requires, BindsTo, Requisite, PartOf, seen from its side.
 STOPPED_TOGETHER = ("RequiredBy", "BoundBy", "RequisiteOf", "ConsistsOf")
-RESTORED, LOST, FRESH, AT_REST = "restored", "lost", "fresh", "at rest"
+RESTORED = "restored"
+LOST = "lost"
+FRESH = "fresh"
+AT_REST = "at rest"
 
 Unit = Mapping[str, Any]
 Reason = dict[str, str]

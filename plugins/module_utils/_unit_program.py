@@ -14,7 +14,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit_state_text import
 
 if TYPE_CHECKING:
     # Ansible sends with a module all that its files name: the whole program, through this line.
-    from ansible_collections.criu.hosts.plugins.module_utils._unit_state_main import main as main
+    from ansible_collections.criu.hosts.plugins.module_utils._unit_state_main import main  # noqa: F401
 
 PACKAGE = "ansible_collections.criu.hosts.plugins.module_utils"
 FIRST = "_unit_state_main"

@@ -142,7 +142,7 @@ def write(path, text):
 
 def bundle(name, number):
     """An OCI bundle like Podman's, made from the configuration of a container of Podman's."""
-    _, _, command, port = CONTAINERS[name]
+    dummy_way, dummy_program, command, port = CONTAINERS[name]
     with open(f"{ROOT}/config.json", encoding="utf-8") as handle:
         config = json.load(handle)
     kept = [mount for mount in config["mounts"] if mount["type"] != "bind"]
@@ -187,7 +187,7 @@ def make_bundles():
 
 
 def runtime(name, action, *arguments):
-    way, program, _, port = CONTAINERS[name]
+    way, program, dummy_command, port = CONTAINERS[name]
     flags = ["--tcp-established"] if port and action != "run" else []
     argv = [f"/usr/{'sbin' if program == 'runc' else 'bin'}/{program}", "--log", place_of(name, "log/runtime.log")]
     argv += [action, *flags, *arguments]
@@ -233,7 +233,7 @@ def count(name):
 
 
 def wait_for_more(name, counted):
-    for _ in range(100):
+    for dummy in range(100):
         time.sleep(0.2)
         try:
             if count(name) > counted:

@@ -75,7 +75,7 @@ def relabeled(labels):
         for path in paths:
             with contextlib.suppress(FileNotFoundError):
                 old = os.getxattr(path, ATTRIBUTE, follow_symlinks=False)
-                user, role, _, level = old.decode().split(":", 3)
+                user, role, dummy_type, level = old.decode().split(":", 3)
                 before[path] = old
                 os.setxattr(path, ATTRIBUTE, f"{user}:{role}:{made}:{level}".encode(), follow_symlinks=False)
     try:

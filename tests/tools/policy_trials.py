@@ -253,7 +253,7 @@ def verdict(kept: Kept, one: One) -> tuple[str, str]:
 def render(kept: Kept) -> str:
     """The page."""
     found = [(one, *verdict(kept, one)) for one in ALL]
-    tried = [case for _, case, _ in found if case != NOT_TRIED]
+    tried = [case for dummy_rule, case, dummy_how in found if case != NOT_TRIED]
     hard = sum(1 for case in tried if case in CASES)
     lines = [
         "<!-- SPDX-License-Identifier: GPL-3.0-or-later -->",

@@ -63,7 +63,7 @@ def is_debian() -> bool:
         return False
 
 
-def deps(needs: dict[str, str] = NEEDS) -> None:
+def deps(needs: dict[str, str]) -> None:
     """Install what is missing, or say how to get it."""
     missing = missing_packages(needs)
     if not missing:
@@ -121,7 +121,7 @@ def main() -> int:
     os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     try:
         if arguments.command == "deps":
-            deps()
+            deps(NEEDS)
         elif arguments.command == "status":
             status()
         elif arguments.command == "artifact":

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Plain processes to dump, and what a test sees of them, read from the kernel and not by the modules under test.
 

@@ -45,7 +45,9 @@ def test_a_file_that_cannot_be_read_is_told(seen: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", [*BAD, "private"])
 def test_what_was_refused_is_as_it_was(seen: dict[str, Any], case: str) -> None:
     path = f"{FOLDER}/{case}"
-    assert seen["after"]["files"][path] == seen["before"]["files"][path] is not None
+    before = seen["before"]["files"][path]
+    assert before is not None
+    assert seen["after"]["files"][path] == before
 
 
 def test_a_users_file_is_written_judged_and_read(seen: dict[str, Any]) -> None:

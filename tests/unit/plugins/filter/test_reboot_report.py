@@ -38,9 +38,9 @@ def unit(name: str, last: Any, state: str = "active") -> dict[str, Any]:
     return {"name": name, "state": state, "last": last}
 
 
-def report(after: Any, before: Any = DUMPED, state: str = "active") -> dict[str, Any]:
+def report(after: Any, before: Any = None, state: str = "active") -> dict[str, Any]:
     """The row of app."""
-    then = [unit("redis", DUMPED, "inactive"), unit("app", before, "inactive")]
+    then = [unit("redis", DUMPED, "inactive"), unit("app", before or DUMPED, "inactive")]
     now = [unit("redis", RESTORED), unit("plain", None), unit("app", after, state)]
     rows: list[dict[str, Any]] = reboot_report.FilterModule().filters()["reboot_report"](now, plan=PLAN, stopped=then)
     assert [row["name"] for row in rows] == ["app", "redis"]

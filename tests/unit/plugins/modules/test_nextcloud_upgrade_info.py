@@ -44,19 +44,19 @@ def no_container() -> Reply:
     )
 
 
-def replies(*first: Reply, status: Any = STATUS) -> tuple[Reply, ...]:
+def replies(*first: Reply, status: Any = None) -> tuple[Reply, ...]:
     """What a healthy host says; ``first`` counts before it."""
     return (
         *first,
         container_reply(),
         *(image_reply(major, f"{major}.0.1") for major in (32, 33)),
         image_reply(31, "31.0.10"),
-        Reply([*OCC, "status", "--output=json"], out=json.dumps(status)),
+        Reply([*OCC, "status", "--output=json"], out=json.dumps(status or STATUS)),
         Reply([*OCC, "app:list", "--output=json"], out='{"enabled": {"polls": "8.1", "files": "2"}, "disabled": {}}'),
     )
 
 
-def case(*first: Reply, status: Any = STATUS, **params: Any) -> Any:
+def case(*first: Reply, status: Any = None, **params: Any) -> Any:
     def build(folder: Path) -> Any:
         html = folder / "html"
         write(html / "version.php", "<?php\n$OC_Version = [31,0,10,2];\n$OC_VersionString = '31.0.10';\n")
@@ -87,7 +87,7 @@ CONTRACT_CASES = [
 ]
 
 
-def answer(module: Any, folder: Path, *first: Reply, status: Any = STATUS, **params: Any) -> dict[str, Any]:
+def answer(module: Any, folder: Path, *first: Reply, status: Any = None, **params: Any) -> dict[str, Any]:
     options, host = case(*first, status=status, **params)(folder)
     value: dict[str, Any] = module("nextcloud_upgrade_info", options, host=host).result["nextcloud_upgrade"]
     return value
