@@ -140,6 +140,14 @@ def test_other_description_makes_another_container(report: dict[str, Any]) -> No
     assert "description" in unit["last"]["why"]
 
 
+def harmless(denial: str) -> bool:
+    """Whether it is of the generator that daemon-reload runs, or of conmon, which is closed out of our program's output.
+
+    The generator looks for units in /run/containers/systemd, and does without; conmon has its output from Podman.
+    """
+    inherited = 'comm="conmon"' in denial and "{ use }" in denial and ":initrc_t:" in denial
+    return inherited or "scontext=system_u:system_r:systemd_generator_t" in denial
+
+
 def test_selinux_refused_nothing(report: dict[str, Any]) -> None:
-    # The generator that daemon-reload runs looks for units in /run/containers/systemd, and does without.
-    assert [line for line in report["denials"] if "systemd_generator_t" not in line] == []
+    assert [line for line in report["denials"] if not harmless(line)] == []
