@@ -141,7 +141,7 @@ def test_other_description_makes_another_container(report: dict[str, Any]) -> No
 
 
 def harmless(denial: str) -> bool:
-    """Whether it is of the generator that daemon-reload runs, or of conmon, which is closed out of our program's output.
+    """Whether it is of the generator that daemon-reload runs, or of conmon, which does not get our program's output.
 
     The generator looks for units in /run/containers/systemd, and does without; conmon has its output from Podman.
     """
