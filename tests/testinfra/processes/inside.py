@@ -123,8 +123,9 @@ def restore(folder):
 def write(path):
     """What happens to who writes there."""
     try:
-        # As CRIU does it: open() of Python asks in addition whether the file is a terminal.
-        handle = os.open(path, os.O_WRONLY)
+        # open() of Python asks in addition whether the file is a terminal. With O_CREAT the kernel looks at the mount
+        # first, and only then SELinux at the file.
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
             os.write(handle, b"1")
         finally:
