@@ -31,7 +31,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._local import (
     Selinux,
     read_criu,
     read_selinux,
-    read_text,
     require_policy,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._plan import (
@@ -44,6 +43,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._plan import (
     WriteFile,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._restore import bring_back
+from ansible_collections.criu.hosts.plugins.module_utils._room import free_bytes, tree_memory
 from ansible_collections.criu.hosts.plugins.module_utils._rootless import refuse_users_container, require_root
 from ansible_collections.criu.hosts.plugins.module_utils._situation import Situation, place_record
 from ansible_collections.criu.hosts.plugins.module_utils._traces import read_traces, unlabelled_warning
@@ -133,21 +133,12 @@ def refuse_managed(runner: Runner, desired: Desired, container: Container) -> No
         )
 
 
-def memory_bytes(pid: int) -> int:
-    """The resident memory of the process and its descendants, from /proc."""
-    fields = [(read_text(f"{PLACES.proc}/{one}/statm") or "").split() for one in read_tree(pid)]
-    return sum(int(field[1]) for field in fields if len(field) > 1) * os.sysconf("SC_PAGE_SIZE")
-
-
 def require_space(desired: Desired, container: Container) -> None:
     """Refuse when a container that is lost with its processes (--rm) may not fit into the archive's file system."""
     if desired.archive_path is None or not container.auto_remove:
         return
-    folder = os.path.dirname(desired.archive_path)
-    while not os.path.isdir(folder):
-        folder = os.path.dirname(folder)
-    status = os.statvfs(folder)
-    free, needed = status.f_bavail * status.f_frsize, memory_bytes(container.pid) + RESERVE_BYTES
+    free = free_bytes(os.path.dirname(desired.archive_path))
+    needed = tree_memory(container.pid) + RESERVE_BYTES
     if free < needed:
         raise CheckpointError(
             f"Refuse to checkpoint container {desired.name!r} to {desired.archive_path!r}: {free} bytes are free "

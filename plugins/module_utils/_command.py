@@ -92,9 +92,9 @@ class ModuleRunner:
         return self._module.get_bin_path(name)
 
 
-# What systemd gives to the program of a unit is not for what that starts.
 # The exit status of what was killed since it took too long.
 TIMED_OUT = 124
+# What systemd gives to the program of a unit is not for what that starts.
 NOT_INHERITED = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
 
 

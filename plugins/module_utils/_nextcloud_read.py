@@ -20,7 +20,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._nextcloud import (
     parse_version_file,
     version_of_environment,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._places import PLACES, parse_cgroup, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._places import read_text
 
 
 @dataclass(frozen=True)
@@ -105,19 +105,3 @@ def disk_bytes(path: str) -> int:
             except FileNotFoundError:
                 continue
     return total
-
-
-def memory_bytes(pid: int) -> int:
-    """The memory of the container's cgroup, an upper bound for the archive; 0 if it is not known."""
-    cgroup = parse_cgroup(read_text(f"{PLACES.proc}/{pid}/cgroup") or "")
-    head, dot, dummy_rest = cgroup.partition(".scope/")
-    folder = f"{PLACES.cgroups}{head}.scope" if dot else f"{PLACES.cgroups}{cgroup}"
-    return int(read_text(f"{folder}/memory.current") or 0) if cgroup else 0
-
-
-def free_bytes(path: str) -> int:
-    """The free room of the file system that holds ``path``, or will."""
-    while not os.path.isdir(path):
-        path = os.path.dirname(path)
-    status = os.statvfs(path)
-    return status.f_bavail * status.f_frsize

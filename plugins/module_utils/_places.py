@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Union
 
 
 @dataclass
@@ -33,9 +34,14 @@ def read_text(path: str) -> str | None:
         return None
 
 
-def parse_cgroup(text: str) -> str:
-    """The cgroup of the unified hierarchy."""
-    for line in text.splitlines():
+def cgroup_of(pid: Union[int, str]) -> str:
+    """The cgroup of a process in the unified hierarchy; empty if it is not known."""
+    for line in (read_text(f"{PLACES.proc}/{pid}/cgroup") or "").splitlines():
         if line.startswith("0::"):
             return line[3:]
     return ""
+
+
+def boot_id() -> str:
+    """What tells this boot of the host from others."""
+    return (read_text(f"{PLACES.proc}/sys/kernel/random/boot_id") or "").strip()

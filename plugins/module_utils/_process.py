@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ansible_collections.criu.hosts.plugins.module_utils._borrow import process_start
 from ansible_collections.criu.hosts.plugins.module_utils._command import Runner, check
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._places import PLACES, parse_cgroup, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._places import PLACES, boot_id, cgroup_of, read_text
 
 UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]+\Z")
 UNIT_PROPERTIES = ("LoadState", "ActiveState", "MainPID", "ControlGroup", "FragmentPath")
@@ -37,10 +37,6 @@ class Process:
         return f"process {self.pid} ({self.comm!r})"
 
 
-def boot_id() -> str:
-    return (read_text(f"{PLACES.proc}/sys/kernel/random/boot_id") or "").strip()
-
-
 def is_alive(pid: int, start: str, boot: str) -> bool:
     """Whether the very process still lives; one that waits for its parent (a zombie) does not."""
     text = (read_text(f"{PLACES.proc}/{pid}/stat") or "").rpartition(")")[2].split()
@@ -57,7 +53,7 @@ def read_process(pid: int) -> Process | None:
     except OSError:
         exe = ""  # a thread of the kernel, or no right to look
     comm = (read_text(f"{base}/comm") or "").rstrip("\n")
-    return Process(pid, start, boot_id(), comm, exe, parse_cgroup(read_text(f"{base}/cgroup") or ""))
+    return Process(pid, start, boot_id(), comm, exe, cgroup_of(pid))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import json
 from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._command import Runner
-from ansible_collections.criu.hosts.plugins.module_utils._places import PLACES, parse_cgroup, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._places import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._room import cgroup_memory
 from ansible_collections.criu.hosts.plugins.module_utils._unit_host import (
     Current,
     own_units,
@@ -33,12 +34,8 @@ def memory_bytes(main_pid: int | None) -> int | None:
     if main_pid is None:
         return None
     children = (read_text(f"{PLACES.proc}/{main_pid}/task/{main_pid}/children") or "").split()
-    for child in children:
-        cgroup = parse_cgroup(read_text(f"{PLACES.proc}/{child}/cgroup") or "")
-        current = (read_text(f"{PLACES.cgroups}{cgroup}/memory.current") or "").strip()
-        if cgroup and current.isdigit():
-            return int(current)
-    return None
+    known = (cgroup_memory(int(child)) for child in children)
+    return next((memory for memory in known if memory is not None), None)
 
 
 def describe(current: Current) -> dict[str, Any]:

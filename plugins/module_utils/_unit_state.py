@@ -8,13 +8,13 @@ import glob
 import json
 import os
 from dataclasses import asdict, dataclass, field
-from typing import Any, Union
+from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._archive import Record
 from ansible_collections.criu.hosts.plugins.module_utils._engine import Container, Options
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._images import ImageError, read_inventory, read_tasks
-from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._places import PLACES, cgroup_of, read_text
 from ansible_collections.criu.hosts.plugins.module_utils._unit_state_text import (
     BASE_SECONDS,
     DIGEST_LABEL,
@@ -117,36 +117,14 @@ def before(last: Last | None) -> dict[str, Any] | None:
     return None if last is None else {**asdict(last), "previous": None}
 
 
-def boot_id() -> str:
-    """What tells this boot of the host from others."""
-    return (read_text(f"{PLACES.proc}/sys/kernel/random/boot_id") or "").strip()
-
-
 def seconds_for(size: int) -> int:
     """How long a dump or restore of so many bytes may take before it is given up."""
     return BASE_SECONDS + size // BYTES_PER_SECOND
 
 
-def memory_current(pid: int) -> int:
-    """The memory of the cgroup that the process is in: what a dump writes at most; 0 if that is not known."""
-    path = unified_cgroup(pid)
-    # runc and crun put the processes into the scope, or one folder below: the scope knows the sum.
-    head, inside, dummy = path.partition(".scope/")
-    text = read_text(f"{PLACES.cgroups}{f'{head}.scope' if inside else path}/memory.current") if path else None
-    return int(text) if text and text.strip().isdigit() else 0
-
-
-def unified_cgroup(pid: Union[int, str]) -> str:
-    """The cgroup of a process; empty if that is not known."""
-    for line in (read_text(f"{PLACES.proc}/{pid}/cgroup") or "").splitlines():
-        if line.startswith("0::/"):
-            return line[3:]
-    return ""
-
-
 def processes_of(container: Container) -> list[int]:
     """The processes in our own cgroup, when that is a service's, and in the scope of the container."""
-    own, found = unified_cgroup("self"), []
+    own, found = cgroup_of("self"), []
     folders = [f"{PLACES.cgroups}{own}"] if own.endswith(".service") else []
     for base in (*folders, *glob.glob(f"{PLACES.cgroups}/machine.slice/libpod-{container.id}.scope")):
         for path in glob.glob(f"{base}/**/cgroup.procs", recursive=True):

@@ -16,9 +16,11 @@ from ansible_collections.criu.hosts.plugins.module_utils._context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._desired import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._engine import Container, Engine
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES, read_selinux, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._local import read_selinux
+from ansible_collections.criu.hosts.plugins.module_utils._places import PLACES, boot_id, read_text
 from ansible_collections.criu.hosts.plugins.module_utils._plan import Command, MakeDir, Plan, Remove, Step, WriteFile
 from ansible_collections.criu.hosts.plugins.module_utils._restore import bring_back, proof_word
+from ansible_collections.criu.hosts.plugins.module_utils._room import cgroup_memory
 from ansible_collections.criu.hosts.plugins.module_utils._rootless import require_root
 from ansible_collections.criu.hosts.plugins.module_utils._situation import Situation, place_record, preflight
 from ansible_collections.criu.hosts.plugins.module_utils._unit_state import (
@@ -27,13 +29,11 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit_state import (
     Last,
     Spec,
     before,
-    boot_id,
     choose,
     damage,
     image_bytes,
     images_of,
     is_same,
-    memory_current,
     processes_of,
     read_last,
     read_spec,
@@ -245,7 +245,7 @@ def stop(unit: Unit) -> None:
 
 
 def _dump(unit: Unit, spec: Spec, container: Container) -> None:
-    size = memory_current(container.pid)
+    size = cgroup_memory(container.pid) or 0
     desired = Desired(unit.name, None, spec.options)
     unit.allow(seconds_for(size) + spec.stop_timeout + COMMAND_SECONDS, f"dumping {size >> 20} MiB")
     try:

@@ -181,13 +181,12 @@ from ansible_collections.criu.hosts.plugins.module_utils._nextcloud_read import 
     Running,
     ask_occ,
     disk_bytes,
-    free_bytes,
-    memory_bytes,
     read_apps,
     read_container,
     read_image,
     read_version,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._room import cgroup_memory, free_bytes
 
 SPEC = {
     "container": {"type": "str", "required": True},
@@ -218,7 +217,7 @@ def look(ctx: Context, container: Running | None, wanted: Version) -> tuple[dict
         enabled = ask_occ(runner, runs, params["user"], "app:list").get("enabled") or {}
         apps = left_behind(read_apps(params["apps_paths"]), list(enabled), wanted)
         refused.append(check_apps(apps, wanted) if params["incompatible_apps"] == "refuse" else None)
-        needed += memory_bytes(runs.pid)
+        needed += cgroup_memory(runs.pid) or 0
     free = free_bytes(params["saved_path"])
     found = {
         "incompatible_apps": apps,

@@ -16,22 +16,13 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.criu.hosts.tests.unit import stand_ins
+
 ROOT = Path(__file__).resolve().parents[2]
 
-# Each stand-in reads and writes the one file that is the host.
-HOST = """\
-import json, os
-PATH = os.environ["STAND_IN"]
-def load():
-    with open(PATH) as handle:
-        return json.load(handle)
-def save(host):
-    with open(PATH, "w") as handle:
-        json.dump(host, handle)
-"""
 MODULE = (
     "#!/usr/bin/python\n"
-    + HOST
+    + stand_ins.HOST
     + """\
 from ansible.module_utils.basic import AnsibleModule
 def main():
@@ -63,7 +54,7 @@ def work(module, host):
 """
 SYSTEMCTL = (
     f"#!{sys.executable}\n"
-    + HOST
+    + stand_ins.HOST
     + """\
 import sys
 host, verb, rest = load(), sys.argv[1], sys.argv[2:]

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.criu.hosts.plugins.modules import container_checkpoint, container_restore, container_unit
+from ansible_collections.criu.hosts.tests.unit import stand_ins
 
 # What the tasks give to the modules that have a stand-in.
 OPTIONS = {
@@ -29,16 +30,11 @@ OPTIONS = {
 ROOT = Path(__file__).resolve().parents[2]
 VERSIONS = {"30": "30.0.17", "31": "31.0.10", "32": "32.0.1"}
 
-HOST = """\
-import json, os, shutil, signal, sys
-PATH = os.environ["STAND_IN"]
+HOST = (
+    stand_ins.HOST
+    + """\
+import shutil, signal, sys
 VERSIONS = json.loads(os.environ["VERSIONS"])
-def load():
-    with open(PATH) as handle:
-        return json.load(handle)
-def save(host):
-    with open(PATH, "w") as handle:
-        json.dump(host, handle)
 def major(image):
     return image.rsplit(":", 1)[1].split("-")[0]
 def read(path):
@@ -48,6 +44,7 @@ def write(path, text):
     with open(path, "w") as handle:
         handle.write(text)
 """
+)
 MODULE = (
     "#!/usr/bin/python\n"
     + HOST

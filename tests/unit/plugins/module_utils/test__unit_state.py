@@ -20,11 +20,11 @@ from ansible_collections.criu.hosts.plugins.module_utils._context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._engine import Container
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._podman import Podman
+from ansible_collections.criu.hosts.plugins.module_utils._room import cgroup_memory
 from ansible_collections.criu.hosts.plugins.module_utils._unit_state import (
     Last,
     choose,
     image_bytes,
-    memory_current,
     parse_last,
     parse_spec,
     read_last,
@@ -216,8 +216,8 @@ def test_memory_of_the_scope(machine: Any, inside: str, monkeypatch: pytest.Monk
     (scope / "memory.current").write_text("4096\n")
     (made.folder / "proc/7").mkdir(parents=True)
     (made.folder / "proc/7/cgroup").write_text(f"1:name=systemd:/\n0::/machine.slice/libpod-1.scope{inside}\n")
-    assert memory_current(7) == 4096
-    assert memory_current(8) == 0
+    assert cgroup_memory(7) == 4096
+    assert cgroup_memory(8) is None
 
 
 def test_first_start_creates_the_container(machine: Any) -> None:
