@@ -31,6 +31,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._local import (
     Selinux,
     read_criu,
     read_selinux,
+    read_text,
     require_policy,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._plan import (
@@ -43,7 +44,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._plan import (
     WriteFile,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._restore import bring_back
-from ansible_collections.criu.hosts.plugins.module_utils._room import free_bytes, tree_memory
+from ansible_collections.criu.hosts.plugins.module_utils._room import free_bytes
 from ansible_collections.criu.hosts.plugins.module_utils._rootless import refuse_users_container, require_root
 from ansible_collections.criu.hosts.plugins.module_utils._situation import Situation, place_record
 from ansible_collections.criu.hosts.plugins.module_utils._traces import read_traces, unlabelled_warning
@@ -131,6 +132,12 @@ def refuse_managed(runner: Runner, desired: Desired, container: Container) -> No
             reason="unit_managed",
             unit=unit,
         )
+
+
+def tree_memory(pid: int) -> int:
+    """The resident memory of the process and its descendants, from /proc, in bytes."""
+    fields = [(read_text(f"{PLACES.proc}/{one}/statm") or "").split() for one in read_tree(pid)]
+    return sum(int(field[1]) for field in fields if len(field) > 1) * os.sysconf("SC_PAGE_SIZE")
 
 
 def require_space(desired: Desired, container: Container) -> None:

@@ -19,6 +19,10 @@ LINE_LENGTH = 400
 # What CRIU's log says, reason, why, what to do; asked when the engine's own words do not tell.
 LOG_CAUSES = (
     (
+        "No space left on device",
+        Cause("there is no space left for its images", "Free space on that file system.", reason="disk_full"),
+    ),
+    (
         "seccomp: SECCOMP_SET_MODE_FILTER returned -13",
         Cause(
             "SELinux does not let the container put its seccomp filter back",

@@ -27,10 +27,6 @@ HARMLESS = re.compile(r"rlimit: Can't setup")
 # The same as for containers, for what only plain processes have. Asked first.
 PROCESS_CAUSES = (
     (
-        "No space left on device",
-        Cause("there is no space left for its images", "Free space on that file system.", reason="disk_full"),
-    ),
-    (
         "tty: Found dangling tty",
         Cause(
             "it is a job of a shell, with that shell's terminal and session",

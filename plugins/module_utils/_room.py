@@ -6,14 +6,7 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.criu.hosts.plugins.module_utils._labels import read_tree
 from ansible_collections.criu.hosts.plugins.module_utils._places import PLACES, cgroup_of, read_text
-
-
-def tree_memory(pid: int) -> int:
-    """The resident memory of the process and its descendants, from /proc, in bytes."""
-    fields = [(read_text(f"{PLACES.proc}/{one}/statm") or "").split() for one in read_tree(pid)]
-    return sum(int(field[1]) for field in fields if len(field) > 1) * os.sysconf("SC_PAGE_SIZE")
 
 
 def cgroup_memory(pid: int) -> int | None:
