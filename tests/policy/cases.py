@@ -16,7 +16,7 @@ import time
 HERE = "/var/lib/lab"
 RESTORE, DYNTRANS = "criu_container_restore", "unconfined_dyntrans_all"
 BOOLEANS = "/sys/fs/selinux/booleans"
-SECONDS = 120
+SECONDS = 60
 NULL = subprocess.DEVNULL
 AUDIT = "/var/log/audit/audit.log"
 DENIAL = re.compile(
