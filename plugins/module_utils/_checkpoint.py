@@ -20,6 +20,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._archive import (
     size_of,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._command import Runner
+from ansible_collections.criu.hosts.plugins.module_utils._context import STARTED
 from ansible_collections.criu.hosts.plugins.module_utils._desired import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._engine import Container, Engine, Options
@@ -31,7 +32,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._local import (
     Selinux,
     read_criu,
     read_selinux,
-    read_text,
     require_policy,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._plan import (
@@ -44,7 +44,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._plan import (
     WriteFile,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._restore import bring_back
-from ansible_collections.criu.hosts.plugins.module_utils._room import free_bytes
+from ansible_collections.criu.hosts.plugins.module_utils._room import begun, free_bytes, resident_memory
 from ansible_collections.criu.hosts.plugins.module_utils._rootless import refuse_users_container, require_root
 from ansible_collections.criu.hosts.plugins.module_utils._situation import Situation, place_record
 from ansible_collections.criu.hosts.plugins.module_utils._traces import read_traces, unlabelled_warning
@@ -134,18 +134,12 @@ def refuse_managed(runner: Runner, desired: Desired, container: Container) -> No
         )
 
 
-def tree_memory(pid: int) -> int:
-    """The resident memory of the process and its descendants, from /proc, in bytes."""
-    fields = [(read_text(f"{PLACES.proc}/{one}/statm") or "").split() for one in read_tree(pid)]
-    return sum(int(field[1]) for field in fields if len(field) > 1) * os.sysconf("SC_PAGE_SIZE")
-
-
 def require_space(desired: Desired, container: Container) -> None:
     """Refuse when a container that is lost with its processes (--rm) may not fit into the archive's file system."""
     if desired.archive_path is None or not container.auto_remove:
         return
     free = free_bytes(os.path.dirname(desired.archive_path))
-    needed = tree_memory(container.pid) + RESERVE_BYTES
+    needed = resident_memory(read_tree(container.pid)) + RESERVE_BYTES
     if free < needed:
         raise CheckpointError(
             f"Refuse to checkpoint container {desired.name!r} to {desired.archive_path!r}: {free} bytes are free "
@@ -268,6 +262,12 @@ def failed(ctx: Context, desired: Desired, writer: RecordWriter, error: Checkpoi
             facts["cleanup_failed"] = [second.message]
     elif not now.running:
         outcome = f"It does not run any more (status {now.status!r})."
+    else:
+        try:  # they are memory, and may fill the disk
+            left = begun(engine.checkpoint_files(now), STARTED)
+            ctx.apply(Plan(steps=tuple(Remove(path, why="remove the images of the failed dump") for path in left)))
+        except CheckpointError as second:
+            facts["cleanup_failed"] = [second.message]
     facts["container_state"] = now.status if now is not None else "absent"
     return CheckpointError(report.message.replace(_HOLE, outcome), reason=report.reason, **{**report.facts, **facts})
 

@@ -5,8 +5,24 @@
 from __future__ import annotations
 
 import os
+from typing import Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils._places import PLACES, cgroup_of, read_text
+
+
+def resident_memory(pids: Iterable[int]) -> int:
+    """The resident memory of the processes, from /proc, in bytes."""
+    fields = [(read_text(f"{PLACES.proc}/{pid}/statm") or "").split() for pid in pids]
+    return sum(int(field[1]) for field in fields if len(field) > 1) * os.sysconf("SC_PAGE_SIZE")
+
+
+def begun(folders: Iterable[str], since: float) -> tuple[str, ...]:
+    """The folders in which files were written since then (seconds since 1970), by a dump that failed for one."""
+    return tuple(
+        path
+        for path in folders
+        if os.path.isdir(path) and any(entry.stat().st_mtime >= since for entry in os.scandir(path))
+    )
 
 
 def cgroup_memory(pid: int) -> int | None:

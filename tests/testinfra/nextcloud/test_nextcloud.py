@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -44,7 +45,8 @@ def upload(host: Any, cloud: Cloud) -> dict[str, Any]:
 
 def test_selinux_is_enforcing(host: Any, upload: dict[str, Any]) -> None:
     assert host.check_output("getenforce") == "Enforcing"
-    assert "container_t" in host.check_output("ps -o label= -C php-fpm,php-fpm8.4")
+    labels = host.check_output("ps -o label= -C php-fpm,php-fpm8.4").splitlines()
+    assert labels and all(re.match(r"system_u:system_r:criu_nextcloud_t:s0:c\d+,c\d+$", label) for label in labels)
     assert upload["restored"]["label_proof"] == "enforcing"
 
 
@@ -110,7 +112,7 @@ def test_a_full_disk_costs_the_memory_but_nothing_else(host: Any, cloud: Cloud) 
     finally:
         host.check_output("rm -f /var/tmp/lab-filler")
     stopped = cloud.last()
-    assert stopped["action"] == "clean_stop" and stopped["why"]
+    assert (stopped["action"], stopped["reason"]) == ("clean_stop", "disk_full")
     box = host.check_output("podman container inspect --format '{{.Id}}' nextcloud")
     assert not host.file(f"/var/lib/containers/storage/overlay-containers/{box}/userdata/checkpoint").exists
     cloud.systemctl("start")

@@ -283,6 +283,25 @@ def test_failed_dump_tells_crius_errors_and_that_the_container_runs(module: Any,
     assert result["log_path"] == str(made.userdata / "dump.log")
 
 
+@pytest.mark.parametrize("old", [True, False])
+def test_only_what_the_failed_dump_has_begun_is_removed(module: Any, tmp_path: Path, old: bool) -> None:
+    """Its images are memory, and may be what fills the disk; those of an earlier checkpoint are somebody's."""
+    made = world(tmp_path)
+    running(made)
+    pages = made.userdata / "checkpoint/pages-1.img"
+
+    def dump() -> None:
+        pages.parent.mkdir()
+        pages.write_bytes(b"memory")
+        if old:
+            os.utime(pages, (0, 0))
+
+    made.script(Write(checkpoint_argv(), rc=125, effect=dump, err="Error: OCI runtime error: crun: failed\n"))
+    result = module("container_checkpoint", {"name": "web"}, host=made.host).result
+    assert "It keeps running." in result["msg"]
+    assert pages.exists() is old
+
+
 def _no_container(made: World, params: dict[str, Any]) -> None:
     made.script(Reply(INSPECT, err=recorded("inspect-no-such.txt"), rc=125))
 
