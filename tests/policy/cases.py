@@ -26,7 +26,9 @@ DENIAL = re.compile(
 NUMBERS = itertools.count(time.time_ns())
 
 # Slow ones: on an emulated machine, what all of them do in between is felt.
-DESCRIPTORS = ["sh", "-c", "exec python3 /app/descriptors.py --interval 2 2>/app/state/errors"]
+DESCRIPTORS = ["python3", "/app/descriptors.py", "--interval", "2"]
+# Without Podman there is no conmon that takes what it says of errors.
+ERRORS_KEPT = ["sh", "-c", f"exec {' '.join(DESCRIPTORS)} 2>/app/state/errors"]
 THREADS = ["python3", "/app/threads.py", "--interval", "2"]
 ROOT = "/var/lib/containers/lab-rules"
 PODMAN_DOMAIN = "system_u:system_r:podman_t:s0"
@@ -42,9 +44,9 @@ CONTAINERS = {
     "shell-threads-runc": ("shell", "runc", THREADS, None),
     "unit-threads-crun": ("unit", "crun", THREADS, None),
     "unit-threads-runc": ("unit", "runc", THREADS, None),
-    "shell-descriptors-crun": ("shell", "crun", DESCRIPTORS, None),
-    "unit-descriptors-crun": ("unit", "crun", DESCRIPTORS, None),
-    "unit-descriptors-runc": ("unit", "runc", DESCRIPTORS, None),
+    "shell-descriptors-crun": ("shell", "crun", ERRORS_KEPT, None),
+    "unit-descriptors-crun": ("unit", "crun", ERRORS_KEPT, None),
+    "unit-descriptors-runc": ("unit", "runc", ERRORS_KEPT, None),
     "shell-redis-runc": ("shell", "runc", redis("6502"), "6502"),
     "unit-redis-crun": ("unit", "crun", redis("6501"), "6501"),
 }

@@ -124,6 +124,7 @@ def rules(plan):
 def main():
     with open(sys.argv[2], encoding="utf-8") as handle:
         plan = json.load(handle)
+    switch(dict.fromkeys(plan["booleans"], True))  # a trial may have been killed
     make_bundles()
     {"scan": scan, "rules": rules}[sys.argv[1]](plan)
 
