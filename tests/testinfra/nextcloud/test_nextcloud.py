@@ -25,7 +25,7 @@ def part_mib(host: Any) -> int:
 def upload(host: Any, cloud: Cloud) -> dict[str, Any]:
     """An upload of 200 MB is under way while the unit is stopped, which dumps, and started, which restores."""
     seen: dict[str, Any] = {"state": cloud.state(), "backends": cloud.backends(), "workers": cloud.workers()}
-    host.check_output(f"head --bytes={UPLOAD_MIB}M /dev/urandom > {FILE}; rm -f {CODE}")
+    host.check_output(f"head --bytes={UPLOAD_MIB}M /dev/urandom > {FILE}; rm -f {CODE} {DATA}/{USER}/files/upload.bin")
     seen["sum"] = host.check_output(f"sha256sum {FILE}").split()[0]
     host.check_output(
         f"setsid --fork curl --silent --show-error --user {USER}:{PASSWORD} --upload-file {FILE} --output /dev/null "
