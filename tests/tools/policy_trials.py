@@ -205,7 +205,10 @@ def suspects(kept: Kept) -> list[Part]:
         if one.parsed.kind != "allow":
             continue
         names = {name for names in asked(kept, one).values() for name in names}
-        needed = names if (done.get(one.key) or {}).get("failed") else set()
+        if (done.get(one.key) or {}).get("failed"):
+            needed = names or set(one.parsed.permissions)  # none was logged: CRIU tells of it, the kernel does not
+        else:
+            needed = set()
         found += [(one, name) for name in one.parsed.permissions if name not in needed]
     return found
 
@@ -224,9 +227,20 @@ def together(parts: Iterable[Part], case: str) -> dict[str, Any]:
 
 def culprits(kept: Kept, parts: Iterable[Part], case: str) -> Iterator[dict[str, Any]]:
     """Each suspected rule that the case asks for, by itself."""
-    for one in {one.key: one for one, name in parts if name in asked(kept, one).get(case, ())}.values():
-        names = [name for other, name in parts if other is one]
+    for one, names in asked_parts(kept, parts, case):
         yield {**one.trial(names), "cases": [case]}
+
+
+def asked_parts(kept: Kept, parts: Iterable[Part], case: str) -> list[tuple[One, list[str]]]:
+    """The suspected rules that the case asks for, with their suspected permissions."""
+    parts = list(parts)
+    ones = {one.key: one for one, name in parts if name in asked(kept, one).get(case, ())}
+    return [(one, [name for other, name in parts if other is one]) for one in ones.values()]
+
+
+def without_more(parts: Iterable[Part], one: One, case: str) -> dict[str, Any]:
+    """A rule, off beside others: of two that can stand in for each other, one is needed."""
+    return {**together(parts, case), "key": one.key}
 
 
 NOT_TRIED = "not tried yet"
