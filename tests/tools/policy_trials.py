@@ -205,10 +205,8 @@ def suspects(kept: Kept) -> list[Part]:
         if one.parsed.kind != "allow":
             continue
         names = {name for names in asked(kept, one).values() for name in names}
-        if (done.get(one.key) or {}).get("failed"):
-            needed = names or set(one.parsed.permissions)  # none was logged: CRIU tells of it, the kernel does not
-        else:
-            needed = set()
+        # Where none was logged, CRIU tells of it and the kernel does not.
+        needed = (names or one.parsed.permissions) if (done.get(one.key) or {}).get("failed") else ()
         found += [(one, name) for name in one.parsed.permissions if name not in needed]
     return found
 

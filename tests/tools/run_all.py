@@ -24,8 +24,8 @@ from common import BUILD, COLOR, LAB, RESULTS, ROOT, ToolError, environment, mai
 LOGS = BUILD / "logs"
 SETUP = ("deps", "venv", "floor", "collections")
 IMAGE = "image"
-# The longest scenario begins at once; what is in a lane takes about as long as what is in the other. Not here, since they
-# take too long: absent_host, domains, services_long (make molecule SCENARIO=NAME).
+# The longest scenario begins at once; one lane takes about as long as the other. Not here, since they take too long:
+# absent_host, domains, services_long (make molecule SCENARIO=NAME).
 LANES = (
     (IMAGE, "checkpoint_host", "virgin_host", "sanity"),
     ("lint", "unit", "docs", "build", "processes", "services"),
