@@ -181,9 +181,10 @@ def make_bundles():
         ) as made:
             write(f"{ROOT}/config.json", made.read())
         call(["podman", "rm", "--force", "--time", "0", name])
-    if not os.path.ismount(f"{ROOT}/rootfs"):
-        # As Podman's overlay is one: runc makes the mount below a root private.
-        require(["mount", "--bind", f"{ROOT}/rootfs", f"{ROOT}/rootfs"])
+    # As Podman's overlay is one: runc makes the mount below a root private. os.path.ismount does not see such a mount.
+    with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
+        if not any(line.split()[4] == f"{ROOT}/rootfs" for line in mounts):
+            require(["mount", "--bind", "--make-private", f"{ROOT}/rootfs", f"{ROOT}/rootfs"])
     for number, name in enumerate(CONTAINERS, 1):
         bundle(name, number)
 
