@@ -69,5 +69,6 @@ notes:
     clone cannot take connections), V(tcp_established_needed) or V(file_locks_needed) (the container has what these
     options take along), V(network_lock_missing) (CRIU cannot lock the container's network), V(not_checkpointed)
     (there is no checkpoint to restore from), V(container_not_running) (there is nothing to checkpoint),
-    V(auto_remove) (made with C(--rm), so no checkpoint in place).
+    V(auto_remove) (made with C(--rm), so no checkpoint in place), V(secret_not_restorable) (a secret is mounted below
+    C(/run/secrets), where CRIU would not find its place again).
 """

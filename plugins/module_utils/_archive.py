@@ -73,6 +73,16 @@ def place_record_path(container_id: str) -> str:
     return f"{PLACES.state}/checkpoints/{container_id}.json"
 
 
+def outdated_records(work_dir: str) -> tuple[str, ...]:
+    """The records in place of containers that have been removed since; ``work_dir`` is that of one that is there."""
+    folder = f"{PLACES.state}/checkpoints"
+    containers = os.path.dirname(os.path.dirname(work_dir))
+    if not os.path.isdir(folder) or not os.path.isdir(containers):
+        return ()
+    known = {f"{name}.json" for name in os.listdir(containers)}
+    return tuple(os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name not in known)
+
+
 def restored_path(name: str) -> str:
     """What the container ``name`` was restored from."""
     return f"{PLACES.state}/restored/{name}.json"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ansible_collections.criu.hosts.plugins.module_utils._archive import (
     Record,
     check_path,
+    outdated_records,
     partial_path,
     place_record_path,
     read_record,
@@ -46,6 +47,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._plan import (
 from ansible_collections.criu.hosts.plugins.module_utils._restore import bring_back
 from ansible_collections.criu.hosts.plugins.module_utils._room import begun, free_bytes, resident_memory
 from ansible_collections.criu.hosts.plugins.module_utils._rootless import refuse_users_container, require_root
+from ansible_collections.criu.hosts.plugins.module_utils._secret_mounts import check_secrets
 from ansible_collections.criu.hosts.plugins.module_utils._situation import Situation, place_record
 from ansible_collections.criu.hosts.plugins.module_utils._traces import read_traces, unlabelled_warning
 from ansible_collections.criu.hosts.plugins.module_utils._traces import to_record as traces_to_record
@@ -187,16 +189,6 @@ class RecordWriter:
         return render_record(self.written or self.make())
 
 
-def outdated_records(container: Container) -> tuple[str, ...]:
-    """The records in place of containers that have been removed since."""
-    folder = os.path.dirname(place_record_path(container.id))
-    containers = os.path.dirname(os.path.dirname(container.work_dir))
-    if not os.path.isdir(folder) or not os.path.isdir(containers):
-        return ()
-    known = {f"{name}.json" for name in os.listdir(containers)}
-    return tuple(os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name not in known)
-
-
 def checkpoint_steps(desired: Desired, container: Container, writer: RecordWriter) -> tuple[Step, ...]:
     """In place: checkpoint, record. To an archive: under another name first, then record and record in place."""
     what, path, engine = f"checkpoint container {container.name!r}", desired.archive_path, writer.engine
@@ -204,7 +196,7 @@ def checkpoint_steps(desired: Desired, container: Container, writer: RecordWrite
     record: tuple[Step, ...] = (
         MakeDir(os.path.dirname(place), why="make the folder"),
         WriteFile(place, writer.text, why="write the record"),
-        *(Remove(old, why="remove the record of a removed container") for old in outdated_records(container)),
+        *(Remove(old, why="remove the record of a removed container") for old in outdated_records(container.work_dir)),
     )
     if path is None:
         return (
@@ -327,6 +319,7 @@ def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -
     criu = read_criu(ctx.runner, engine.minimum_criu, selinux)
     require_policy(selinux, container.process_label)
     require_space(desired, container)
+    secrets = check_secrets(desired, container)
     tree = read_tree(container.pid) if selinux.enabled else {}
     labels = to_record(thread for threads in tree.values() for thread in threads)
     writer = RecordWriter(engine, desired, container, selinux, criu.text, labels, traces_to_record(read_traces(tree)))
@@ -344,7 +337,7 @@ def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -
         now = engine.inspect(ctx.runner, container.name)
         state = now.status if now is not None else "absent"
     facts = {"statistics": engine.parse_statistics(applied.output("checkpoint")) if applied else {}}
-    warnings = unlabelled_warning(selinux.enabled)
+    warnings = (*unlabelled_warning(selinux.enabled), *secrets)
     if selinux.mode == "permissive":
         warnings += ("SELinux is permissive: a checkpoint now does not prove that one works when it is enforcing.",)
     return view(desired, container, writer.written, state), plan, facts, warnings

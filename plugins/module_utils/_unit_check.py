@@ -54,6 +54,8 @@ OWN_OPTIONS = (
     "--log-driver --env -e --env-file --pull --stop-timeout --interactive -i --tty -t -it -ti"
 ).split()
 
+# Where Podman mounts a secret unless it is given a path
+SECRETS_FOLDER = "/run/secrets"
 # Podman refuses to relabel these too: the whole host uses them.
 SYSTEM_FOLDERS = (
     "/ /bin /boot /dev /etc /etc/passwd /etc/pki /etc/shadow /home /lib /lib64 /media /mnt /opt /proc /root /run /sbin "
@@ -93,6 +95,12 @@ def check_params(params: Mapping[str, Any]) -> None:
     for volume in params["volumes"]:
         if volume["relabel"] != "none" and posixpath.normpath(volume["source"]) in SYSTEM_FOLDERS:
             raise refuse("volumes.source", volume["source"], "a folder of the whole host is not relabelled for one")
+    for secret in params["secrets"] if params["stateful"] else ():
+        # A name stands for a file in that folder.
+        path = posixpath.normpath(posixpath.join(SECRETS_FOLDER, secret["target"] or secret["name"]))
+        if secret["type"] == "mount" and path.startswith(f"{SECRETS_FOLDER}/"):
+            rule = f"a stateful container needs a path outside of {SECRETS_FOLDER}, made anew at each boot"
+            raise refuse("secrets.target", secret["target"] or secret["name"], rule)
     _check_words(params)
     _check_numbers(params)
     _check_environment(params["environment"])

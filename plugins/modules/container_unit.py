@@ -85,12 +85,15 @@ options:
         type: str
         required: true
       type:
-        description: Whether it becomes a file below C(/run/secrets) or a variable.
+        description: Whether it becomes a file, by default below C(/run/secrets), or a variable.
         type: str
         choices: [mount, env]
         default: mount
       target:
-        description: The file or the variable. Without it, the secret's name.
+        description:
+          - The file or the variable. Without it, the secret's name.
+          - The file of an O(stateful) container needs a path outside of C(/run/secrets). Podman makes that folder anew
+            at each boot, and CRIU would not find the place of the mount.
         type: str
   volumes:
     description: Folders and volumes that the container gets.

@@ -62,6 +62,8 @@ BAD = [
     ("volumes.options", {"volumes": [{**VOLUME, "options": ["ro,Z"]}]}, "option_invalid"),
     ("secrets.name", {"secrets": [{**SECRET, "name": "a,type=env"}]}, "option_invalid"),
     ("secrets.target", {"secrets": [{**SECRET, "target": "a,b"}]}, "option_invalid"),
+    ("secrets.target", {"secrets": [SECRET], "stateful": True}, "option_invalid"),
+    ("secrets.target", {"secrets": [{**SECRET, "target": "/run/./secrets/a"}], "stateful": True}, "option_invalid"),
     ("after", {"after": ["postgresql"]}, "option_invalid"),
     ("requires", {"requires": ["a.service b.service"]}, "option_invalid"),
     ("description", {"description": "a\n[Service]"}, "option_invalid"),

@@ -302,6 +302,23 @@ def test_only_what_the_failed_dump_has_begun_is_removed(module: Any, tmp_path: P
     assert pages.exists() is old
 
 
+def test_archive_that_cannot_be_restored_is_refused(module: Any, tmp_path: Path) -> None:
+    made = world(tmp_path)
+    (made.userdata / "config.json").write_text(recorded("oci-secret.json"))
+    params, host = to_archive(tmp_path, made)
+    result = module("container_checkpoint", params, host=host).result
+    assert result["reason"] == "secret_not_restorable"
+    assert "/run/secrets/redis" in result["msg"]
+    assert host.wrote == []
+
+
+def test_checkpoint_in_place_with_a_secret_lives_until_the_boot(module: Any, tmp_path: Path) -> None:
+    params, host = in_place(tmp_path)
+    (tmp_path / f"storage/overlay-containers/{ID}/userdata/config.json").write_text(recorded("oci-secret.json"))
+    (warning,) = module("container_checkpoint", params, host=host).result["warnings"]
+    assert "until the next boot only" in str(warning)
+
+
 def _no_container(made: World, params: dict[str, Any]) -> None:
     made.script(Reply(INSPECT, err=recorded("inspect-no-such.txt"), rc=125))
 

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Secrets of Podman that are mounted below /run/secrets.
+
+Podman makes that folder of the container anew, and empty, for a restore from an archive and at the first use after a
+boot. CRIU then has nowhere to mount the secret: "Can't stat mountpoint" (seen with Podman 5.4.2, crun, CRIU 4.2.1). The
+mount point of any other path is in the container's own files, which stay with it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ansible_collections.criu.hosts.plugins.module_utils._desired import Desired
+from ansible_collections.criu.hosts.plugins.module_utils._engine import Container
+from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._local import read_text
+
+FOLDER = "/run/secrets"
+ADVICE = "Make the container with a target for the secret that is a path outside of /run/secrets"
+
+
+def parse_secret_mounts(text: str) -> list[str]:
+    """The secrets below /run/secrets in the configuration of an OCI runtime."""
+    try:
+        found: Any = json.loads(text)
+        targets = [str(mount["destination"]) for mount in found["mounts"]]
+    except (ValueError, KeyError, TypeError):
+        return []
+    return sorted(target for target in targets if target.startswith(f"{FOLDER}/"))
+
+
+def check_secrets(desired: Desired, container: Container) -> tuple[str, ...]:
+    """Warnings about a checkpoint in place, which can be restored until the host is rebooted.
+
+    Raises:
+        CheckpointError: secret_not_restorable; an archive could never be restored.
+    """
+    found = parse_secret_mounts(read_text(f"{container.work_dir}/config.json") or "")
+    if not found:
+        return ()
+    what = f"container {desired.name!r} has the secret {found[0]!r}, whose mount point Podman does not keep"
+    if desired.archive_path is not None:
+        raise CheckpointError(
+            f"Refuse to checkpoint to {desired.archive_path!r}: {what}, so that no restore from an archive succeeds. "
+            f"{ADVICE}.",
+            reason="secret_not_restorable",
+        )
+    return (f"The checkpoint can be restored until the next boot only: {what}. {ADVICE}.",)
