@@ -6,7 +6,7 @@ policy_rules.py [--machine NAME] [--anew] [WORD]
 Each permission stands behind a boolean of its own, so that one policy serves all trials. First each rule is switched
 off in enforcing mode for the case that is likely to need it. Then each case is run in permissive mode with every rule
 off, which tells what it asks for. What the first cases did without, and what no case asks for, is then switched off
-together in enforcing mode, for every case; where one fails, each of them by itself. What a boolean cannot switch,
+together in enforcing mode, for every case; where one fails, the rule to blame is searched for. What a boolean cannot switch,
 transitions and file contexts, is tried by giving the objects the labels that they would have.
 
 Every result is kept at once in tests/policy/tried.jsonl, and the next call goes on from there; --anew begins again.
@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
 from common import BUILD, LAB, ROOT, ToolError, environment, main, say, venv_bin
 from policy_trials import (
@@ -33,15 +33,15 @@ from policy_trials import (
     NON_ROOT,
     SWITCHED,
     Kept,
-    asked_parts,
-    culprits,
+    One,
+    Part,
+    by_rule,
     first_trials,
     render,
     suspects,
     together,
     variant,
     verdict,
-    without_more,
 )
 
 NAME = "criu_hosts"
@@ -159,20 +159,23 @@ def try_all(machine: Machine, kept: Kept, word: str) -> None:
             parts = suspects(kept)
             if not run("rules", {"trials": [together(parts, case)]})[0]["failed"]:
                 break
-            if any(entry["failed"] for entry in run("rules", {"trials": list(culprits(kept, parts, case))})):
-                continue
-            # Each can be spared, but not all of them: they are switched off one more at a time.
-            wanted = asked_parts(kept, parts, case)
-            off = [part for part in parts if part[0] not in [one for one, names in wanted]]
-            needed = 0
-            for one, names in wanted:
-                more = [*off, *((one, name) for name in names)]
-                if run("rules", {"trials": [without_more(more, one, case)]})[0]["failed"]:
-                    needed += 1
-                else:
-                    off = more
-            if not needed:
-                raise ToolError(f"{case} fails when all that seems needless is off, and with nothing of it off alone")
+            blame(lambda plan: run("rules", plan)[0], by_rule(parts), case)
+
+
+def blame(run: Callable[[dict[str, Any]], dict[str, Any]], rules: list[tuple[One, list[Part]]], case: str) -> None:
+    """Find the rule whose absence, beside that of those before it, makes the case fail: two may stand in for each other.
+
+    The result of the last trial that fails is kept under that rule's name.
+    """
+    good, bad = 0, len(rules)
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        off = [part for dummy, parts in rules[:middle] for part in parts]
+        good, bad = (good, middle) if run({"trials": [together(off, case)]})["failed"] else (middle, bad)
+    one = rules[bad - 1][0]
+    off = [part for dummy, parts in rules[:bad] for part in parts]
+    if not run({"trials": [{**together(off, case), "key": one.key}]})["failed"]:
+        raise ToolError(f"{case} fails without {one.key}, and when tried again it does not")
 
 
 def told(entry: dict[str, Any]) -> str:

@@ -223,22 +223,12 @@ def together(parts: Iterable[Part], case: str) -> dict[str, Any]:
     }
 
 
-def culprits(kept: Kept, parts: Iterable[Part], case: str) -> Iterator[dict[str, Any]]:
-    """Each suspected rule that the case asks for, by itself."""
-    for one, names in asked_parts(kept, parts, case):
-        yield {**one.trial(names), "cases": [case]}
-
-
-def asked_parts(kept: Kept, parts: Iterable[Part], case: str) -> list[tuple[One, list[str]]]:
-    """The suspected rules that the case asks for, with their suspected permissions."""
-    parts = list(parts)
-    ones = {one.key: one for one, name in parts if name in asked(kept, one).get(case, ())}
-    return [(one, [name for other, name in parts if other is one]) for one in ones.values()]
-
-
-def without_more(parts: Iterable[Part], one: One, case: str) -> dict[str, Any]:
-    """A rule, off beside others: of two that can stand in for each other, one is needed."""
-    return {**together(parts, case), "key": one.key}
+def by_rule(parts: Iterable[Part]) -> list[tuple[One, list[Part]]]:
+    """The parts, rule by rule."""
+    found: dict[str, tuple[One, list[Part]]] = {}
+    for one, name in parts:
+        found.setdefault(one.key, (one, []))[1].append((one, name))
+    return list(found.values())
 
 
 NOT_TRIED = "not tried yet"
