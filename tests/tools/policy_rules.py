@@ -6,8 +6,8 @@ policy_rules.py [--machine NAME] [--anew] [WORD]
 Each permission stands behind a boolean of its own, so that one policy serves all trials. First each rule is switched
 off in enforcing mode for the case that is likely to need it. Then each case is run in permissive mode with every rule
 off, which tells what it asks for. What the first cases did without, and what no case asks for, is then switched off
-together in enforcing mode, for every case; where one fails, the rule to blame is searched for. What a boolean cannot switch,
-transitions and file contexts, is tried by giving the objects the labels that they would have.
+together in enforcing mode, for every case; where one fails, the rule to blame is searched for. What a boolean cannot
+switch, transitions and file contexts, is tried by giving the objects the labels that they would have.
 
 Every result is kept at once in tests/policy/tried.jsonl, and the next call goes on from there; --anew begins again.
 --machine uses an enabled machine that is up and leaves it up; else one is made. --page only writes the page. WORD: only
@@ -163,9 +163,9 @@ def try_all(machine: Machine, kept: Kept, word: str) -> None:
 
 
 def blame(run: Callable[[dict[str, Any]], dict[str, Any]], rules: list[tuple[One, list[Part]]], case: str) -> None:
-    """Find the rule whose absence, beside that of those before it, makes the case fail: two may stand in for each other.
+    """Find the rule whose absence, beside that of those before it, makes the case fail.
 
-    The result of the last trial that fails is kept under that rule's name.
+    Two rules may stand in for each other: then the later one is kept. The last trial's result is under its name.
     """
     good, bad = 0, len(rules)
     while bad - good > 1:
