@@ -270,6 +270,12 @@ _SHELL = rules(
         "{ write } tclass=fifo_file",
     ),
     Rule(
+        "allow criu_hosts_container unconfined_t:unix_dgram_socket { getattr read write }",
+        "Unix sockets that a root shell restored are unconfined_t's, and the container goes on with those it holds; "
+        "refpolicy itself allows it the stream ones",
+        '{ write } comm="python3" scontext=container_t tcontext=unconfined_t tclass=unix_dgram_socket',
+    ),
+    Rule(
         "allow criu_hosts_container user_tmpfs_t:file { getattr map read write }",
         "a memfd that a root shell restored has the label of the shell's memory, and the container goes on with it",
         '{ write } comm="python3" path="/memfd:descriptors" scontext=container_t tcontext=user_tmpfs_t',
