@@ -9,7 +9,8 @@ import pytest
 from matrix_checks import entry, require_connection, require_counting_on, require_same_labels
 
 RUNTIMES = ("runc", "crun")
-BY_MODULES = [f"{kind}-{runtime}" for kind in ("threads", "bridge", "locks", "redis", "unit") for runtime in RUNTIMES]
+KINDS = ("threads", "bridge", "locks", "redis", "descriptors", "unit")
+BY_MODULES = [f"{kind}-{runtime}" for kind in KINDS for runtime in RUNTIMES]
 BY_UNITS = [f"all-unit-{runtime}" for runtime in RUNTIMES]
 COUNTING = [name for name in [*BY_MODULES, *BY_UNITS] if not name.startswith("redis")]
 ARCHIVED = [f"{kind}-{runtime}" for kind in ("threads", "redis") for runtime in RUNTIMES]
