@@ -35,6 +35,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._local import (
     read_selinux,
     require_policy,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._losses import check_losses
 from ansible_collections.criu.hosts.plugins.module_utils._plan import (
     Command,
     MakeDir,
@@ -47,7 +48,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._plan import (
 from ansible_collections.criu.hosts.plugins.module_utils._restore import bring_back
 from ansible_collections.criu.hosts.plugins.module_utils._room import begun, free_bytes, resident_memory
 from ansible_collections.criu.hosts.plugins.module_utils._rootless import refuse_users_container, require_root
-from ansible_collections.criu.hosts.plugins.module_utils._secret_mounts import check_secrets
 from ansible_collections.criu.hosts.plugins.module_utils._situation import Situation, place_record
 from ansible_collections.criu.hosts.plugins.module_utils._traces import read_traces, unlabelled_warning
 from ansible_collections.criu.hosts.plugins.module_utils._traces import to_record as traces_to_record
@@ -319,7 +319,7 @@ def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -
     criu = read_criu(ctx.runner, engine.minimum_criu, selinux)
     require_policy(selinux, container.process_label)
     require_space(desired, container)
-    secrets = check_secrets(desired, container)
+    losses = check_losses(desired, container)
     tree = read_tree(container.pid) if selinux.enabled else {}
     labels = to_record(thread for threads in tree.values() for thread in threads)
     writer = RecordWriter(engine, desired, container, selinux, criu.text, labels, traces_to_record(read_traces(tree)))
@@ -337,7 +337,7 @@ def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -
         now = engine.inspect(ctx.runner, container.name)
         state = now.status if now is not None else "absent"
     facts = {"statistics": engine.parse_statistics(applied.output("checkpoint")) if applied else {}}
-    warnings = (*unlabelled_warning(selinux.enabled), *secrets)
+    warnings = (*unlabelled_warning(selinux.enabled), *losses)
     if selinux.mode == "permissive":
         warnings += ("SELinux is permissive: a checkpoint now does not prove that one works when it is enforcing.",)
     return view(desired, container, writer.written, state), plan, facts, warnings

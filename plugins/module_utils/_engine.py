@@ -34,6 +34,7 @@ class Container:
     volumes: tuple[str, ...] = ()
     stamp: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    network: str = ""
 
     @property
     def running(self) -> bool:

@@ -73,6 +73,7 @@ def parse_inspect(text: str) -> Container:
             checkpointed=bool(state.get("Checkpointed")),
             auto_remove=bool((entry.get("HostConfig") or {}).get("AutoRemove")),
             work_dir=entry.get("StaticDir") or "",
+            network=(entry.get("HostConfig") or {}).get("NetworkMode") or "",
             pid_file=entry.get("PidFile") or "",
             labels={str(key): str(value) for key, value in labels.items()},
             volumes=tuple(mount["Name"] for mount in mounts if mount.get("Type") == "volume" and mount.get("Name")),

@@ -51,7 +51,7 @@ CONTAINERS = {
     "unit-redis-crun": ("unit", "crun", redis("6501"), "6501"),
 }
 # With Podman: started, dumped, restored and removed. name -> started by, runtime, network
-PODMAN = {"podman-shell": ("shell", "runc", "none"), "podman-unit": ("unit", "crun", "podman")}
+PODMAN = {"podman-shell": ("shell", "runc", "podman"), "podman-unit": ("unit", "crun", "podman")}
 PROCESSES = {"process-shell": "shell", "process-unit": "unit"}
 USERS = {"user-unconfined": "lab-member", "user-confined": "lab-confined"}
 

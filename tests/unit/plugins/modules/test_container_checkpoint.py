@@ -315,8 +315,9 @@ def test_archive_that_cannot_be_restored_is_refused(module: Any, tmp_path: Path)
 def test_checkpoint_in_place_with_a_secret_lives_until_the_boot(module: Any, tmp_path: Path) -> None:
     params, host = in_place(tmp_path)
     (tmp_path / f"storage/overlay-containers/{ID}/userdata/config.json").write_text(recorded("oci-secret.json"))
-    (warning,) = module("container_checkpoint", params, host=host).result["warnings"]
-    assert "until the next boot only" in str(warning)
+    loopback, secret = module("container_checkpoint", params, host=host).result["warnings"]
+    assert "until the next boot only" in str(secret)
+    assert "its loopback will be down after a restore by runc" in str(loopback)
 
 
 def _no_container(made: World, params: dict[str, Any]) -> None:

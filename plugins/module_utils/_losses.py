@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Secrets of Podman that are mounted below /run/secrets.
+"""What Podman does not bring back with a container, told before the dump.
 
-Podman makes that folder of the container anew, and empty, for a restore from an archive and at the first use after a
-boot. CRIU then has nowhere to mount the secret: "Can't stat mountpoint" (seen with Podman 5.4.2, crun, CRIU 4.2.1). The
-mount point of any other path is in the container's own files, which stay with it.
+Secrets below /run/secrets: Podman makes that folder of the container anew, and empty, for a restore from an archive and
+at the first use after a boot. CRIU then has nowhere to mount the secret: "Can't stat mountpoint" (seen with Podman
+5.4.2, crun, CRIU 4.2.1). The mount point of any other path is in the container's own files, which stay with it.
+
+Loopback of a container without network: runc 1.1.15 lets CRIU restore an empty network namespace (--empty-ns), where
+loopback is down; crun 1.21 makes it as at the start, and a bridge has it up.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._desired import Desired
@@ -31,15 +35,16 @@ def parse_secret_mounts(text: str) -> list[str]:
     return sorted(target for target in targets if target.startswith(f"{FOLDER}/"))
 
 
-def check_secrets(desired: Desired, container: Container) -> tuple[str, ...]:
-    """Warnings about a checkpoint in place, which can be restored until the host is rebooted.
+def check_losses(desired: Desired, container: Container) -> tuple[str, ...]:
+    """Warnings about what does not come back.
 
     Raises:
         CheckpointError: secret_not_restorable; an archive could never be restored.
     """
+    warnings = _loopback(container)
     found = parse_secret_mounts(read_text(f"{container.work_dir}/config.json") or "")
     if not found:
-        return ()
+        return warnings
     what = f"container {desired.name!r} has the secret {found[0]!r}, whose mount point Podman does not keep"
     if desired.archive_path is not None:
         raise CheckpointError(
@@ -47,4 +52,13 @@ def check_secrets(desired: Desired, container: Container) -> tuple[str, ...]:
             f"{ADVICE}.",
             reason="secret_not_restorable",
         )
-    return (f"The checkpoint can be restored until the next boot only: {what}. {ADVICE}.",)
+    return (*warnings, f"The checkpoint can be restored until the next boot only: {what}. {ADVICE}.")
+
+
+def _loopback(container: Container) -> tuple[str, ...]:
+    if container.network != "none" or os.path.basename(container.runtime) != "runc":
+        return ()
+    return (
+        f"Container {container.name!r} has no network, and its loopback will be down after a restore by runc. If it "
+        "uses loopback, make it with crun or with a bridge.",
+    )
