@@ -30,6 +30,20 @@ DESCRIPTORS = ["python3", "/app/descriptors.py", "--interval", "2"]
 # Without Podman there is no conmon that takes what it says of errors.
 ERRORS_KEPT = ["sh", "-c", f"exec {' '.join(DESCRIPTORS)} 2>/app/state/errors"]
 THREADS = ["python3", "/app/threads.py", "--interval", "2"]
+# It holds a connection that the other side has closed.
+CLOSED_PROGRAM = """
+import socket, time
+listening = socket.create_server(("127.0.0.1", 0))
+near = socket.create_connection(listening.getsockname())
+listening.accept()[0].close()
+for count in range(1, 100000):
+    if near.recv(1):
+        raise SystemExit("it is open")
+    with open("/app/state/thread-0", "w") as out:
+        print(0, 1, count, file=out)
+    time.sleep(2)
+"""
+CLOSED = ["python3", "-c", CLOSED_PROGRAM]
 ROOT = "/var/lib/containers/lab-rules"
 PODMAN_DOMAIN = "system_u:system_r:podman_t:s0"
 
@@ -49,6 +63,7 @@ CONTAINERS = {
     "unit-descriptors-runc": ("unit", "runc", ERRORS_KEPT, None),
     "shell-redis-runc": ("shell", "runc", redis("6502"), "6502"),
     "unit-redis-crun": ("unit", "crun", redis("6501"), "6501"),
+    "unit-closed-crun": ("unit", "crun", CLOSED, None),
 }
 # With Podman: started, dumped, restored and removed. name -> started by, runtime, network
 PODMAN = {"podman-shell": ("shell", "runc", "podman"), "podman-unit": ("unit", "crun", "podman")}
@@ -190,8 +205,8 @@ def make_bundles():
 
 
 def runtime(name, action, *arguments):
-    way, program, dummy_command, port = CONTAINERS[name]
-    flags = ["--tcp-established"] if port and action != "run" else []
+    way, program, command, port = CONTAINERS[name]
+    flags = ["--tcp-established"] if (port or command is CLOSED) and action != "run" else []
     argv = [f"/usr/{'sbin' if program == 'runc' else 'bin'}/{program}", "--log", place_of(name, "log/runtime.log")]
     argv += [action, *flags, *arguments]
     if way == "unit":

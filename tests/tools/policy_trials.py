@@ -174,6 +174,8 @@ def likely_case(one: One) -> str:
     by = "unit" if "podman_units" in one.rule.purposes else "shell"
     if any(word in one.rule.text for word in ("conmon", "urandom", "security_t", "setsockcreate", "unconfined_t:fifo")):
         return f"podman-{by}"
+    if "rawip_socket" in one.rule.text:
+        return "unit-closed-crun"
     if one.rule.also == "established_tcp":
         return f"{by}-redis-crun" if by == "unit" else f"{by}-redis-runc"
     held = ("unix_", "udp_", ":fifo_file", "anon_inodefs", "tmpfs_t:file")
