@@ -367,7 +367,7 @@ _TCP_RESTORE = rules(
         '{ create bind connect listen } comm="criu" tclass=tcp_socket',
     ),
     Rule(
-        "allow podman_t self:rawip_socket { create getopt setopt write }",
+        "allow podman_t self:rawip_socket { create setopt write }",
         "a connection that the other side has closed is brought into that state by a packet that CRIU sends to itself; "
         'else "libnet_open_raw4(): SOCK_RAW allocation failed: Permission denied"',
         '{ create } comm="criu" tclass=rawip_socket scontext=podman_t tcontext=podman_t',

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 
-from cases import AUDIT, CONTAINERS, Failed, denials, make_bundles, mend, run_case, runs, start, switch
+from cases import AUDIT, CONTAINERS, PODMAN, Failed, call, denials, make_bundles, mend, run_case, runs, start, switch
 
 USER = "user-"
 ATTRIBUTE = "security.selinux"
@@ -124,7 +124,11 @@ def rules(plan):
 def main():
     with open(sys.argv[2], encoding="utf-8") as handle:
         plan = json.load(handle)
-    switch(dict.fromkeys(plan["booleans"], True))  # a trial may have been killed
+    # A trial may have been killed.
+    enforce(1)
+    switch(dict.fromkeys(plan["booleans"], True))
+    for case in PODMAN:
+        call(["podman", "rm", "--force", "--ignore", "--time", "0", case])
     make_bundles()
     {"scan": scan, "rules": rules}[sys.argv[1]](plan)
 
