@@ -44,6 +44,11 @@ for count in range(1, 100000):
     time.sleep(2)
 """
 CLOSED = ["python3", "-c", CLOSED_PROGRAM]
+# Its processes are not root's, and have higher limits than CRIU in a unit.
+USER_CASE = "unit-user-crun"
+USER_ID, FILES = 65534, 1200000
+# The kernel loads them when they are asked for; who asks may need a rule for it.
+MODULES = ["unix_diag", "tcp_diag", "udp_diag", "raw_diag", "inet_diag", "netlink_diag", "af_packet_diag"]
 ROOT = "/var/lib/containers/lab-rules"
 PODMAN_DOMAIN = "system_u:system_r:podman_t:s0"
 
@@ -64,9 +69,14 @@ CONTAINERS = {
     "shell-redis-runc": ("shell", "runc", redis("6502"), "6502"),
     "unit-redis-crun": ("unit", "crun", redis("6501"), "6501"),
     "unit-closed-crun": ("unit", "crun", CLOSED, None),
+    USER_CASE: ("unit", "crun", [*THREADS, "--folder", "/app/state"], None),
 }
 # With Podman: started, dumped, restored and removed. name -> started by, runtime, network
-PODMAN = {"podman-shell": ("shell", "runc", "podman"), "podman-unit": ("unit", "crun", "podman")}
+PODMAN = {
+    "podman-shell": ("shell", "runc", "podman"),
+    "podman-unit": ("unit", "crun", "podman"),
+    "podman-unit-runc": ("unit", "runc", "podman"),
+}
 PROCESSES = {"process-shell": "shell", "process-unit": "unit"}
 USERS = {"user-unconfined": "lab-member", "user-confined": "lab-confined"}
 
@@ -171,11 +181,16 @@ def bundle(name, number):
     config["process"].update(args=command, selinuxLabel=f"system_u:system_r:container_t:{categories}", terminal=False)
     linux = config["linux"]
     linux.update(cgroupsPath=f"/lab-{name}", mountLabel=f"system_u:object_r:container_file_t:{categories}")
-    if port:
+    # runc gives a container without a network no loopback back.
+    if port or name == "unit-descriptors-runc":
         linux["namespaces"] = [one for one in linux["namespaces"] if one["type"] != "network"]
         linux.pop("sysctl", None)
     for folder in (*folders.values(), place_of(name, "log")):
         os.makedirs(folder, exist_ok=True)
+    if name == USER_CASE:
+        config["process"]["user"] = {"uid": USER_ID, "gid": USER_ID, "additionalGids": [USER_ID]}
+        config["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 1024, "hard": FILES}]
+        os.chown(place_of(name, "state"), USER_ID, USER_ID)
     write(place_of(name, "config.json"), json.dumps(config))
     require(["chcon", f"system_u:object_r:container_file_t:{categories}", *folders.values()])
 
@@ -411,6 +426,7 @@ def run_case(case):
     # CRIU keeps what it learned of the kernel, and would not ask again.
     with contextlib.suppress(FileNotFoundError):
         os.unlink("/run/criu.kdat")
+    call(["modprobe", "--remove", "--quiet", *MODULES])
     place = os.path.getsize(AUDIT)
     try:
         if case in CONTAINERS:

@@ -176,6 +176,8 @@ def likely_case(one: One) -> str:
         return f"podman-{by}"
     if "rawip_socket" in one.rule.text:
         return "unit-closed-crun"
+    if "setgid" in one.rule.text or "sys_resource" in one.rule.text:
+        return "unit-user-crun"
     if one.rule.also == "established_tcp":
         return f"{by}-redis-crun" if by == "unit" else f"{by}-redis-runc"
     held = ("unix_", "udp_", ":fifo_file", "anon_inodefs", "tmpfs_t:file")
@@ -194,10 +196,14 @@ def first_trials(kept: Kept, word: str) -> Iterator[dict[str, Any]]:
         if one.parsed.kind == "allow":
             yield {**one.trial(one.parsed.permissions), "cases": [likely_case(one)]}
         elif one.labels:
-            yield {
-                **one.trial(()),
-                "cases": ["podman-shell" if one.parsed.kind == "range_transition" else "podman-unit"],
-            }
+            yield {**one.trial(()), "cases": [place_case(one)]}
+
+
+def place_case(one: One) -> str:
+    """The case that uses the objects whose label a rule gives."""
+    if one.parsed.kind == "range_transition":
+        return "podman-shell"
+    return "podman-unit-runc" if '"runc"' in one.rule.text else "podman-unit"
 
 
 def suspects(kept: Kept) -> list[Part]:
