@@ -329,8 +329,8 @@ _CONTAINER_RESTORE = rules(
         '{ setgid } comm="php-fpm" capability=6 scontext=container_t tcontext=container_t',
     ),
     Rule(
-        "allow criu_hosts_container self:capability { sys_resource }",
-        "resource limits",
+        "dontaudit criu_hosts_container self:capability { sys_resource }",
+        "asked for while limits are set, which CRIU has done before, in its own name",
         "{ sys_resource } capability=24",
     ),
     Rule(
