@@ -398,7 +398,6 @@ _LABELS = rules(
             ("var_run_t", "dir", "containers", "container_runtime_t"),
             ("var_run_t", "dir", "libpod", "container_runtime_t"),
             ("var_run_t", "dir", "crun", "container_runtime_t"),
-            ("var_run_t", "dir", "runc", "container_runtime_t"),
             ("var_run_t", "dir", "netns", "ifconfig_runtime_t"),
             ("tmpfs_t", "file", "libpod_lock", "container_engine_tmpfs_t"),
             ("var_lib_t", "dir", "containers", "container_var_lib_t"),
@@ -477,7 +476,7 @@ _CONFINED_USERS = rules(
     ),
     Rule(
         "dontaudit user_t kernel_t:system { module_request }",
-        "sock_diag asks for its kernel module, and goes on without",
+        "sock_diag asks for its kernel modules, which the role criu has loaded",
         '{ module_request } kmod="net-pf-16-proto-4-type-2-1"',
     ),
     Rule(

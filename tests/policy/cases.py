@@ -48,7 +48,7 @@ CLOSED = ["python3", "-c", CLOSED_PROGRAM]
 USER_CASE = "unit-user-crun"
 USER_ID, FILES = 65534, 1200000
 # The kernel loads them when they are asked for; who asks may need a rule for it.
-MODULES = ["unix_diag", "tcp_diag", "udp_diag", "raw_diag", "inet_diag", "netlink_diag", "af_packet_diag"]
+MODULES = ["unix_diag", "tcp_diag", "udp_diag", "netlink_diag", "af_packet_diag"]
 ROOT = "/var/lib/containers/lab-rules"
 PODMAN_DOMAIN = "system_u:system_r:podman_t:s0"
 
@@ -426,7 +426,9 @@ def run_case(case):
     # CRIU keeps what it learned of the kernel, and would not ask again.
     with contextlib.suppress(FileNotFoundError):
         os.unlink("/run/criu.kdat")
-    call(["modprobe", "--remove", "--quiet", *MODULES])
+    call(["modprobe", "--remove", "--quiet", *MODULES, "raw_diag", "inet_diag"])
+    if case in USERS:
+        call(["modprobe", "--all", *MODULES])  # as the role criu has it
     place = os.path.getsize(AUDIT)
     try:
         if case in CONTAINERS:
