@@ -361,9 +361,9 @@ _TCP_RESTORE = rules(
     "podman_units",
     "The same sockets made again",
     Rule(
-        "allow podman_t criu_hosts_container:tcp_socket { bind connect create listen }",
-        "the restore makes them",
-        '{ create bind connect listen } comm="criu" tclass=tcp_socket',
+        "allow podman_t criu_hosts_container:tcp_socket { bind connect create listen shutdown }",
+        "the restore makes them, and closes those that were closed",
+        '{ create bind connect listen shutdown } comm="criu" tclass=tcp_socket',
     ),
     Rule(
         "allow podman_t self:rawip_socket { create setopt write }",
@@ -379,8 +379,9 @@ _TCP_CONTAINER = rules(
     "podman_units root_shell",
     "Established TCP in the container's name",
     Rule(
-        "dontaudit criu_hosts_container self:capability { net_admin }",
-        "asked for in the container's name while sockets are set up; the connection goes on without",
+        "allow criu_hosts_container self:capability { net_admin }",
+        "TCP repair mode is left in the container's name; else the connection stays in it, and CRIU says \"Failed to turn "
+        'off repair mode on socket"',
         "{ net_admin } capability=12",
     ),
     also="established_tcp",

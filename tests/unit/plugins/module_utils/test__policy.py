@@ -77,7 +77,7 @@ def test_no_rule_stands_twice() -> None:
 
 def test_containers_get_capabilities_only_during_a_restore() -> None:
     given = [rule for rule in RULES if re.match(rf"allow {CONTAINER} self:cap", rule.text)]
-    assert len(given) == 3
+    assert len(given) == 4
     assert {rule.boolean for rule in given} == {RESTORE}
 
 
