@@ -266,7 +266,8 @@ def count(name):
 
 
 def wait_for_more(name, counted):
-    for dummy in range(100):
+    # TCP of a client that got no answer for long waits as long again.
+    for dummy in range(450):
         time.sleep(0.2)
         try:
             if count(name) > counted:
