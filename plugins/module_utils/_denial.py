@@ -225,7 +225,7 @@ def settle(verdict: str, help_: remedy.Remedy, loaded: LoadedPolicy) -> remedy.R
         return _BY_VERDICT[verdict]
     if verdict == policy.ALLOWED_NOW:
         return remedy.FIXED
-    if help_ is remedy.RESTORE_CONTAINER and loaded.boolean(RESTORE) is None:
+    if help_ in (remedy.RESTORE_CONTAINER, remedy.RESTORE_EITHER) and loaded.boolean(RESTORE) is None:
         return remedy.ENABLE_ALL_CAPS if loaded.boolean(remedy.ALL_CAPS) is False else remedy.POLICY
     if help_ is remedy.RESTORE_PROCESS and loaded.there and loaded.boolean(DYNTRANS) is None:
         return remedy.POLICY

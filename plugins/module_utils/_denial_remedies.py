@@ -60,6 +60,12 @@ RESTORE_PROCESS = Remedy(
         "become": True,
     },
 )
+# A denial of CRIU itself does not tell what it restores.
+RESTORE_EITHER = Remedy(
+    "Restore a container with container_restore, a plain process with process_restore: each lends its boolean to the "
+    "restore and takes it back.",
+    RESTORE_CONTAINER.task,
+)
 ENABLE_ALL_CAPS = Remedy(
     f"Turn the boolean {ALL_CAPS!r} on, as the distribution has it.",
     {

@@ -380,8 +380,8 @@ _TCP_CONTAINER = rules(
     "Established TCP in the container's name",
     Rule(
         "allow criu_hosts_container self:capability { net_admin }",
-        "TCP repair mode is left in the container's name; else the connection stays in it, and CRIU says \"Failed to turn "
-        'off repair mode on socket"',
+        "TCP repair mode is left in the container's name; else the connection stays in it, and CRIU says "
+        '"Failed to turn off repair mode on socket"',
         "{ net_admin } capability=12",
     ),
     also="established_tcp",
