@@ -392,16 +392,21 @@ _LABELS = rules(
     "root_shell",
     "Whoever runs Podman first makes its folders. A root shell would label them var_run_t, user_tmpfs_t, var_lib_t and "
     'var_t, and Podman in a unit then fails: "unable to open database file: permission denied". These are the names '
-    "that podman_t gives",
+    "that podman_t gives, which are those of the file contexts: without one, the next play finds labels to correct",
     *(
         Rule(f'type_transition unconfined_t {parent}:{kind} {made} "{name}"', "a folder or file of Podman's")
         for parent, kind, name, made in (
             ("var_run_t", "dir", "containers", "container_runtime_t"),
             ("var_run_t", "dir", "libpod", "container_runtime_t"),
             ("var_run_t", "dir", "crun", "container_runtime_t"),
+            ("var_run_t", "dir", "runc", "container_runtime_t"),
             ("var_run_t", "dir", "netns", "ifconfig_runtime_t"),
             ("tmpfs_t", "file", "libpod_lock", "container_engine_tmpfs_t"),
             ("var_lib_t", "dir", "containers", "container_var_lib_t"),
+            ("container_var_lib_t", "dir", "overlay", "container_ro_file_t"),
+            ("container_var_lib_t", "dir", "overlay-images", "container_ro_file_t"),
+            ("container_var_lib_t", "dir", "overlay-layers", "container_ro_file_t"),
+            ("container_var_lib_t", "dir", "volumes", "container_file_t"),
             ("var_t", "dir", "containers", "container_engine_cache_t"),
             ("var_lock_t", "file", "netavark.lock", "container_engine_lock_t"),
         )
