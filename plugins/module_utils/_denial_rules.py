@@ -67,7 +67,7 @@ def find_rule(record: Record) -> Matched | None:
         DYNTRANS: "Our policy gives this only while process_restore restores",
     }.get(rule.boolean, f"Our policy gives this for the purpose {rule.purposes[0]}")
     help_ = {RESTORE: remedy.RESTORE_CONTAINER, DYNTRANS: remedy.RESTORE_PROCESS}.get(rule.boolean, remedy.POLICY)
-    if {one.boolean for one in found} == {RESTORE, DYNTRANS}:
+    if {one.boolean for one in found} >= {RESTORE, DYNTRANS}:
         during = "Our policy gives this only while container_restore or process_restore restores"
         help_ = remedy.RESTORE_EITHER
     return Matched("policy_rule", f"{rule.title}: {rule.why}. {during}.", "yes", help_, recorded)

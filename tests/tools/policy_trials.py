@@ -172,11 +172,11 @@ def likely_case(one: One) -> str:
     if "processes" in one.rule.purposes:
         return "process-unit" if "initrc_t" in one.rule.text else "process-shell"
     by = "unit" if "podman_units" in one.rule.purposes else "shell"
-    if any(word in one.rule.text for word in ("conmon", "urandom", "security_t", "setsockcreate", "unconfined_t:fifo")):
+    if any(word in one.rule.text for word in ("conmon", "setsockcreate", "unconfined_t:fifo")):
         return f"podman-{by}"
     if "rawip_socket" in one.rule.text:
         return "unit-closed-crun"
-    if "setgid" in one.rule.text or "sys_resource" in one.rule.text:
+    if "setgid" in one.rule.text:
         return "unit-user-crun"
     if one.rule.also == "established_tcp":
         return f"{by}-redis-crun" if by == "unit" else f"{by}-redis-runc"

@@ -79,6 +79,12 @@ def test_each_known_denial_is_found_where_it_was_recorded(known: Any) -> None:
         assert known.id in {one["id"] for one in told(source)} or known.fallback
 
 
+def test_denial_of_criu_itself_may_be_of_a_container_or_of_a_process() -> None:
+    """execmem of the restorer is the same for both, and CRIU alone knows what it restores."""
+    (execmem,) = [one for one in told("debian13-restore-boolean-off-shell.txt") if "execmem" in one["permissions"]]
+    assert "while container_restore or process_restore restores" in execmem["cause"]
+
+
 def test_same_kind_is_told_once() -> None:
     (one,) = told("debian13-shell-container-label.txt")
     assert (one["count"], one["first"], one["last"]) == (2, "2026-11-23T03:39:44.704Z", "2026-11-23T03:39:44.720Z")
@@ -123,6 +129,9 @@ def test_what_the_policy_allows_by_now_does_not_matter(tmp_path: Path) -> None:
     [
         pytest.param(
             *("RESTORE_CONTAINER", {"criu_container_restore": False}, "rule_missing", "RESTORE_CONTAINER"), id="ours"
+        ),
+        pytest.param(
+            *("RESTORE_EITHER", {"criu_container_restore": False}, "rule_missing", "RESTORE_EITHER"), id="either"
         ),
         pytest.param("RESTORE_CONTAINER", {}, "rule_missing", "POLICY", id="no-module"),
         pytest.param(
