@@ -46,7 +46,7 @@ options:
     default: []
 requirements:
   - CRIU 3.11 or newer, linked with libselinux where SELinux is enabled
-  - 'Debian: CRIU of the role P(criu.hosts.criu#role); policy of the role P(criu.hosts.selinux#role)'
+  - 'Debian: CRIU of the role P(criu.hosts.criu#role); policy of the role P(criu.hosts.criu_selinux#role)'
   - 'Red Hat: C(criu), C(criu-libs)'
 notes:
   - Whether images are current, and what a restore does, is told in C(docs/checkpoints.md) of the collection.

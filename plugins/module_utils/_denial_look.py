@@ -102,24 +102,24 @@ def look(
         "source": kind,
         "files": list(files),
         "since": utc(since) if since else None,
-        "mode": host.mode,
+        "selinux_mode": host.mode,
         "policy_asked": loaded.there,
         "records": groups.records,
         "left_out": groups.left_out,
         "denials": denials,
         "logs": logs,
-        "silent": explain_logs(findings, denials, loaded),
+        "silent_denials": explain_logs(findings, denials, loaded),
     }
 
 
 def look_back(since: float, criu_logs: list[str]) -> dict[str, Any]:
     """What was denied since a task began, for its failure: without a command, and never a failure of its own."""
-    found: dict[str, Any] = {"denials": [], "silent": []}
+    found: dict[str, Any] = {"denials": [], "silent_denials": []}
     if HOST.mode == "disabled":
         return found
     try:
         found = look(HOST, None, source="auto", audit_path=AUDIT_LOG, since=since, criu_logs=[])
-        found["silent"] = explain_logs(read_logs(criu_logs)[1], found["denials"], HOST.policy)
+        found["silent_denials"] = explain_logs(read_logs(criu_logs)[1], found["denials"], HOST.policy)
     except OSError:
         return found
     return {**found, "denials": [one for one in found["denials"] if one["matters"] in ("yes", "unknown")]}

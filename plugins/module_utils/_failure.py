@@ -26,7 +26,7 @@ LOG_CAUSES = (
         "seccomp: SECCOMP_SET_MODE_FILTER returned -13",
         Cause(
             "SELinux does not let the container put its seccomp filter back",
-            "Apply the role criu.hosts.selinux.",
+            "Apply the role criu.hosts.criu_selinux.",
             reason="policy_missing",
         ),
     ),
@@ -88,7 +88,7 @@ def read_denials(log: dict[str, Any]) -> dict[str, Any]:
     from ansible_collections.criu.hosts.plugins.module_utils._denial_look import look_back
 
     found = look_back(STARTED, [log["log_path"]] if log["log_path"] else [])
-    return {"denials": found["denials"], "silent_denials": found["silent"]}
+    return {"denials": found["denials"], "silent_denials": found["silent_denials"]}
 
 
 def denied_cause(cause: Cause, denials: list[dict[str, Any]]) -> Cause:

@@ -116,6 +116,6 @@ def require_policy(selinux: Selinux, process_label: str) -> None:
         raise CheckpointError(
             f"Refuse to work on a container with the label {process_label!r}: SELinux is enforcing, and its policy "
             f"has neither the boolean {BOOLEAN!r} nor {DISTRIBUTION_BOOLEAN!r} switched on, so that a restore fails "
-            "or hangs. Apply the role criu.hosts.selinux.",
+            "or hangs. Apply the role criu.hosts.criu_selinux.",
             reason="policy_missing",
         )

@@ -139,7 +139,7 @@ class Made:
 
 
 # Tells a module that we made from another one of the same name.
-SIGN = "made for this host by the module criu.hosts.selinux_policy"
+SIGN = "made for this host by the module criu.hosts.criu_policy"
 
 _HEAD = (
     ";; SPDX-License-Identifier: GPL-3.0-or-later",

@@ -66,14 +66,16 @@ PROCESS_CAUSES = (
         "can't write lsm profile",
         Cause(
             "SELinux does not let the process take its label back",
-            "Apply the role criu.hosts.selinux, or give unit to restore by systemd.",
+            "Apply the role criu.hosts.criu_selinux, or give unit to restore by systemd.",
             reason="policy_missing",
         ),
     ),
     (
         "Can't map restorer code",
         Cause(
-            "SELinux does not let CRIU map its restorer", "Apply the role criu.hosts.selinux.", reason="policy_missing"
+            "SELinux does not let CRIU map its restorer",
+            "Apply the role criu.hosts.criu_selinux.",
+            reason="policy_missing",
         ),
     ),
 )

@@ -271,7 +271,7 @@ def preflight(ctx: Context, images: Images, options: ProcessOptions) -> Restore:
     if selinux.mode == "enforcing" and before and selinux.dyntrans is None:
         raise CheckpointError(
             f"Refuse to restore {images.text} with the label {before[0].label!r}: SELinux is enforcing, and its "
-            f"policy has no boolean {DYNTRANS_BOOLEAN!r} to allow it. Apply the role criu.hosts.selinux.",
+            f"policy has no boolean {DYNTRANS_BOOLEAN!r} to allow it. Apply the role criu.hosts.criu_selinux.",
             reason="policy_missing",
         )
     unit = choose_unit(ctx, images, options, before if selinux.mode == "enforcing" else ())

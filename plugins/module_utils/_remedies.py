@@ -23,7 +23,7 @@ def role(name: str, role_name: str, **variables: Any) -> Task:
 INSTALL_CRIU = role("Install CRIU", "criu", criu_artifact=ARTIFACT)
 REPAIR_CRIU = role("Install CRIU again", "criu", criu_artifact=ARTIFACT)
 ENABLE_HOST = role("Make the host checkpoint-enabled", "checkpoint_host", criu_artifact=ARTIFACT)
-LOAD_POLICY = role("Load the policy for CRIU", "selinux")
+LOAD_POLICY = role("Load the policy for CRIU", "criu_selinux")
 LET_USERS_RUN_CRIU = role("Let users run CRIU", "criu", criu_artifact=ARTIFACT, criu_non_root=True)
 LET_USERS_TRACE = role(
     "Let users run CRIU on processes of other shells",
@@ -34,8 +34,8 @@ LET_USERS_TRACE = role(
 )
 LOAD_POLICY_FOR_USERS = role(
     "Load the policy for CRIU, for users too",
-    "selinux",
-    selinux_purposes=["podman_units", "root_shell", "established_tcp", "processes", "non_root"],
+    "criu_selinux",
+    criu_selinux_purposes=["podman_units", "root_shell", "established_tcp", "processes", "non_root"],
 )
 CORRECT_CONFIG: Task = {
     "name": "Write a configuration file that CRIU can read",

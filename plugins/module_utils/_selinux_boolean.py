@@ -102,5 +102,5 @@ def read_boolean(host: SelinuxHost, name: str) -> Boolean:
 def way_out(name: str) -> str:
     """What brings a missing boolean."""
     if name in ("unconfined_dyntrans_all", "criu_container_restore"):
-        return "Apply the role criu.hosts.selinux: its policy module declares it."
+        return "Apply the role criu.hosts.criu_selinux: its policy module declares it."
     return "List the booleans with getsebool -a, and install the policy module that declares it."

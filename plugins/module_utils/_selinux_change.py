@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Changes one policy module of a host, or predicts it: what selinux_module and selinux_policy share."""
+"""Changes one policy module of a host, or predicts it: what selinux_module and criu_policy share."""
 
 from __future__ import annotations
 

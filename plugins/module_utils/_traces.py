@@ -49,7 +49,7 @@ def unlabelled_warning(enabled: bool) -> tuple[str, ...]:
         return ()
     return (
         f"{PLACES.storage!r} has the label {label!r}: it was made while SELinux was off, and Podman started by systemd "
-        "may not use it. Let restorecon -R correct it (the role criu.hosts.selinux does).",
+        "may not use it. Let restorecon -R correct it (the role criu.hosts.criu_selinux does).",
     )
 
 

@@ -13,7 +13,7 @@ description:
   - Lets a container run on from its checkpoint. A container that runs already is left alone.
   - The SELinux label of every thread is compared with the one before. If one differs, the container is stopped and its
     checkpoint or archive kept.
-  - Where SELinux is enforcing and the policy of the role P(criu.hosts.selinux#role) is loaded, the boolean
+  - Where SELinux is enforcing and the policy of the role P(criu.hosts.criu_selinux#role) is loaded, the boolean
     C(criu_container_restore) is on for the seconds of the restore, and off again on every path.
 author:
   - The criu.hosts authors (!UNKNOWN)
@@ -232,7 +232,7 @@ log_tail:
 denials:
   description:
     - What SELinux refused since the task began and matters; empty if there is nothing, or the log cannot be read.
-    - Entries are as in RV(criu.hosts.selinux_denial_info#module:selinux_denial_info.denials).
+    - Entries are as in RV(criu.hosts.selinux_denial_info#module:denials).
   returned: failure of the engine
   type: list
   elements: dict
@@ -240,7 +240,7 @@ denials:
 silent_denials:
   description:
     - What CRIU's log tells that SELinux refused, logged or not.
-    - Entries are as in RV(criu.hosts.selinux_denial_info#module:selinux_denial_info.silent).
+    - Entries are as in RV(criu.hosts.selinux_denial_info#module:silent_denials).
   returned: failure of the engine
   type: list
   elements: dict

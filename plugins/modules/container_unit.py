@@ -370,7 +370,7 @@ changed:
   returned: success
   type: bool
   sample: true
-unit:
+container_unit:
   description: The unit as read after the work; in check mode, as it would be.
   returned: success
   type: dict
@@ -514,7 +514,7 @@ SPEC = {
 def run(ctx: Context) -> Outcome:
     """Read, plan, apply, read again."""
     value, plan = ensure(ctx, ctx.params)
-    return Outcome("unit", value, plan)
+    return Outcome("container_unit", value, plan)
 
 
 def main() -> NoReturn:

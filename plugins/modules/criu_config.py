@@ -73,7 +73,7 @@ options:
     type: path
   version:
     description:
-      - The version of CRIU to judge by, if it is known, such as RV(criu.hosts.criu_info#module:criu_info.version).
+      - The version of CRIU to judge by, if it is known, such as RV(criu.hosts.criu_info#module:criu.version).
         Otherwise CRIU is asked.
       - Without a version and without CRIU on the host, the options of CRIU 4.3 count, and the task warns.
     type: str
@@ -138,7 +138,7 @@ EXAMPLES = r"""
   criu.hosts.criu_config:
     kind: user
     content: "{{ lookup('ansible.builtin.template', 'criu.conf.j2') }}"
-    version: "{{ host.criu_info.version }}"
+    version: "{{ host.criu.version }}"
   become: true
   become_user: dumper
 
@@ -154,7 +154,7 @@ changed:
   returned: success
   type: bool
   sample: true
-criu_config:
+config:
   description: The file as read after the work; in check mode, as it would be.
   returned: success
   type: dict
@@ -299,7 +299,7 @@ def run(ctx: Context) -> Outcome:
     warnings = [finding.message for finding in findings]
     if version is not None and not validated:
         warnings.append(f"There is no criu to ask: {path!r} was judged by the options of CRIU {version} only.")
-    return Outcome("criu_config", value, plan, {"findings": [finding.view() for finding in findings]}, tuple(warnings))
+    return Outcome("config", value, plan, {"findings": [finding.view() for finding in findings]}, tuple(warnings))
 
 
 def main() -> NoReturn:

@@ -55,8 +55,8 @@ EXAMPLES = r"""
 
 - name: Stop before a checkpoint that CRIU would refuse
   ansible.builtin.fail:
-    msg: "{{ config.criu_config_info.callers.podman_runc.why }}"
-  when: not config.criu_config_info.callers.podman_runc.available
+    msg: "{{ config.config.callers.podman_runc.why }}"
+  when: not config.config.callers.podman_runc.available
 
 - name: Show what one container gets
   criu.hosts.criu_config_info:
@@ -69,7 +69,7 @@ changed:
   returned: success
   type: bool
   sample: false
-criu_config_info:
+config:
   description: The files and who reads them.
   returned: success
   type: dict
@@ -259,7 +259,7 @@ def run(ctx: Context) -> Outcome:
         "files": described,
         "callers": {name: with_refusals(host.caller(name), refused) for name in ("criu", "podman_runc", "podman_crun")},
     }
-    return Outcome("criu_config_info", value)
+    return Outcome("config", value)
 
 
 def main() -> NoReturn:

@@ -16,9 +16,9 @@ description:
   - Reads from the file itself what it is linked with. A CRIU without libselinux loses the labels of what it restores,
     and no version number tells.
   - Says which OCI runtimes can checkpoint on this host, and why another one cannot.
-  - For each intent RV(criu_info.readiness) tells whether the host is ready, why not, and the task that mends it. The
+  - For each intent RV(criu.readiness) tells whether the host is ready, why not, and the task that mends it. The
     filter P(criu.hosts.readiness_table#filter) makes a table of it.
-  - A host without CRIU is no failure; RV(criu_info.path) is V(null) there.
+  - A host without CRIU is no failure; RV(criu.path) is V(null) there.
 extends_documentation_fragment:
   - criu.hosts._attributes.info
 requirements:
@@ -27,7 +27,7 @@ requirements:
 options:
   features:
     description:
-      - Features to ask the kernel for beside those that RV(criu_info.readiness) rests on, by the names that
+      - Features to ask the kernel for beside those that RV(criu.readiness) rests on, by the names that
         C(criu check --feature) knows. V(all) alone stands for all 45 of CRIU 4.2.1.
       - Each one starts CRIU once. An empty list asks the kernel for nothing at all and needs no root; then what rests
         on the kernel is V(null) in the readiness. So it is without root.
@@ -35,8 +35,8 @@ options:
     elements: str
 notes:
   - The features are asked for without CRIU's configuration files, so a bad file cannot falsify the answer.
-  - Under an enforcing policy that has no rules for CRIU, every feature is V(null). Apply the role C(criu.hosts.selinux)
-    first.
+  - Under an enforcing policy that has no rules for CRIU, every feature is V(null). Apply the role
+    C(criu.hosts.criu_selinux) first.
   - Asking the kernel makes CRIU write its cache C(/run/criu.kdat), as each call of CRIU does.
   - Ready means that nothing is known that stands against it, for the modules of this collection, which lend SELinux
     booleans to a restore. A proof is the self-test of the role
@@ -55,7 +55,7 @@ EXAMPLES = r"""
 
 - name: Stop when restored containers would lose their SELinux label
   ansible.builtin.assert:
-    that: found.criu_info.selinux is true
+    that: found.criu.selinux is true
     fail_msg: CRIU is not linked with libselinux.
 
 - name: Ask whether incremental dumps work here, and for one more feature
@@ -65,16 +65,16 @@ EXAMPLES = r"""
 
 - name: Stop where memory cannot be tracked
   ansible.builtin.assert:
-    that: found.criu_info.readiness.pre_dump.ready
-    fail_msg: "{{ found.criu_info.readiness.pre_dump.reasons | map(attribute='message') | join(' ') }}"
+    that: found.criu.readiness.pre_dump.ready
+    fail_msg: "{{ found.criu.readiness.pre_dump.reasons | map(attribute='message') | join(' ') }}"
 
 - name: Show what the host is ready for
   ansible.builtin.debug:
-    msg: "{{ (found.criu_info | criu.hosts.readiness_table).split('\n') }}"
+    msg: "{{ (found.criu | criu.hosts.readiness_table).split('\n') }}"
 """
 
 RETURN = r"""
-criu_info:
+criu:
   description: What was found.
   returned: success
   type: dict
@@ -258,7 +258,7 @@ criu_info:
               advice: Load the policy module.
               task:
                 name: Load the policy for CRIU
-                ansible.builtin.include_role: {"name": criu.hosts.selinux}
+                ansible.builtin.include_role: {"name": criu.hosts.criu_selinux}
               source: null
 commands:
   description: Always empty.
@@ -378,7 +378,7 @@ def run(ctx: Context) -> Outcome:
     value["kdat"] = host.read_kdat(ROOT, value["lsm"]["selinux"]["policy"], ours=value["installed"] is not None)
     value["network_lock"] = readiness.network_lock(value, iptables=criu.find(ROOT, "iptables-restore") is not None)
     value["readiness"] = readiness.judge(value)
-    return Outcome("criu_info", value)
+    return Outcome("criu", value)
 
 
 def main() -> NoReturn:

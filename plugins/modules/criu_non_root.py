@@ -56,7 +56,7 @@ notes:
   - Further reasons are V(criu_missing) (no CRIU), V(group_missing) (no such group), V(kernel_too_old) (no
     CAP_CHECKPOINT_RESTORE, and O(allow_sys_admin=false)), V(ptrace_forbidden) (Yama forbids tracing) and
     V(change_lost) (the file system does not keep the capabilities).
-  - SELinux has to let the users do it too; see the purpose V(non_root) of M(criu.hosts.selinux_policy).
+  - SELinux has to let the users do it too; see the purpose V(non_root) of M(criu.hosts.criu_policy).
   - C(community.general.capabilities) sets one capability per call, leaves others in place, and its idempotence depends
     on how the installed libcap prints them; group and mode, which have to be right before the first capability is
     given, are other modules' there.
@@ -84,7 +84,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-criu_non_root:
+non_root:
   description: The binary after the task, or as it would be.
   returned: success
   type: dict
@@ -153,7 +153,7 @@ def run(ctx: Context) -> Outcome:
     if path is None:
         if present:
             raise criu_missing(ctx.params["path"])
-        return Outcome("criu_non_root", NOTHING)
+        return Outcome("non_root", NOTHING)
     wanted = Access("root", EVERYBODY, ())
     if present:
         chosen = choose_capabilities(
@@ -171,7 +171,7 @@ def run(ctx: Context) -> Outcome:
             "Its file system may not keep capabilities; install CRIU on one that does.",
             reason="change_lost",
         )
-    return Outcome("criu_non_root", after.view(path), plan)
+    return Outcome("non_root", after.view(path), plan)
 
 
 def main() -> NoReturn:

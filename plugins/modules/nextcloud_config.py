@@ -97,7 +97,7 @@ changed:
   returned: success
   type: bool
   sample: true
-nextcloud_config:
+config:
   description: The settings that were asked for, as read after the work; in check mode, as they would be.
   returned: success
   type: dict
@@ -174,7 +174,7 @@ def run(ctx: Context) -> Outcome:
     if applied is not None:
         after = read_settings(ctx.runner, console)
         check_result(after, wanted, console)
-    return Outcome("nextcloud_config", shown(after, wanted, hidden=hidden), plan)
+    return Outcome("config", shown(after, wanted, hidden=hidden), plan)
 
 
 def main() -> NoReturn:

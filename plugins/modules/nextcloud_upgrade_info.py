@@ -85,12 +85,12 @@ EXAMPLES = r"""
 
 - name: Stop when something speaks against it
   ansible.builtin.fail:
-    msg: "{{ found.nextcloud_upgrade.refused | map(attribute='message') | join(' ') }}"
-  when: found.nextcloud_upgrade.refused | length > 0
+    msg: "{{ found.upgrade.refused | map(attribute='message') | join(' ') }}"
+  when: found.upgrade.refused | length > 0
 """
 
 RETURN = r"""
-nextcloud_upgrade:
+upgrade:
   description: The answer.
   returned: success
   type: dict
@@ -254,7 +254,7 @@ def run(ctx: Context) -> Outcome:
         "image_id": container.image_id if container is not None else None,
         **found,
     }
-    return Outcome("nextcloud_upgrade", value)
+    return Outcome("upgrade", value)
 
 
 def main() -> NoReturn:

@@ -191,7 +191,7 @@ log_tail:
 denials:
   description:
     - What SELinux refused since the task began and matters; empty if there is nothing, or the log cannot be read.
-    - Entries are as in RV(criu.hosts.selinux_denial_info#module:selinux_denial_info.denials).
+    - Entries are as in RV(criu.hosts.selinux_denial_info#module:denials).
   returned: failure of CRIU
   type: list
   elements: dict
@@ -199,7 +199,7 @@ denials:
 silent_denials:
   description:
     - What CRIU's log tells that SELinux refused, logged or not.
-    - Entries are as in RV(criu.hosts.selinux_denial_info#module:selinux_denial_info.silent).
+    - Entries are as in RV(criu.hosts.selinux_denial_info#module:silent_denials).
   returned: failure of CRIU
   type: list
   elements: dict

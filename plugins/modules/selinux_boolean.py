@@ -73,7 +73,7 @@ changed:
   returned: success
   type: bool
   sample: true
-selinux_boolean:
+boolean:
   description: The boolean as read after the work; in check mode, as it would be.
   returned: success
   type: dict
@@ -139,7 +139,7 @@ def run(ctx: Context) -> Outcome:
     if applied is not None:
         after = read_boolean(host, name)
         check_boolean_result(after, wanted)
-    return Outcome("selinux_boolean", after.view(), plan)
+    return Outcome("boolean", after.view(), plan)
 
 
 def main() -> NoReturn:

@@ -138,7 +138,7 @@ changed:
   returned: success
   type: bool
   sample: true
-selinux_module:
+module:
   description: The policy module at the priority, as the store has it after the work; in check mode, as it would.
   returned: success
   type: dict
@@ -243,7 +243,7 @@ def run(ctx: Context) -> Outcome:
     wanted = WantedModule(name, priority, ctx.params["enabled"], source_of(ctx, host, stored))
     after, plan = change_module(ctx, host, stored, wanted)
     return Outcome(
-        "selinux_module",
+        "module",
         describe_module(after, priority),
         plan,
         facts={"selinux_mode": host.mode},

@@ -53,7 +53,7 @@ def test_what_was_refused_is_as_it_was(seen: dict[str, Any], case: str) -> None:
 def test_a_users_file_is_written_judged_and_read(seen: dict[str, Any]) -> None:
     found = seen["user"]
     assert found["changed"] is True
-    assert (found["criu_config"]["path"], found["criu_config"]["validated"]) == (USERS, True)
+    assert (found["config"]["path"], found["config"]["validated"]) == (USERS, True)
     caller = seen["asked"]["callers"]["criu"]
     assert {"kind": "user", "path": USERS, "status": "used", "why": None} in caller["files"]
     assert [one["value"] for one in caller["settings"] if one["path"] == USERS and one["effective"]] == ["60"]

@@ -138,7 +138,7 @@ def test_criu_that_is_not_there_is_told(seen: dict[str, Any]) -> None:
 
 def test_nothing_is_taken_from_a_criu_that_is_not_there(seen: dict[str, Any]) -> None:
     answer = seen["absent"]["absent"]
-    assert (answer["changed"], answer["commands"], answer["criu_non_root"]["path"]) == (False, [], None)
+    assert (answer["changed"], answer["commands"], answer["non_root"]["path"]) == (False, [], None)
 
 
 @pytest.mark.parametrize("task", ["as_user", "as_root", "restore"])

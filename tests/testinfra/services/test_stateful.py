@@ -43,7 +43,7 @@ def require_the_same_state(before: dict[str, Any], after: dict[str, Any]) -> Non
 
 
 def test_units_are_started_once(report: dict[str, Any]) -> None:
-    assert [entry["unit"]["stateful"] for entry in report["started"]] == [True, True, True]
+    assert [entry["container_unit"]["stateful"] for entry in report["started"]] == [True, True, True]
     assert report["again"]["changed"] is False
 
 

@@ -66,9 +66,9 @@ def from_shell(host: Any, image: None) -> Attempt:
 @pytest.fixture(scope="module")
 def with_policy(host: Any, from_unit: Attempt, from_shell: Attempt, seen_by: Callable[..., dict[str, Any]]) -> Any:
     """The same with our policy, but the distribution's CRIU; the policy is removed afterwards."""
-    seen_by("policy.yml", selinux_state="present")
+    seen_by("policy.yml", criu_selinux_state="present")
     yield Attempt(host, "policy", unit=True)
-    seen_by("policy.yml", selinux_state="absent")
+    seen_by("policy.yml", criu_selinux_state="absent")
     assert "criu_hosts" not in host.check_output("semodule -l")
     assert not has_boolean(host, "criu_container_restore")
 

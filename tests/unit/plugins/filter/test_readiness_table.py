@@ -18,7 +18,7 @@ except ImportError:  # ansible-core 2.18 has plain text
 
 from ansible_collections.criu.hosts.plugins.filter import readiness_table
 
-TASK = {"name": "Load the policy for CRIU", "ansible.builtin.include_role": {"name": "criu.hosts.selinux"}}
+TASK = {"name": "Load the policy for CRIU", "ansible.builtin.include_role": {"name": "criu.hosts.criu_selinux"}}
 URL = "https://github.com/opencontainers/runc/issues/2009"
 
 

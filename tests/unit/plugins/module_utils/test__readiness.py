@@ -215,7 +215,7 @@ def test_network_lock(changes: dict[str, Any], iptables: bool, expected: tuple[A
 
 
 def test_the_policy_for_users_has_every_purpose() -> None:
-    assert remedies.LOAD_POLICY_FOR_USERS["vars"]["selinux_purposes"] == list(PURPOSES)
+    assert remedies.LOAD_POLICY_FOR_USERS["vars"]["criu_selinux_purposes"] == list(PURPOSES)
 
 
 def test_the_task_for_the_lock_fits_the_criu() -> None:
@@ -254,7 +254,7 @@ def test_every_code_is_documented() -> None:
         and getattr(node.func, "id", "") == "reason"
         and isinstance(node.args[0], ast.Constant)
     }
-    documented = yaml.safe_load(criu_info.RETURN)["criu_info"]["contains"]["readiness"]["description"]
+    documented = yaml.safe_load(criu_info.RETURN)["criu"]["contains"]["readiness"]["description"]
     told = set(re.findall(r"V\(([a-z_0-9]+)\)", next(text for text in documented if text.startswith("The codes"))))
     assert codes == told
     intents = set(re.findall(r"V\(([a-z_]+)\)", documented[0]))

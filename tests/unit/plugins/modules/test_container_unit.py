@@ -135,7 +135,7 @@ def test_systemd_is_told_no_more_than_needed(tmp_path: Path, module: Any, name: 
 def test_result_of_a_quadlet(tmp_path: Path, module: Any) -> None:
     params, host = case(None)(tmp_path)
     run = module("container_unit", params, host=host)
-    assert run.result["unit"] == {
+    assert run.result["container_unit"] == {
         "name": "web",
         "path": str(host.quadlet),
         "kind": "quadlet",
@@ -177,7 +177,7 @@ def test_values_of_the_environment_are_nowhere_but_in_their_file(tmp_path: Path,
     params, host = case(None, {"environment": {"PASSWORD": SECRET, "USER": "web", "ON": True}})(tmp_path)
     run = module("container_unit", params, host=host)
     assert SECRET not in str(run.result)
-    assert run.result["unit"]["name"] == "web", "a short value is no secret"
+    assert run.result["container_unit"]["name"] == "web", "a short value is no secret"
     file = host.path("etc/criu-hosts/units/web.env")
     assert file.stat().st_mode & 0o777 == 0o600 and f"PASSWORD={SECRET}\n" in file.read_text()
     assert "ON=true\n" in file.read_text()

@@ -54,7 +54,7 @@ def text_of(params: dict[str, Any]) -> str:
 def test_result(tmp_path: Path, module: Any) -> None:
     params, host = case(OWN, options={"timeout": 60, "manage-cgroups": "ignore"})(tmp_path)
     run = module("criu_config", params, host=host)
-    assert run.result["criu_config"] == {
+    assert run.result["config"] == {
         "path": params["path"],
         "kind": "container",
         "present": True,
@@ -126,7 +126,7 @@ def test_risk_is_refused_until_it_is_allowed(tmp_path: Path, module: Any) -> Non
 def test_without_criu(tmp_path: Path, module: Any, given: dict[str, str], version: str) -> None:
     params, host = case(None, options={"timeout": 60}, replies=(), missing=("criu",), **given)(tmp_path)
     run = module("criu_config", params, host=host)
-    assert run.result["criu_config"]["version"] == version and run.result["criu_config"]["validated"] is False
+    assert run.result["config"]["version"] == version and run.result["config"]["validated"] is False
     assert f"judged by the options of CRIU {version} only" in str(run.result["warnings"])
 
 
@@ -245,7 +245,7 @@ def test_text_that_does_not_stay(tmp_path: Path, module: Any, monkeypatch: pytes
 def test_path_of_the_shared_files(tmp_path: Path, module: Any, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr(criu_config, "ROOT", str(tmp_path))
     run = module("criu_config", {"kind": kind, "options": {"timeout": 60}}, commands=[VERSION, ACCEPTS])
-    assert run.result["criu_config"]["path"] == f"{tmp_path}/etc/criu/{kind}.conf"
+    assert run.result["config"]["path"] == f"{tmp_path}/etc/criu/{kind}.conf"
     assert (tmp_path / f"etc/criu/{kind}.conf").read_text(encoding="utf-8") == "timeout 60\n"
 
 

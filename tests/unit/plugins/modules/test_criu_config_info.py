@@ -49,7 +49,7 @@ CONTRACT_CASES = [
 
 def test_result(tmp_path: Path, module: Any) -> None:
     params, host = case({"etc/criu/default.conf": "tcp-established\ntimeout soon\n"})(tmp_path)
-    value = module("criu_config_info", params, host=host).result["criu_config_info"]
+    value = module("criu_config_info", params, host=host).result["config"]
     assert value["version"] == "4.2.1" and value["runtimes"] == {"runc": "1.1.15", "crun": "1.21"}
     file = value["files"][0]
     assert len(value["files"]) == 1 and file["accepted"] is True and file["mode"] == "0644"
@@ -63,7 +63,7 @@ def test_refused_file(tmp_path: Path, module: Any) -> None:
     refuses = Reply(ASK, rc=1, err="criu: unrecognized option '--frobnicate'\n")
     replies = (REPLIES[0], refuses, RUNC, CRUN)
     params, host = case({"etc/criu/default.conf": "frobnicate\n"}, replies=replies)(tmp_path)
-    value = module("criu_config_info", params, host=host).result["criu_config_info"]
+    value = module("criu_config_info", params, host=host).result["config"]
     assert value["files"][0]["accepted"] is False and "unrecognized" in value["files"][0]["refusal"]
     assert [value["callers"][name]["available"] for name in sorted(value["callers"])] == [False, False, False]
     assert "unrecognized" in value["callers"]["podman_runc"]["why"]
@@ -72,7 +72,7 @@ def test_refused_file(tmp_path: Path, module: Any) -> None:
 def test_annotated_file(tmp_path: Path, module: Any) -> None:
     params, host = case({"etc/criu/runc.conf": "tcp-close\n", "mine.conf": "link-remap\n"})(tmp_path)
     mine = str(tmp_path / "mine.conf")
-    value = module("criu_config_info", {**params, "annotation": mine}, host=host).result["criu_config_info"]
+    value = module("criu_config_info", {**params, "annotation": mine}, host=host).result["config"]
     runc = value["callers"]["podman_runc"]
     assert [(file["kind"], file["status"]) for file in runc["files"]][-1] == ("container", "used")
     assert [setting["option"] for setting in runc["settings"]] == ["link-remap"]
@@ -81,7 +81,7 @@ def test_annotated_file(tmp_path: Path, module: Any) -> None:
 def test_directory_in_the_place_of_a_file(tmp_path: Path, module: Any) -> None:
     params, host = case({})(tmp_path)
     (tmp_path / "etc/criu/default.conf").mkdir(parents=True)
-    value = module("criu_config_info", params, host=host).result["criu_config_info"]
+    value = module("criu_config_info", params, host=host).result["config"]
     file = value["files"][0]
     assert file["reason"] == "config_is_directory" and file["accepted"] is None and ASK not in host.ran
     assert value["callers"]["criu"]["files"][0]["status"] == "unreadable"
@@ -90,7 +90,7 @@ def test_directory_in_the_place_of_a_file(tmp_path: Path, module: Any) -> None:
 def test_file_that_others_may_write(tmp_path: Path, module: Any) -> None:
     params, host = case({"etc/criu/default.conf": "tcp-close\n"})(tmp_path)
     (tmp_path / "etc/criu/default.conf").chmod(0o666)
-    assert module("criu_config_info", params, host=host).result["criu_config_info"]["files"][0]["writable_by_others"]
+    assert module("criu_config_info", params, host=host).result["config"]["files"][0]["writable_by_others"]
 
 
 def test_no_criu(tmp_path: Path, module: Any) -> None:
@@ -102,7 +102,7 @@ def test_newer_crun_asks_for_libcriu(tmp_path: Path, module: Any, monkeypatch: p
     newer = Reply(["/usr/bin/crun", "--version"], out="crun version 1.28\n")
     params, host = case({"etc/criu/crun.conf": "tcp-close\n"}, replies=(*REPLIES[:3], newer))(tmp_path)
     monkeypatch.setattr(criu_config_info, "libcriu_carries", lambda: True)
-    crun = module("criu_config_info", params, host=host).result["criu_config_info"]["callers"]["podman_crun"]
+    crun = module("criu_config_info", params, host=host).result["config"]["callers"]["podman_crun"]
     assert crun["settings"][0]["option"] == "tcp-close" and "dump" in crun["settings"][0]["effective"]
 
 

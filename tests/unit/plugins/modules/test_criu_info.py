@@ -78,7 +78,7 @@ def ask_fixture(tmp_path: Path, module: Callable[..., Any], monkeypatch: pytest.
         if ours:
             recorded_hosts.install_ours(tmp_path)
         run = module("criu_info", params, host=host)
-        return {**run.result["criu_info"], "ran": host.ran}
+        return {**run.result["criu"], "ran": host.ran}
 
     return ask
 
@@ -90,7 +90,7 @@ def codes(found: dict[str, Any], intent: str, level: str = "blocks") -> list[str
 def test_tells_what_is_there(tmp_path: Path, module: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(criu_info, "load_library", lambda name: None)
     params, host = without_features(tmp_path)
-    found = module("criu_info", params, host=host).result["criu_info"]
+    found = module("criu_info", params, host=host).result["criu"]
     assert (found["path"], found["version"], found["version_number"]) == (f"{tmp_path}/usr/sbin/criu", "4.2.1", 40201)
     assert (found["selinux"], found["nftables"], found["gnutls"]) == (False, True, False)
     assert found["podman"]["version"] == "5.4.2" and found["tools"]["zstd"] is None
@@ -104,7 +104,7 @@ def test_tells_what_is_there(tmp_path: Path, module: Callable[..., Any], monkeyp
 
 def test_a_host_without_criu_is_no_failure(tmp_path: Path, module: Callable[..., Any]) -> None:
     params, host = without_criu(tmp_path)
-    found = module("criu_info", params, host=host).result["criu_info"]
+    found = module("criu_info", params, host=host).result["criu"]
     assert found["path"] is None and found["version"] is None and found["selinux"] is None
     assert found["features"] == {} and [one["checkpoint"] for one in found["runtimes"]] == [False, False]
 
@@ -119,7 +119,7 @@ def test_asks_for_each_feature(tmp_path: Path, module: Callable[..., Any]) -> No
         check(tmp_path, "bogus", 1, unknown),
     ]
     run = module("criu_info", {"features": ["mnt_id", "compat_cr", "bogus"]}, host=Host(replies))
-    features = run.result["criu_info"]["features"]
+    features = run.result["criu"]["features"]
     assert {name: features[name] for name in ("mnt_id", "compat_cr", "bogus")} == {
         "mnt_id": True,
         "compat_cr": False,
@@ -131,7 +131,7 @@ def test_asks_for_each_feature(tmp_path: Path, module: Callable[..., Any]) -> No
 def test_asks_for_all_when_told(tmp_path: Path, module: Callable[..., Any]) -> None:
     replies = host_below(tmp_path) + all_that_readiness_asks(tmp_path)
     replies += [check(tmp_path, name) for name in criu.FEATURE_NAMES]
-    found = module("criu_info", {"features": ["all"]}, host=Host(replies)).result["criu_info"]
+    found = module("criu_info", {"features": ["all"]}, host=Host(replies)).result["criu"]
     assert len(found["features"]) == 45 and all(found["features"].values())
 
 
@@ -212,7 +212,7 @@ def test_a_bad_configuration_is_told_and_gone_around(tmp_path: Path, module: Cal
         *host_below(tmp_path)[1:],
     ]
     fake.put(tmp_path / "etc/criu/default.conf", "network-lok nftables\n")
-    found = module("criu_info", {"features": []}, host=Host(replies)).result["criu_info"]
+    found = module("criu_info", {"features": []}, host=Host(replies)).result["criu"]
     assert found["config_error"] == "criu: unrecognized option '--network-lok'" and found["version"] == "4.2.1"
     assert found["config"] == {f"{tmp_path}/etc/criu/default.conf": "network-lok nftables"}
 
@@ -220,7 +220,7 @@ def test_a_bad_configuration_is_told_and_gone_around(tmp_path: Path, module: Cal
 def test_crun_without_its_library(tmp_path: Path, module: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(criu_info, "load_library", lambda name: f"{name}: cannot open shared object file")
     params, host = without_features(tmp_path)
-    runtimes = module("criu_info", params, host=host).result["criu_info"]["runtimes"]
+    runtimes = module("criu_info", params, host=host).result["criu"]["runtimes"]
     crun = next(one for one in runtimes if one["name"] == "crun")
     assert crun["checkpoint"] is False and "libcriu2" in crun["why_not"]
 
@@ -237,14 +237,14 @@ def test_tells_our_build_and_what_it_hides(tmp_path: Path, module: Callable[...,
     fake.link(tmp_path / "opt/criu-hosts/current", fake.manifest().tree)
     fake.link(tmp_path / "usr/local/sbin/criu", active)
     replies.append(Reply([f"{tmp_path}/usr/local/sbin/criu", "--version"], text("criu/4.2.1-version.txt")))
-    found = module("criu_info", {"features": []}, host=Host(replies)).result["criu_info"]
+    found = module("criu_info", {"features": []}, host=Host(replies)).result["criu"]
     assert found["installed"]["artifact_sha256"] == "a" * 64 and found["selinux"] is True
     assert found["installed"]["intact"] is False, "the distribution's path is not diverted"
     assert found["shadowed"] == [f"{tmp_path}/usr/sbin/criu"]
     (tmp_path / "usr/sbin/criu").rename(tmp_path / "usr/sbin/criu.distrib")
     fake.link(tmp_path / "usr/sbin/criu", active)
     fake.put(tmp_path / "var/lib/dpkg/diversions", f"{tmp_path}/usr/sbin/criu\n{tmp_path}/usr/sbin/criu.distrib\n:\n")
-    assert module("criu_info", {"features": []}, host=Host(replies)).result["criu_info"]["installed"]["intact"] is True
+    assert module("criu_info", {"features": []}, host=Host(replies)).result["criu"]["installed"]["intact"] is True
     fake.put(tree / "sbin/criu", "replaced", 0o755)
-    found = module("criu_info", {"features": []}, host=Host(replies)).result["criu_info"]
+    found = module("criu_info", {"features": []}, host=Host(replies)).result["criu"]
     assert found["installed"]["intact"] is False and found["selinux"] is None, "a script names no libraries"

@@ -92,7 +92,7 @@ def test_nobody_else_may_run_it_before_it_has_capabilities(tmp_path: Path, modul
     params, host = CONTRACT_CASES[0].build(tmp_path)
     run = module("criu_non_root", params, host=host)
     assert [argv[0] for argv in run.result["commands"]] == ["chgrp", "chmod", "setcap"]
-    assert run.result["criu_non_root"]["mode"] == "0750"
+    assert run.result["non_root"]["mode"] == "0750"
     assert run.result["diff"]["before"]["capabilities"] == []
 
 
@@ -116,7 +116,7 @@ def test_refused_before_anything_is_run(
 
 def test_absent_without_criu(module: Any) -> None:
     run = module("criu_non_root", {"path": "/nowhere/criu", "state": "absent"})
-    assert run.result["changed"] is False and run.result["criu_non_root"]["path"] is None
+    assert run.result["changed"] is False and run.result["non_root"]["path"] is None
 
 
 def test_file_system_that_keeps_no_capabilities(tmp_path: Path, module: Any) -> None:

@@ -100,7 +100,7 @@ def test_only_what_differs_is_imported_by_standard_input(module: Any, stdin: lis
     run = module("nextcloud_config", params, host=host(changed({**DOMAINS, "dbpassword": "word"})))
     assert imported(stdin[0]) == {"system": {**DOMAINS, "dbpassword": "word"}, "apps": {}}
     assert run.result["commands"] == [IMPORT]
-    assert run.result["nextcloud_config"]["system"] == {**DOMAINS, "loglevel": 2, "dbpassword": "(hidden)"}
+    assert run.result["config"]["system"] == {**DOMAINS, "loglevel": 2, "dbpassword": "(hidden)"}
 
 
 def test_nothing_of_a_secret_is_returned(module: Any) -> None:

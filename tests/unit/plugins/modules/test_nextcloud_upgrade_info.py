@@ -89,7 +89,7 @@ CONTRACT_CASES = [
 
 def answer(module: Any, folder: Path, *first: Reply, status: Any = None, **params: Any) -> dict[str, Any]:
     options, host = case(*first, status=status, **params)(folder)
-    value: dict[str, Any] = module("nextcloud_upgrade_info", options, host=host).result["nextcloud_upgrade"]
+    value: dict[str, Any] = module("nextcloud_upgrade_info", options, host=host).result["upgrade"]
     return value
 
 
@@ -132,7 +132,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path, module: Any) -> None:
 def test_tools(tmp_path: Path, module: Any, missing: list[str]) -> None:
     options, host = case()(tmp_path)
     host.missing = missing
-    value = module("nextcloud_upgrade_info", options, host=host).result["nextcloud_upgrade"]
+    value = module("nextcloud_upgrade_info", options, host=host).result["upgrade"]
     assert value["missing_tools"] == missing
 
 

@@ -40,12 +40,12 @@ CONTRACT_CASES = [
 def test_result(tmp_path: Path, module: Any) -> None:
     params, host = CONTRACT_CASES[2].build(tmp_path)
     run = module("selinux_boolean", params, host=host)
-    assert run.result["selinux_boolean"] == {"name": "dyn", "runtime": True, "persistent": True}
+    assert run.result["boolean"] == {"name": "dyn", "runtime": True, "persistent": True}
     assert run.result["diff"]["before"] == {"name": "dyn", "runtime": False, "persistent": True}
 
 
 @pytest.mark.parametrize(
-    ("name", "way"), [("unconfined_dyntrans_all", "role criu.hosts.selinux"), ("nosuch", "getsebool -a")]
+    ("name", "way"), [("unconfined_dyntrans_all", "role criu.hosts.criu_selinux"), ("nosuch", "getsebool -a")]
 )
 def test_missing_boolean_names_the_way_out(tmp_path: Path, module: Any, name: str, way: str) -> None:
     Tree(tmp_path)

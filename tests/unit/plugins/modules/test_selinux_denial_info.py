@@ -57,13 +57,18 @@ def found(module: Run, params: dict[str, Any], **options: Any) -> dict[str, Any]
     ran = module("selinux_denial_info", params, **options)
     assert not ran.failed, ran.result
     assert ran.result["commands"] == [] and ran.result["changed"] is False
-    return dict(ran.result["selinux_denial_info"])
+    return dict(ran.result)
 
 
 def test_denials_of_auditd(module: Run, tmp_path: Path) -> None:
     host(tmp_path, "debian13-process-boolean-off.txt", "debian13-criu-4.1.1-dump-refused.txt")
     value = found(module, {})
-    assert (value["source"], value["mode"], value["policy_asked"], value["records"]) == ("audit", "enforcing", True, 4)
+    assert (value["source"], value["selinux_mode"], value["policy_asked"], value["records"]) == (
+        "audit",
+        "enforcing",
+        True,
+        4,
+    )
     assert value["files"] == [str(tmp_path / LOG)]
     (one,) = [denial for denial in value["denials"] if denial["id"] == "criu_without_libselinux"]
     # Of these categories nobody asked the recorded policy.
@@ -166,7 +171,7 @@ def test_kernel_ring_without_auditd_and_journal(module: Run, tmp_path: Path) -> 
 def test_host_without_selinux(module: Run, tmp_path: Path) -> None:
     host(tmp_path, "debian13-no-policy-unit.txt", enforcing=False)
     value = found(module, {})
-    assert (value["mode"], value["policy_asked"]) == ("disabled", False)
+    assert (value["selinux_mode"], value["policy_asked"]) == ("disabled", False)
     assert {denial["verdict"] for denial in value["denials"]} == {"not_asked"}
 
 
@@ -178,5 +183,5 @@ def test_silent_refusal_from_crius_log(module: Run, tmp_path: Path) -> None:
     )
     value = found(module, {"criu_logs": ["/restore.log", "/gone.log"]})
     assert value["logs"] == [str(tmp_path / "restore.log")]
-    (one,) = value["silent"]
+    (one,) = value["silent_denials"]
     assert (one["id"], one["verdict"], one["logged"]) == ("seccomp", "rule_missing", False)

@@ -93,7 +93,7 @@ CONTRACT_CASES = [
 def test_install_leaves_no_file_and_forgets_probes(tmp_path: Path, module: Any) -> None:
     params, host = install(tmp_path)
     run = module("selinux_module", params, host=host)
-    assert run.result["selinux_module"]["state"] == "present" and run.result["selinux_mode"] == "enforcing"
+    assert run.result["module"]["state"] == "present" and run.result["selinux_mode"] == "enforcing"
     assert not (tmp_path / "var/lib/selinux/default/criu-hosts.site").exists()
     assert not (tmp_path / "run/criu.kdat").exists()
 
@@ -101,7 +101,7 @@ def test_install_leaves_no_file_and_forgets_probes(tmp_path: Path, module: Any) 
 def test_unchanged_run_keeps_probes(tmp_path: Path, module: Any) -> None:
     params, host = right(tmp_path)
     run = module("selinux_module", params, host=host)
-    assert run.result["selinux_module"]["other_priorities"] == [100] and host.ran == []
+    assert run.result["module"]["other_priorities"] == [100] and host.ran == []
     assert (tmp_path / "run/criu.kdat").exists()
 
 

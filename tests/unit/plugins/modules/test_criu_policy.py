@@ -79,9 +79,9 @@ CONTRACT_CASES = [
 
 def test_the_text_is_shown_in_the_difference(module: Any, tmp_path: Path) -> None:
     params, host = virgin(tmp_path)
-    result = module("selinux_policy", params, host=host, diff=True).result
-    assert result["selinux_policy"]["state"] == "present"
-    assert result["selinux_policy"]["left_out"] == []
+    result = module("criu_policy", params, host=host, diff=True).result
+    assert result["policy"]["state"] == "present"
+    assert result["policy"]["left_out"] == []
     assert "(allow criu_hosts_container self (capability (sys_admin)))" in str(result["diff"])
 
 
@@ -89,15 +89,15 @@ def test_fedora_needs_no_module(module: Any, tmp_path: Path) -> None:
     tree = debian(tmp_path)
     record = b"\x18\0\0\0\x07\0\0\0\x01\0\0\0\0\0\0\0container_runtime_exec_t"
     tree.write("etc/selinux/default/policy/policy.34", base64.b64decode(SYMBOLS.read_text()) + record)
-    result = module("selinux_policy", {"purposes": ["podman_units", "root_shell"]}, host=Host()).result
+    result = module("criu_policy", {"purposes": ["podman_units", "root_shell"]}, host=Host()).result
     assert result["changed"] is False
-    assert result["selinux_policy"]["state"] == "absent"
-    assert result["selinux_policy"]["provided"] == ["podman_units", "root_shell"]
+    assert result["policy"]["state"] == "absent"
+    assert result["policy"]["provided"] == ["podman_units", "root_shell"]
 
 
 def test_host_without_a_compiled_policy(module: Any, tmp_path: Path) -> None:
     Tree(tmp_path)
-    result = module("selinux_policy", {}, host=Host()).result
+    result = module("criu_policy", {}, host=Host()).result
     assert result["reason"] == "policy_missing"
     assert "selinux-policy-default" in result["msg"]
 
@@ -106,14 +106,14 @@ def test_host_without_a_compiled_policy(module: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("language", ["cil", "pp"])
 def test_a_module_that_somebody_else_made_is_left_alone(module: Any, tmp_path: Path, state: str, language: str) -> None:
     debian(tmp_path).install(NAME, 400, b"(type somebody_elses_t)", language=language)
-    result = module("selinux_policy", {"state": state}, host=Host()).result
+    result = module("criu_policy", {"state": state}, host=Host()).result
     assert result["reason"] == "module_foreign" and "semodule -X 400 -r criu_hosts" in result["msg"]
 
 
 def test_a_module_of_another_priority_is_not_in_the_way(module: Any, tmp_path: Path) -> None:
     params, host = virgin(tmp_path)
     Tree(tmp_path, store=False).install(NAME, 500, b"(type somebody_elses_t)")
-    result = module("selinux_policy", params, host=host).result
+    result = module("criu_policy", params, host=host).result
     assert result["changed"] and "priority 500 hides it" in str(result["warnings"])
 
 
@@ -121,7 +121,7 @@ def test_store_that_another_process_changes(module: Any, tmp_path: Path) -> None
     tree = debian(tmp_path)
     said = (SYMBOLS.parent / "3.8.1-semodule-store-locked.txt").read_text(encoding="utf-8")
     argv = ["semodule", "-X", "400", "-i", f"{tree.work(NAME)}/{NAME}.cil"]
-    result = module("selinux_policy", {}, host=Host(replies=[Write(argv, rc=1, err=said)])).result
+    result = module("criu_policy", {}, host=Host(replies=[Write(argv, rc=1, err=said)])).result
     assert result["reason"] == "store_locked" and not Path(tree.work(NAME)).exists()
 
 
@@ -134,7 +134,7 @@ def test_the_mode_is_told_and_no_checksum_is_asked_of_libsemanage(
     (tmp_path / "sys/fs/selinux/enforce").unlink()
     if mode is not None:
         (tmp_path / "sys/fs/selinux/enforce").write_text(mode)
-    ran = module("selinux_policy", params, host=Host())
+    ran = module("criu_policy", params, host=Host())
     assert ran.result["selinux_mode"] == word
     assert ran.result["changed"] is False and ran.host.ran == []
-    assert ran.result["selinux_policy"]["checksum"].startswith("sha256:")
+    assert ran.result["policy"]["checksum"].startswith("sha256:")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: selinux_policy
+module: criu_policy
 short_description: Let a host's SELinux policy take checkpoint and restore
 version_added: 0.1.0
 description:
@@ -14,7 +14,7 @@ description:
     need, each with its reason and with the denial that was recorded without it, and none for what the host's policy
     lacks.
   - Where the distribution's policy does it by itself (container-selinux on Fedora and RHEL, told by its type
-    C(container_runtime_exec_t)), the module steps aside and says so in RV(selinux_policy.provided).
+    C(container_runtime_exec_t)), the module steps aside and says so in RV(policy.provided).
   - Everything that only a restore needs stands behind the boolean C(criu_container_restore), which is off.
     M(criu.hosts.container_restore) turns it on for the seconds of a restore.
   - A change is one call of C(semodule), so the policy is compiled and loaded once; when nothing changes, none.
@@ -83,19 +83,19 @@ author:
 
 EXAMPLES = r"""
 - name: Let units and root checkpoint and restore containers
-  criu.hosts.selinux_policy:
+  criu.hosts.criu_policy:
 
 - name: Only services, which never keep TCP connections
-  criu.hosts.selinux_policy:
+  criu.hosts.criu_policy:
     purposes: [podman_units]
 
 - name: Remove the rules again
-  criu.hosts.selinux_policy:
+  criu.hosts.criu_policy:
     state: absent
 """
 
 RETURN = r"""
-selinux_policy:
+policy:
   description: The policy module as it is after the task, or would be.
   returned: success
   type: dict
@@ -254,7 +254,7 @@ def run(ctx: Context) -> Outcome:
         ctx, host, stored, WantedModule(NAME, priority, True, cil_source(NAME, text) if text else None)
     )
     return Outcome(
-        "selinux_policy",
+        "policy",
         describe(after, priority, made),
         plan,
         facts={"selinux_mode": host.mode},
