@@ -8,7 +8,7 @@ import json
 import os
 import stat
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Callable
 
 from ansible_collections.criu.hosts.plugins.module_utils._digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
@@ -142,8 +142,8 @@ def invalid(path: str, why: str) -> CheckpointError:
     )
 
 
-def read_archive(path: str) -> Record:
-    """What is inside the archive: from its record if there is one, else from its own config.dump.
+def read_archive(path: str, describe: Callable[[str], Record]) -> Record:
+    """What is inside the archive: from its record if there is one, else as its engine's ``describe`` reads it.
 
     Raises:
         CheckpointError: archive_missing, archive_invalid.
@@ -157,10 +157,7 @@ def read_archive(path: str) -> Record:
         )
     record = read_record(path)
     if record is None:
-        # Nearly every archive has a record: the others need not compile this.
-        from ansible_collections.criu.hosts.plugins.module_utils._config_dump import read_config_dump
-
-        return read_config_dump(path)
+        return describe(path)
     if record.size_bytes != size:
         raise invalid(path, f"it has {size} bytes and its record says {record.size_bytes}")
     return record

@@ -319,7 +319,7 @@ def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -
     criu = read_criu(ctx.runner, engine.minimum_criu, selinux)
     require_policy(selinux, container.process_label)
     require_space(desired, container)
-    losses = check_losses(desired, container)
+    losses = check_losses(container, desired.archive_path)
     tree = read_tree(container.pid) if selinux.enabled else {}
     labels = to_record(thread for threads in tree.values() for thread in threads)
     writer = RecordWriter(engine, desired, container, selinux, criu.text, labels, traces_to_record(read_traces(tree)))

@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Protocol
+from typing import TYPE_CHECKING, Any, Mapping, Protocol
 
 from ansible_collections.criu.hosts.plugins.module_utils._command import Completed, Runner
+
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._archive import Record
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,9 @@ class Engine(Protocol):
 
     def remove_argv(self, name: str) -> tuple[str, ...]:
         """Remove a container, running or not."""
+
+    def describe_archive(self, path: str) -> Record:
+        """What an archive of this engine says about itself, for one that has no record."""
 
     def checkpoint_files(self, container: Container) -> tuple[str, ...]:
         """The files and folders of a checkpoint in place: without them there is none."""

@@ -16,7 +16,6 @@ import json
 import os
 from typing import Any
 
-from ansible_collections.criu.hosts.plugins.module_utils._desired import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._engine import Container
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._local import read_text
@@ -35,7 +34,7 @@ def parse_secret_mounts(text: str) -> list[str]:
     return sorted(target for target in targets if target.startswith(f"{FOLDER}/"))
 
 
-def check_losses(desired: Desired, container: Container) -> tuple[str, ...]:
+def check_losses(container: Container, archive_path: str | None) -> tuple[str, ...]:
     """Warnings about what does not come back.
 
     Raises:
@@ -45,11 +44,10 @@ def check_losses(desired: Desired, container: Container) -> tuple[str, ...]:
     found = parse_secret_mounts(read_text(f"{container.work_dir}/config.json") or "")
     if not found:
         return warnings
-    what = f"container {desired.name!r} has the secret {found[0]!r}, whose mount point Podman does not keep"
-    if desired.archive_path is not None:
+    what = f"container {container.name!r} has the secret {found[0]!r}, whose mount point Podman does not keep"
+    if archive_path is not None:
         raise CheckpointError(
-            f"Refuse to checkpoint to {desired.archive_path!r}: {what}, so that no restore from an archive succeeds. "
-            f"{ADVICE}.",
+            f"Refuse to checkpoint to {archive_path!r}: {what}, so that no restore from an archive succeeds. {ADVICE}.",
             reason="secret_not_restorable",
         )
     return (*warnings, f"The checkpoint can be restored until the next boot only: {what}. {ADVICE}.")

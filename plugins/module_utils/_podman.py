@@ -7,12 +7,15 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._command import Completed, Runner, check
 from ansible_collections.criu.hosts.plugins.module_utils._engine import Cause, Container, Options
 from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES, read_text
+
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._archive import Record
 
 # Below a container's own folder; the list is the one that podman removes after a restore without --keep.
 CHECKPOINT_FILES = (
@@ -161,6 +164,12 @@ class Podman:
 
     def remove_argv(self, name: str) -> tuple[str, ...]:
         return ("podman", "container", "rm", "--force", "--time=0", name)
+
+    def describe_archive(self, path: str) -> Record:
+        # Nearly every archive has a record: the others need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._config_dump import read_config_dump
+
+        return read_config_dump(path)
 
     def checkpoint_files(self, container: Container) -> tuple[str, ...]:
         return tuple(os.path.join(container.work_dir, name) for name in CHECKPOINT_FILES)

@@ -129,7 +129,7 @@ def read_situation(ctx: Context, engine: Engine, desired: Desired) -> Situation:
     record = None
     if desired.archive_path is not None:
         check_path(desired.archive_path)
-        record = read_archive(desired.archive_path)
+        record = read_archive(desired.archive_path, engine.describe_archive)
         if record.name and record.name != desired.name:
             raise CheckpointError(
                 f"Refuse to restore container {desired.name!r} from {desired.archive_path!r}: the archive holds "

@@ -63,7 +63,7 @@ def test_archive_of_another_size_than_its_record(tmp_path: Path) -> None:
     (tmp_path / "x.tar").write_bytes(b"12345")
     (tmp_path / "x.tar.json").write_text(render_record(RECORD))
     with pytest.raises(CheckpointError) as caught:
-        read_archive(str(tmp_path / "x.tar"))
+        read_archive(str(tmp_path / "x.tar"), read_config_dump)
     assert caught.value.reason == "archive_invalid"
     assert "5 bytes" in caught.value.message
 
