@@ -191,11 +191,13 @@ container_state:
 
 from typing import NoReturn
 
-from ansible_collections.criu.hosts.plugins.module_utils._checkpoint import checkpoint
-from ansible_collections.criu.hosts.plugins.module_utils._desired import desired_of
-from ansible_collections.criu.hosts.plugins.module_utils._engines import engine_for
-from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
-from ansible_collections.criu.hosts.plugins.module_utils._removal import remove
+from ansible_collections.criu.hosts.plugins.module_utils._container.checkpoint import checkpoint
+from ansible_collections.criu.hosts.plugins.module_utils._container.remove import remove
+from ansible_collections.criu.hosts.plugins.module_utils._container.request import desired_of
+from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
+from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._engines.registry import engine_for
 
 SPEC = {
     "name": {"type": "str", "required": True},

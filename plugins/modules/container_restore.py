@@ -259,10 +259,12 @@ label_after:
 
 from typing import NoReturn
 
-from ansible_collections.criu.hosts.plugins.module_utils._desired import desired_of
-from ansible_collections.criu.hosts.plugins.module_utils._engines import engine_for
-from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
-from ansible_collections.criu.hosts.plugins.module_utils._restore import restore
+from ansible_collections.criu.hosts.plugins.module_utils._container.request import desired_of
+from ansible_collections.criu.hosts.plugins.module_utils._container.restore import restore
+from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
+from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._engines.registry import engine_for
 
 SPEC = {
     "name": {"type": "str", "required": True},

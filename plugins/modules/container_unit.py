@@ -433,8 +433,10 @@ path:
 
 from typing import Any, NoReturn
 
-from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
-from ansible_collections.criu.hosts.plugins.module_utils._unit_ensure import ensure
+from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
+from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._unit.ensure import ensure
 
 
 def texts() -> dict[str, Any]:

@@ -120,10 +120,12 @@ commands:
 
 from typing import NoReturn
 
-from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
-from ansible_collections.criu.hosts.plugins.module_utils._rootless import require_root
-from ansible_collections.criu.hosts.plugins.module_utils._unit_info import list_units
-from ansible_collections.criu.hosts.plugins.module_utils._unit_name import check_name
+from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
+from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.rootless import require_root
+from ansible_collections.criu.hosts.plugins.module_utils._unit.info import list_units
+from ansible_collections.criu.hosts.plugins.module_utils._unit.name import check_name
 
 SPEC = {"name": {"type": "str"}}
 

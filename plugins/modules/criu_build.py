@@ -277,18 +277,20 @@ from typing import Any, Iterable, NoReturn
 
 from ansible.module_utils.urls import open_url
 
-from ansible_collections.criu.hosts.plugins.module_utils import _criu_choice as choice
-from ansible_collections.criu.hosts.plugins.module_utils import _criu_install as install
-from ansible_collections.criu.hosts.plugins.module_utils import _criu_switch as switch
-from ansible_collections.criu.hosts.plugins.module_utils._apply import Applied
-from ansible_collections.criu.hosts.plugins.module_utils._command import CommandError
-from ansible_collections.criu.hosts.plugins.module_utils._criu_build import build_steps, clean_step
-from ansible_collections.criu.hosts.plugins.module_utils._criu_choice import Wanted
-from ansible_collections.criu.hosts.plugins.module_utils._criu_manifest import find_artifact, read_artifact
-from ansible_collections.criu.hosts.plugins.module_utils._criu_usable import host_libc
-from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
-from ansible_collections.criu.hosts.plugins.module_utils._plan import Plan
+from ansible_collections.criu.hosts.plugins.module_utils._core.apply import Applied
+from ansible_collections.criu.hosts.plugins.module_utils._core.command import CommandError
+from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
+from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build import activate as switch
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build import choice
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build import installed as install
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build.choice import Wanted
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build.compatibility import host_libc
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build.compile import build_steps, clean_step
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build.manifest import find_artifact, read_artifact
 
 EXTRAS = ["selinux", "nftables", "gnutls", "cuda", "amdgpu"]
 SPEC: dict[str, Any] = {

@@ -222,24 +222,21 @@ import os
 import pwd
 from typing import Any, NoReturn
 
-from ansible_collections.criu.hosts.plugins.module_utils import _criu_config_file as files
-from ansible_collections.criu.hosts.plugins.module_utils._criu_config import Finding, lint
-from ansible_collections.criu.hosts.plugins.module_utils._criu_config_plan import (
+from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
+from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._core.versions import Version, version_text, version_tuple
+from ansible_collections.criu.hosts.plugins.module_utils._criu_config import file as files
+from ansible_collections.criu.hosts.plugins.module_utils._criu_config.lint import Finding, lint
+from ansible_collections.criu.hosts.plugins.module_utils._criu_config.options import KINDS, NEWEST
+from ansible_collections.criu.hosts.plugins.module_utils._criu_config.plan import (
     Desired,
     plan_file,
     refuse_findings,
     refuse_refusal,
     view,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._criu_options import (
-    KINDS,
-    NEWEST,
-    Version,
-    version_text,
-    version_tuple,
-)
-from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
 
 SPEC: dict[str, Any] = {
     "kind": {"type": "str", "choices": list(KINDS), "default": "default"},

@@ -179,17 +179,19 @@ import os
 import pwd
 from typing import Any, NoReturn, Optional
 
-from ansible_collections.criu.hosts.plugins.module_utils import _criu_config_file as files
-from ansible_collections.criu.hosts.plugins.module_utils._criu_callers import (
+from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
+from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._core.versions import Version, version_text
+from ansible_collections.criu.hosts.plugins.module_utils._criu_config import file as files
+from ansible_collections.criu.hosts.plugins.module_utils._criu_config.lint import lint
+from ansible_collections.criu.hosts.plugins.module_utils._criu_config.readers import (
     CRUN_READS,
     Host,
     parse_runtime_version,
     with_refusals,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._criu_config import lint
-from ansible_collections.criu.hosts.plugins.module_utils._criu_options import Version, version_text
-from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
 
 SPEC: dict[str, Any] = {
     "annotation": {"type": "str"},

@@ -272,14 +272,19 @@ import ctypes
 import os
 from typing import Any, NoReturn
 
-from ansible_collections.criu.hosts.plugins.module_utils import _criu as criu
-from ansible_collections.criu.hosts.plugins.module_utils import _criu_install as install
-from ansible_collections.criu.hosts.plugins.module_utils import _host as host
-from ansible_collections.criu.hosts.plugins.module_utils import _readiness as readiness
-from ansible_collections.criu.hosts.plugins.module_utils._digest import file_sha256
-from ansible_collections.criu.hosts.plugins.module_utils._loaded_policy import LoadedPolicy
-from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
-from ansible_collections.criu.hosts.plugins.module_utils._system import read_system
+from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
+from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
+from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._criu import inspect as criu
+from ansible_collections.criu.hosts.plugins.module_utils._criu import readiness
+from ansible_collections.criu.hosts.plugins.module_utils._criu.features import FEATURE_NAMES, read_check
+from ansible_collections.criu.hosts.plugins.module_utils._criu.kernel_cache import read_kdat
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build import installed as install
+from ansible_collections.criu.hosts.plugins.module_utils._engines.runtimes import read_runtimes
+from ansible_collections.criu.hosts.plugins.module_utils._host import kernel as host
+from ansible_collections.criu.hosts.plugins.module_utils._host.distribution import read_system
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loaded_policy import LoadedPolicy
 
 SPEC: dict[str, Any] = {"features": {"type": "list", "elements": "str"}}
 
@@ -307,7 +312,7 @@ def wanted_features(params: dict[str, Any]) -> list[str]:
     asked = params["features"]
     if asked == [] or not is_root():
         return []
-    more = criu.FEATURE_NAMES if asked == ["all"] else tuple(asked or ())
+    more = FEATURE_NAMES if asked == ["all"] else tuple(asked or ())
     return list(dict.fromkeys((*readiness.FEATURES, *more)))
 
 
@@ -318,7 +323,7 @@ def read_criu(ctx: Context, path: str | None) -> dict[str, Any]:
     check: dict[str, Any] = {"passed": None, "log": []}
     features: dict[str, bool | None] = {}
     if path and names:
-        check, features = criu.read_check(ctx.runner, path, names)
+        check, features = read_check(ctx.runner, path, names)
     return {
         "path": path,
         "version": version,
@@ -360,7 +365,7 @@ def read_around(ctx: Context, path: str | None) -> dict[str, Any]:
         "kernel": host.read_kernel(ROOT),
         "installed": read_build(path, family),
         "lsm": read_lsm(),
-        "runtimes": criu.read_runtimes(ROOT, ctx.runner, path, load_library),
+        "runtimes": read_runtimes(ROOT, ctx.runner, path, load_library),
         "podman": {
             "path": podman,
             "version": criu.parse_version(ctx.runner.run([podman, "--version"]).out) if podman else None,
@@ -375,7 +380,7 @@ def run(ctx: Context) -> Outcome:
     value = read_criu(ctx, path)
     value.update(read_around(ctx, path), shadowed=found[1:])
     # After CRIU was asked: a cache of another build, CRIU has replaced by then, if it could tell.
-    value["kdat"] = host.read_kdat(ROOT, value["lsm"]["selinux"]["policy"], ours=value["installed"] is not None)
+    value["kdat"] = read_kdat(ROOT, value["lsm"]["selinux"]["policy"], ours=value["installed"] is not None)
     value["network_lock"] = readiness.network_lock(value, iptables=criu.find(ROOT, "iptables-restore") is not None)
     value["readiness"] = readiness.judge(value)
     return Outcome("criu", value)

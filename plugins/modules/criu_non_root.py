@@ -116,9 +116,11 @@ commands:
 
 from typing import Any, NoReturn
 
-from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
-from ansible_collections.criu.hosts.plugins.module_utils._non_root import (
+from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
+from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._criu.non_root import (
     EVERYBODY,
     HOST,
     NOBODY_ELSE,

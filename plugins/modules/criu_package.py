@@ -176,12 +176,15 @@ import os
 from dataclasses import asdict
 from typing import Any, NoReturn
 
-from ansible_collections.criu.hosts.plugins.module_utils import _package as package
-from ansible_collections.criu.hosts.plugins.module_utils._command import CommandError
-from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
-from ansible_collections.criu.hosts.plugins.module_utils._package_deb import Deb
-from ansible_collections.criu.hosts.plugins.module_utils._package_plan import (
+from ansible_collections.criu.hosts.plugins.module_utils._core.command import CommandError
+from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
+from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build import package_archive as package
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build.package_debian import Deb
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build.package_plan import (
     Wanted,
     describe,
     explain,
@@ -190,8 +193,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._package_plan import (
     plan_built,
     plan_present,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._package_rpm import Rpm
-from ansible_collections.criu.hosts.plugins.module_utils._plan import Plan
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build.package_redhat import Rpm
 
 SPEC: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "built", "absent"], "default": "present"},

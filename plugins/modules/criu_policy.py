@@ -160,20 +160,14 @@ commands:
 
 from typing import Any, NoReturn
 
-from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
-from ansible_collections.criu.hosts.plugins.module_utils._policy import SIGN, Made, make_policy
-from ansible_collections.criu.hosts.plugins.module_utils._policy_file import PolicyFile
-from ansible_collections.criu.hosts.plugins.module_utils._policy_rules import (
-    CATALOG,
-    DYNTRANS,
-    NAME,
-    PURPOSES,
-    USUAL_PURPOSES,
-)
-from ansible_collections.criu.hosts.plugins.module_utils._selinux import SelinuxHost, disk_policy, read_host
-from ansible_collections.criu.hosts.plugins.module_utils._selinux_change import change_module
-from ansible_collections.criu.hosts.plugins.module_utils._selinux_module import (
+from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
+from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._formats.binary_policy import PolicyFile
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import DYNTRANS, NAME
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.host import SelinuxHost, disk_policy, read_host
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.module import (
     StoredModule,
     WantedModule,
     check_priority,
@@ -181,7 +175,17 @@ from ansible_collections.criu.hosts.plugins.module_utils._selinux_module import 
     describe_module,
     module_warnings,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._selinux_store import booleans_of_others, read_module
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.module_store import (
+    booleans_of_others,
+    change_module,
+    read_module,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.policy.generate import SIGN, Made, make_policy
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.policy.rules import (
+    CATALOG,
+    PURPOSES,
+    USUAL_PURPOSES,
+)
 
 SPEC = {
     "purposes": {"type": "list", "elements": "str", "choices": list(PURPOSES), "default": list(USUAL_PURPOSES)},

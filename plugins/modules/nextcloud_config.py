@@ -120,10 +120,12 @@ commands:
 
 from typing import Any, NoReturn
 
-from ansible_collections.criu.hosts.plugins.module_utils._command import CommandError
-from ansible_collections.criu.hosts.plugins.module_utils._errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
-from ansible_collections.criu.hosts.plugins.module_utils._occ import (
+from ansible_collections.criu.hosts.plugins.module_utils._core.command import CommandError
+from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
+from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._nextcloud.settings import (
     SENSITIVE,
     Console,
     Settings,

@@ -161,8 +161,20 @@ commands:
 
 from typing import Any, NoReturn
 
-from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
-from ansible_collections.criu.hosts.plugins.module_utils._nextcloud import (
+from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
+from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._host.resources import cgroup_memory, free_bytes
+from ansible_collections.criu.hosts.plugins.module_utils._nextcloud.host import (
+    Running,
+    ask_occ,
+    disk_bytes,
+    read_apps,
+    read_container,
+    read_image,
+    read_version,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._nextcloud.upgrade import (
     RESERVE_BYTES,
     Refusal,
     Version,
@@ -177,16 +189,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._nextcloud import (
     plan_steps,
     text_of,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._nextcloud_read import (
-    Running,
-    ask_occ,
-    disk_bytes,
-    read_apps,
-    read_container,
-    read_image,
-    read_version,
-)
-from ansible_collections.criu.hosts.plugins.module_utils._room import cgroup_memory, free_bytes
 
 SPEC = {
     "container": {"type": "str", "required": True},

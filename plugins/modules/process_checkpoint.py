@@ -213,8 +213,10 @@ process_state:
 
 from typing import NoReturn
 
-from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
-from ansible_collections.criu.hosts.plugins.module_utils._process_checkpoint import checkpoint, remove
+from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
+from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._process.checkpoint import checkpoint, remove
 
 SPEC = {
     "images_path": {"type": "path", "required": True},

@@ -102,16 +102,18 @@ commands:
 
 from typing import NoReturn
 
-from ansible_collections.criu.hosts.plugins.module_utils._command import CommandError
-from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
-from ansible_collections.criu.hosts.plugins.module_utils._selinux import check_name, read_host
-from ansible_collections.criu.hosts.plugins.module_utils._selinux_boolean import (
+from ansible_collections.criu.hosts.plugins.module_utils._core.command import CommandError
+from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
+from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.boolean import (
     check_boolean_result,
     plan_boolean,
     predict_boolean,
     read_boolean,
     setsebool_error,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.host import check_name, read_host
 
 SPEC = {
     "name": {"type": "str", "required": True},

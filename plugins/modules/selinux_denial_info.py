@@ -292,9 +292,11 @@ commands:
 import time
 from typing import Any, NoReturn
 
-from ansible_collections.criu.hosts.plugins.module_utils import _denial_look as look
-from ansible_collections.criu.hosts.plugins.module_utils._denial_since import read_since, unreadable
-from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
+from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
+from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._denials import report as look
+from ansible_collections.criu.hosts.plugins.module_utils._denials.since import read_since, unreadable
 
 SPEC: dict[str, Any] = {
     "source": {"type": "str", "choices": ["auto", "audit", "journal", "kernel"], "default": "auto"},

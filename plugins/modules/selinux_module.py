@@ -189,10 +189,11 @@ commands:
 
 from typing import NoReturn
 
-from ansible_collections.criu.hosts.plugins.module_utils._module import Context, Outcome, execute
-from ansible_collections.criu.hosts.plugins.module_utils._selinux import SelinuxHost, check_name, read_host
-from ansible_collections.criu.hosts.plugins.module_utils._selinux_change import change_module
-from ansible_collections.criu.hosts.plugins.module_utils._selinux_module import (
+from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
+from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.host import SelinuxHost, check_name, read_host
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.module import (
     Source,
     StoredModule,
     WantedModule,
@@ -203,8 +204,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._selinux_module import 
     describe_module,
     module_warnings,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._selinux_store import (
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.module_store import (
     booleans_of_others,
+    change_module,
     read_module,
     read_source,
 )

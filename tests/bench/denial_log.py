@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 FIXTURES = Path(__file__).parents[1] / "unit/fixtures/audit"
-LOOK = "ansible_collections.criu.hosts.plugins.module_utils._denial_look"
+LOOK = "ansible_collections.criu.hosts.plugins.module_utils._denials.report"
 OTHER = (
     "type=SERVICE_START msg=audit(@): pid=1 uid=0 auid=4294967295 ses=4294967295 subj=system_u:system_r:init_t:s0 "
     'msg=\'unit=sysstat-collect comm="systemd" exe="/usr/lib/systemd/systemd" hostname=? addr=? terminal=? '

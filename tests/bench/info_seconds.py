@@ -57,8 +57,8 @@ def main() -> None:
     stand_in()
     sys.path.insert(0, folder)
     criu_info = importlib.import_module(f"{PLUGINS}.modules.criu_info")
-    context = importlib.import_module(f"{PLUGINS}.module_utils._module").Context
-    completed = importlib.import_module(f"{PLUGINS}.module_utils._command").Completed
+    context = importlib.import_module(f"{PLUGINS}.module_utils._core.context").Context
+    completed = importlib.import_module(f"{PLUGINS}.module_utils._core.command").Completed
     print(json.dumps([measure(criu_info, context, completed) for dummy in range(rounds)]))
 
 

@@ -16,12 +16,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / ".build"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "policy"))
 
 
-from ansible_collections.criu.hosts.plugins.module_utils._policy import Parsed, Rule, parse_rule
-from ansible_collections.criu.hosts.plugins.module_utils._policy_rules import (
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import DYNTRANS, RESTORE
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.policy.generate import Parsed, Rule, parse_rule
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.policy.rules import (
     CONTAINER,
     CONTAINER_TYPES,
-    DYNTRANS,
-    RESTORE,
     RULES,
 )
 from common import ROOT

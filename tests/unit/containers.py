@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.criu.hosts.plugins.module_utils import _denial_look
-from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES
+from ansible_collections.criu.hosts.plugins.module_utils._denials import report as _denial_look
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 from ansible_collections.criu.hosts.tests.unit.harness import Host, Reply, Write
 
 FIXTURES = Path(__file__).parent / "fixtures/podman"

@@ -9,8 +9,9 @@ import json
 import tarfile
 from pathlib import Path
 
-from ansible_collections.criu.hosts.plugins.module_utils import _criu_build as build
-from ansible_collections.criu.hosts.plugins.module_utils import _criu_manifest as manifests
+from ansible_collections.criu.hosts.plugins.module_utils._criu.libraries import linked_features
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build import manifest as manifests
+from ansible_collections.criu.hosts.plugins.module_utils._formats.elf import read_elf
 
 FIXTURES = Path(__file__).parent / "fixtures"
 WITH_SELINUX = (FIXTURES / "elf/gcc-14.2.0-selinux-nftables-x86_64.bin").read_bytes()
@@ -54,11 +55,11 @@ def patches(path: Path) -> Path:
 def manifest(
     job_id: str = "0123456789ab", *, version: str = "4.2.1", binary: bytes = WITH_SELINUX
 ) -> manifests.Manifest:
-    elf = build.read_elf(io.BytesIO(binary))
+    elf = read_elf(io.BytesIO(binary))
     return manifests.Manifest(
         id=job_id,
         version=version,
-        features=manifests.linked_features(elf.needed),
+        features=linked_features(elf.needed),
         libraries=elf.needed,
         architecture=elf.machine,
         built_on="debian 13",

@@ -8,8 +8,8 @@ import re
 import time
 from pathlib import Path
 
-from ansible_collections.criu.hosts.plugins.module_utils._denial_sources import AUDIT_LOG
-from ansible_collections.criu.hosts.plugins.module_utils._loaded_policy import LoadedPolicy
+from ansible_collections.criu.hosts.plugins.module_utils._denials.sources import AUDIT_LOG
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loaded_policy import LoadedPolicy
 
 FIXTURES = Path(__file__).parent / "fixtures"
 CORPUS = FIXTURES / "audit"

@@ -9,13 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES
-from ansible_collections.criu.hosts.plugins.module_utils._process_record import (
-    RECORD,
-    ProcessRecord,
-    pid_file_path,
-    render_record,
-)
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECORD
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
+from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import pid_file_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.process_record import ProcessRecord, render_record
 from ansible_collections.criu.hosts.tests.unit.containers import World, world
 from ansible_collections.criu.hosts.tests.unit.harness import Reply, Write
 

@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._capabilities import parse_capabilities
+from ansible_collections.criu.hosts.plugins.module_utils._formats.file_capabilities import parse_capabilities
 
 PROGRAM = Path(__file__).parents[2] / "roles/unprivileged_container/files/pack_criu.py"
 NAMES = ["CHECKPOINT_RESTORE", "SYS_PTRACE", "NET_ADMIN"]

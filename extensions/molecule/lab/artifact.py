@@ -19,10 +19,10 @@ PLAYBOOK = "criu.hosts.build_criu"
 # What decides how the artifact comes out
 CODE = (
     PROJECT / "plugins/modules/criu_build.py",
-    PROJECT / "plugins/module_utils/_criu_build.py",
-    PROJECT / "plugins/module_utils/_criu_choice.py",
-    PROJECT / "plugins/module_utils/_criu_manifest.py",
-    PROJECT / "plugins/module_utils/_criu_needs.py",
+    PROJECT / "plugins/module_utils/_criu_build/compile.py",
+    PROJECT / "plugins/module_utils/_criu_build/choice.py",
+    PROJECT / "plugins/module_utils/_criu_build/manifest.py",
+    PROJECT / "plugins/module_utils/_criu_build/needs.py",
     PROJECT / "playbooks/build_criu.yml",
     ROLE / "tasks/build_dependencies.yml",
     ROLE / "vars/Debian.yml",

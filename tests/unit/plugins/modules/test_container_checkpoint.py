@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._archive import Record, render_record
-from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
+from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, render_record
 from ansible_collections.criu.hosts.tests.unit.containers import (
     ID,
     INSPECT,

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils import _proof
-from ansible_collections.criu.hosts.plugins.module_utils._archive import Record, render_record
-from ansible_collections.criu.hosts.plugins.module_utils._digest import file_sha256
-from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES
-from ansible_collections.criu.hosts.plugins.module_utils._traces import Traces
+from ansible_collections.criu.hosts.plugins.module_utils._container import label_proof as _proof
+from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
+from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels import Traces
+from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, render_record
 from ansible_collections.criu.hosts.tests.unit.containers import (
     ID,
     INSPECT,

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.criu.hosts.plugins.module_utils._unit_name import HEADER
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import HEADER
 from ansible_collections.criu.hosts.tests.unit.container_units import UnitHost, make_quadlet_file
 from ansible_collections.criu.hosts.tests.unit.harness import Case
 

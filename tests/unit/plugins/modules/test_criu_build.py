@@ -11,13 +11,14 @@ from typing import Any, Callable
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils import _criu_build as build
-from ansible_collections.criu.hosts.plugins.module_utils import _criu_choice as choice
-from ansible_collections.criu.hosts.plugins.module_utils import _criu_install as install
-from ansible_collections.criu.hosts.plugins.module_utils import _criu_manifest as manifests
-from ansible_collections.criu.hosts.plugins.module_utils import _criu_needs as needs
-from ansible_collections.criu.hosts.plugins.module_utils import _criu_switch as switch
-from ansible_collections.criu.hosts.plugins.module_utils._digest import file_sha256
+from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command
+from ansible_collections.criu.hosts.plugins.module_utils._criu import libraries
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build import activate as switch
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build import choice, needs
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build import compile as build
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build import installed as install
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build import manifest as manifests
 from ansible_collections.criu.hosts.plugins.modules import criu_build
 from ansible_collections.criu.hosts.tests.unit import criu_host as fake
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, Write
@@ -53,7 +54,7 @@ class Machine:
         fake.put(folder / "var/lib/dpkg/diversions", "")
         if selinux:
             fake.put(folder / "sys/fs/selinux/enforce", "1")
-        for need in (*needs.HEADERS, *needs.FEATURES.values(), *needs.OF_PLUGINS):
+        for need in (*needs.HEADERS, *libraries.FEATURES.values(), *needs.OF_PLUGINS):
             fake.put(folder / "usr/include" / need.probe, "")
 
     def divert(self) -> None:
@@ -108,7 +109,7 @@ class Machine:
             f"{tree}/COPYING": lambda: fake.put(tree / "COPYING", "GPL\n"),
             "tar": pack,
         }
-        commands = [list(step.argv) for step in build.build_steps(job, "debian") if isinstance(step, build.Command)]
+        commands = [list(step.argv) for step in build.build_steps(job, "debian") if isinstance(step, Command)]
         return [Write(argv, effect=effects.get(argv[0]) or effects[argv[-1]]) for argv in commands]
 
 

@@ -6,8 +6,8 @@ from typing import Any, Callable
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils import _criu as criu
-from ansible_collections.criu.hosts.plugins.module_utils import _readiness as readiness
+from ansible_collections.criu.hosts.plugins.module_utils._criu import readiness
+from ansible_collections.criu.hosts.plugins.module_utils._criu.features import FEATURE_NAMES
 from ansible_collections.criu.hosts.plugins.modules import criu_info
 from ansible_collections.criu.hosts.tests.unit import criu_host as fake
 from ansible_collections.criu.hosts.tests.unit import recorded_hosts
@@ -130,7 +130,7 @@ def test_asks_for_each_feature(tmp_path: Path, module: Callable[..., Any]) -> No
 
 def test_asks_for_all_when_told(tmp_path: Path, module: Callable[..., Any]) -> None:
     replies = host_below(tmp_path) + all_that_readiness_asks(tmp_path)
-    replies += [check(tmp_path, name) for name in criu.FEATURE_NAMES]
+    replies += [check(tmp_path, name) for name in FEATURE_NAMES]
     found = module("criu_info", {"features": ["all"]}, host=Host(replies)).result["criu"]
     assert len(found["features"]) == 45 and all(found["features"].values())
 

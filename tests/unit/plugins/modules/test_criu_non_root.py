@@ -7,8 +7,8 @@ from typing import Any, Iterator
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils import _non_root
-from ansible_collections.criu.hosts.plugins.module_utils._non_root import Access, Kernel
+from ansible_collections.criu.hosts.plugins.module_utils._criu import non_root as _non_root
+from ansible_collections.criu.hosts.plugins.module_utils._criu.non_root import Access, Kernel
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Write
 
 CAP = "cap_checkpoint_restore"

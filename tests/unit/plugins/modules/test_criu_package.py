@@ -10,12 +10,13 @@ from typing import Any, Callable
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils import _package as package
-from ansible_collections.criu.hosts.plugins.module_utils import _package_plan as plans
-from ansible_collections.criu.hosts.plugins.module_utils._digest import file_sha256
-from ansible_collections.criu.hosts.plugins.module_utils._package_deb import Deb
-from ansible_collections.criu.hosts.plugins.module_utils._package_rpm import Rpm
-from ansible_collections.criu.hosts.plugins.module_utils._plan import Command
+from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
+from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build import package_archive as package
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build import package_plan as plans
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build.package_debian import Deb
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build.package_redhat import Rpm
 from ansible_collections.criu.hosts.plugins.modules import criu_package
 from ansible_collections.criu.hosts.tests.unit import criu_host as fake
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, Write
@@ -59,7 +60,7 @@ class Anything:
         return name
 
     def run(self, argv: Any, **dummy: Any) -> Any:
-        return package.Completed(tuple(argv), 0, SOURCE if argv[0] == "apt-get" else "criu-4.1-1.fc42.src.rpm\n", "")
+        return Completed(tuple(argv), 0, SOURCE if argv[0] == "apt-get" else "criu-4.1-1.fc42.src.rpm\n", "")
 
 
 def building(folder: Path, way: Any, binary: bytes = fake.WITH_SELINUX, **params: Any) -> list[Any]:
@@ -196,7 +197,7 @@ class Listing(Anything):
     """A runner whose apt-cache lists the distribution's package."""
 
     def run(self, argv: Any, **dummy: Any) -> Any:
-        return package.Completed(tuple(argv), 0, OFFERED, "")
+        return Completed(tuple(argv), 0, OFFERED, "")
 
 
 CONTRACT_CASES = [

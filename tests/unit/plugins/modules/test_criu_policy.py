@@ -37,9 +37,9 @@ def other_purposes(folder: Path) -> Any:
 
 def right(folder: Path) -> Any:
     """The module as an earlier task with the same options made it."""
-    from ansible_collections.criu.hosts.plugins.module_utils._policy import make_policy
-    from ansible_collections.criu.hosts.plugins.module_utils._policy_file import PolicyFile
-    from ansible_collections.criu.hosts.plugins.module_utils._policy_rules import CATALOG
+    from ansible_collections.criu.hosts.plugins.module_utils._formats.binary_policy import PolicyFile
+    from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.policy.generate import make_policy
+    from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.policy.rules import CATALOG
 
     tree = debian(folder)
     policy = PolicyFile(base64.b64decode(SYMBOLS.read_text()), ())

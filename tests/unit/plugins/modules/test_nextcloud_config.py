@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils import _command
-from ansible_collections.criu.hosts.plugins.module_utils._occ import Console, Settings, import_script
+from ansible_collections.criu.hosts.plugins.module_utils._core import command as _command
+from ansible_collections.criu.hosts.plugins.module_utils._nextcloud.settings import Console, Settings, import_script
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, Write
 
 PHP = ["podman", "exec", "--user", "www-data", "cloud", "php"]

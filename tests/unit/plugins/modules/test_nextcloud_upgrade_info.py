@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._nextcloud import RESERVE_BYTES
-from ansible_collections.criu.hosts.plugins.module_utils._places import PLACES
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
+from ansible_collections.criu.hosts.plugins.module_utils._nextcloud.upgrade import RESERVE_BYTES
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply
 
 OCC = ["podman", "exec", "--user=www-data", "cloud", "php", "/var/www/html/occ"]

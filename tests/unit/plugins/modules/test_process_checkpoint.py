@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES
-from ansible_collections.criu.hosts.plugins.module_utils._process_record import pid_file_path
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
+from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import pid_file_path
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, Write
 from ansible_collections.criu.hosts.tests.unit.processes import LABEL, PID, ProcessWorld, process_world
 

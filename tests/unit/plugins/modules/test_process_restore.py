@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._local import PLACES
-from ansible_collections.criu.hosts.plugins.module_utils._process_restore import END
-from ansible_collections.criu.hosts.plugins.module_utils._process_unit import quote
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
+from ansible_collections.criu.hosts.plugins.module_utils._host.systemd_syntax import quote
+from ansible_collections.criu.hosts.plugins.module_utils._process.restore import END
 from ansible_collections.criu.hosts.tests.unit.denials import enforcing_host, lines, soon
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, Write
 from ansible_collections.criu.hosts.tests.unit.processes import (

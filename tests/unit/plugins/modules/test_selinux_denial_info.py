@@ -9,8 +9,8 @@ from typing import Any, Callable
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils import _loaded_policy
-from ansible_collections.criu.hosts.plugins.module_utils._denial_sources import journal_argv
+from ansible_collections.criu.hosts.plugins.module_utils._denials.sources import journal_argv
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux import loaded_policy as _loaded_policy
 from ansible_collections.criu.hosts.plugins.modules import selinux_denial_info
 from ansible_collections.criu.hosts.tests.unit.denials import CORPUS, FIXTURES, answer, lines, selinuxfs
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, ModuleRun, Reply

@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Checkpointing a container: what is current, what to do, and how it comes back when that fails."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Iterable
+
+from ansible_collections.criu.hosts.plugins.module_utils._container.failure import explain
+from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
+from ansible_collections.criu.hosts.plugins.module_utils._container.restore import bring_back
+from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import Situation, place_record
+from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
+from ansible_collections.criu.hosts.plugins.module_utils._core.context import STARTED
+from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
+    Command,
+    MakeDir,
+    Plan,
+    Remove,
+    Rename,
+    Step,
+    WriteFile,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_criu
+from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Container, Engine, Options
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.engine import outdated_records
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.losses import check_losses, unlabelled_warning
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.rootless import (
+    refuse_users_container,
+    require_root,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import UNIT_LABEL
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
+from ansible_collections.criu.hosts.plugins.module_utils._host.resources import free_bytes, resident_memory
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux, read_selinux, require_policy
+from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels import read_traces
+from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels import to_record as traces_to_record
+from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import read_tree, to_record
+from ansible_collections.criu.hosts.plugins.module_utils._store.archive import partial_path, read_record, size_of
+from ansible_collections.criu.hosts.plugins.module_utils._store.record import (
+    Record,
+    place_record_path,
+    record_path,
+    render_record,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_path
+
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+
+
+def begun(folders: Iterable[str], since: float) -> tuple[str, ...]:
+    """The folders in which files were written since then (seconds since 1970), by a dump that failed for one."""
+    return tuple(
+        path
+        for path in folders
+        if os.path.isdir(path) and any(entry.stat().st_mtime >= since for entry in os.scandir(path))
+    )
+
+
+# The options that decide what an archive holds; another value makes another archive.
+CONTENT_OPTIONS = ("ignore_rootfs", "ignore_volumes", "compression")
+# Room that an archive needs beside the memory of the processes.
+RESERVE_BYTES = 16 << 20
+# Stands for what became of the container until that is known: the log has to be read before.
+_HOLE = "\0"
+
+
+def content_options(options: Options) -> dict[str, Any]:
+    return {key: value for key, value in asdict(options).items() if key in CONTENT_OPTIONS}
+
+
+def archive_is_current(desired: Desired, container: Container | None, record: Record | None, size: int | None) -> bool:
+    """Whether the archive is of this run of the container: docs/checkpoints.md says when."""
+    if record is None or size is None or record.size_bytes != size or record.name != desired.name:
+        return False
+    if record.options != content_options(desired.options):
+        return False
+    if container is None:
+        return True
+    if container.id != record.id:
+        return False
+    if container.running:
+        return record.run == container.run
+    return container.checkpointed and container.stamp == record.stamp
+
+
+def place_is_current(desired: Desired, container: Container, record: Record | None) -> bool:
+    """Whether the checkpoint beside the container is of this run of it."""
+    if container.checkpointed and not container.running:
+        return True
+    return desired.options.leave_running and container.running and record is not None and record.run == container.run
+
+
+def refuse(desired: Desired, container: Container | None) -> Container:
+    """The container, if it can be checkpointed.
+
+    Raises:
+        CheckpointError: container_missing, rootless_unsupported, container_not_running, auto_remove.
+    """
+    if container is None:
+        refuse_users_container(desired.name, f"checkpoint container {desired.name!r}")
+        raise CheckpointError(
+            f"Cannot checkpoint container {desired.name!r}: there is no such container. Look at 'podman ps --all'.",
+            reason="container_missing",
+        )
+    if not container.running:
+        state = "checkpointed already, in place" if container.checkpointed else f"in status {container.status!r}"
+        raise CheckpointError(
+            f"Cannot checkpoint container {desired.name!r}: it does not run, it is {state}. "
+            f"{'Restore' if container.checkpointed else 'Start'} it first.",
+            reason="container_not_running",
+        )
+    if container.auto_remove and desired.archive_path is None:
+        raise CheckpointError(
+            f"Cannot checkpoint container {desired.name!r} in place: it was made with --rm, so podman would remove "
+            "it with its checkpoint. Give archive_path, or make the container without --rm.",
+            reason="auto_remove",
+        )
+    return container
+
+
+def refuse_managed(runner: Runner, desired: Desired, container: Container) -> None:
+    """Refuse to end a container behind the back of systemd, which would start it again, or count it as failed.
+
+    Raises:
+        CheckpointError: unit_managed.
+    """
+    unit = container.labels.get(UNIT_LABEL) or container.labels.get("PODMAN_SYSTEMD_UNIT")
+    if not unit or desired.options.leave_running:
+        return
+    if runner.run(("systemctl", "is-active", "--quiet", unit)).rc == 0:
+        raise CheckpointError(
+            f"Refuse to checkpoint container {desired.name!r}: it would end, and the active unit {unit!r} would start "
+            "it again. Stop the unit instead (a stateful one keeps the state), or set leave_running.",
+            reason="unit_managed",
+            unit=unit,
+        )
+
+
+def require_space(desired: Desired, container: Container) -> None:
+    """Refuse when a container that is lost with its processes (--rm) may not fit into the archive's file system."""
+    if desired.archive_path is None or not container.auto_remove:
+        return
+    free = free_bytes(os.path.dirname(desired.archive_path))
+    needed = resident_memory(read_tree(container.pid)) + RESERVE_BYTES
+    if free < needed:
+        raise CheckpointError(
+            f"Refuse to checkpoint container {desired.name!r} to {desired.archive_path!r}: {free} bytes are free "
+            f"there and it may take {needed}; a container made with --rm could not be brought back. Free space there.",
+            reason="disk_full",
+        )
+
+
+@dataclass
+class RecordWriter:
+    """Makes the record at the moment when the plan comes to it: the archive and the checkpoint are there then."""
+
+    engine: Engine
+    desired: Desired
+    container: Container
+    selinux: Selinux
+    criu: str
+    labels: list[dict[str, Any]]
+    traces: dict[str, Any]
+    written: Record | None = None
+
+    def make(self) -> Record:
+        """The record of what is there now."""
+        box, path = self.container, self.desired.archive_path
+        known = {
+            key: getattr(box, key) for key in ("id", "name", "image", "image_id", "runtime", "process_label", "run")
+        }
+        self.written = Record(
+            engine=self.engine.name,
+            **known,
+            stamp=self.engine.stamp(box),
+            checkpointed_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            volumes=box.volumes,
+            criu=self.criu,
+            options=content_options(self.desired.options),
+            selinux=self.selinux.mode,
+            labels=self.labels,
+            traces=self.traces,
+            size_bytes=os.stat(path).st_size if path else 0,
+            sha256=file_sha256(path) if path else "",
+        )
+        return self.written
+
+    def text(self) -> str:
+        return render_record(self.written or self.make())
+
+
+def checkpoint_steps(desired: Desired, container: Container, writer: RecordWriter) -> tuple[Step, ...]:
+    """In place: checkpoint, record. To an archive: under another name first, then record and record in place."""
+    what, path, engine = f"checkpoint container {container.name!r}", desired.archive_path, writer.engine
+    place = place_record_path(container.id)
+    record: tuple[Step, ...] = (
+        MakeDir(os.path.dirname(place), why="make the folder"),
+        WriteFile(place, writer.text, why="write the record"),
+        *(Remove(old, why="remove the record of a removed container") for old in outdated_records(container.work_dir)),
+    )
+    if path is None:
+        return (
+            Command(engine.checkpoint_argv(container, desired.options, None), why=what, label="checkpoint"),
+            *record,
+        )
+    partial = partial_path(path)
+    argv = engine.checkpoint_argv(container, desired.options, partial)
+    folder = os.path.dirname(path)
+    if desired.options.leave_running:
+        # Podman leaves the images beside the running container: memory on disk that nobody asked for.
+        files = () if desired.options.keep else engine.checkpoint_files(container)
+        record = tuple(Remove(file, why="remove the checkpoint in place") for file in files)
+    elif container.auto_remove:
+        record = ()
+    return (
+        *(() if os.path.isdir(folder) else (MakeDir(folder, why="make the folder"),)),
+        Command(argv, why=what, label="checkpoint", creates_partial=partial),
+        Rename(partial, path, mode=0o600, why="put the archive in place at"),
+        WriteFile(record_path(path), writer.text, why="write the record"),
+        *record,
+    )
+
+
+def is_there(pid: int) -> bool:
+    return pid > 0 and os.path.isdir(f"{PLACES.proc}/{pid}")
+
+
+def failed(ctx: Context, desired: Desired, writer: RecordWriter, error: CheckpointError) -> CheckpointError:
+    """After a failure: say what became of the container, and bring it back if only its checkpoint is left."""
+    engine, container = writer.engine, writer.container
+    now = engine.inspect(ctx.runner, container.name)
+    outcome = "It keeps running."
+    report = explain(
+        engine,
+        error,
+        what=f"checkpoint container {container.name!r}",
+        container=now,
+        action="checkpoint",
+        outcome=_HOLE,
+    )
+    facts: dict[str, Any] = {}
+    if now is None:
+        outcome = "It was made with --rm and is gone."
+    elif not now.running and now.stamp and now.stamp != container.stamp:
+        outcome = "It was brought back from its checkpoint and runs on."
+        facts["log_path"] = ""  # the log goes with the used checkpoint
+        record = replace(writer.written or writer_record(writer), stamp=now.stamp)
+        try:
+            place = Desired(desired.name, None, replace(desired.options, keep=False, leave_running=False))
+            bring_back(ctx, engine, place, Situation(now, record, writer.selinux))
+            now = replace(now, status="running")
+        except CheckpointError as second:
+            outcome = f"It could not be brought back: {second.message}"
+            facts["cleanup_failed"] = [second.message]
+    elif not now.running:
+        outcome = f"It does not run any more (status {now.status!r})."
+    else:
+        try:  # they are memory, and may fill the disk
+            left = begun(engine.checkpoint_files(now), STARTED)
+            ctx.apply(Plan(steps=tuple(Remove(path, why="remove the images of the failed dump") for path in left)))
+        except CheckpointError as second:
+            facts["cleanup_failed"] = [second.message]
+    facts["container_state"] = now.status if now is not None else "absent"
+    return CheckpointError(report.message.replace(_HOLE, outcome), reason=report.reason, **{**report.facts, **facts})
+
+
+def writer_record(writer: RecordWriter) -> Record:
+    """The record without an archive: what a restore after a failure is compared with."""
+    return RecordWriter(
+        **{**writer.__dict__, "desired": replace(writer.desired, archive_path=None), "written": None}
+    ).make()
+
+
+def view(desired: Desired, container: Container | None, record: Record | None, state: str) -> dict[str, Any]:
+    """The noun of container_checkpoint."""
+    archive = desired.archive_path if record is not None and desired.archive_path else None
+    return {
+        "name": desired.name,
+        "id": container.id if container else (record.id if record else None),
+        "state": desired.state,
+        "container_state": state,
+        "archive_path": desired.archive_path,
+        "record_path": record_path(desired.archive_path) if desired.archive_path else None,
+        "size_bytes": record.size_bytes if archive and record else None,
+        "sha256": record.sha256 if archive and record else None,
+        "checkpointed_at": record.checkpointed_at if record else None,
+        "runtime": container.runtime if container else (record.runtime if record else None),
+    }
+
+
+Result = tuple[dict[str, Any], Plan, dict[str, Any], tuple[str, ...]]
+
+
+def checkpoint(ctx: Context, engine: Engine, desired: Desired) -> Result:
+    """The state present: value, plan, facts, warnings."""
+    require_root(f"checkpoint container {desired.name!r}")
+    path = desired.archive_path
+    if path is not None:
+        check_path(path)
+    container = engine.inspect(ctx.runner, desired.name)
+    if path is not None:
+        record = read_record(path)
+        current = archive_is_current(desired, container, record, size_of(path))
+    else:
+        record = place_record(container) if container is not None else None
+        current = container is not None and place_is_current(desired, container, record)
+    if current:
+        state = {"name": desired.name, "state": container.status if container else "absent", "checkpoint": "current"}
+        value = view(desired, container, record, state["state"])
+        return value, Plan(before=state, after=state), {"statistics": {}}, ()
+    running = refuse(desired, container)
+    refuse_managed(ctx.runner, desired, running)
+    return make(ctx, engine, desired, running)
+
+
+def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -> Result:
+    """Make the checkpoint."""
+    selinux = read_selinux()
+    criu = read_criu(ctx.runner, engine.minimum_criu, selinux)
+    require_policy(selinux, container.process_label)
+    require_space(desired, container)
+    losses = check_losses(container, desired.archive_path)
+    tree = read_tree(container.pid) if selinux.enabled else {}
+    labels = to_record(thread for threads in tree.values() for thread in threads)
+    writer = RecordWriter(engine, desired, container, selinux, criu.text, labels, traces_to_record(read_traces(tree)))
+    state = "running" if desired.options.leave_running else "exited"
+    plan = Plan(
+        before={"name": desired.name, "state": container.status, "checkpoint": "none of this run"},
+        after={"name": desired.name, "state": state, "checkpoint": "current"},
+        steps=checkpoint_steps(desired, container, writer),
+    )
+    try:
+        applied = ctx.apply(plan)
+    except CheckpointError as error:
+        raise failed(ctx, desired, writer, error) from error
+    if applied is not None and is_there(container.pid) is not desired.options.leave_running:
+        now = engine.inspect(ctx.runner, container.name)
+        state = now.status if now is not None else "absent"
+    facts = {"statistics": engine.parse_statistics(applied.output("checkpoint")) if applied else {}}
+    warnings = (*unlabelled_warning(selinux.enabled), *losses)
+    if selinux.mode == "permissive":
+        warnings += ("SELinux is permissive: a checkpoint now does not prove that one works when it is enforcing.",)
+    return view(desired, container, writer.written, state), plan, facts, warnings

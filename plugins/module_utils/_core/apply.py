@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""The only place that changes a host: walks the steps of a plan, always-steps included when one fails."""
+
+from __future__ import annotations
+
+import os
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, Runner, check
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.files import (
+    _fsync,
+    fsync_dir,
+    make_dir,
+    remove_path,
+    write_file,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._core.lock import locked
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
+    Command,
+    Link,
+    MakeDir,
+    Plan,
+    Remove,
+    Rename,
+    Step,
+    Together,
+    Unpack,
+    WriteFile,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._core.signals import held, interruptible
+
+# How long to wait for other tasks that do a moment's work under the same lock.
+LOCK_SECONDS = 60.0
+
+
+@dataclass
+class Applied:
+    """What the steps of a plan printed, by their label."""
+
+    completed: dict[str, Completed] = field(default_factory=dict)
+
+    def output(self, label: str) -> str:
+        """Standard output of the command with this label; empty if it has not run."""
+        found = self.completed.get(label)
+        return found.out if found else ""
+
+
+def apply_plan(runner: Runner, plan: Plan) -> Applied:
+    """Walk the steps of ``plan``; after a failure only those with ``always`` still run, then the failure is raised.
+
+    Raises:
+        CheckpointError: the first failure; a failing always-step after it is named in ``cleanup_failed``.
+    """
+    with interruptible():
+        if plan.lock is None:
+            return _walk(runner, plan)
+        apply_step(runner, MakeDir(plan.lock, 0o700, why="make the folder"), Applied())
+        with locked(plan.lock):
+            return _walk(runner, plan)
+
+
+def _walk(runner: Runner, plan: Plan) -> Applied:
+    applied = Applied()
+    failure: CheckpointError | None = None
+    for step in plan.steps:
+        if failure is not None and not step.always:
+            continue
+        try:
+            apply_step(runner, step, applied)
+        except CheckpointError as error:
+            if failure is None:
+                failure = error
+            else:
+                failure.facts.setdefault("cleanup_failed", []).append(error.message)
+    if failure is not None:
+        raise failure
+    return applied
+
+
+def apply_step(runner: Runner, step: Step, applied: Applied) -> None:
+    """Carry out one step; every failure becomes a CheckpointError."""
+    try:
+        if isinstance(step, Command):
+            _run(runner, step, applied)
+        elif isinstance(step, MakeDir):
+            make_dir(step.path, step.mode)
+        elif isinstance(step, WriteFile):
+            write_file(step.path, step.content() if callable(step.content) else step.content, step.mode)
+        elif isinstance(step, Rename):
+            _rename(step)
+        elif isinstance(step, Link):
+            _link(step)
+        elif isinstance(step, Remove):
+            remove_path(step.path)
+        elif isinstance(step, Unpack):
+            # Few tasks unpack anything: the others need not compile this.
+            from ansible_collections.criu.hosts.plugins.module_utils._core.unpack import unpack
+
+            unpack(step)
+        elif isinstance(step, Together):
+            _together(runner, step, applied)
+    except OSError as error:
+        raise _os_error(step, error) from error
+
+
+def _together(runner: Runner, step: Together, applied: Applied) -> None:
+    make_dir(step.lock, 0o700)
+    with held() if step.always else nullcontext(), locked(step.lock, wait=LOCK_SECONDS):
+        for one in step.steps:
+            apply_step(runner, one, applied)
+
+
+def _os_error(step: Step, error: OSError) -> CheckpointError:
+    path = getattr(step, "path", getattr(step, "target", getattr(step, "lock", "")))
+    what = step.why or "change"
+    full = error.errno in (28, 122)  # ENOSPC, EDQUOT
+    advice = "Free space on that file system." if full else "Check the path and its owner."
+    return CheckpointError(
+        f"Cannot {what} {path!r}: {error.strerror}. {advice}",
+        reason="disk_full" if full else "file_failed",
+        path=path,
+    )
+
+
+def _run(runner: Runner, step: Command, applied: Applied) -> None:
+    if step.unless is not None and step.unless():
+        return
+    try:
+        with held() if step.finish else nullcontext():
+            completed = runner.run(step.argv, cwd=step.cwd, stdin=step.stdin)
+            if step.label:
+                applied.completed[step.label] = completed
+            check(completed, step.why)
+    except BaseException:
+        if step.creates_partial:
+            remove_path(step.creates_partial)
+        raise
+
+
+def _rename(step: Rename) -> None:
+    folder = os.path.isdir(step.source) and not os.path.islink(step.source)
+    paths = [entry.path for entry in os.scandir(step.source) if entry.is_file(follow_symlinks=False)] if folder else []
+    for path in paths if folder else [step.source]:
+        if step.mode is not None:
+            os.chmod(path, step.mode)
+        _fsync(path)
+    if folder:
+        fsync_dir(step.source)
+    os.rename(step.source, step.target)
+    fsync_dir(os.path.dirname(step.target))
+
+
+def _link(step: Link) -> None:
+    temporary = f"{step.path}.new"
+    remove_path(temporary)
+    os.symlink(step.target, temporary)
+    os.rename(temporary, step.path)
+    fsync_dir(os.path.dirname(step.path))

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""What the work gets, in a module and in the program of a stateful unit: nothing of Ansible."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan
+
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._core.apply import Applied
+
+# When the task began: only what was denied since is its own.
+STARTED = time.time()
+
+
+@dataclass(frozen=True)
+class Context:
+    """The parameters, a runner for reading commands, and the way to apply a plan."""
+
+    params: dict[str, Any]
+    runner: Runner
+    check_mode: bool
+
+    def apply(self, plan: Plan) -> Applied | None:
+        """Carry out ``plan``; None in check mode or when there is nothing to do. This is the only check-mode test."""
+        if self.check_mode or not plan.changed:
+            return None
+        # Most tasks find nothing to do: they need not compile this. An archive of modules is compiled at each start.
+        from ansible_collections.criu.hosts.plugins.module_utils._core.apply import apply_plan
+
+        return apply_plan(self.runner, plan)

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Writes, renames and removes files so that a crash leaves the old one or the new one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+
+# What an unpacked folder gets, whatever the umask.
+FOLDER_MODE = 0o755
+
+
+def make_dir(path: str, mode: int) -> None:
+    missing = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for folder in reversed(missing):
+        try:
+            os.mkdir(folder)
+        except FileExistsError:
+            if not os.path.isdir(folder):
+                raise
+            continue  # another task has made it meanwhile, as units do that start together
+        os.chmod(folder, mode)
+
+
+def fsync_dir(path: str) -> None:
+    """Make a rename in the folder ``path`` durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_file(path: str, content: str | bytes, mode: int) -> None:
+    """Replace ``path`` atomically: temporary name, fsync, rename, fsync of the folder."""
+    folder = os.path.dirname(path)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=folder)
+    try:
+        with os.fdopen(descriptor, "wb") as handle:
+            handle.write(content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.chmod(temporary, mode)
+        os.rename(temporary, path)
+    except BaseException:
+        remove_path(temporary)
+        raise
+    fsync_dir(folder)
+
+
+def _fsync(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_path(path: str) -> None:
+    """Remove a file, link or folder tree; no error if it is gone."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.unlink(path)

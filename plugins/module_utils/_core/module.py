@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""The glue of every module: parameters in, one Outcome out, one place that exits."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Callable, NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.command import ModuleRunner
+from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome, result_of
+
+# A secret has so many characters; what is shorter is a word like "yes".
+SECRET_CHARACTERS = 8
+
+
+def keep_private(module: AnsibleModule, option: str) -> None:
+    """Take the values of a no_log option out of what Ansible shows of the task, and let its other words be shown.
+
+    Ansible hides each value of such an option wherever it occurs: an environment with USER=web would hide the name of
+    the unit "web". So values stay hidden only if they are long and stand in no other option.
+    """
+    module.params[option] = "not shown"
+    others = json.dumps(module.params, default=str)
+    values = {str(value) for value in module.no_log_values}
+    module.no_log_values = {value for value in values if len(value) >= SECRET_CHARACTERS and value not in others}
+
+
+def execute(run: Callable[[Context], Outcome], *, private: str | None = None, **module_options: Any) -> NoReturn:
+    """Build the module, call ``run`` once, exit once. Only CheckpointError becomes a task failure.
+
+    ``private`` names an option with no_log whose values no result holds (see keep_private).
+    """
+    module = AnsibleModule(**module_options)
+    context = Context(params=dict(module.params), runner=ModuleRunner(module), check_mode=module.check_mode)
+    if private is not None:
+        keep_private(module, private)
+    try:
+        outcome = run(context)
+    except CheckpointError as error:
+        module.fail_json(msg=error.message, reason=error.reason, **error.facts)
+    for warning in outcome.warnings:
+        module.warn(warning)
+    module.exit_json(**result_of(outcome, diff=bool(getattr(module, "_diff", False))))

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Parses the answers of criu check, feature by feature."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Iterable
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, Runner
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+# The names that criu check --feature of CRIU 4.2.1 knows (cr-check.c).
+FEATURE_NAMES = _words(
+    """
+    mnt_id mem_dirty_track aio_remap timerfd tun tun_ns userns fdinfo_lock seccomp_suspend seccomp_filters loginuid
+    cgroupns autofs tcp_half_closed compat_cr uffd uffd-noncoop can_map_vdso sk_ns sk_unix_file net_diag_raw nsid
+    link_nsid kcmp_epoll timens external_net_ns clone3_set_tid newifindex nftables has_ipt_legacy pidfd_store ns_pid
+    apparmor_stacking network_lock_nftables sockopt_buf_lock memfd_hugetlb move_mount_set_group openat2 get_rseq_conf
+    ipv6_freebind pagemap_scan timer_cr_ids overlayfs_maps breakpoints pagemap_scan_guard_pages
+    """
+)
+# How many lines of a failed check are returned.
+CHECK_LINES = 5
+
+
+def parse_feature(completed: Completed) -> bool | None:
+    """What ``criu check --feature`` said: there, not there, or None if it could not tell.
+
+    It cannot when it does not know the name, or when it may not look at the kernel (an enforcing policy without rules).
+    """
+    if completed.rc == 0:
+        return True
+    text = f"{completed.out}{completed.err}"
+    return None if "Unknown feature" in text or "Could not initialize kernel features" in text else False
+
+
+def cannot_ask(completed: Completed) -> bool:
+    """Whether CRIU may not look at the kernel at all, so that no other question has an answer either."""
+    return completed.rc != 0 and "Could not initialize kernel features" in f"{completed.out}{completed.err}"
+
+
+def parse_check(completed: Completed) -> dict[str, Any]:
+    """What ``criu check`` said: passed or not, and its errors, without those of tools that CRIU can do without."""
+    lines = [line.strip() for line in f"{completed.err}\n{completed.out}".splitlines() if line.strip()]
+    errors = [line for line in lines if "Error" in line and "exited, status=" not in line and "execvp(" not in line]
+    log = [re.sub(r"^.*?Error \([^)]*\): ", "", line).rstrip(".") for line in errors or lines]
+    return {"passed": completed.rc == 0, "log": [] if completed.rc == 0 else log[:CHECK_LINES]}
+
+
+def read_check(runner: Runner, criu: str, names: Iterable[str]) -> tuple[dict[str, Any], dict[str, bool | None]]:
+    """Ask for what CRIU must have, and for each feature by itself.
+
+    One call for all features (--extra, --all) tells no more than that something is missing: several of its checks
+    print nothing, and on most kernels the newest one fails. So each feature is a process, 0.1 s in slow machines.
+    """
+    completed = runner.run([criu, "check", "--no-default-config"])
+    features: dict[str, bool | None] = {}
+    useless = cannot_ask(completed)
+    for name in names:
+        asked = None if useless else runner.run([criu, "check", "--no-default-config", "--feature", name])
+        features[name] = None if asked is None else parse_feature(asked)
+    return parse_check(completed), features

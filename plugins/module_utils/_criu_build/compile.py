@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Compiles CRIU from its source and packs the result with a manifest: what is done, what came out."""
+
+from __future__ import annotations
+
+import os
+import re
+import tarfile
+import zlib
+from dataclasses import dataclass
+from typing import Callable
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.pack import pack_steps
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
+    Command,
+    MakeDir,
+    Remove,
+    Step,
+    Unpack,
+    WriteFile,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._criu.libraries import linked_features
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build.manifest import (
+    BINARY,
+    MANIFEST,
+    Manifest,
+    build_id,
+    oldest_libc,
+    plugin_file,
+    render_manifest,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build.needs import feature_missing
+from ansible_collections.criu.hosts.plugins.module_utils._formats.elf import Elf, ElfError, read_elf
+
+# CRIU before 4.2 has this link to the header of protobuf in its source.
+DESCRIPTOR = ("images/google/protobuf/descriptor.proto", "/usr/include/google/protobuf/descriptor.proto")
+SERIES = "debian/patches/series"
+
+
+@dataclass(frozen=True)
+class Patches:
+    """A distribution's patches: the archive that holds them, and the names of its debian/patches/series."""
+
+    archive: str
+    sha256: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A build that is wanted. ``fetch`` returns the source when it is a URL."""
+
+    version: str
+    source: str
+    source_sha256: str
+    features: tuple[str, ...]
+    architecture: str
+    built_on: str
+    folder: str
+    artifact: str
+    jobs: int
+    prefix: str
+    fetch: Callable[[], bytes] | None = None
+    plugins: tuple[str, ...] = ()
+    patches: Patches | None = None
+
+    @property
+    def id(self) -> str:
+        return build_id(
+            self.source_sha256,
+            self.features,
+            self.architecture,
+            self.built_on,
+            plugins=sorted(self.plugins),
+            patches=self.patches.sha256 if self.patches else "",
+        )
+
+    @property
+    def tree(self) -> str:
+        """The name of the folder that this build is installed in."""
+        return f"{self.version}-{self.id}"
+
+    @property
+    def work(self) -> str:
+        return f"{self.folder}/{self.id}"
+
+
+def parse_version(makefile: str) -> str | None:
+    """The version that CRIU's Makefile.versions states; None if this is not such a file."""
+    found = dict(re.findall(r"^CRIU_VERSION_(MAJOR|MINOR|SUBLEVEL)\s*:=[ \t]*(\d*)", makefile, re.MULTILINE))
+    if not found.get("MAJOR"):
+        return None
+    return ".".join(found[part] for part in ("MAJOR", "MINOR", "SUBLEVEL") if found.get(part))
+
+
+def version_of_url(url: str) -> str | None:
+    """The version in the file name of a source tarball: criu-4.2.1.tar.gz, criu_4.2.1.orig.tar.xz, v4.2.1.tar.gz."""
+    found = re.search(r"(?:^|[-_/v])(\d+\.\d+(?:\.\d+)*)(?=[.+~_-][a-z])", url.split("?", 1)[0].rsplit("/", 1)[-1])
+    return found.group(1) if found else None
+
+
+def version_of_tarball(path: str) -> str:
+    """The version of the CRIU source in the tarball ``path``; reads no further than Makefile.versions."""
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                if member.isreg() and re.fullmatch(r"(\./)?[^/]+/Makefile\.versions", member.name):
+                    handle = archive.extractfile(member)
+                    version = parse_version(handle.read(65536).decode("utf-8", "replace")) if handle else None
+                    if version:
+                        return version
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise source_invalid(path, "it is not a readable tar archive") from error
+    raise source_invalid(path, "it holds no Makefile.versions of CRIU")
+
+
+def read_patches(path: str) -> Patches:
+    """Read which patches the archive ``path``, in the way of Debian's *.debian.tar.xz, wants to be applied."""
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                handle = archive.extractfile(member) if member.isreg() and member.name.lstrip("./") == SERIES else None
+                if handle is not None:
+                    text = handle.read(65536).decode("utf-8", "replace")
+                    return Patches(path, file_sha256(path), parse_series(text))
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise source_invalid(path, "it is not a readable tar archive of patches") from error
+    raise source_invalid(path, f"it holds no {SERIES}")
+
+
+def parse_series(text: str) -> tuple[str, ...]:
+    """The names of a quilt series; a name that would lead elsewhere is left out, as quilt itself has none."""
+    words = (line.split("#", 1)[0].split() for line in text.splitlines())
+    return tuple(word[0] for word in words if word and ".." not in word[0] and not word[0].startswith("/"))
+
+
+def source_invalid(source: str, why: str) -> CheckpointError:
+    return CheckpointError(
+        f"Cannot build CRIU from {source!r}: {why}. Name a source tarball of CRIU.", reason="source_invalid"
+    )
+
+
+def compile_argv(job: Job) -> tuple[str, ...]:
+    """The argument list that compiles CRIU and the plugins that are wanted: no Python, no manual."""
+    options = ["WERROR=0", f"PREFIX={job.prefix}", f"PLUGINDIR={job.prefix}/lib/criu"]
+    if "nftables" in job.features:
+        options.append("NETWORK_LOCK_DEFAULT=NETWORK_LOCK_NFTABLES")
+    if "gnutls" not in job.features:
+        options.append("NO_GNUTLS=1")
+    plugins = (f"{name}_plugin" for name in job.plugins)
+    return ("make", "-C", f"{job.work}/src", f"-j{job.jobs}", *options, "criu", *plugins)
+
+
+def build_steps(job: Job, family: str) -> tuple[Step, ...]:
+    """The steps that make the artifact; the caller ends its plan with ``clean_step``."""
+    work, tree = job.work, f"{job.work}/tree"
+    source = f"{work}/source.tar" if job.fetch else job.source
+    fetched = (WriteFile(source, job.fetch, 0o600, why="store the source"),) if job.fetch else ()
+    return (
+        Remove(work, why="remove the rest of an interrupted build"),
+        MakeDir(work, 0o700, why="make the work folder"),
+        *fetched,
+        Unpack(source, f"{work}/src", strip=1, outside=(DESCRIPTOR,), why="unpack the source"),
+        *patch_steps(job),
+        Command(compile_argv(job), why=f"compile CRIU {job.version}", label="compile"),
+        MakeDir(f"{tree}/sbin", 0o755),
+        MakeDir(f"{tree}/lib/criu", 0o755),
+        Command(("install", "-m", "0755", "-s", f"{work}/src/criu/criu", f"{tree}/{BINARY}"), why="strip the binary"),
+        *(plugin_step(job, name) for name in job.plugins),
+        Command(("install", "-m", "0644", f"{work}/src/COPYING", f"{tree}/COPYING"), why="add the license"),
+        WriteFile(f"{tree}/{MANIFEST}", lambda: built_manifest(job, family), 0o644, why="write the manifest"),
+        MakeDir(os.path.dirname(job.artifact), 0o755, why="make the folder of the artifact"),
+        *pack_steps(tree, job.artifact, ("COPYING", "lib", MANIFEST, "sbin"), compress="gzip -n"),
+    )
+
+
+def plugin_step(job: Job, name: str) -> Step:
+    source, target = f"{job.work}/src/plugins/{name}/{name}_plugin.so", f"{job.work}/tree/{plugin_file(name)}"
+    return Command(("install", "-m", "0755", "-s", source, target), why=f"add the plugin {name!r}")
+
+
+def patch_steps(job: Job) -> tuple[Step, ...]:
+    """The steps that change the source as the distribution does."""
+    if job.patches is None:
+        return ()
+    folder = f"{job.work}/patches"
+    return (
+        Unpack(job.patches.archive, folder, why="unpack the patches"),
+        *(
+            Command(
+                ("patch", "-d", f"{job.work}/src", "-p1", "-f", "-i", f"{folder}/{os.path.dirname(SERIES)}/{name}"),
+                why=f"apply the patch {name!r}",
+            )
+            for name in job.patches.names
+        ),
+    )
+
+
+def clean_step(job: Job) -> Step:
+    """Removes the work folder, on every path."""
+    return Remove(job.work, always=True, why="remove the work folder")
+
+
+def built_manifest(job: Job, family: str) -> str:
+    """Read what was compiled and return its manifest; a wanted feature that it lacks is an error."""
+    tree = f"{job.work}/tree"
+    with open(f"{job.work}/src/Makefile.versions", encoding="utf-8") as handle:
+        version = parse_version(handle.read())
+    if version != job.version:
+        raise source_invalid(job.source, f"its name says version {job.version}, its content {version}")
+    try:
+        with open(f"{tree}/{BINARY}", "rb") as binary:
+            elf = read_elf(binary)
+    except ElfError as error:
+        raise CheckpointError(
+            f"Cannot use the compiled {tree}/{BINARY!r}: {error}. Look at the compiler's environment.",
+            reason="build_failed",
+        ) from error
+    lost = [name for name in job.features if name not in linked_features(elf.needed)]
+    if lost:
+        raise feature_missing(lost, family, "the compiled binary is not linked with it")
+    names = (BINARY, "COPYING", *(plugin_file(name) for name in job.plugins))
+    return render_manifest(manifest_of(job, elf, {name: file_sha256(f"{tree}/{name}") for name in names}))
+
+
+def manifest_of(job: Job, elf: Elf, files: dict[str, str]) -> Manifest:
+    return Manifest(
+        id=job.id,
+        version=job.version,
+        features=linked_features(elf.needed),
+        libraries=elf.needed,
+        architecture=job.architecture,
+        built_on=job.built_on,
+        source_sha256=job.source_sha256,
+        files=files,
+        plugins=job.plugins,
+        libc=oldest_libc(elf.versions),
+        patches_sha256=job.patches.sha256 if job.patches else "",
+    )

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Reads which builds of CRIU lie beside the distribution's, and which of them callers get."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from typing import Any, Iterable
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build.manifest import (
+    BINARY,
+    MANIFEST,
+    Manifest,
+    parse_manifest,
+)
+
+# Which artifact a folder came from; written beside the manifest when it is unpacked.
+ORIGIN = "installed.json"
+RIGHT, OURS, OTHER, NOTHING = "right", "ours", "other", "nothing"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things lie on a host. ``root`` is empty but in tests."""
+
+    root: str = ""
+
+    @property
+    def base(self) -> str:
+        return f"{self.root}/opt/criu-hosts"
+
+    @property
+    def state(self) -> str:
+        """Where tasks work; one at a time holds it."""
+        return f"{self.root}/var/lib/criu-hosts"
+
+    @property
+    def current(self) -> str:
+        return f"{self.base}/current"
+
+    @property
+    def active(self) -> str:
+        """The path of the binary that does not change with the version."""
+        return f"{self.current}/{BINARY}"
+
+    def tree(self, name: str) -> str:
+        """The folder of one build."""
+        return f"{self.base}/{name}"
+
+    @property
+    def local(self) -> str:
+        return f"{self.root}/usr/local/sbin/criu"
+
+    @property
+    def packaged(self) -> str:
+        """The path of the distribution's binary."""
+        return f"{self.root}/usr/sbin/criu"
+
+    @property
+    def diverted(self) -> str:
+        return f"{self.packaged}.distrib"
+
+    @property
+    def cache(self) -> str:
+        """What CRIU remembers of the kernel; wrong after a change of CRIU."""
+        return f"{self.root}/run/criu.kdat"
+
+
+@dataclass(frozen=True)
+class Tree:
+    """One unpacked build. ``intact``: each file has the checksum of the manifest."""
+
+    manifest: Manifest
+    artifact_sha256: str | None
+    intact: bool
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What a host has: builds by folder name, and the ways to them.
+
+    ``local`` and ``packaged`` say what lies at those paths: RIGHT, OURS (a link of ours that leads elsewhere), OTHER
+    or NOTHING. ``base`` says whether our folder exists.
+    """
+
+    trees: dict[str, Tree]
+    current: str | None
+    local: str
+    packaged: str
+    diverted: bool
+    base: bool
+
+    @property
+    def active(self) -> Tree | None:
+        return self.trees.get(self.current or "")
+
+    def right(self, *, divert: bool) -> bool:
+        """Whether the active build and all ways to it are as ``plan_present`` leaves them."""
+        ways = self.local == RIGHT and (not divert or (self.packaged == RIGHT and self.diverted))
+        return bool(self.active and self.active.intact and ways)
+
+    def find(self, artifact_sha256: str) -> Tree | None:
+        found = (tree for tree in self.trees.values() if tree.artifact_sha256 == artifact_sha256)
+        return next(found, None)
+
+    def find_first(self, ids: Iterable[str]) -> Tree | None:
+        """The whole build of the first of ``ids`` that is installed."""
+        whole = {tree.manifest.id: tree for tree in self.trees.values() if tree.intact}
+        return next((whole[one] for one in ids if one in whole), None)
+
+    def find_version(self, version: str) -> list[str]:
+        """The names of the whole builds of ``version``, which may also be a name; the active one alone, if it fits."""
+        found = [name for name, tree in self.trees.items() if tree.intact and version in (name, tree.manifest.version)]
+        return [self.current] if self.current in found else sorted(found)
+
+
+def parse_diversions(text: str, path: str) -> str | None:
+    """Where dpkg's list of diversions (three lines each) leads ``path`` to on the administrator's order."""
+    lines = text.splitlines()
+    for source, target, owner in zip(lines[0::3], lines[1::3], lines[2::3]):
+        if source == path and owner == ":":
+            return target
+    return None
+
+
+def read_installed(layout: Layout) -> Installed:
+    """Read what is installed; checksums of all its files included."""
+    trees = {}
+    for name in os.listdir(layout.base) if os.path.isdir(layout.base) else ():
+        tree = _read_tree(f"{layout.base}/{name}")
+        if tree is not None and tree.manifest.tree == name:
+            trees[name] = tree
+    return Installed(
+        trees=trees,
+        current=_readlink(layout.current),
+        local=_what_lies_at(layout, layout.local),
+        packaged=_what_lies_at(layout, layout.packaged),
+        diverted=read_diversion(layout) == layout.diverted,
+        base=os.path.lexists(layout.base),
+    )
+
+
+def read_diversion(layout: Layout) -> str | None:
+    try:
+        with open(f"{layout.root}/var/lib/dpkg/diversions", encoding="utf-8") as handle:
+            return parse_diversions(handle.read(), layout.packaged)
+    except FileNotFoundError:
+        return None
+
+
+def _readlink(path: str) -> str | None:
+    return os.readlink(path) if os.path.islink(path) else None
+
+
+def _what_lies_at(layout: Layout, path: str) -> str:
+    target = _readlink(path) or ""
+    if target == layout.active:
+        return RIGHT
+    if target.startswith(f"{layout.base}/"):
+        return OURS
+    return OTHER if os.path.lexists(path) else NOTHING
+
+
+def _read_tree(path: str) -> Tree | None:
+    if os.path.islink(path) or path.endswith(".new"):
+        return None
+    try:
+        with open(f"{path}/{MANIFEST}", encoding="utf-8") as handle:
+            manifest = parse_manifest(handle.read())
+    except (OSError, ValueError):
+        return None
+    try:
+        with open(f"{path}/{ORIGIN}", encoding="utf-8") as handle:
+            origin = json.load(handle).get("artifact_sha256")
+    except (OSError, ValueError, AttributeError):
+        origin = None
+    return Tree(manifest, origin, origin is not None and _intact(path, manifest))
+
+
+def _intact(path: str, manifest: Manifest) -> bool:
+    try:
+        return all(file_sha256(f"{path}/{name}") == digest for name, digest in manifest.files.items()) and os.access(
+            f"{path}/{BINARY}", os.X_OK
+        )
+    except OSError:
+        return False
+
+
+def describe(tree: Tree | None, path: str | None) -> dict[str, Any] | None:
+    """The noun that criu_build and criu_info return for an installed build."""
+    if tree is None:
+        return None
+    return {
+        **{key: list(value) if isinstance(value, tuple) else value for key, value in asdict(tree.manifest).items()},
+        "artifact_sha256": tree.artifact_sha256,
+        "path": path,
+    }

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""What tells one build of CRIU from another: its id, its manifest, and the artifact that holds both."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tarfile
+import zlib
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Iterable
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256, stream_sha256
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._formats.elf import Elf, read_elf
+
+TUPLES = ("features", "libraries", "plugins")
+# Part of the identity of a build: raise it when the way of building changes what comes out.
+RECIPE = 1
+MANIFEST = "manifest.json"
+BINARY = "sbin/criu"
+PLUGIN_FOLDER = "lib/criu"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an artifact holds: its manifest.json. ``libc`` is the oldest glibc that can run it, if it wants glibc."""
+
+    id: str
+    version: str
+    features: tuple[str, ...]
+    libraries: tuple[str, ...]
+    architecture: str
+    built_on: str
+    source_sha256: str
+    files: dict[str, str]
+    plugins: tuple[str, ...] = ()
+    libc: str = ""
+    patches_sha256: str = ""
+
+    @property
+    def tree(self) -> str:
+        """The name of the folder that holds this build."""
+        return f"{self.version}-{self.id}"
+
+
+def build_id(source_sha256: str, features: Iterable[str], architecture: str, built_on: str, **more: Any) -> str:
+    """Twelve digits that tell one build from another. Of ``more`` only what is not empty counts."""
+    extra = {name: value for name, value in sorted(more.items()) if value}
+    text = json.dumps([RECIPE, source_sha256, sorted(features), architecture, built_on, *([extra] if extra else [])])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def plugin_file(name: str) -> str:
+    """Where an artifact holds the plugin ``name``."""
+    return f"{PLUGIN_FOLDER}/{name}_plugin.so"
+
+
+def oldest_libc(versions: Iterable[str]) -> str:
+    """The highest version of glibc among the ``versions`` of symbols; empty if none is glibc's."""
+    found = (re.fullmatch(r"GLIBC_(\d+(?:\.\d+)*)", version) for version in versions)
+    numbers = [tuple(int(part) for part in one.group(1).split(".")) for one in found if one]
+    return ".".join(str(part) for part in max(numbers)) if numbers else ""
+
+
+def render_manifest(manifest: Manifest) -> str:
+    return json.dumps(asdict(manifest), indent=2, sort_keys=True) + "\n"
+
+
+def parse_manifest(text: str) -> Manifest:
+    """Read a manifest.
+
+    Raises:
+        ValueError: it is not one of ours.
+    """
+    data = json.loads(text)
+    if not isinstance(data, dict):
+        raise ValueError("no manifest of a CRIU build")
+    try:
+        manifest = Manifest(**{**data, **{key: tuple(data.get(key, ())) for key in TUPLES}})
+    except (KeyError, TypeError) as error:
+        raise ValueError("no manifest of a CRIU build") from error
+    texts = [getattr(manifest, field.name) for field in fields(Manifest) if field.name not in (*TUPLES, "files")]
+    if not all(isinstance(text, str) for text in texts) or not isinstance(manifest.files, dict):
+        raise ValueError("no manifest of a CRIU build")
+    if not re.fullmatch(r"[0-9a-f]{12}", manifest.id) or not re.fullmatch(r"[0-9.]+", manifest.version):
+        raise ValueError("a manifest with a strange id or version")
+    return replace(manifest, files=dict(manifest.files))
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An artifact that was read to its end: manifest, its own checksum, the headers of its binary.
+
+    ``needed`` are the libraries of the binary and of the plugins together.
+    """
+
+    manifest: Manifest
+    sha256: str
+    elf: Elf
+    needed: tuple[str, ...]
+
+
+def artifact_invalid(path: str, why: str) -> CheckpointError:
+    return CheckpointError(
+        f"Cannot use the artifact {path!r}: {why}. Build it again with state=built.", reason="artifact_invalid"
+    )
+
+
+def read_artifact(path: str) -> Artifact:
+    """Read and verify the artifact ``path``.
+
+    Raises:
+        CheckpointError: it is damaged, or not made by this module.
+    """
+    found: dict[str, str] = {}
+    manifest = None
+    elves: dict[str, Elf] = {}
+    try:
+        with tarfile.open(path, "r:gz") as archive:
+            for member in archive:
+                handle = archive.extractfile(member) if member.isreg() else None
+                if handle is None:
+                    continue
+                if member.name == MANIFEST:
+                    manifest = parse_manifest(handle.read(1 << 20).decode("utf-8"))
+                    continue
+                found[member.name] = stream_sha256(handle)
+                if member.name == BINARY or member.name.startswith(f"{PLUGIN_FOLDER}/"):
+                    handle.seek(0)
+                    elves[member.name] = read_elf(handle)
+    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
+        raise artifact_invalid(path, str(error)) from error
+    if manifest is None or BINARY not in elves:
+        raise artifact_invalid(path, f"it holds no {MANIFEST} or no {BINARY}")
+    if found != manifest.files:
+        raise artifact_invalid(path, "its files differ from its manifest")
+    needed = tuple(dict.fromkeys(name for elf in elves.values() for name in elf.needed))
+    return Artifact(manifest, file_sha256(path), elves[BINARY], needed)
+
+
+def find_artifact(path: str, ids: Iterable[str]) -> Artifact | None:
+    """The artifact ``path`` if it is whole and one of the builds ``ids``."""
+    if not os.path.exists(path):
+        return None
+    try:
+        artifact = read_artifact(path)
+    except CheckpointError:
+        return None
+    return artifact if artifact.manifest.id in ids else None

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""What SELinux refused without a word in the log of denials: recognised from CRIU's own logs.
+
+The kernel asks for some capabilities without logging, and a policy can silence any denial (dontaudit). CRIU then fails
+with EACCES or EPERM, and the log of denials is empty. What CRIU was doing tells which permission it was; the loaded
+policy tells whether it gives that, and whether it would have logged its absence.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Iterable
+
+from ansible_collections.criu.hosts.plugins.module_utils._denials import remedies as remedy
+from ansible_collections.criu.hosts.plugins.module_utils._denials import verdict as policy
+from ansible_collections.criu.hosts.plugins.module_utils._denials.explain import settle
+from ansible_collections.criu.hosts.plugins.module_utils._denials.known import CONTAINER
+from ansible_collections.criu.hosts.plugins.module_utils._denials.remedies import Remedy
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context import type_of
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loaded_policy import LoadedPolicy
+
+LINE_LENGTH = 400
+# CRIU says which label it is about to give: the one that the refused process had by then, or asked for.
+_LABEL = re.compile(r"restoring lsm profile \(current\) (\S+)")
+_DENIED = re.compile(r"Error .*(?:Permission denied|Operation not permitted|returned -13|profile -(?:13|1)\b)")
+
+
+@dataclass(frozen=True)
+class Sign:
+    """An error of CRIU that SELinux causes. ``refused`` is a class and a permission of it.
+
+    ``asker``: label (the restored process asks in its own label's name), caller (CRIU's domain asks), or empty.
+    ``logged``: whether the kernel logs this refusal, unless the policy silences it.
+    """
+
+    id: str
+    pattern: str
+    refused: str
+    cause: str
+    remedy: Remedy
+    recorded: str
+    asker: str = ""
+    logged: bool = True
+
+    @property
+    def tclass(self) -> str:
+        return self.refused.partition(" ")[0]
+
+    @property
+    def permission(self) -> str:
+        return self.refused.partition(" ")[2]
+
+
+SIGNS: tuple[Sign, ...] = (
+    Sign(
+        "seccomp",
+        r"seccomp: SECCOMP_SET_MODE_FILTER returned -13",
+        "capability sys_admin",
+        "The restored process may not put its seccomp filter back: it has its label by then, and the kernel asks for "
+        "the capability sys_admin without logging.",
+        remedy.RESTORE_CONTAINER,
+        "4.2.1-restore-seccomp-refused.txt",
+        asker="label",
+        logged=False,
+    ),
+    Sign(
+        "label_refused",
+        r"can't write lsm profile -13",
+        "process dyntransition",
+        "The restored process may not take its label.",
+        remedy.RESTORE_PROCESS,
+        "4.2.1-restore-process-boolean-off.txt",
+        asker="caller",
+    ),
+    Sign(
+        "label_bounded",
+        r"can't write lsm profile -1\b",
+        "process dyntransition",
+        "The restored process had several threads when it was to take its label: the kernel allows that for a bounded "
+        "label only.",
+        remedy.NEWER_CRIU,
+        "",
+        logged=False,
+    ),
+    Sign(
+        "label_unknown",
+        r"can't write lsm profile -22",
+        "process setcurrent",
+        "The loaded policy does not know the label that the process had.",
+        remedy.TARGET_POLICY,
+        "",
+        logged=False,
+    ),
+    Sign(
+        "restorer_mapping",
+        r"Can't map restorer code: Permission denied",
+        "process execmem",
+        "CRIU may not map its restorer writable and executable.",
+        remedy.RESTORE_CONTAINER,
+        "4.2.1-restore-boolean-off.txt",
+        asker="caller",
+    ),
+    Sign(
+        "parasite_socket",
+        r"Unable to connect a transport socket: Permission denied",
+        "unix_stream_socket connectto",
+        "CRIU is not linked with libselinux: its socket has CRIU's own label, and the container may not connect to it.",
+        remedy.CRIU,
+        "4.1.1-dump-refused.txt",
+    ),
+    Sign(
+        "huge_pages",
+        r"Unexpected result when get hugetlb dev: Permission denied",
+        "file map",
+        "CRIU may not map huge pages, which it does to learn what the kernel can do.",
+        remedy.POLICY,
+        "4.2.1-restore-no-policy-unit.txt",
+    ),
+    Sign(
+        "output_lost",
+        r"Can't lookup mount=\d+ for fd=\d path=/null",
+        "fifo_file write",
+        "SELinux took the container's output away when it started: a root shell's conmon has all categories, so its "
+        "pipes became /null, which is outside of the container.",
+        remedy.POLICY_AND_RECREATE,
+        "4.2.1-dump-no-policy-shell.txt",
+    ),
+    Sign(
+        "thread_ids",
+        r"Unable to create a thread: -1\b",
+        "capability2 checkpoint_restore",
+        "The restored process may not choose the ids of its threads.",
+        remedy.RESTORE_CONTAINER,
+        "",
+        asker="label",
+    ),
+    Sign(
+        "log_label",
+        r"Message reply from daemon is trimmed \(\d+/0\)",
+        "file append",
+        "The parasite in the container died. SELinux lets it not write to a log that was moved with log-file.",
+        remedy.LOG_FILE,
+        "public-2735-log-file.txt",
+    ),
+)
+UNKNOWN = Sign(
+    "unknown",
+    "",
+    "",
+    "CRIU was refused something, and it is not known that SELinux did it. If no denial of that time is logged, a "
+    "dontaudit rule may hide it: `semodule -DB` shows them until `semodule -B`.",
+    remedy.REVIEW,
+    "",
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """An error of a log that a sign fits, with the label that CRIU told last."""
+
+    sign: Sign
+    path: str
+    line: str
+    label: str = ""
+
+
+def read_signs(lines: Iterable[str], path: str) -> list[Finding]:
+    """The first line for each sign in a log of CRIU; an unknown refusal only if no sign is there."""
+    found: dict[str, Finding] = {}
+    label, unknown = "", ""
+    for line in lines:
+        if "restoring lsm profile" in line:
+            told = _LABEL.search(line)
+            label = told.group(1) if told else label
+        if "Error" not in line:
+            continue
+        sign = next((sign for sign in SIGNS if re.search(sign.pattern, line)), None)
+        if sign is not None:
+            found.setdefault(sign.id, Finding(sign, path, line.strip()[:LINE_LENGTH], label))
+        elif not unknown and _DENIED.search(line):
+            unknown = line.strip()[:LINE_LENGTH]
+    if not found and unknown:
+        return [Finding(UNKNOWN, path, unknown, label)]
+    return list(found.values())
+
+
+def _denial_of(finding: Finding, denials: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The denial that the sign is about, if it was logged."""
+    sign = finding.sign
+    fitting = (one for one in denials if sign.tclass == one["class"] and sign.permission in one["permissions"])
+    return next((one for one in fitting if finding.label in ("", one["target"])), None)
+
+
+def _remedy(finding: Finding) -> Remedy:
+    """The remedy of the sign; a container is not restored as a process."""
+    if finding.sign.remedy is remedy.RESTORE_PROCESS and type_of(finding.label) in CONTAINER:
+        return remedy.RESTORE_CONTAINER
+    return finding.sign.remedy
+
+
+def _verdict(finding: Finding, loaded: LoadedPolicy) -> tuple[str, bool | None]:
+    """What the policy says to the permission, and whether it would log its absence; None if it was not asked."""
+    sign = finding.sign
+    if sign.asker != "label" or not finding.label:
+        return policy.NOT_ASKED, None
+    decision = loaded.decide(finding.label, finding.label, sign.tclass)
+    word = policy.judge(loaded, finding.label, finding.label, sign.tclass, (sign.permission,))
+    return word, None if decision is None else sign.permission in decision.audited
+
+
+def explain_logs(findings: list[Finding], denials: list[dict[str, Any]], loaded: LoadedPolicy) -> list[dict[str, Any]]:
+    """What is returned of the findings. ``why_silent``: why no denial is logged beside it, None if one is."""
+    told = []
+    for finding in findings:
+        sign = finding.sign
+        denial = _denial_of(finding, denials)
+        verdict, audited = _verdict(finding, loaded)
+        help_ = settle(verdict, _remedy(finding), loaded).view()
+        why: str | None = None
+        if denial is None:
+            why = "not_found" if sign.logged else "not_logged_by_kernel"
+            why = "dontaudit" if audited is False else why
+        told.append(
+            {
+                "id": sign.id,
+                "path": finding.path,
+                "line": finding.line,
+                "label": finding.label or None,
+                "permission": sign.refused or None,
+                "logged": denial is not None,
+                "why_silent": why,
+                "verdict": denial["verdict"] if denial else verdict,
+                "cause": sign.cause,
+                "remedy": denial["remedy"] if denial else help_,
+            }
+        )
+    return told

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Denials, grouped and explained: what was refused, why, whether it matters, and what helps."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ansible_collections.criu.hosts.plugins.module_utils._denials import remedies as remedy
+from ansible_collections.criu.hosts.plugins.module_utils._denials import verdict as policy
+from ansible_collections.criu.hosts.plugins.module_utils._denials.groups import Group, Groups
+from ansible_collections.criu.hosts.plugins.module_utils._denials.known import CONTAINER, ENGINE, KNOWN, Known
+from ansible_collections.criu.hosts.plugins.module_utils._denials.own_rules import find_rule
+from ansible_collections.criu.hosts.plugins.module_utils._denials.records import Record, parse_line, parse_time
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import DYNTRANS, RESTORE
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context import type_of
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loaded_policy import LoadedPolicy
+
+EXAMPLE_LENGTH = 1000
+_COMMANDS = ("criu", "runc", "crun", "podman", "conmon", "netavark")
+_EXEC = {"59", "322", "221", "281", "11"}
+
+
+def fits(known: Known, record: Record) -> bool:
+    """Whether an entry of the table is about this denial."""
+    source, target, asked = type_of(record.source), type_of(record.target), known.asked
+    same = "self" in asked.target and source == target
+    return (
+        ("*" in asked.source or source in asked.source)
+        and ("*" in asked.target or target in asked.target or same)
+        and asked.tclass in ("*", record.tclass)
+        and ("*" in asked.permissions or bool(asked.permissions & set(record.permissions)))
+        and record.comm.startswith(known.comm)
+    )
+
+
+def find_known(record: Record, *, fallback: bool) -> Known | None:
+    """The first entry of the table that fits."""
+    if record.kind != "avc":
+        return None
+    return next((known for known in KNOWN if known.fallback is fallback and fits(known, record)), None)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What is told of a denial."""
+
+    id: str | None
+    verdict: str
+    cause: str
+    matters: str
+    remedy: remedy.Remedy
+    candidate_rule: str | None = None
+    recorded: tuple[str, ...] = ()
+
+
+def related(record: Record) -> bool:
+    """Whether CRIU, a container or an engine has to do with it at all."""
+    types = {type_of(record.source), type_of(record.target)}
+    # udica names its types for containers like this.
+    own = any(name.endswith(".process") for name in types)
+    return own or record.comm.startswith(_COMMANDS) or bool(types & (CONTAINER | ENGINE))
+
+
+def candidate_rule(record: Record) -> str:
+    """The denial as a rule in CIL, for a person to judge."""
+    source, target = type_of(record.source), type_of(record.target)
+    permissions = " ".join(sorted(record.permissions))
+    return f"; unreviewed\n(allow {source} {'self' if source == target else target} ({record.tclass} ({permissions})))"
+
+
+_VERDICTS = {
+    policy.NOT_ASKED: "There is no loaded policy here to ask whether a rule is missing or a constraint denies it.",
+    policy.RULE_MISSING: "The loaded policy has no rule for it.",
+    policy.CONSTRAINT_IDENTITY: "The rule is there; a constraint denies it, as SELinux user or role differ.",
+    policy.CONSTRAINT_LEVEL: "The rule is there; a constraint denies it, as the categories (or levels) differ.",
+    policy.CONTEXT_UNKNOWN: "The loaded policy does not know one of the labels, so it comes from another policy.",
+    policy.ALLOWED_NOW: "The loaded policy allows it now.",
+}
+_BY_VERDICT = {
+    policy.CONSTRAINT_IDENTITY: remedy.IDENTITY,
+    policy.CONSTRAINT_LEVEL: remedy.LEVEL,
+    policy.CONTEXT_UNKNOWN: remedy.TARGET_POLICY,
+    policy.ALLOWED_NOW: remedy.FIXED,
+}
+
+
+def explain_error(group: Group) -> Explanation:
+    """SELINUX_ERR: no rule was missing; the kernel refuses by a law of its own."""
+    op, record = group.record.op, group.record
+    if "invalid_context" in record.fields:
+        cause = "A label was asked for that the loaded policy does not know."
+        return Explanation("label_unknown", policy.CONTEXT_UNKNOWN, cause, "yes", remedy.TARGET_POLICY)
+    if op == "security_bounded_transition" and group.syscall in _EXEC:
+        cause = "A program was started with no_new_privs, and its domain is not bounded by that of the caller."
+        matters = "yes" if related(record) else "unrelated"
+        return Explanation("bounded_exec", policy.BOUNDED, cause, matters, remedy.NEW_PRIVILEGES)
+    if op == "security_bounded_transition":
+        cause = "A process with several threads asked for a label that is not bounded by its own."
+        return Explanation("bounded_threads", policy.BOUNDED, cause, "yes", remedy.NEWER_CRIU)
+    causes = {
+        "security_compute_av": "A bounded type was given more than its parent has; the kernel takes it away.",
+        "security_validate_transition": "A constraint does not let this file change from the one label to the other.",
+    }
+    cause = causes.get(op, f"The kernel reports {op}.")
+    verdict = policy.BOUNDED if op == "security_compute_av" else policy.NOT_ASKED
+    return Explanation(None, verdict, cause, "unknown" if related(record) else "unrelated", remedy.REVIEW)
+
+
+def settle(verdict: str, help_: remedy.Remedy, loaded: LoadedPolicy) -> remedy.Remedy:
+    """The remedy, given what this host's policy says and has."""
+    if help_ is remedy.NOTHING:
+        return help_
+    if verdict in _BY_VERDICT and help_ not in (remedy.POLICY_AND_RECREATE, remedy.RESTORE_PROCESS):
+        return _BY_VERDICT[verdict]
+    if verdict == policy.ALLOWED_NOW:
+        return remedy.FIXED
+    if help_ in (remedy.RESTORE_CONTAINER, remedy.RESTORE_EITHER) and loaded.boolean(RESTORE) is None:
+        return remedy.ENABLE_ALL_CAPS if loaded.boolean(remedy.ALL_CAPS) is False else remedy.POLICY
+    if help_ is remedy.RESTORE_PROCESS and loaded.there and loaded.boolean(DYNTRANS) is None:
+        return remedy.POLICY
+    return help_
+
+
+def identity_note(record: Record, loaded: LoadedPolicy) -> str:
+    """For a refused label: whether the boolean that gives the rule would help at all."""
+    stops = policy.identity_stops(loaded, record.source, record.target, "process", "dyntransition")
+    if stops is None or "dyntransition" not in record.permissions:
+        return ""
+    return f" The boolean {DYNTRANS!r} does not help: SELinux user or role differ, which a constraint denies." * stops
+
+
+def explain(group: Group, loaded: LoadedPolicy) -> Explanation:
+    """What is to be told of a group."""
+    record = group.record
+    if record.kind == "selinux_err":
+        return explain_error(group)
+    verdict = policy.judge(loaded, record.source, record.target, record.tclass, record.permissions)
+    known = find_known(record, fallback=False)
+    matched = find_rule(record) if known is None and record.kind == "avc" else None
+    known = known or (None if matched else find_known(record, fallback=True))
+    if known is not None:
+        name, cause, matters, help_, recorded = known.id, known.cause, known.matters, known.remedy, known.recorded
+    elif matched is not None:
+        name, cause, matters, help_, recorded = matched
+    else:
+        return explain_unknown(record, verdict)
+    if verdict == policy.ALLOWED_NOW:
+        matters = "no"
+    told = f"{cause} {_VERDICTS[verdict]}{identity_note(record, loaded)}"
+    return Explanation(name, verdict, told, matters, settle(verdict, help_, loaded), None, recorded)
+
+
+def explain_unknown(record: Record, verdict: str) -> Explanation:
+    """What can be told of a denial that nobody has recorded: what the policy says to it."""
+    is_open = verdict in (policy.RULE_MISSING, policy.NOT_ASKED)
+    matters = "unknown" if related(record) else "unrelated"
+    return Explanation(
+        None,
+        verdict,
+        _VERDICTS[verdict],
+        "no" if verdict == policy.ALLOWED_NOW else matters,
+        _BY_VERDICT.get(verdict, remedy.REVIEW),
+        candidate_rule(record) if is_open else None,
+    )
+
+
+def utc(seconds: float) -> str:
+    """A time as it is returned."""
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def view(group: Group, told: Explanation) -> dict[str, Any]:
+    """A group as it is returned."""
+    record = group.record
+    times = sorted((parse_time(group.earlier), parse_time(group.line)))
+    return {
+        "id": told.id,
+        "kind": record.kind,
+        "count": group.count,
+        "first": utc(times[0]),
+        "last": utc(times[1]),
+        "permissive": record.permissive,
+        "permissions": list(record.permissions),
+        "source": record.source,
+        "target": record.target,
+        "class": record.tclass,
+        "command": record.comm,
+        "object": record.object or record.op,
+        "verdict": told.verdict,
+        "cause": told.cause,
+        "matters": told.matters,
+        "remedy": told.remedy.view(),
+        "candidate_rule": told.candidate_rule,
+        "recorded": list(told.recorded),
+        "example": group.line.partition(b"\x1d")[0].decode("utf-8", "replace")[:EXAMPLE_LENGTH],
+    }
+
+
+_ORDER = {"yes": 0, "unknown": 1, "unrelated": 2, "no": 3}
+
+
+def merge_key(group: Group, told: Explanation) -> tuple[Any, ...]:
+    """What two groups have in common that are told as one, with the permissions of both."""
+    record = group.record
+    types = (type_of(record.source), type_of(record.target), record.tclass)
+    return (told.id, told.verdict, told.cause, record.kind, *types, record.comm, record.permissive, record.op)
+
+
+def merge(one: Group, other: Group) -> Group:
+    """Both as one; the example is the later one's."""
+    first, last = sorted((one, other), key=lambda group: group.record.time)
+    permissions = tuple(sorted({*one.record.permissions, *other.record.permissions}))
+    earlier = min(one.earlier, other.earlier, key=parse_time)
+    return replace(
+        last, record=replace(last.record, permissions=permissions), earlier=earlier, count=first.count + last.count
+    )
+
+
+def explain_all(groups: Groups, loaded: LoadedPolicy) -> list[dict[str, Any]]:
+    """All groups, those that matter first, and of these the latest first."""
+    groups.settle_lines({})
+    merged: dict[tuple[Any, ...], tuple[Group, Explanation]] = {}
+    for group in groups.groups.values():
+        current = parse_line(group.line)
+        group = replace(group, record=current) if current is not None else group
+        told = explain(group, loaded)
+        key = merge_key(group, told)
+        if key in merged:
+            group = merge(merged[key][0], group)
+            rule = candidate_rule(group.record) if told.candidate_rule else None
+            told = replace(told, candidate_rule=rule)
+        merged[key] = (group, told)
+    ordered = sorted(merged.values(), key=lambda pair: (_ORDER[pair[1].matters], -pair[0].record.time))
+    return [view(group, explanation) for group, explanation in ordered]

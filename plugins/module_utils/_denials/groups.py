@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Groups denials that differ only in time and process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.criu.hosts.plugins.module_utils._denials.records import (
+    Block,
+    Key,
+    Record,
+    count_keys,
+    find_line,
+    parse_head,
+    parse_line,
+    parse_time,
+    raw_key,
+    syscall_after,
+    without_names,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context import type_of
+
+# More kinds of denials than this are counted, but not kept. A log may hold anything, memory may not.
+GROUPS = 500
+_KEYS = 8192
+
+
+@dataclass
+class Group:
+    """Denials of one kind: same types, class, permissions, command and mode. ``earlier`` and ``line`` are the outer."""
+
+    record: Record
+    earlier: bytes
+    line: bytes
+    count: int = 1
+    syscall: str = ""
+
+
+class Groups:
+    """Takes lines, keeps one group per kind, and at most GROUPS of them."""
+
+    def __init__(self, since: float = 0.0) -> None:
+        self.since = since
+        self.groups: dict[tuple[Any, ...], Group] = {}
+        self.left_out = 0
+        self._keys: dict[Key, Group] = {}
+        # A block that was counted as a whole, and the kinds whose last line is still to be found in it.
+        self._block = Block(b"", 0)
+        self._waiting: dict[Key, Group] = {}
+
+    @property
+    def records(self) -> int:
+        """How many denials were counted."""
+        return sum(group.count for group in self.groups.values()) + self.left_out
+
+    def add(self, line: bytes, after: bytes = b"") -> None:
+        """Count the denial in ``line``. Nearly all are of a kind that was seen, and are told by comparing bytes."""
+        if self._waiting:
+            self.settle_lines({})
+        key = raw_key(line)
+        known = self._keys.get(key) if key is not None else None
+        if known is None:
+            self._add_new(line, after, key)
+        elif not self.since or parse_time(line) >= self.since:
+            known.count += 1
+            known.line = line
+
+    def add_many(self, block: Block, denials: int) -> bool:
+        """Count the denials of a block at once; False if that cannot be done."""
+        counted = {} if self.since else count_keys(block, denials)
+        if not counted:
+            return False
+        if counted.keys() - self._keys.keys():
+            counted = without_names(counted)
+        self.settle_lines(counted)
+        for key in [key for key in counted if key not in self._keys]:
+            self.add(find_line(block, key, first=True))
+            counted[key] -= 1
+        for key, count in counted.items():
+            known = self._keys.get(key)
+            if known is None:
+                self.left_out += count
+            elif count:
+                known.count += count
+                self._waiting[key] = known
+        self._block = block
+        return True
+
+    def settle_lines(self, coming: dict[Key, int]) -> None:
+        """Find the last lines in the block that was counted last, but for the kinds that come again."""
+        for key, group in self._waiting.items():
+            if key not in coming:
+                group.line = find_line(self._block, key, first=False)
+        self._waiting = {}
+
+    def _add_new(self, line: bytes, after: bytes, key: Key | None) -> None:
+        record = parse_line(line)
+        if record is None or record.time < self.since:
+            return
+        kind = (
+            *(record.kind, type_of(record.source), type_of(record.target), record.tclass),
+            *(record.permissions, record.comm, record.permissive, record.op),
+        )
+        group = self.groups.get(kind)
+        if group is not None:
+            group.count += 1
+            group.line = line
+        elif len(self.groups) >= GROUPS:
+            self.left_out += 1
+            return
+        else:
+            group = self.groups[kind] = Group(record, line, line)
+            head = parse_head(line) if record.op and after else None
+            group.syscall = syscall_after(after, head.serial).get("syscall", "") if head else ""
+        if key is not None:
+            if len(self._keys) >= _KEYS:
+                self._keys.clear()
+            self._keys[key] = group

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""What the kernel and userspace say when SELinux refuses something, in the forms of audit.log, journal and kernel ring.
+
+Works on bytes: a log of many gigabytes is looked through, and only the lines that count are decoded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+# What a line has to hold to be looked at. auditd always writes the names of types, the kernel their numbers.
+AVC_MARK = b"avc:  denied  {"
+ERROR_MARK = b"type=SELINUX_ERR"
+MARKS = (AVC_MARK, b"SELINUX_ERR", b"type=1401 ")
+# The types of records that may hold a denial. Anybody can make a program log the words; the type comes from the kernel.
+_TYPES = {
+    b"AVC": "avc",
+    b"1400": "avc",
+    b"USER_AVC": "user_avc",
+    b"1107": "user_avc",
+    b"SELINUX_ERR": "selinux_err",
+    b"1401": "selinux_err",
+}
+# type=AVC msg=audit(TIME:SERIAL): as auditd writes it; audit: type=1400 audit(TIME:SERIAL): as the kernel prints it.
+_HEAD = re.compile(rb"(?:^|[ :])type=(\w+) (?:msg=)?audit\((\d+)\.(\d+):(\d+)\): ")
+# 1795384456.390184 host audit[1169]: AVC avc:  denied ... as journalctl --output=short-unix prints it.
+_JOURNAL = re.compile(rb"^(\d+)\.(\d+) \S+ audit(?:\[\d+\])?: (\w+) ")
+# 1795384456.390184 host kernel: audit: type=1400 ..., and the same without the time from the ring.
+_VALUE = re.compile(r"(\w+)=(\"[^\"]*\"|\[[^\]]*\]|\S+)")
+# What is told of the object, in this order of worth.
+_OBJECTS = ("path", "name", "capability", "kmod", "dest", "anonclass", "ioctlcmd", "sig", "netif", "cmdline")
+_HEX_FIELDS = ("comm", "path", "name", "exe", "cmdline")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One refusal. ``source`` and ``target`` are whole contexts; ``op`` is set for SELINUX_ERR only."""
+
+    kind: str
+    time: float
+    permissions: tuple[str, ...]
+    source: str
+    target: str
+    tclass: str
+    comm: str = ""
+    permissive: bool | None = None
+    op: str = ""
+    fields: dict[str, str] = field(default_factory=dict, hash=False, compare=False)
+
+    @property
+    def object(self) -> str:
+        """What was asked for, in words: ``path=/dev/urandom``."""
+        return " ".join(f"{key}={self.fields[key]}" for key in _OBJECTS if key in self.fields)
+
+
+@dataclass(frozen=True)
+class Head:
+    """Where and when a line is from."""
+
+    kind: str
+    time: float
+    serial: bytes
+
+
+def parse_head(line: bytes) -> Head | None:
+    """Type and time of a record; None if the line is of another type."""
+    found = _HEAD.search(line[:200])
+    if found:
+        word, seconds, fraction, serial = found.groups()
+    else:
+        journal = _JOURNAL.match(line)
+        if journal is None:
+            return None
+        seconds, fraction, word = journal.groups()
+        serial = b""
+    kind = _TYPES.get(word)
+    return None if kind is None else Head(kind, float(seconds + b"." + fraction), serial)
+
+
+def parse_time(line: bytes) -> float:
+    """The time of a line that is known to hold a record; quickly for those of auditd."""
+    if line.startswith(b"type=AVC msg=audit("):
+        return float(line[19 : line.find(b":", 19)])
+    head = parse_head(line)
+    return head.time if head is not None else 0.0
+
+
+def unhex(value: str) -> str:
+    """A value without its quotes; audit writes those with blanks as hexadecimal digits."""
+    if value.startswith('"'):
+        return value.strip('"')
+    if len(value) % 2 == 0 and re.fullmatch(r"(?:[0-9A-F]{2})+", value):
+        text = bytes.fromhex(value).decode("utf-8", "replace")
+        return f"@{text[1:]}" if text.startswith("\0") else text
+    return value
+
+
+def parse_fields(text: str) -> dict[str, str]:
+    """The ``key=value`` pairs of a record, readable."""
+    pairs = dict(_VALUE.findall(text))
+    return {key: unhex(value) if key in _HEX_FIELDS else value.strip("\"'[]") for key, value in pairs.items()}
+
+
+def _text(line: bytes) -> str:
+    # auditd repeats the numbers as names behind this character.
+    return line.partition(b"\x1d")[0].decode("utf-8", "replace").rstrip("\n")
+
+
+def parse_line(line: bytes) -> Record | None:
+    """The refusal in a line; None if there is none, or it is cut off."""
+    head = parse_head(line)
+    if head is None:
+        return None
+    text = _text(line)
+    if head.kind == "selinux_err":
+        return _parse_error(head, text)
+    dummy, found, rest = text.partition("avc:  denied  {")
+    permissions, closed, rest = rest.partition("}")
+    fields = parse_fields(rest)
+    if not found or not closed or not all(fields.get(key) for key in ("scontext", "tcontext", "tclass")):
+        return None
+    permissive = fields.get("permissive")
+    return Record(
+        head.kind,
+        head.time,
+        tuple(permissions.split()),
+        fields["scontext"],
+        fields["tcontext"],
+        fields["tclass"],
+        fields.get("comm", fields.get("exe", "").rpartition("/")[2]),
+        None if permissive is None else permissive == "1",
+        fields=fields,
+    )
+
+
+def _parse_error(head: Head, text: str) -> Record | None:
+    """SELINUX_ERR: what is no denial of a rule. Kernels before 3.16 wrote no ``op=``."""
+    said = text[text.find("): ") + 3 :] if "): " in text else text.partition("SELINUX_ERR ")[2]
+    fields = parse_fields(said)
+    op = fields.get("op") or said.partition(":")[0].strip()
+    source = fields.get("oldcontext") or fields.get("scontext") or fields.get("invalid_context") or ""
+    target = fields.get("newcontext") or fields.get("tcontext") or fields.get("invalid_context") or ""
+    permissions = tuple(fields.get("perms", "").split(",")) if fields.get("perms") else ()
+    if not op:
+        return None
+    return Record(head.kind, head.time, permissions, source, target, fields.get("tclass", ""), op=op, fields=fields)
+
+
+class Block(NamedTuple):
+    """Whole lines of a log: what ``data`` holds before ``end``. It begins with a line feed; the rest is to be left."""
+
+    data: bytes | bytearray
+    end: int
+
+    def line(self, place: int) -> tuple[int, int]:
+        """Where the line around ``place`` begins and ends."""
+        end = self.data.find(b"\n", place, self.end)
+        return self.data.rfind(b"\n", 0, place) + 1, self.end if end == -1 else end
+
+    def part(self, start: int, end: int) -> bytes:
+        """A copy of some of it."""
+        return bytes(self.data[start : min(end, self.end)])
+
+
+# permissions, command, contexts and the rest: what denials of one kind have in common
+Key = tuple[bytes, bytes, bytes]
+_START = b"type=AVC msg=audit("
+# Each part reaches as far as it can: that is what the engine of expressions is fastest at.
+_MANY = re.compile(rb"\ntype=AVC [^{]*(\{[^}]*\}) for[^c]*(comm=[^ ]+)[^\n]* (scontext=[^\n]*)")
+
+
+def raw_key(line: bytes) -> Key | None:
+    """The key of a denial that auditd wrote, quickly. None: look closer."""
+    start = line.find(b"{", 40)
+    end = line.find(b" scontext=", start)
+    comm = line.find(b" comm=", start, end)
+    if start == -1 or end == -1 or comm == -1 or not line.startswith(_START):
+        return None
+    last = line.find(b"\x1d", end)
+    stop = line.find(b" ", comm + 6)
+    return line[start : line.find(b"}", start) + 1], line[comm + 1 : stop], line[end + 1 : last if last != -1 else None]
+
+
+def count_keys(block: Block, denials: int) -> dict[Key, int]:
+    """How many denials of each key there are; empty if one of them is not as auditd usually writes it.
+
+    ``denials`` is the number of the marks in the block.
+    """
+    keys = _MANY.findall(block.data, 0, block.end)
+    return Counter(keys) if len(keys) == denials else {}
+
+
+def without_names(counted: dict[Key, int]) -> dict[Key, int]:
+    """The same without what auditd puts behind a record, as ``raw_key`` tells it."""
+    clean: dict[Key, int] = {}
+    for (permissions, comm, rest), count in counted.items():
+        key = (permissions, comm, rest.partition(b"\x1d")[0])
+        clean[key] = clean.get(key, 0) + count
+    return clean
+
+
+def find_line(block: Block, key: Key, *, first: bool) -> bytes:
+    """The first or the last line with this key; empty if there is none."""
+    search = block.data.find if first else block.data.rfind
+    start, end = 0, block.end
+    while True:
+        place = search(key[2], start, end)
+        if place == -1:
+            return b""
+        outer = block.line(place)
+        line = block.part(*outer)
+        if raw_key(line) == key:
+            return line
+        start, end = (outer[1], end) if first else (start, outer[0])
+
+
+def syscall_after(lines: bytes, serial: bytes) -> dict[str, Any]:
+    """The fields of the SYSCALL record that belongs to the record ``serial``, if it is in ``lines``."""
+    for line in lines.split(b"\n"):
+        if line.startswith(b"type=SYSCALL ") and b":" + serial + b")" in line[:80]:
+            return parse_fields(_text(line))
+    return {}

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""What helps against a denial: a sentence, and where the collection can do it a task for a play."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import DYNTRANS, RESTORE
+from ansible_collections.criu.hosts.plugins.module_utils._host.remedies import (
+    INSTALL_CRIU,
+    LET_USERS_RUN_CRIU,
+    LOAD_POLICY,
+    LOCK_WITH_NFTABLES,
+    Task,
+    role,
+)
+
+# container-selinux (Fedora, RHEL) leaves the capabilities of containers to the container's own set with this one.
+ALL_CAPS = "virt_sandbox_use_all_caps"
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """``task`` is None where only a person can decide, or nothing is to be done."""
+
+    advice: str
+    task: Task | None = None
+
+    def view(self) -> dict[str, Any]:
+        return {"advice": self.advice, "task": self.task}
+
+
+NOTHING = Remedy("Nothing is to be done.")
+FIXED = Remedy("Nothing is to be done: the loaded policy allows it now.")
+POLICY = Remedy("Load the policy of the collection, with the purposes that this host is used for.", LOAD_POLICY)
+POLICY_AND_RECREATE = Remedy(
+    "Load the policy of the collection, then make the container anew: the pipes of a running one keep their label.",
+    LOAD_POLICY,
+)
+CRIU = Remedy("Install a CRIU that is linked with libselinux.", INSTALL_CRIU)
+NEWER_CRIU = Remedy("Use a newer CRIU, which sets labels before it makes threads.", INSTALL_CRIU)
+NFTABLES = Remedy("Let CRIU lock the network with nftables instead of iptables.", LOCK_WITH_NFTABLES)
+IN_CONTAINER = Remedy(
+    "Run the container in the domain that the role unprivileged_container brings for CRIU inside of containers.",
+    role("Let CRIU run inside of a container", "unprivileged_container", unprivileged_container_base="localhost/NAME"),
+)
+NON_ROOT = Remedy("Give users a CRIU that they may run, with its policy.", LET_USERS_RUN_CRIU)
+RESTORE_CONTAINER = Remedy(
+    f"Restore with container_restore: it lends the boolean {RESTORE!r} to the restore and takes it back.",
+    {"name": "Restore the container", "criu.hosts.container_restore": {"name": "NAME"}, "become": True},
+)
+RESTORE_PROCESS = Remedy(
+    f"Restore with process_restore: it lends the boolean {DYNTRANS!r} to the restore and takes it back, and restores "
+    "by systemd where the SELinux user or role is not that of a login shell.",
+    {
+        "name": "Restore the process",
+        "criu.hosts.process_restore": {"images_path": "/var/lib/checkpoints/NAME"},
+        "become": True,
+    },
+)
+# A denial of CRIU itself does not tell what it restores.
+RESTORE_EITHER = Remedy(
+    "Restore a container with container_restore, a plain process with process_restore: each lends its boolean to the "
+    "restore and takes it back.",
+    RESTORE_CONTAINER.task,
+)
+ENABLE_ALL_CAPS = Remedy(
+    f"Turn the boolean {ALL_CAPS!r} on, as the distribution has it.",
+    {
+        "name": "Let containers use the capabilities that they are given",
+        "criu.hosts.selinux_boolean": {"name": ALL_CAPS, "value": True},
+        "become": True,
+    },
+)
+ROOT_SHELL = Remedy(
+    "Restore from a root shell (a task of Ansible over ssh is one), or with the container engine. A confined domain is "
+    "not to be widened for this."
+)
+UPDATE_POLICY = Remedy("Install a newer container-selinux.")
+ARCHIVE_PLACE = Remedy(
+    "Keep archives in a folder that Podman of a unit may read, such as /var/lib/checkpoints.",
+    {
+        "name": "Checkpoint the container to an archive",
+        "criu.hosts.container_checkpoint": {"name": "NAME", "archive_path": "/var/lib/checkpoints/NAME.tar.zst"},
+        "become": True,
+    },
+)
+LOG_FILE = Remedy(
+    "Take log-file out of CRIU's configuration: the engine's own log has the right label.",
+    {
+        "name": "Leave the log where the engine puts it",
+        "criu.hosts.criu_config": {"path": "/etc/criu/runc.conf", "options": {"log-file": None}},
+        "become": True,
+    },
+)
+LEVEL = Remedy(
+    "No rule helps, as the categories of the two labels differ. Give the object the container's categories (the option "
+    "Z of a volume), or restore each container with the categories that it had."
+)
+IDENTITY = Remedy("No rule helps, as SELinux user or role differ. Start it from a context with the same user and role.")
+TARGET_POLICY = Remedy("Load the policy module that declares the label on this host before you restore here.")
+NEW_PRIVILEGES = Remedy(
+    "Allow nnp_transition between the two domains, or start it without no_new_privs (NoNewPrivileges= of the unit)."
+)
+REVIEW = Remedy(
+    "The collection knows no remedy. Look at it by yourself; a candidate rule is nobody's advice, it only says in CIL "
+    "what was denied."
+)
+ALL: tuple[Remedy, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Remedy))

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""One look at a host's denials: choose the source, read it, ask the loaded policy, explain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
+from ansible_collections.criu.hosts.plugins.module_utils._denials.criu_logs import Finding, explain_logs, read_signs
+from ansible_collections.criu.hosts.plugins.module_utils._denials.explain import explain_all, utc
+from ansible_collections.criu.hosts.plugins.module_utils._denials.groups import Groups
+from ansible_collections.criu.hosts.plugins.module_utils._denials.sources import (
+    AUDIT_LOG,
+    KMSG,
+    audit_files,
+    choose,
+    parse_boot,
+    read_audit,
+    read_journal,
+    read_kernel,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loaded_policy import LoadedPolicy
+
+
+@dataclass(frozen=True)
+class Host:
+    """Where the host begins: empty, but for tests."""
+
+    root: str = ""
+
+    def path(self, absolute: str) -> str:
+        return f"{self.root}{absolute}"
+
+    def read(self, absolute: str) -> str:
+        """The content of a small file of the kernel; empty if there is none."""
+        try:
+            with open(self.path(absolute), encoding="utf-8", errors="replace") as handle:
+                return handle.read()
+        except OSError:
+            return ""
+
+    @property
+    def boot(self) -> float:
+        return parse_boot(self.read("/proc/stat"))
+
+    @property
+    def policy(self) -> LoadedPolicy:
+        return LoadedPolicy(self.path("/sys/fs/selinux"))
+
+    @property
+    def mode(self) -> str:
+        return {"1": "enforcing", "0": "permissive"}.get(self.read("/sys/fs/selinux/enforce").strip(), "disabled")
+
+
+# The host that a failure is looked at on; the unit tests put a folder here.
+HOST = Host()
+
+
+def read_groups(
+    host: Host, runner: Runner | None, *, source: str, audit_path: str, since: float
+) -> tuple[str, tuple[str, ...], Groups]:
+    """Read one source. Which it was, its files, and what it holds."""
+    groups = Groups(since)
+    audit = host.path(audit_path)
+    kind = choose(host.root, audit, runner, boot=host.boot) if source == "auto" else source
+    files: tuple[str, ...] = ()
+    if kind == "audit":
+        files = audit_files(audit, since)
+        read_audit(files, groups)
+    elif kind == "journal" and runner is not None:
+        read_journal(runner, since, groups)
+    elif kind == "kernel":
+        files = (host.path(KMSG),)
+        read_kernel(files[0], groups)
+    return kind, files, groups
+
+
+def read_logs(paths: list[str]) -> tuple[list[str], list[Finding]]:
+    """The logs of CRIU that are there, and what they tell; line by line, as they can be long."""
+    read: list[str] = []
+    findings: list[Finding] = []
+    for path in paths:
+        try:
+            with open(path, encoding="utf-8", errors="replace") as handle:
+                findings += read_signs(handle, path)
+        except FileNotFoundError:
+            continue
+        read.append(path)
+    return read, findings
+
+
+def look(
+    host: Host, runner: Runner | None, *, source: str, audit_path: str, since: float, criu_logs: list[str]
+) -> dict[str, Any]:
+    """All that selinux_denial_info returns."""
+    kind, files, groups = read_groups(host, runner, source=source, audit_path=audit_path, since=since)
+    loaded = host.policy
+    denials = explain_all(groups, loaded)
+    logs, findings = read_logs([host.path(path) for path in criu_logs])
+    return {
+        "source": kind,
+        "files": list(files),
+        "since": utc(since) if since else None,
+        "selinux_mode": host.mode,
+        "policy_asked": loaded.there,
+        "records": groups.records,
+        "left_out": groups.left_out,
+        "denials": denials,
+        "logs": logs,
+        "silent_denials": explain_logs(findings, denials, loaded),
+    }
+
+
+def look_back(since: float, criu_logs: list[str]) -> dict[str, Any]:
+    """What was denied since a task began, for its failure: without a command, and never a failure of its own."""
+    found: dict[str, Any] = {"denials": [], "silent_denials": []}
+    if HOST.mode == "disabled":
+        return found
+    try:
+        found = look(HOST, None, source="auto", audit_path=AUDIT_LOG, since=since, criu_logs=[])
+        found["silent_denials"] = explain_logs(read_logs(criu_logs)[1], found["denials"], HOST.policy)
+    except OSError:
+        return found
+    return {**found, "denials": [one for one in found["denials"] if one["matters"] in ("yes", "unknown")]}

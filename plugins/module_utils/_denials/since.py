@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""From when on denials are told: a time, a span, the boot, or a checkpoint."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import re
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+
+# The record in a folder of images, and what a record beside an archive is called.
+FOLDER_RECORD = "criu-hosts.json"
+SUFFIX = ".json"
+
+
+def parse_since(text: str, *, now: float, boot: float) -> float:
+    """Seconds since 1970 of ``boot``, ``15m``, ``1795384456.39`` or ``2026-11-22T21:38:08Z``.
+
+    Raises:
+        CheckpointError: since_invalid.
+    """
+    if text == "boot":
+        return boot
+    ago = re.fullmatch(r"(\d+)([smhd])", text)
+    if ago:
+        return now - int(ago.group(1)) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[ago.group(2)]
+    if re.fullmatch(r"@?\d+(\.\d+)?", text):
+        return float(text.lstrip("@"))
+    try:
+        moment = datetime.datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
+    except ValueError:
+        raise CheckpointError(
+            f"Cannot use {text!r} as a time. Give 'boot', a span such as '15m' or '2h', seconds since 1970, or a time "
+            "such as '2026-11-22T21:38:08Z'.",
+            reason="since_invalid",
+        ) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)).timestamp()
+
+
+def parse_record_time(text: str, path: str) -> float:
+    """When the checkpoint of a record was made.
+
+    Raises:
+        CheckpointError: record_invalid.
+    """
+    try:
+        return parse_since(str(json.loads(text)["checkpointed_at"]), now=0, boot=0)
+    except (ValueError, KeyError, TypeError, CheckpointError):
+        raise CheckpointError(
+            f"Cannot read {path!r}: it is no record of a checkpoint. Give the archive, or the record beside it.",
+            reason="record_invalid",
+        ) from None
+
+
+def record_path(path: str) -> str:
+    """The record of a checkpoint: in a folder of images, the file itself, or beside an archive."""
+    if os.path.isdir(path):
+        return os.path.join(path, FOLDER_RECORD)
+    return path if path.endswith(SUFFIX) else f"{path}{SUFFIX}"
+
+
+def read_since(since: str | None, checkpoint: str | None, *, now: float, boot: float) -> float:
+    """From when on, in seconds since 1970; 0 for all.
+
+    Raises:
+        CheckpointError: since_invalid, record_invalid.
+    """
+    if since is not None:
+        return parse_since(since, now=now, boot=boot)
+    if checkpoint is None:
+        return 0.0
+    path = record_path(checkpoint)
+    try:
+        with open(path, encoding="utf-8", errors="replace") as handle:
+            text = handle.read()
+    except OSError as error:
+        raise CheckpointError(
+            f"Cannot read the record {path!r} of a checkpoint: {error.strerror}. "
+            "Give the archive, or the record beside it.",
+            reason="record_invalid",
+        ) from error
+    return parse_record_time(text, path)
+
+
+def unreadable(error: OSError) -> CheckpointError:
+    return CheckpointError(
+        f"Cannot read {error.filename or 'the log'!r}: {error.strerror}. Run the task as root (become: true), or "
+        "choose another source.",
+        reason="log_unreadable",
+    )

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Where denials are found: audit.log with the rotated ones, the journal, the kernel's ring. In constant memory."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from typing import Iterator, Protocol
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner, check
+from ansible_collections.criu.hosts.plugins.module_utils._denials.records import AVC_MARK, ERROR_MARK, MARKS, Block
+
+# Small enough for the cache of a processor, large enough that Python's own work does not count.
+CHUNK = 1 << 19
+# The longest record that auditd writes is a little over 8 KiB; a longer "line" is no record.
+LONGEST = 1 << 16
+# The journal is read by a command, whose output has to fit into memory: the newest records.
+JOURNAL_LINES = 100000
+AUDIT_LOG = "/var/log/audit/audit.log"
+KMSG = "/dev/kmsg"
+# Blocks with more denials than this are counted as a whole.
+MANY = 50
+
+
+class Sink(Protocol):
+    """Takes the lines that have one of the marks."""
+
+    def add(self, line: bytes, after: bytes = b"") -> None:
+        """Take one line; ``after`` is what follows it, for the records that belong to it."""
+
+    def add_many(self, block: Block, denials: int) -> bool:
+        """Take the ``denials`` of a block at once, if that can be done. It is kept until the next one is given."""
+
+
+def parse_boot(stat: str) -> float:
+    """When the host was booted, from /proc/stat; 0 if it does not say."""
+    found = re.search(r"^btime (\d+)$", stat, re.MULTILINE)
+    return float(found.group(1)) if found else 0.0
+
+
+def audit_files(path: str, since: float) -> tuple[str, ...]:
+    """``path`` and the rotated ones beside it that may hold records after ``since``, oldest first."""
+    folder, name = os.path.split(path)
+    found = [(0, path)]
+    for entry in os.listdir(folder) if os.path.isdir(folder) else ():
+        rotated = re.fullmatch(rf"{re.escape(name)}\.(\d+)", entry)
+        if rotated:
+            found.append((int(rotated.group(1)), os.path.join(folder, entry)))
+    return tuple(file for dummy, file in sorted(found, reverse=True) if _written(file) >= since)
+
+
+def _written(path: str) -> float:
+    try:
+        return os.stat(path).st_mtime
+    except FileNotFoundError:
+        return -1.0
+
+
+def scan(handle: io.RawIOBase, sink: Sink) -> int:
+    """Give ``sink`` each line of ``handle`` with one of the marks; the number of bytes read.
+
+    Two buffers in turn: the system gives no fresh pages, which costs more than the reading itself, and the sink may
+    look back into the block before.
+    """
+    buffers = [bytearray(b"\n") + bytearray(LONGEST + CHUNK) for dummy in range(2)]
+    filled, total = 1, 0
+    while True:
+        data, other = buffers
+        with memoryview(data) as view:
+            got = handle.readinto(view[filled : filled + CHUNK]) or 0
+        total += got
+        filled += got
+        end = max(data.rfind(b"\n", 1, filled) + 1, 1) if got else filled
+        _scan_block(Block(data, end), sink)
+        if not got:
+            return total
+        rest = filled - end if filled - end <= LONGEST else 0
+        other[1 : 1 + rest] = data[end : end + rest]
+        filled, buffers = 1 + rest, [other, data]
+
+
+def _scan_block(block: Block, sink: Sink) -> None:
+    """Each mark is looked for by itself: that is far faster than one pattern for all."""
+    data, end = block
+    place = data.find(AVC_MARK, 0, end)
+    denials = data.count(AVC_MARK, place, end) if place != -1 else 0
+    many = denials > MANY and sink.add_many(block, denials)
+    for mark, first in ((AVC_MARK, -1 if many else place), (ERROR_MARK, data.find(ERROR_MARK, 0, end))):
+        place = first
+        while place != -1:
+            start, stop = block.line(place)
+            after = block.part(stop + 1, stop + 1 + 2 * LONGEST) if mark == ERROR_MARK else b""
+            sink.add(block.part(start, stop), after)
+            place = data.find(mark, stop, end)
+
+
+def read_audit(files: tuple[str, ...], sink: Sink) -> None:
+    """Look through the files. One that has been rotated away in between is left out."""
+    for path in files:
+        try:
+            with open(path, "rb", buffering=0) as handle:
+                scan(handle, sink)
+        except FileNotFoundError:
+            continue
+
+
+def journal_argv(since: float) -> tuple[str, ...]:
+    """journalctl with only the records that count: from the audit subsystem and from the kernel itself."""
+    start = (f"--since=@{since:.0f}",) if since > 0 else ()
+    return (
+        *("journalctl", "--quiet", "--no-pager", "--output=short-unix", f"--lines={JOURNAL_LINES}"),
+        *("--grep=avc:  denied|SELINUX_ERR|type=1401 ", "--case-sensitive=true"),
+        *start,
+        *("_TRANSPORT=audit", "+", "_TRANSPORT=kernel"),
+    )
+
+
+def read_journal(runner: Runner, since: float, sink: Sink) -> None:
+    """Look through the journal. journalctl ends with 1 when nothing matches."""
+    done = runner.run(journal_argv(since))
+    if done.rc != 1 or done.err.strip():
+        check(done, "read the journal", advice="Choose another source.")
+    for line in done.out.encode("utf-8", "surrogateescape").split(b"\n"):
+        if any(mark in line for mark in MARKS):
+            sink.add(line)
+
+
+def _messages(path: str) -> Iterator[bytes]:
+    """The records of the kernel's ring: each read gives one, and the last one fails."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        while True:
+            try:
+                record = os.read(descriptor, 1 << 13)
+            except BrokenPipeError:
+                continue  # overwritten while we read; the next one is there
+            except BlockingIOError:
+                return
+            if not record:
+                return
+            yield from record.split(b"\n")
+    finally:
+        os.close(descriptor)
+
+
+def read_kernel(path: str, sink: Sink) -> None:
+    """Look through the kernel's ring. What a program wrote into it has another facility than the kernel's, 0."""
+    for record in _messages(path):
+        prefix, dummy, message = record.partition(b";")
+        priority = prefix.split(b",")[0]
+        if priority.isdigit() and int(priority) < 8 and any(mark in message for mark in MARKS):
+            sink.add(message)
+
+
+def choose(root: str, audit_log: str, runner: Runner | None, *, boot: float) -> str:
+    """The source for ``auto``: auditd's log if it was written since the boot, else the journal, else the ring."""
+    if _written(audit_log) >= max(boot, 0.0):
+        return "audit"
+    journals = (f"{root}/run/log/journal", f"{root}/var/log/journal")
+    if runner is not None and any(os.path.isdir(path) for path in journals) and runner.which("journalctl"):
+        return "journal"
+    return "kernel"

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Podman: reading a container, argument lists and statistics."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, Runner, check
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause, CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Container, Options
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
+
+
+def outdated_records(work_dir: str) -> tuple[str, ...]:
+    """The records in place of containers that have been removed since; ``work_dir`` is that of one that is there."""
+    folder = f"{PLACES.state}/checkpoints"
+    containers = os.path.dirname(os.path.dirname(work_dir))
+    if not os.path.isdir(folder) or not os.path.isdir(containers):
+        return ()
+    known = {f"{name}.json" for name in os.listdir(containers)}
+    return tuple(os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name not in known)
+
+
+# Podman's rule for containers, volumes, networks and secrets.
+PODMAN_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"
+# Below a container's own folder; the list is the one that podman removes after a restore without --keep.
+CHECKPOINT_FILES = (
+    "checkpoint",
+    "pre-checkpoint",
+    "volumes",
+    "restore.log",
+    "dump.log",
+    "stats-dump",
+    "stats-restore",
+    "devshm-checkpoint.tar",
+    "network.status",
+    "rootfs-diff.tar",
+    "deleted.files",
+)
+STATISTICS = {
+    "freezing_time": "freezing_microseconds",
+    "frozen_time": "frozen_microseconds",
+    "memdump_time": "memory_dump_microseconds",
+    "memwrite_time": "memory_write_microseconds",
+    "pages_scanned": "scanned_pages",
+    "pages_written": "written_pages",
+    "forking_time": "forking_microseconds",
+    "restore_time": "restore_microseconds",
+    "pages_compared": "compared_pages",
+    "pages_skipped_cow": "skipped_pages",
+    "pages_restored": "restored_pages",
+}
+
+
+def _time(text: Any) -> str:
+    return "" if not text or str(text).startswith("0001-") else str(text)
+
+
+def parse_inspect(text: str) -> Container:
+    """The first container of ``podman container inspect``.
+
+    Raises:
+        CheckpointError: tool_failed, the text is not what podman prints.
+    """
+    try:
+        entry = json.loads(text)[0]
+        state = entry["State"]
+        mounts = entry.get("Mounts") or []
+        labels = (entry.get("Config") or {}).get("Labels") or {}
+        return Container(
+            id=entry["Id"],
+            name=entry["Name"],
+            status=state["Status"],
+            pid=int(state.get("Pid") or 0) if state["Status"] == "running" else 0,
+            image=entry.get("ImageName") or "",
+            image_id=entry.get("Image") or "",
+            runtime=entry.get("OCIRuntime") or "",
+            process_label=entry.get("ProcessLabel") or "",
+            started_at=_time(state.get("StartedAt")),
+            restored_at=_time(state.get("RestoredAt")),
+            checkpointed=bool(state.get("Checkpointed")),
+            auto_remove=bool((entry.get("HostConfig") or {}).get("AutoRemove")),
+            work_dir=entry.get("StaticDir") or "",
+            network=(entry.get("HostConfig") or {}).get("NetworkMode") or "",
+            pid_file=entry.get("PidFile") or "",
+            labels={str(key): str(value) for key, value in labels.items()},
+            volumes=tuple(mount["Name"] for mount in mounts if mount.get("Type") == "volume" and mount.get("Name")),
+        )
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise CheckpointError(
+            f"Cannot read the answer of 'podman container inspect': {error!r}. Is podman 4.0 or newer installed?",
+            reason="tool_failed",
+        ) from error
+
+
+def parse_statistics(text: str) -> dict[str, Any]:
+    """The JSON of --print-stats; empty if there is none."""
+    try:
+        parsed = json.loads(text)
+    except ValueError:
+        return {}
+    if not isinstance(parsed, dict):
+        return {}
+    found: dict[str, Any] = {}
+    for key in ("podman_checkpoint_duration", "podman_restore_duration"):
+        if key in parsed:
+            found["engine_microseconds"] = parsed[key]
+    for entry in (parsed.get("container_statistics") or [])[:1]:
+        for key in ("runtime_checkpoint_duration", "runtime_restore_duration"):
+            if key in entry:
+                found["runtime_microseconds"] = entry[key]
+        criu = entry.get("criu_statistics") or {}
+        found.update({name: criu[key] for key, name in STATISTICS.items() if key in criu})
+    return found
+
+
+def _flags(options: Options, *, archive: bool) -> list[str]:
+    flags = [
+        ("--keep", options.keep),
+        ("--tcp-established", options.tcp_established),
+        ("--file-locks", options.file_locks),
+        ("--ignore-rootfs", options.ignore_rootfs and archive),
+        ("--ignore-volumes", options.ignore_volumes and archive),
+    ]
+    return [flag for flag, wanted in flags if wanted]
+
+
+class Podman:
+    """The engine podman, root's own."""
+
+    name = "podman"
+    minimum_criu = (3, 11)
+
+    def inspect(self, runner: Runner, name: str) -> Container | None:
+        completed = runner.run(("podman", "container", "inspect", name))
+        if completed.rc != 0 and "no such container" in completed.err.lower():
+            return None
+        found = parse_inspect(check(completed, f"read container {name!r}").out)
+        return replace(found, stamp=self.stamp(found))
+
+    def stamp(self, container: Container) -> str:
+        try:
+            return str(os.stat(os.path.join(container.work_dir, "checkpoint", "inventory.img")).st_mtime_ns)
+        except OSError:
+            return ""
+
+    def live_pid(self, container: Container) -> int:
+        text = (read_text(container.pid_file) or "").strip() if container.pid_file else ""
+        return int(text) if text.isdigit() and os.path.isdir(f"{PLACES.proc}/{text}") else 0
+
+    def checkpoint_argv(self, container: Container, options: Options, export: str | None) -> tuple[str, ...]:
+        argv = ["podman", "container", "checkpoint", "--print-stats", *_flags(options, archive=export is not None)]
+        if options.leave_running:
+            argv.append("--leave-running")
+        if export is not None:
+            argv += [f"--export={export}", f"--compress={options.compression}"]
+        return (*argv, container.name)
+
+    def restore_argv(self, name: str, options: Options) -> tuple[str, ...]:
+        return ("podman", "container", "restore", "--print-stats", *_flags(options, archive=False), name)
+
+    def import_argv(self, archive: str, runtime: str, new_name: str | None, options: Options) -> tuple[str, ...]:
+        argv = ["podman", *(["--runtime", runtime] if runtime else []), "container", "restore", "--print-stats"]
+        argv += [*_flags(options, archive=True), f"--import={archive}"]
+        return (*argv, f"--name={new_name}") if new_name else tuple(argv)
+
+    def stop_argv(self, name: str) -> tuple[str, ...]:
+        return ("podman", "container", "stop", "--time=0", name)
+
+    def remove_argv(self, name: str) -> tuple[str, ...]:
+        return ("podman", "container", "rm", "--force", "--time=0", name)
+
+    def describe_archive(self, path: str) -> Record:
+        # Nearly every archive has a record: the others need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.archive import read_config_dump
+
+        return read_config_dump(path)
+
+    def checkpoint_files(self, container: Container) -> tuple[str, ...]:
+        return tuple(os.path.join(container.work_dir, name) for name in CHECKPOINT_FILES)
+
+    def log_path(self, container: Container, action: str) -> str:
+        return os.path.join(container.work_dir, "dump.log" if action == "checkpoint" else "restore.log")
+
+    def parse_statistics(self, text: str) -> dict[str, Any]:
+        return parse_statistics(text)
+
+    def cause(self, completed: Completed) -> Cause:
+        # A task that succeeds need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.causes import cause_of
+
+        return cause_of(completed)
+
+    def has_image(self, runner: Runner, image_id: str) -> bool:
+        try:
+            with open(f"{PLACES.storage}/overlay-images/images.json", encoding="utf-8") as handle:
+                if any(image.get("id") == image_id for image in json.load(handle)):
+                    return True
+        except (OSError, ValueError):
+            pass  # another storage driver or folder: podman knows
+        return runner.run(("podman", "image", "exists", image_id)).rc == 0
+
+    def sharing(self, process_label: str) -> tuple[str, ...]:
+        if ":c" not in process_label:
+            return ()
+        try:
+            with open(f"{PLACES.storage}/overlay-containers/containers.json", encoding="utf-8") as handle:
+                entries = json.load(handle)
+            return tuple(
+                str((entry.get("names") or [entry["id"][:12]])[0])
+                for entry in entries
+                if (entry.get("flags") or {}).get("ProcessLabel") == process_label
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return ()  # another storage driver or folder
+
+    def has_volume(self, name: str) -> bool:
+        return os.path.isdir(f"{PLACES.storage}/volumes/{name}")

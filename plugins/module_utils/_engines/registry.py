@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""The engines by their name: a new one is added here and to the choices of the option engine."""
+
+from __future__ import annotations
+
+from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.engine import Podman
+
+ENGINES: dict[str, Engine] = {"podman": Podman()}
+
+
+def engine_for(name: str) -> Engine:
+    """The engine of the option ``engine``."""
+    return ENGINES[name]

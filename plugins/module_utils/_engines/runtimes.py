@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Reports which OCI runtimes a host has, and whether each can checkpoint."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
+from ansible_collections.criu.hosts.plugins.module_utils._criu.inspect import find, parse_version
+
+LIBCRIU = "libcriu.so.2"
+
+
+def judge_runc(version: str | None, criu: str | None) -> str | None:
+    """Why runc cannot checkpoint; None if it can."""
+    if version is None:
+        return "runc is not installed"
+    return None if criu else "criu is not in PATH"
+
+
+def judge_crun(output: str | None, criu: str | None, libcriu_error: str | None) -> str | None:
+    """Why crun cannot checkpoint; ``output`` is that of ``crun --version``. None if it can."""
+    if output is None:
+        return "crun is not installed"
+    if "+CRIU" not in output:
+        return "this crun is compiled without CRIU"
+    if libcriu_error:
+        return f"{LIBCRIU} cannot be loaded: install libcriu2 (Debian) or criu-libs (Fedora)"
+    return None if criu else "criu is not in PATH"
+
+
+def read_runtimes(
+    root: str, runner: Runner, criu: str | None, load: Callable[[str], str | None]
+) -> list[dict[str, Any]]:
+    """runc and crun; ``load`` tries to load a library and returns the loader's error."""
+    outputs: dict[str, str | None] = {}
+    paths = {name: find(root, name) for name in ("runc", "crun")}
+    for name, path in paths.items():
+        outputs[name] = runner.run([path, "--version"]).out if path else None
+    versions = {name: parse_version(text or "") for name, text in outputs.items()}
+    why = {
+        "runc": judge_runc(versions["runc"], criu),
+        "crun": judge_crun(outputs["crun"], criu, load(LIBCRIU) if paths["crun"] else None),
+    }
+    return [
+        {
+            "name": name,
+            "path": paths[name],
+            "version": versions[name],
+            "checkpoint": why[name] is None,
+            "why_not": why[name],
+        }
+        for name in paths
+    ]

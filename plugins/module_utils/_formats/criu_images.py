@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Reads the small entries of CRIU's image files: inventory, process tree, labels, statistics; never memory.
+
+An own reader of the protobuf wire format: pycriu needs google.protobuf, which EL and a minimal Debian do not have.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Iterator, Union
+
+# The first word of every image but the inventory, and of files about a run (stats-dump).
+COMMON_MAGIC = 0x54564319
+SERVICE_MAGIC = 0x55105940
+INVENTORY_MAGIC = 0x58313116
+PSTREE_MAGIC = 0x50273030
+CORE_MAGIC = 0x55053847
+STATS_MAGIC = 0x57093306
+# An entry of these files has some hundred bytes; a thread-rich task in pstree.img a few for each thread.
+ENTRY_LIMIT = 1 << 20
+Value = Union[int, bytes]
+Message = dict[int, list[Value]]
+
+
+class ImageError(Exception):
+    """A file that is not what its name says."""
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        if position >= len(data) or shift > 63:
+            raise ImageError("a number is cut off")
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if not byte & 0x80:
+            return value, position
+        shift += 7
+
+
+def parse_message(data: bytes) -> Message:
+    """The fields of one protobuf message by their numbers, each with its values in order."""
+    fields: Message = {}
+    position = 0
+    while position < len(data):
+        key, position = _varint(data, position)
+        kind = key & 7
+        value: Value
+        if kind == 0:
+            value, position = _varint(data, position)
+        elif kind in (1, 2, 5):
+            size = 8 if kind == 1 else 4
+            if kind == 2:
+                size, position = _varint(data, position)
+            if position + size > len(data):
+                raise ImageError("a field is cut off")
+            value = data[position : position + size]
+            position += size
+        else:
+            raise ImageError(f"wire type {kind} is not known")
+        fields.setdefault(key >> 3, []).append(value)
+    return fields
+
+
+def number(message: Message, field: int, default: int = 0) -> int:
+    """The last value of a numeric field, as protobuf has it."""
+    value = message.get(field, [default])[-1]
+    if not isinstance(value, int):
+        raise ImageError(f"field {field} is no number")
+    return value
+
+
+def numbers(message: Message, field: int) -> tuple[int, ...]:
+    """The values of a repeated numeric field, packed or not."""
+    found: list[int] = []
+    for value in message.get(field, []):
+        position = 0
+        while isinstance(value, bytes) and position < len(value):
+            one, position = _varint(value, position)
+            found.append(one)
+        if isinstance(value, int):
+            found.append(value)
+    return tuple(found)
+
+
+def inner(message: Message, field: int) -> Message:
+    """The message in a field; empty if there is none."""
+    value = message.get(field, [b""])[-1]
+    if not isinstance(value, bytes):
+        raise ImageError(f"field {field} is no message")
+    return parse_message(value)
+
+
+def string(message: Message, field: int) -> str:
+    value = message.get(field, [b""])[-1]
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else ""
+
+
+def _exactly(handle: BinaryIO, size: int) -> bytes:
+    data = handle.read(size)
+    if len(data) != size:
+        raise ImageError("it is cut off")
+    return data
+
+
+def entries(path: str, *magic: int) -> Iterator[Message]:
+    """The entries of the image file that starts with these words, read one after the other.
+
+    Raises:
+        ImageError: another kind of file, or a damaged one.
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as handle:
+        if _exactly(handle, 4 * len(magic)) != struct.pack(f"<{len(magic)}I", *magic):
+            raise ImageError("its first words are not those of such an image")
+        while True:
+            head = handle.read(4)
+            if not head:
+                return
+            if len(head) < 4:
+                raise ImageError("it is cut off")
+            (size,) = struct.unpack("<I", head)
+            if size > ENTRY_LIMIT:
+                raise ImageError(f"an entry claims {size} bytes")
+            yield parse_message(_exactly(handle, size))
+
+
+def first_entry(path: str, *magic: int) -> Message:
+    """The first entry, with nothing read behind it."""
+    for message in entries(path, *magic):
+        return message
+    raise ImageError("it has no entry")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A process in the images. Ids count in its own pid namespace."""
+
+    pid: int
+    parent: int
+    group: int
+    session: int
+    threads: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What the images say about themselves. ``uptime``: of the host at the dump, in microseconds."""
+
+    version: int
+    lsm: str
+    uptime: int
+    lock: int
+
+
+def read_inventory(folder: str) -> Inventory:
+    """Read inventory.img: CRIU writes it when everything else is there."""
+    entry = first_entry(os.path.join(folder, "inventory.img"), INVENTORY_MAGIC)
+    lsm = {1: "selinux", 2: "apparmor"}.get(number(entry, 6), "none")
+    return Inventory(number(entry, 1), lsm, number(entry, 8), number(entry, 11))
+
+
+def read_tasks(folder: str) -> tuple[Task, ...]:
+    """Read pstree.img; the first task is the root. A pre-dump has no such file."""
+    found = tuple(
+        Task(number(one, 1), number(one, 2), number(one, 3), number(one, 4), numbers(one, 5))
+        for one in entries(os.path.join(folder, "pstree.img"), COMMON_MAGIC, PSTREE_MAGIC)
+    )
+    if not found:
+        raise ImageError("it has no process")
+    return found
+
+
+@dataclass(frozen=True)
+class CoreThread:
+    """What the core image of a thread says of it."""
+
+    comm: str
+    label: str
+
+
+def read_core(folder: str, tid: int) -> CoreThread:
+    """Read core-TID.img: name and label of one thread."""
+    entry = first_entry(os.path.join(folder, f"core-{tid}.img"), COMMON_MAGIC, CORE_MAGIC)
+    thread, task = inner(entry, 5), inner(entry, 3)
+    return CoreThread(string(thread, 13) or string(task, 6), string(inner(thread, 10), 15))
+
+
+DUMP_STATISTICS = {
+    "freezing_microseconds": 1,
+    "frozen_microseconds": 2,
+    "memory_dump_microseconds": 3,
+    "memory_write_microseconds": 4,
+    "scanned_pages": 5,
+    "skipped_pages": 6,
+    "written_pages": 7,
+}
+RESTORE_STATISTICS = {"forking_microseconds": 3, "restore_microseconds": 4, "restored_pages": 5}
+
+
+def read_statistics(path: str) -> dict[str, Any]:
+    """The times and pages of stats-dump or stats-restore; empty if there is no such file, or none that can be read."""
+    try:
+        entry = first_entry(path, SERVICE_MAGIC, STATS_MAGIC)
+        field, names = (1, DUMP_STATISTICS) if 1 in entry else (2, RESTORE_STATISTICS)
+        found = inner(entry, field)
+        return {name: number(found, key) for name, key in names.items()}
+    except (ImageError, OSError):
+        return {}

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""What distribution a host has, and where that puts its C headers."""
+
+from __future__ import annotations
+
+import os
+
+
+def parse_os_release(text: str) -> tuple[str, str]:
+    """Family (debian, redhat or other) and "ID VERSION_ID" of an os-release file."""
+    fields = dict(line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
+    values = {key.strip(): value.strip().strip("\"'") for key, value in fields.items()}
+    names = {values.get("ID", ""), *values.get("ID_LIKE", "").split()}
+    family = "debian" if names & {"debian", "ubuntu"} else "redhat" if names & {"rhel", "fedora", "centos"} else "other"
+    return family, f"{values.get('ID', 'linux')} {values.get('VERSION_ID', '')}".strip()
+
+
+def read_system(root: str) -> tuple[str, str]:
+    """Family and name of the distribution that lies below ``root``."""
+    for path in (f"{root}/etc/os-release", f"{root}/usr/lib/os-release"):
+        if os.path.isfile(path):
+            with open(path, encoding="utf-8") as handle:
+                return parse_os_release(handle.read())
+    return "other", "linux"

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Who a process is: pid, start and boot name one for ever. And what systemd says of a service."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Union
+
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+
+
+def process_start(pid: int) -> str:
+    """When a process started, in ticks since the boot; empty if it has gone. With the pid it names one process."""
+    text = read_text(f"{PLACES.proc}/{pid}/stat") or ""
+    fields = text.rpartition(")")[2].split()
+    return fields[19] if len(fields) > 19 else ""
+
+
+def cgroup_of(pid: Union[int, str]) -> str:
+    """The cgroup of a process in the unified hierarchy; empty if it is not known."""
+    for line in (read_text(f"{PLACES.proc}/{pid}/cgroup") or "").splitlines():
+        if line.startswith("0::"):
+            return line[3:]
+    return ""
+
+
+def boot_id() -> str:
+    """What tells this boot of the host from others."""
+    return (read_text(f"{PLACES.proc}/sys/kernel/random/boot_id") or "").strip()
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process of this host. ``start`` counts ticks since the boot ``boot``."""
+
+    pid: int
+    start: str
+    boot: str
+    comm: str
+    exe: str
+    cgroup: str
+
+    @property
+    def identity(self) -> tuple[int, str, str]:
+        return self.pid, self.start, self.boot
+
+    @property
+    def text(self) -> str:
+        return f"process {self.pid} ({self.comm!r})"
+
+
+def is_alive(pid: int, start: str, boot: str) -> bool:
+    """Whether the very process still lives; one that waits for its parent (a zombie) does not."""
+    text = (read_text(f"{PLACES.proc}/{pid}/stat") or "").rpartition(")")[2].split()
+    return bool(start) and boot == boot_id() and process_start(pid) == start and text[:1] not in (["Z"], ["X"])
+
+
+def read_process(pid: int) -> Process | None:
+    """The process with this id; None if there is none, or only a zombie."""
+    base, start = f"{PLACES.proc}/{pid}", process_start(pid)
+    if not start or not is_alive(pid, start, boot_id()):
+        return None
+    try:
+        exe = os.readlink(f"{base}/exe")
+    except OSError:
+        exe = ""  # a thread of the kernel, or no right to look
+    comm = (read_text(f"{base}/comm") or "").rstrip("\n")
+    return Process(pid, start, boot_id(), comm, exe, cgroup_of(pid))

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""How much memory a dump has to write, and how much room there is for it."""
+
+from __future__ import annotations
+
+import os
+from typing import Iterable
+
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._host.process import cgroup_of
+
+
+def resident_memory(pids: Iterable[int]) -> int:
+    """The resident memory of the processes, from /proc, in bytes."""
+    fields = [(read_text(f"{PLACES.proc}/{pid}/statm") or "").split() for pid in pids]
+    return sum(int(field[1]) for field in fields if len(field) > 1) * os.sysconf("SC_PAGE_SIZE")
+
+
+def cgroup_memory(pid: int) -> int | None:
+    """The memory of the container's cgroup in bytes, page cache included; None if it is not known.
+
+    runc and crun put the processes into the scope, or one folder below: the scope knows the sum.
+    """
+    path = cgroup_of(pid)
+    head, inside, dummy = path.partition(".scope/")
+    text = read_text(f"{PLACES.cgroups}{f'{head}.scope' if inside else path}/memory.current") if path else None
+    return int(text) if text and text.strip().isdigit() else None
+
+
+def free_bytes(path: str) -> int:
+    """The free room of the file system that holds ``path``, or will."""
+    while not os.path.isdir(path):
+        path = os.path.dirname(path)
+    status = os.statvfs(path)
+    return status.f_bavail * status.f_frsize

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""SELinux booleans: the value in the running kernel and the value after the next boot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Plan
+from ansible_collections.criu.hosts.plugins.module_utils._formats.binary_policy import policy_default
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.host import (
+    SelinuxHost,
+    disk_policy,
+    read_file,
+    refusal,
+)
+
+
+@dataclass(frozen=True)
+class Boolean:
+    """A boolean: its value in the running kernel and the one it gets at the next boot (None: that policy lacks it)."""
+
+    name: str
+    runtime: bool
+    persistent: bool | None
+
+    def view(self) -> dict[str, Any]:
+        return {"name": self.name, "runtime": self.runtime, "persistent": self.persistent}
+
+
+def parse_active(text: str) -> bool:
+    """The content of /sys/fs/selinux/booleans/NAME: the active and the pending value, as 0 or 1."""
+    return text.split()[:1] == ["1"]
+
+
+def predict_boolean(current: Boolean, value: bool, *, persistent: bool) -> Boolean:
+    """The boolean after the plan."""
+    return replace(current, runtime=value, persistent=value if persistent else current.persistent)
+
+
+def plan_boolean(current: Boolean, wanted: Boolean) -> Plan:
+    """Set what is not yet so. Only a persistent change writes a policy (setsebool -P, which takes seconds)."""
+    if wanted == current:
+        return Plan(before=current.view(), after=current.view())
+    # Without -V setsebool keeps to itself why it failed.
+    option = ["-P", "-V"] if wanted.persistent != current.persistent else []
+    argv = ("setsebool", *option, current.name, "on" if wanted.runtime else "off")
+    step = Command(argv, why=f"set the SELinux boolean {current.name!r}")
+    return Plan(before=current.view(), after=wanted.view(), steps=(step,))
+
+
+def setsebool_error(completed: Completed, name: str) -> CheckpointError:
+    """What the failure of setsebool means."""
+    return refusal(
+        completed,
+        f"set the SELinux boolean {name!r}",
+        reason="tool_failed",
+        advice="Check that the policy on disk is the one that is loaded (load_policy).",
+    )
+
+
+def check_boolean_result(after: Boolean, wanted: Boolean) -> None:
+    """Fail when the boolean is not as wanted although setsebool succeeded.
+
+    Raises:
+        CheckpointError: reason change_lost.
+    """
+    if after != wanted:
+        raise CheckpointError(
+            f"Cannot set the SELinux boolean {wanted.name!r}: setsebool succeeded, but the value is {after.runtime} "
+            f"now and {after.persistent} at the next boot. Look for another process that sets it.",
+            reason="change_lost",
+        )
+
+
+def read_boolean(host: SelinuxHost, name: str) -> Boolean:
+    """The boolean ``name``: two files are read.
+
+    Raises:
+        CheckpointError: reasons selinux_disabled, boolean_missing.
+    """
+    if host.mode == "disabled":
+        raise CheckpointError(
+            f"Cannot set the SELinux boolean {name!r}: SELinux is disabled on this host. "
+            f"Boot it with SELinux enabled, or skip the task.",
+            reason="selinux_disabled",
+        )
+    active = read_file(host.path(f"/sys/fs/selinux/booleans/{name}"))
+    if active is None:
+        raise CheckpointError(
+            f"Cannot set the SELinux boolean {name!r}: the loaded policy {host.policy_type!r} has no such boolean. "
+            f"{way_out(name)}",
+            reason="boolean_missing",
+        )
+    runtime = parse_active(active.decode("ascii", "replace"))
+    return Boolean(name, runtime, policy_default(disk_policy(host), name))
+
+
+def way_out(name: str) -> str:
+    """What brings a missing boolean."""
+    if name in ("unconfined_dyntrans_all", "criu_container_restore"):
+        return "Apply the role criu.hosts.criu_selinux: its policy module declares it."
+    return "List the booleans with getsebool -a, and install the policy module that declares it."

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""What the modules for SELinux share: the state of a host, read from its files without a command, and error lines."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.command import OUTPUT_LIMIT, Completed
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+
+# ST_RDONLY: libselinux takes a read-only selinuxfs, as containers have it, for "no SELinux".
+_READ_ONLY = 1
+
+
+@dataclass(frozen=True)
+class SelinuxHost:
+    """Where the SELinux of a host is. ``mode``: enforcing, permissive or disabled; ``store``: None if there is none."""
+
+    root: str
+    mode: str
+    policy_type: str
+    store: str | None
+
+    def path(self, absolute: str) -> str:
+        """``absolute`` below the root."""
+        return absolute if self.root == "/" else self.root + absolute
+
+
+def read_file(path: str) -> bytes | None:
+    """The content of ``path``, None if there is no such file."""
+    try:
+        with open(path, "rb") as handle:
+            return handle.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except PermissionError as error:
+        raise CheckpointError(
+            f"Cannot read {path!r}: {error.strerror}. Run the task as root (become: true).", reason="not_root"
+        ) from error
+
+
+def _setting(text: str, key: str, default: str) -> str:
+    found = re.findall(rf"^\s*{re.escape(key)}\s*=\s*(\S+)", text, re.MULTILINE)
+    return str(found[-1]) if found else default
+
+
+def read_host(root: str = "/") -> SelinuxHost:
+    """Find mode, policy type and policy store."""
+    base = "" if root == "/" else root
+    config = (read_file(f"{base}/etc/selinux/config") or b"").decode("utf-8", "replace")
+    policy_type = _setting(config, "SELINUXTYPE", "targeted")
+    manage = (read_file(f"{base}/etc/selinux/semanage.conf") or b"").decode("utf-8", "replace")
+    roots = (_setting(manage, "store-root", "/var/lib/selinux"), "/var/lib/selinux", "/etc/selinux")
+    stores = [f"{base}{folder}/{policy_type}/active" for folder in roots]
+    found = next((folder for folder in stores if _is_folder(f"{folder}/modules")), None)
+    return SelinuxHost(root, _mode(base), policy_type, found)
+
+
+def _is_folder(path: str) -> bool:
+    try:
+        os.listdir(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except PermissionError as error:
+        raise CheckpointError(
+            f"Cannot read {path!r}: {error.strerror}. Run the task as root (become: true).", reason="not_root"
+        ) from error
+    return True
+
+
+def _mode(base: str) -> str:
+    enforce = read_file(f"{base}/sys/fs/selinux/enforce")
+    if enforce is None or os.statvfs(f"{base}/sys/fs/selinux").f_flag & _READ_ONLY:
+        return "disabled"
+    return "enforcing" if enforce.strip() == b"1" else "permissive"
+
+
+def disk_policy(host: SelinuxHost) -> bytes:
+    """The policy that the next boot loads; empty if there is none."""
+    folder = host.path(f"/etc/selinux/{host.policy_type}/policy")
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    versions = sorted(int(name[7:]) for name in names if re.fullmatch(r"policy\.\d+", name))
+    return (read_file(f"{folder}/policy.{versions[-1]}") or b"") if versions else b""
+
+
+def check_name(name: str, kind: str) -> str:
+    """``name``, when it can be the name of a policy module or boolean.
+
+    Raises:
+        CheckpointError: reason name_invalid.
+    """
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", name):
+        raise CheckpointError(
+            f"Cannot use {name!r} as the name of a {kind}: it must start with a letter and hold only letters, digits, "
+            f"'_', '-' and '.'.",
+            reason="name_invalid",
+        )
+    return name
+
+
+def complaint(completed: Completed) -> str:
+    """The line of semodule or setsebool that says what is wrong, in the words of the user's file."""
+    lines = [line.strip() for line in f"{completed.err}\n{completed.out}".splitlines()]
+    # Debian's store makes libsemanage remark on every commit that a user is not in the password file.
+    noise = ("libsemanage.add_user:", "semodule:", "Failed to ", "libsemanage.semanage_direct_install_info:")
+    said = [line for line in lines if line]
+    useful = [line for line in said if not line.startswith(noise) or line.startswith("Failed to resolve")]
+    useful = [line for line in useful if line != "Failed to resolve AST"]
+    line = (useful or said or [f"no output, exit status {completed.rc}"])[0]
+    line = re.sub(r" at \S*/tmp/modules/\d+/[^/\s]+/cil:(\d+)", r" at line \1", line)
+    line = re.sub(r" of \S*/tmp/modules/\d+/[^/\s]+/cil$", "", line)
+    return re.sub(r"^(libse[a-z]+\.\w+|Error): ", "", line).rstrip(".")
+
+
+def refusal(completed: Completed, what: str, *, reason: str, advice: str) -> CheckpointError:
+    """The error for a failed semodule or setsebool: ``Cannot <what>: <its complaint>. <advice>``, or the lock's."""
+    facts: dict[str, Any] = {
+        "cmd": list(completed.argv),
+        "rc": completed.rc,
+        "stdout": completed.out[-OUTPUT_LIMIT:],
+        "stderr": completed.err[-OUTPUT_LIMIT:],
+    }
+    if "transaction lock" in completed.err:
+        return CheckpointError(
+            f"Cannot {what}: another process is changing the policy store. Run the task again.",
+            reason="store_locked",
+            **facts,
+        )
+    return CheckpointError(f"Cannot {what}: {complaint(completed)}. {advice}", reason=reason, **facts)

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Borrowing an SELinux boolean: on for the seconds of a restore, given back on every path, also after a crash.
+
+Each borrower leaves a marker, named after its process, in one folder. Markers and boolean change together under the
+folder's lock, so that several tasks may borrow at once: the last one returns it. The marker of a process that has gone
+tells the next task that the boolean was left on.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Iterator
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.lock import locked
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Remove, Step, Together, WriteFile
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import BOOLEAN
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
+from ansible_collections.criu.hosts.plugins.module_utils._host.process import process_start
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux, boolean_value
+
+# A reader waits for a task that is switching the boolean, which takes a second on a slow host.
+READ_SECONDS = 60.0
+
+
+def folder() -> str:
+    """Where the markers are; its lock covers them and the booleans."""
+    return f"{PLACES.run}/borrowed"
+
+
+def marker_path(boolean: str = BOOLEAN) -> str:
+    """The file that says that this process has borrowed the boolean."""
+    return f"{folder()}/{boolean}.{os.getpid()}.{process_start(os.getpid())}"
+
+
+@dataclass(frozen=True)
+class Loan:
+    """The boolean at one moment: its value (None: there is none of this name), and who else has borrowed it.
+
+    ``stale`` are the markers of borrowers that have gone without returning it.
+    """
+
+    boolean: str = BOOLEAN
+    value: bool | None = None
+    live: int = 0
+    stale: tuple[str, ...] = ()
+
+    @property
+    def left_on(self) -> bool:
+        """Whether it is on only because nobody was left to return it."""
+        return bool(self.stale) and not self.live and bool(self.value)
+
+
+def _markers(boolean: str) -> Iterator[tuple[str, bool]]:
+    """The markers of other processes, and whether each process still lives."""
+    own = marker_path(boolean)
+    try:
+        names = sorted(os.listdir(folder()))
+    except FileNotFoundError:
+        return
+    for name in names:
+        head, dummy, start = name.rpartition(".")
+        known, dummy, pid = head.rpartition(".")
+        path = f"{folder()}/{name}"
+        if known == boolean and pid.isdigit() and path != own:
+            yield path, bool(start) and process_start(int(pid)) == start
+
+
+def _look(boolean: str) -> Loan:
+    value, markers = boolean_value(boolean), tuple(_markers(boolean))
+    stale = tuple(path for path, lives in markers if not lives)
+    return Loan(boolean, value, len(markers) - len(stale), stale)
+
+
+def read_loan(boolean: str = BOOLEAN) -> Loan:
+    """The value together with the borrowers: under the lock, as another task may be changing both."""
+    if not os.path.isdir(folder()):
+        seen = _look(boolean)
+        if not os.path.isdir(folder()):
+            return seen  # nobody has borrowed anything since the boot
+    with locked(folder(), wait=READ_SECONDS):
+        return _look(boolean)
+
+
+def borrow_steps(boolean: str) -> tuple[Step, ...]:
+    """Switch it on, even if it is on: who had switched it on may have returned it since."""
+    steps = (
+        WriteFile(marker_path(boolean), "", why="mark the SELinux boolean as borrowed in"),
+        Command(("setsebool", boolean, "on"), why=f"borrow the SELinux boolean {boolean!r} for the restore"),
+    )
+    return (Together(folder(), steps, why="hold the markers in"),)
+
+
+def return_steps(loan: Loan) -> tuple[Step, ...]:
+    """Give it back, whatever happened before, unless another task still needs it: that one will."""
+    boolean = loan.boolean
+    steps = (
+        Command(
+            ("setsebool", boolean, "off"),
+            why=f"return the SELinux boolean {boolean!r}",
+            finish=True,
+            unless=lambda: _look(boolean).live > 0,
+        ),
+        *(Remove(path, why="remove the marker") for path in (marker_path(boolean), *loan.stale)),
+    )
+    return (Together(folder(), steps, why="hold the markers in", always=True),)
+
+
+def borrow(steps: tuple[Step, ...], selinux: Selinux, loan: Loan, process_label: str) -> tuple[Step, ...]:
+    """``steps`` with the boolean on around them, if it is needed and not on for good."""
+    needed = bool(steps) and selinux.mode == "enforcing" and loan.value is not None and bool(process_label)
+    if not needed:
+        return (*steps, *return_steps(loan)) if loan.left_on else steps
+    if loan.value and not loan.live and not loan.stale:
+        return steps
+    return (*borrow_steps(loan.boolean), *steps, *return_steps(loan))

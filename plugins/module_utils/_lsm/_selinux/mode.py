@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""What this host says in its files about SELinux, CRIU and who runs us: no command, nothing written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import (
+    BOOLEAN,
+    DISTRIBUTION_BOOLEAN,
+    DYNTRANS_BOOLEAN,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread
+
+
+def may_take(before: tuple[Thread, ...]) -> bool:
+    """Whether the policy's constraints may let us take these labels: they ask for the same user and role.
+
+    They bind whatever the boolean says (Fedora), so that a login shell cannot restore a system service.
+    """
+    if not before:
+        return True
+    own = (read_text(f"{PLACES.proc}/self/attr/current") or "").rstrip("\0\n").split(":")[:2]
+    return all(thread.label.split(":")[:2] == own for thread in before)
+
+
+@dataclass(frozen=True)
+class Selinux:
+    """The mode (enforcing, permissive, disabled) and the booleans that a restore may need; None: no such boolean."""
+
+    mode: str = "disabled"
+    restore: bool | None = None
+    all_caps: bool | None = None
+    dyntrans: bool | None = None
+
+    @property
+    def enabled(self) -> bool:
+        return self.mode != "disabled"
+
+
+def boolean_value(name: str) -> bool | None:
+    """The value of a boolean in the running kernel; None: the policy has no such boolean."""
+    text = read_text(f"{PLACES.selinuxfs}/booleans/{name}")
+    return None if text is None else text.split()[:1] == ["1"]
+
+
+def read_selinux() -> Selinux:
+    """Mode and booleans of the running kernel."""
+    enforce = read_text(f"{PLACES.selinuxfs}/enforce")
+    if enforce is None:
+        return Selinux()
+    mode = "enforcing" if enforce.strip() == "1" else "permissive"
+    names = (BOOLEAN, DISTRIBUTION_BOOLEAN, DYNTRANS_BOOLEAN)
+    return Selinux(mode, *(boolean_value(name) for name in names))
+
+
+def require_policy(selinux: Selinux, process_label: str) -> None:
+    """Refuse when the policy would stop a restore, or make it wait for ever (several threads under runc do)."""
+    if selinux.mode != "enforcing" or not process_label:
+        return
+    if selinux.restore is None and not selinux.all_caps:
+        raise CheckpointError(
+            f"Refuse to work on a container with the label {process_label!r}: SELinux is enforcing, and its policy "
+            f"has neither the boolean {BOOLEAN!r} nor {DISTRIBUTION_BOOLEAN!r} switched on, so that a restore fails "
+            "or hangs. Apply the role criu.hosts.criu_selinux.",
+            reason="policy_missing",
+        )

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Changes one policy module of a host, or predicts it: what selinux_module and criu_policy share."""
+
+from __future__ import annotations
+
+import bz2
+import hashlib
+import os
+import re
+from typing import TYPE_CHECKING
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.command import CommandError
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan
+from ansible_collections.criu.hosts.plugins.module_utils._formats.binary_policy import policy_default
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.host import SelinuxHost, disk_policy, read_file
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.module import (
+    CRIU_PROBE_CACHE,
+    Source,
+    Stored,
+    StoredModule,
+    Surroundings,
+    WantedModule,
+    check_result,
+    declared_booleans,
+    package_name,
+    plan_module,
+    predict_module,
+    semodule_error,
+)
+
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+
+
+def change_module(
+    ctx: Context, host: SelinuxHost, stored: StoredModule, wanted: WantedModule
+) -> tuple[StoredModule, Plan]:
+    """Plan and apply; return the module as it is then (in check mode: as it would be) and the plan.
+
+    Raises:
+        CheckpointError: what semodule complains of, change_lost.
+    """
+    cache = host.path(CRIU_PROBE_CACHE)
+    around = Surroundings(
+        loaded=host.mode != "disabled",
+        work_dir=work_dir(host, wanted.name),
+        probe_cache=cache if os.path.exists(cache) else "",
+    )
+    plan = plan_module(stored, wanted, around)
+    try:
+        applied = ctx.apply(plan)
+    except CommandError as error:
+        raise semodule_error(error.completed, wanted.name) from error
+    after = predict_module(stored, wanted)
+    if applied is not None:
+        after = read_module(host, wanted.name)
+        check_result(after, wanted)
+    return after, plan
+
+
+def _unpack(data: bytes) -> bytes:
+    return bz2.decompress(data) if data.startswith(b"BZh") else data
+
+
+def work_dir(host: SelinuxHost, name: str) -> str:
+    """Where the file of the module ``name`` stands while semodule reads it.
+
+    semodule takes the name of a CIL module from the file name, so the file needs a folder of its own. Its domain,
+    semanage_t, may not map a file that has the label of /run or the rest of /var/lib, so it stands beside the store.
+    """
+    return f"{os.path.dirname(host.store or '')}/criu-hosts.{name}"
+
+
+def read_module(host: SelinuxHost, name: str) -> StoredModule:
+    """The module ``name`` at all its priorities.
+
+    Raises:
+        CheckpointError: reason store_missing, when the host has no policy store.
+    """
+    if host.store is None:
+        raise CheckpointError(
+            f"Cannot look for policy module {name!r}: there is no store for the policy {host.policy_type!r}. "
+            f"Install the package selinux-policy-default (Debian) or selinux-policy-targeted (RedHat).",
+            reason="store_missing",
+        )
+    folder = f"{host.store}/modules"
+    entries = []
+    for priority in sorted(int(entry) for entry in os.listdir(folder) if entry.isdigit()):
+        place = f"{folder}/{priority:03d}/{name}"
+        language = read_file(f"{place}/lang_ext")
+        if language is None:
+            continue
+        kind = language.decode("utf-8", "replace").strip("\0\n ")
+        data = _unpack(read_file(f"{place}/hll" if kind != "cil" else f"{place}/cil") or b"")
+        checksum = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        text = data.decode("utf-8", "replace") if kind == "cil" else ""
+        entries.append(Stored(priority, kind, checksum, text))
+    return StoredModule(name, tuple(entries), enabled=not os.path.exists(f"{folder}/disabled/{name}"))
+
+
+def read_source(path: str, name: str) -> Source:
+    """The policy module in the file ``path`` on this host: .cil or .pp, as it is or packed with bzip2.
+
+    Raises:
+        CheckpointError: reasons source_missing, policy_invalid.
+    """
+    data = read_file(path) if not os.path.isdir(path) else None
+    if data is None:
+        raise CheckpointError(
+            f"Cannot install policy module {name!r}: there is no file {path!r} on this host. Copy it there first.",
+            reason="source_missing",
+            path=path,
+        )
+    try:
+        data = _unpack(data)
+        language = re.sub(r"\.bz2$", "", path).rsplit(".", 1)[-1]
+        if language not in ("cil", "pp"):
+            raise ValueError("its name does not end in .cil, .pp or .pp.bz2")
+        if language == "pp" and package_name(data) != name:
+            raise ValueError(f"it holds the module {package_name(data)!r}; give that as name")
+    except (OSError, ValueError, EOFError) as error:
+        raise CheckpointError(
+            f"Cannot install policy module {name!r} from {path!r}: {error}.", reason="policy_invalid", path=path
+        ) from error
+    return Source(language, data)
+
+
+def booleans_of_others(host: SelinuxHost, stored: StoredModule, names: set[str]) -> set[str]:
+    """Those of ``names`` that the policy has from elsewhere than the module ``stored``."""
+    own: set[str] = set()
+    if stored.enabled:
+        own = set().union(*(declared_booleans(entry.text) for entry in stored.entries))
+    asked = names - own
+    policy = disk_policy(host) if asked else b""
+    return {name for name in asked if policy_default(policy, name) is not None}

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Labels that a container has beside those of its threads: of its sockets, and of what is mounted in it."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import asdict, dataclass, field
+from typing import Any, Iterable, Mapping
+
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread, inner_pid
+
+_CONTEXT = re.compile(r'(?:^|,)((?:fs|def|root)?context)=("[^"]*"|[^,]*)')
+
+
+@dataclass(frozen=True)
+class Traces:
+    """``sockets``: protocol and label by process and file descriptor. ``mounts``: contexts by mount point."""
+
+    sockets: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    mounts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that came back with another label. Only a ``grave`` one makes the restore a failure."""
+
+    kind: str
+    where: str
+    before: str
+    after: str
+    grave: bool
+
+
+def read_xattr(path: str, name: str) -> str:
+    """An extended attribute as text; empty if it is not there or may not be read."""
+    try:
+        return os.getxattr(path, name).rstrip(b"\0").decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def parse_mounts(text: str) -> dict[str, str]:
+    """The context options of each mount point, from mountinfo. What is mounted last hides what was there."""
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        left, dummy, right = line.partition(" - ")
+        fields, options = left.split(" "), right.split(" ")
+        if len(fields) > 4 and len(options) > 2:
+            contexts = [f"{name}={value.strip(chr(34))}" for name, value in _CONTEXT.findall(options[2])]
+            found[fields[4]] = ",".join(sorted(contexts))
+    return {place: contexts for place, contexts in found.items() if contexts}
+
+
+def _sockets(pid: int) -> dict[str, tuple[str, str]]:
+    base = f"{PLACES.proc}/{pid}"
+    inner = inner_pid(read_text(f"{base}/status") or "")
+    found: dict[str, tuple[str, str]] = {}
+    try:
+        numbers = os.listdir(f"{base}/fd")
+    except OSError:
+        return found
+    for number in numbers:
+        path = f"{base}/fd/{number}"
+        try:
+            is_socket = os.readlink(path).startswith("socket:")
+        except OSError:
+            continue
+        label = read_xattr(path, "security.selinux") if is_socket else ""
+        if label:
+            found[f"{inner}:{number}"] = (read_xattr(path, "system.sockprotoname"), label)
+    return found
+
+
+def read_traces(pids: Iterable[int]) -> Traces:
+    """The sockets of these processes, and the mounts of the first."""
+    sockets: dict[str, tuple[str, str]] = {}
+    known = list(pids)
+    for pid in known:
+        sockets.update(_sockets(pid))
+    mounts = parse_mounts(read_text(f"{PLACES.proc}/{known[0]}/mountinfo") or "") if known else {}
+    return Traces(sockets, mounts)
+
+
+def to_record(traces: Traces) -> dict[str, Any]:
+    return asdict(traces)
+
+
+def from_record(entry: Any) -> Traces:
+    """The labels of a record; none if it has none that can be read."""
+    try:
+        sockets = {str(key): (str(kind), str(label)) for key, (kind, label) in entry["sockets"].items()}
+        return Traces(sockets, {str(place): str(context) for place, context in entry["mounts"].items()})
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return Traces()
+
+
+def compare_sockcreate(before: Iterable[Thread], after: Iterable[Thread]) -> list[Difference]:
+    """Grave: CRIU restores it, and the sockets that the thread makes from then on would have another label."""
+    known = {thread.key: thread.sockcreate for thread in before if thread.sockcreate is not None}
+    return [
+        Difference("sockcreate", f"process {one.pid} thread {one.tid}", known[one.key] or "", one.sockcreate, True)
+        for one in after
+        if one.sockcreate is not None and one.key in known and known[one.key] != one.sockcreate
+    ]
+
+
+def compare_traces(before: Traces, after: Traces) -> list[Difference]:
+    """What is there both times and has another label now.
+
+    A mount is grave: nobody in the container can change it, and its files are another container's now. A socket is not:
+    CRIU up to 4.2.1 gives Unix sockets its own label, and any descriptor may be another socket by now, since the
+    processes run between the reading and the dump, and after the restore.
+    """
+    mounts = [
+        Difference("mount", place, before.mounts[place], context, True)
+        for place, context in sorted(after.mounts.items())
+        if before.mounts.get(place, context) != context
+    ]
+    sockets = []
+    for key, (kind, label) in sorted(after.sockets.items()):
+        known_kind, known = before.sockets.get(key, (kind, label))
+        if known_kind == kind and known != label:
+            pid, dummy, number = key.partition(":")
+            where = f"process {pid} descriptor {number} ({kind or 'socket'})"
+            sockets.append(Difference("socket", where, known, label, False))
+    return mounts + sockets
+
+
+def to_facts(differences: Iterable[Difference]) -> list[dict[str, Any]]:
+    return [asdict(one) for one in differences]

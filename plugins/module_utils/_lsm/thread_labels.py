@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Security labels of every thread of a container, read from /proc, and their comparison."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from typing import Any, Iterable
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+
+
+@dataclass(frozen=True)
+class Thread:
+    """One thread. ``pid`` and ``tid`` count inside the container, so that they are the same after a restore.
+
+    Nested pid namespaces make them paths: 1, 7, 7/1. ``sockcreate`` is the label that the thread has asked for its next
+    sockets, empty for none; None if that is not known.
+    """
+
+    pid: str
+    tid: str
+    comm: str
+    label: str
+    sockcreate: str | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.pid, self.tid
+
+
+def inner_pid(status: str) -> str:
+    """The pid of the status file as the container sees it: NSpid without the host's own number."""
+    for line in status.splitlines():
+        if line.startswith("NSpid:"):
+            numbers = line.split()[1:]
+            return "/".join(numbers[1:] or numbers)
+    return ""
+
+
+_THREAD_FILES = ("status", "attr/current", "comm", "children", "attr/sockcreate")
+
+
+def _process(pid: int) -> tuple[list[Thread], list[int]]:
+    """The threads of one process and the host pids of its children; both empty if it has gone."""
+    base = f"{PLACES.proc}/{pid}"
+    status = read_text(f"{base}/status")
+    if status is None:
+        return [], []
+    try:
+        tasks = sorted(os.listdir(f"{base}/task"), key=int)
+    except (FileNotFoundError, ProcessLookupError):
+        return [], []
+    threads: list[Thread] = []
+    children: list[int] = []
+    for task in tasks:
+        parts = [read_text(f"{base}/task/{task}/{name}") for name in _THREAD_FILES]
+        if parts[0] is None or parts[1] is None:
+            continue
+        label = parts[1].rstrip("\0\n")
+        asked = parts[4].rstrip("\0\n") if parts[4] is not None else None
+        threads.append(Thread(inner_pid(status), inner_pid(parts[0]), (parts[2] or "").rstrip("\n"), label, asked))
+        children += [int(child) for child in (parts[3] or "").split()]
+    return threads, children
+
+
+def read_tree(pid: int) -> dict[int, list[Thread]]:
+    """The process ``pid`` and its descendants, by their pids on the host: what CRIU dumps. Ended ones are left out."""
+    found: dict[int, list[Thread]] = {}
+    waiting, seen = [pid], set()
+    while waiting:
+        one = waiting.pop(0)
+        if one > 0 and one not in seen:
+            seen.add(one)
+            threads, children = _process(one)
+            if threads:
+                found[one] = threads
+            waiting += children
+    return found
+
+
+def read_threads(pid: int) -> tuple[Thread, ...]:
+    """Every thread of the process ``pid`` and of its descendants."""
+    return tuple(thread for threads in read_tree(pid).values() for thread in threads)
+
+
+def to_record(threads: Iterable[Thread]) -> list[dict[str, Any]]:
+    return [asdict(thread) for thread in threads]
+
+
+def from_record(entries: Any) -> tuple[Thread, ...]:
+    """The threads of a record; empty if the record has none that can be read."""
+    try:
+        return tuple(
+            Thread(
+                str(entry["pid"]),
+                str(entry["tid"]),
+                str(entry["comm"]),
+                str(entry["label"]),
+                entry.get("sockcreate"),
+            )
+            for entry in entries
+        )
+    except (KeyError, TypeError, AttributeError):
+        return ()
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A thread after the restore and the label that it had before. ``sure`` is False for a thread that is new."""
+
+    thread: Thread
+    before: str
+
+    @property
+    def equal(self) -> bool:
+        return self.before == self.thread.label
+
+
+def compare(before: Iterable[Thread], after: Iterable[Thread], process_label: str) -> tuple[Pair, ...]:
+    """Pair each thread with the label that it had before.
+
+    A thread that was not seen before must have the label of its process, and a process that was not seen the label of
+    the container: between the reading and the dump, threads may have started.
+    """
+    known = {thread.key: thread.label for thread in before}
+    leaders = {thread.pid: thread.label for thread in before if thread.pid == thread.tid}
+    return tuple(
+        Pair(thread, known.get(thread.key, leaders.get(thread.pid, process_label or thread.label))) for thread in after
+    )
+
+
+def summary(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
+    """One entry for the threads of a process that share both labels; a changed one tells its thread ids too."""
+    grouped: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for pair in pairs:
+        key = (pair.thread.pid, pair.before, pair.thread.label)
+        entry = grouped.setdefault(
+            key,
+            {
+                "pid": pair.thread.pid,
+                "comm": pair.thread.comm,
+                "threads": 0,
+                "tids": [],
+                "before": pair.before,
+                "after": pair.thread.label,
+            },
+        )
+        entry["threads"] += 1
+        entry["tids"].append(pair.thread.tid)
+    return list(grouped.values())
+
+
+def changed_error(pairs: Iterable[Pair], name: str, what_then: str, kind: str = "Container") -> CheckpointError | None:
+    """The failure of a restore that changed labels; None if every label is what it was."""
+    pairs = tuple(pairs)
+    wrong = [pair for pair in pairs if not pair.equal]
+    if not wrong:
+        return None
+    first = wrong[0]
+    return CheckpointError(
+        f"{kind} {name!r} lost its label in the restore: process {first.thread.pid} ({first.thread.comm!r}) had "
+        f"{first.before!r} and came back with {first.thread.label!r}; so had {len(wrong)} of {len(pairs)} threads. "
+        f"{what_then} Check that the CRIU in use is linked with libselinux (role criu.hosts.criu).",
+        reason="label_changed",
+        label_before=first.before,
+        label_after=first.thread.label,
+        labels=summary(pairs),
+    )

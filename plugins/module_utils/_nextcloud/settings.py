@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Settings of a Nextcloud in a container, by its console program occ: what is set, and what changes it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, Runner
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Plan
+
+# Settings that hold a password or a key, by themselves or inside: never shown.
+SENSITIVE = frozenset(
+    (
+        "dbpassword",
+        "license-key",
+        "mail_smtppassword",
+        "objectstore",
+        "objectstore_multibucket",
+        "passwordsalt",
+        "proxyuserpwd",
+        "redis",
+        "redis.cluster",
+        "secret",
+    )
+)
+# What stands for a value that is not shown, and for one that takes its place.
+HIDDEN, REPLACED = "(hidden)", "(hidden, another one)"
+
+
+@dataclass(frozen=True)
+class Console:
+    """Where occ is: the container, the user whom Nextcloud's files belong to, and the folder of the program."""
+
+    container: str
+    user: str
+    path: str
+
+    def php(self, *, stdin: bool = False) -> tuple[str, ...]:
+        """PHP in the container."""
+        return ("podman", "exec", *(["--interactive"] if stdin else []), "--user", self.user, self.container, "php")
+
+    def occ(self, *words: str) -> tuple[str, ...]:
+        return (*self.php(), f"{self.path}/occ", *words)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of the system (config.php) and of apps (in the database). None: there is no such setting."""
+
+    system: Mapping[str, Any]
+    apps: Mapping[str, Mapping[str, Any]]
+
+
+def read_settings(runner: Runner, console: Console) -> Settings:
+    """All settings, private ones too.
+
+    Raises:
+        CheckpointError: reasons occ_failed, answer_invalid.
+    """
+    completed = runner.run(console.occ("config:list", "--private", "--output=json"))
+    if completed.rc != 0:
+        raise occ_error(completed, console, "read the settings")
+    return parse_settings(completed.out, console)
+
+
+def parse_settings(text: str, console: Console) -> Settings:
+    """The answer of occ config:list; a notice may come before it."""
+    try:
+        found = json.loads(text[text.index("{") :])
+        return Settings(found["system"], {app: values or {} for app, values in (found.get("apps") or {}).items()})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        # The answer itself has passwords in it, and stays unsaid.
+        raise CheckpointError(
+            f"Cannot read the settings of Nextcloud in the container {console.container!r}: occ config:list gave no "
+            "JSON with 'system' in it. Run it by hand and see.",
+            reason="answer_invalid",
+        ) from error
+
+
+def occ_error(completed: Completed, console: Console, what: str) -> CheckpointError:
+    """What a failure of podman exec or occ means; what it printed is not returned, but for the line that says why."""
+    return CheckpointError(
+        f"Cannot {what} of Nextcloud in the container {console.container!r}: {completed.last_line[:300].rstrip('.')}. "
+        "Check that the container runs and that Nextcloud is installed (occ status).",
+        reason="occ_failed",
+        rc=completed.rc,
+    )
+
+
+def check_wanted(wanted: Settings) -> None:
+    """Refuse what occ cannot store.
+
+    Raises:
+        CheckpointError: reason value_invalid.
+    """
+    for app, values in wanted.apps.items():
+        if not isinstance(values, Mapping):
+            raise CheckpointError(
+                f"Cannot set the app {app!r}: its settings have to be a dictionary.", reason="value_invalid"
+            )
+        for key, value in values.items():
+            if value is not None and (isinstance(value, bool) or not isinstance(value, (str, int))):
+                raise CheckpointError(
+                    f"Cannot set {key!r} of the app {app!r}: a setting of an app is text or a whole number, and this "
+                    f"is of the type {type(value).__name__}. Put it in quotes.",
+                    reason="value_invalid",
+                )
+
+
+def app_text(value: Any) -> str | None:
+    """A setting of an app as the database keeps it: text."""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    return None if value is None else str(value)
+
+
+def differing(current: Settings, wanted: Settings) -> Settings:
+    """The wanted settings that are not so yet."""
+    system = {key: value for key, value in wanted.system.items() if current.system.get(key) != value}
+    apps = {}
+    for app, values in wanted.apps.items():
+        there = current.apps.get(app, {})
+        changed = {key: value for key, value in values.items() if app_text(there.get(key)) != app_text(value)}
+        if changed:
+            apps[app] = changed
+    return Settings(system, apps)
+
+
+def shown(current: Settings, wanted: Settings, *, hidden: frozenset[str]) -> dict[str, Any]:
+    """The settings of ``current`` that are asked for, without those that nobody may see."""
+    system = {}
+    for key in sorted(wanted.system):
+        value = current.system.get(key)
+        system[key] = HIDDEN if key in hidden and value is not None else value
+    apps = {
+        app: {key: app_text(current.apps.get(app, {}).get(key)) for key in sorted(wanted.apps[app])}
+        for app in sorted(wanted.apps)
+    }
+    return {"system": system, "apps": apps}
+
+
+def predicted(current: Settings, wanted: Settings) -> Settings:
+    """The settings after the plan."""
+    apps = {app: {**current.apps.get(app, {}), **values} for app, values in wanted.apps.items()}
+    return Settings({**current.system, **wanted.system}, apps)
+
+
+def import_script(settings: Settings, path: str) -> str:
+    """PHP that gives occ the settings to import: they are in no argument list and in no file but for that moment."""
+    content = base64.b64encode(json.dumps({"system": settings.system, "apps": settings.apps}).encode()).decode()
+    folder = base64.b64encode(path.encode("utf-8", "surrogateescape")).decode()
+    return f"""<?php
+$folder = base64_decode('{folder}');
+$file = tempnam(sys_get_temp_dir(), 'occ');
+register_shutdown_function(static function () use ($file) {{ @unlink($file); }});
+file_put_contents($file, base64_decode('{content}'));
+$_SERVER['argv'] = ['occ', 'config:import', $file];
+$_SERVER['argc'] = 3;
+$_SERVER['SCRIPT_FILENAME'] = $_SERVER['SCRIPT_NAME'] = $_SERVER['PHP_SELF'] = $folder . '/occ';
+chdir($folder);
+require $folder . '/console.php';
+"""
+
+
+def plan_settings(current: Settings, wanted: Settings, console: Console, *, hidden: frozenset[str]) -> Plan:
+    """Import what differs, all at once."""
+    missing = differing(current, wanted)
+    before = shown(current, wanted, hidden=hidden)
+    if not missing.system and not missing.apps:
+        return Plan(before=before, after=before)
+    after = shown(predicted(current, wanted), wanted, hidden=hidden)
+    for key in set(missing.system) & hidden:
+        # One sees that it is set anew, and neither value.
+        after["system"][key] = None if wanted.system[key] is None else REPLACED
+    step = Command(
+        console.php(stdin=True),
+        why=f"set up Nextcloud in the container {console.container!r}",
+        stdin=import_script(missing, console.path),
+    )
+    return Plan(before=before, after=after, steps=(step,))
+
+
+def check_result(after: Settings, wanted: Settings, console: Console) -> None:
+    """Fail when a setting is not as wanted although occ succeeded.
+
+    Raises:
+        CheckpointError: reason change_lost.
+    """
+    lost = differing(after, wanted)
+    names = sorted(lost.system) + [f"{app}/{key}" for app in sorted(lost.apps) for key in sorted(lost.apps[app])]
+    if names:
+        raise CheckpointError(
+            f"Cannot set {', '.join(names)} of Nextcloud in the container {console.container!r}: occ succeeded, and "
+            "the values are others. Look for another file in its folder config that sets them, and for a variable "
+            "of the container's environment.",
+            reason="change_lost",
+            lost=names,
+        )

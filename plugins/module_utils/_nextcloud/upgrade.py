@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Nextcloud's versions: what is there, which steps lead to the wanted one, and what speaks against them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Mapping, Sequence
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+
+Version = tuple[int, ...]
+_WANTED = re.compile(r"\d{1,3}(\.\d{1,4}){0,2}")
+_IN_FILE = re.compile(r"\$OC_Version\s*=\s*(?:array\s*\(|\[)\s*([\d\s,]+?)\s*[\])]")
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_APP_ID = re.compile(r"<id>\s*([A-Za-z0-9_-]+)\s*</id>")
+_APP_UNTIL = re.compile(r"<nextcloud\s[^>]*?\bmax-version\s*=\s*[\"'](\d{1,3})")
+# What the volumes are copied beside has to hold more than they do: the files of the next version, the archive's index.
+RESERVE_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image of the host; ``id`` None says that it is not there, ``version`` None that it does not tell its own."""
+
+    name: str
+    id: str | None = None
+    version: Version | None = None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why the upgrade is not begun: a word and a line for people."""
+
+    code: str
+    message: str
+
+    def view(self) -> dict[str, str]:
+        return {"code": self.code, "message": self.message}
+
+
+@dataclass(frozen=True)
+class AppRange:
+    """An app's name and the last major version of Nextcloud that it is for; None: it names none."""
+
+    name: str
+    until: int | None
+
+
+def text_of(version: Version) -> str:
+    return ".".join(str(number) for number in version)
+
+
+def parse_wanted(text: str) -> Version:
+    """A wanted version: 32, 32.0 or 32.0.1.
+
+    Raises:
+        CheckpointError: reason version_invalid.
+    """
+    if not _WANTED.fullmatch(text):
+        raise CheckpointError(
+            f"Cannot upgrade Nextcloud to {text!r}: that is no version. Give a major version such as 32, or a full "
+            "one such as 32.0.1.",
+            reason="version_invalid",
+        )
+    return tuple(int(number) for number in text.split("."))
+
+
+def parse_version_file(text: str) -> Version | None:
+    """The version in Nextcloud's version.php; None if there is none in the text."""
+    found = _IN_FILE.search(text)
+    if found is None:
+        return None
+    return tuple(int(number) for number in found.group(1).split(",") if number.strip())[:3]
+
+
+def version_of_environment(environment: Sequence[str]) -> Version | None:
+    """The version that an image's environment names, as the official image and those made from it do."""
+    for entry in environment:
+        name, dummy_sign, value = entry.partition("=")
+        found = re.match(r"\d+(\.\d+){1,2}", value) if name == "NEXTCLOUD_VERSION" else None
+        if found:
+            return tuple(int(number) for number in found.group().split("."))
+    return None
+
+
+def parse_app(text: str) -> AppRange | None:
+    """The range of an app's appinfo/info.xml; None if it is not such a file.
+
+    The container can write there, so no XML parser, which entities may keep busy, gets to see it.
+    """
+    bare = _COMMENT.sub("", text)
+    name, until = _APP_ID.search(bare), _APP_UNTIL.search(bare)
+    return AppRange(name.group(1), int(until.group(1)) if until else None) if name else None
+
+
+def majors_to(present: Version, wanted: Version) -> list[int]:
+    """The major versions to go through; that of today alone for a newer release of it, none if wanted is older."""
+    if wanted[0] == present[0]:
+        return [present[0]]
+    return list(range(present[0] + 1, wanted[0] + 1))
+
+
+def image_name(major: int, pattern: str, images: Mapping[str, str]) -> str:
+    """The image of a major version: its own, else the pattern's."""
+    return images.get(str(major)) or pattern.replace("{major}", str(major))
+
+
+def check_order(present: Version, wanted: Version) -> Refusal | None:
+    """Whether wanted is older than what is there."""
+    if wanted < present[: len(wanted)]:
+        return Refusal(
+            "downgrade",
+            f"Nextcloud is {text_of(present)}, and {text_of(wanted)} is older: Nextcloud cannot go back. "
+            "Restore a backup of that time.",
+        )
+    return None
+
+
+def check_image(present: Version, major: int, image: Image) -> Refusal | None:
+    """Whether an image is the one that may follow ``present``, the version before it."""
+    name = f"the image {image.name!r}"
+    if image.id is None:
+        return Refusal("image_missing", f"{name} for {major} is not on the host. Pull it, or let the role pull it.")
+    if image.version is None:
+        return Refusal(
+            "image_version_unknown",
+            f"{name} does not say which version it holds (no NEXTCLOUD_VERSION in its environment). Build it from "
+            "the official image.",
+        )
+    if image.version[0] > max(present[0] + 1, major):
+        return Refusal(
+            "major_skipped",
+            f"{name} holds {text_of(image.version)}, and Nextcloud {text_of(present)} can only be upgraded to "
+            f"{present[0] + 1}. Give an image of {major}.",
+        )
+    if image.version < present:
+        return Refusal(
+            "downgrade",
+            f"{name} holds {text_of(image.version)}, which is older than {text_of(present)}: Nextcloud cannot go "
+            f"back. Give a newer image of {major}.",
+        )
+    if image.version[0] != major:
+        return Refusal(
+            "image_wrong",
+            f"{name} holds {text_of(image.version)} and not {major}. Give an image of {major}.",
+        )
+    return None
+
+
+def plan_steps(
+    present: Version, wanted: Version, images: Mapping[int, Image]
+) -> tuple[list[dict[str, Any]], list[Refusal]]:
+    """The steps from present to wanted, one major version after the other, and what speaks against them."""
+    older = check_order(present, wanted)
+    if older is not None:
+        return [], [older]
+    steps: list[dict[str, Any]] = []
+    refused: list[Refusal] = []
+    before = present
+    for major in majors_to(present, wanted):
+        image = images[major]
+        problem = check_image(before, major, image)
+        if problem is not None:
+            refused.append(problem)
+        after = (image.version or (major,)) if problem is None else (major,)
+        if after != before:
+            steps.append({"from": text_of(before), "to": text_of(after), "image": image.name, "image_id": image.id})
+        before = after
+    if not refused and before[: len(wanted)] != wanted:
+        name = images[wanted[0]].name
+        refused.append(
+            Refusal(
+                "image_wrong",
+                f"the image {name!r} holds {text_of(before)} and not {text_of(wanted)}. Give an image of "
+                f"{text_of(wanted)}.",
+            )
+        )
+    return steps, refused
+
+
+def left_behind(apps: Sequence[AppRange], enabled: Sequence[str], wanted: Version) -> list[dict[str, Any]]:
+    """The enabled apps that are not for the wanted version: Nextcloud turns them off."""
+    found = {app.name: app.until for app in apps if app.until is not None and app.until < wanted[0]}
+    return [{"name": name, "until": found[name]} for name in sorted(found) if name in enabled]
+
+
+def check_apps(apps: Sequence[Mapping[str, Any]], wanted: Version) -> Refusal | None:
+    """Whether apps would be turned off."""
+    if not apps:
+        return None
+    names = ", ".join(f"{app['name']} (up to {app['until']})" for app in apps)
+    return Refusal(
+        "apps_incompatible",
+        f"these apps are not for {wanted[0]} and would be turned off: {names}. Update or disable them first, or let "
+        "them be disabled.",
+    )
+
+
+def check_tag(name: str, running: str, tagged: str | None) -> Refusal | None:
+    """Whether the name of the container's image still means that image: a way back starts it by its name."""
+    if running == tagged:
+        return None
+    return Refusal(
+        "image_moved",
+        f"the container runs image {running[:12]}, and {name!r} means another one by now, so there would be no way "
+        f"back. Run 'podman tag {running[:12]} {name}'.",
+    )
+
+
+def check_space(path: str, needed_bytes: int, free_bytes: int) -> Refusal | None:
+    """Whether the copies fit."""
+    if free_bytes >= needed_bytes:
+        return None
+    return Refusal(
+        "disk_full",
+        f"the copies take up to {needed_bytes} bytes in {path!r} and {free_bytes} are free. Free space there.",
+    )
+
+
+def check_status(status: Mapping[str, Any] | None, name: str) -> Refusal | None:
+    """Whether occ says that Nextcloud is in a state to begin from; None for a container that does not run."""
+    if status is None:
+        return Refusal(
+            "container_not_running", f"the container {name!r} does not run, so occ cannot be asked. Start its unit."
+        )
+    if not status.get("installed"):
+        return Refusal("not_installed", f"Nextcloud in the container {name!r} is not installed. Install it first.")
+    if status.get("needsDbUpgrade"):
+        return Refusal(
+            "upgrade_pending",
+            f"Nextcloud in the container {name!r} waits for 'occ upgrade' of an upgrade that was begun otherwise. "
+            "Finish it first.",
+        )
+    return None

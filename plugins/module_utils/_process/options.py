@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""The options of process_checkpoint and process_restore as one value, and what CRIU is told of them."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._host.user import is_root
+from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import work_path
+
+# The first with configuration files and pidfd; Debian 10's is 3.11.
+MINIMUM_CRIU = (3, 11)
+EXTERNAL = re.compile(r"(mnt|dev|file|tty|unix|net|pid)\[[^\]\s]*\](:\S+)?\Z")
+
+
+@dataclass(frozen=True)
+class ProcessOptions:
+    """What both modules have. What follows ``external`` belongs to one of them only."""
+
+    images_path: str
+    unit: str | None
+    shell_job: bool
+    tcp_established: bool
+    file_locks: bool
+    external: tuple[str, ...]
+    terminal: str | None = None
+    parent_path: str | None = None
+    pre_dump: bool = False
+    leave_running: bool = False
+    on_label_mismatch: str = "stop"
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any]) -> ProcessOptions:
+        """Check what an argument spec cannot.
+
+        Raises:
+            CheckpointError: external_invalid, parent_invalid.
+        """
+        path = params["images_path"].rstrip("/") or "/"
+        parent = (params.get("parent_path") or "").rstrip("/") or None
+        for one in params["external"]:
+            if not EXTERNAL.match(one):
+                raise CheckpointError(
+                    f"Refuse external {one!r}: CRIU knows TYPE[ID] and TYPE[ID]:NAME, such as unix[7097] or "
+                    "mnt[/data]:data. Give one of these.",
+                    reason="external_invalid",
+                )
+        if parent is not None and (parent == path or os.path.dirname(parent) != os.path.dirname(path)):
+            raise CheckpointError(
+                f"Refuse parent_path {parent!r}: the parent images lie beside {path!r}, in the same folder, so that "
+                "they can be moved together. Give such a path.",
+                reason="parent_invalid",
+            )
+        return cls(
+            path,
+            params.get("unit"),
+            params["shell_job"],
+            params["tcp_established"],
+            params["file_locks"],
+            tuple(params["external"]),
+            params.get("terminal"),
+            parent,
+            params.get("pre_dump", False),
+            params.get("leave_running", False),
+            params.get("on_label_mismatch", "stop"),
+        )
+
+    def common_flags(self, folder: str, log: str) -> tuple[str, ...]:
+        """What dump, pre-dump and restore are told alike."""
+        flags = (("shell_job", "--shell-job"), ("tcp_established", "--tcp-established"), ("file_locks", "--file-locks"))
+        return (
+            "--images-dir",
+            folder,
+            "--work-dir",
+            work_path(self.images_path),
+            "--log-file",
+            log,
+            "-v4",
+            *(() if is_root() else ("--unprivileged",)),
+            *(flag for name, flag in flags if getattr(self, name)),
+        )
+
+
+def require_root_for(options: ProcessOptions) -> None:
+    """Refuse what only root can ask of systemd or of a terminal."""
+    if not is_root() and (options.unit or options.terminal):
+        raise CheckpointError(
+            f"Cannot use {'unit' if options.unit else 'terminal'} for {options.images_path!r}: that is done by "
+            "systemd's services, for root only. Use become: true, or a process without a unit.",
+            reason="root_needed",
+        )

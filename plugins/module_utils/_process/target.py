@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Which process a checkpoint means by pid, pid_file or unit, whether it may be dumped, and what it is made on."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._host.process import Process, read_process
+from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import Unit, read_unit, unit_name
+from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import read_tree
+from ansible_collections.criu.hosts.plugins.module_utils._process.options import ProcessOptions
+from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import (
+    Images,
+    check_parents,
+    inventory_hash,
+    partial_path,
+    read_images,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_images_path
+
+
+@dataclass(frozen=True)
+class Target:
+    """What pid, pid_file or unit point to. ``process`` is None if it does not run; ``pid`` is 0 if it is not known."""
+
+    said: str
+    process: Process | None
+    unit: Unit | None = None
+    pid: int = 0
+
+
+def read_pid_file(path: str) -> int:
+    """The pid in a pid file; 0 if there is no such file.
+
+    Raises:
+        CheckpointError: pid_file_invalid.
+    """
+    try:
+        text = read_text(path)
+    except (IsADirectoryError, PermissionError) as error:
+        raise _invalid(path, error.strerror or "it cannot be read") from error
+    if text is None:
+        return 0
+    if not re.match(r"\s*[1-9][0-9]{0,9}\s*\Z", text):
+        raise _invalid(path, "it does not hold one process id")
+    return int(text)
+
+
+def _invalid(path: str, why: str) -> CheckpointError:
+    return CheckpointError(
+        f"Cannot use the pid file {path!r}: {why}. Give the file that the process writes, or pid.",
+        reason="pid_file_invalid",
+    )
+
+
+def read_target(runner: Runner, params: Mapping[str, Any]) -> Target:
+    """Find the process of the options pid, pid_file or unit."""
+    if params.get("unit"):
+        unit = read_unit(runner, unit_name(params["unit"]))
+        if not unit.known and not unit.active:
+            raise CheckpointError(
+                f"Cannot find the unit {unit.name!r}: systemd does not know it. Look at 'systemctl list-units'.",
+                reason="unit_missing",
+            )
+        return Target(f"unit {unit.name!r}", read_process(unit.pid) if unit.pid else None, unit)
+    if params.get("pid_file"):
+        pid = read_pid_file(params["pid_file"])
+        return Target(f"the process of {params['pid_file']!r}", read_process(pid) if pid else None, pid=pid)
+    return Target(f"process {params['pid']}", read_process(params["pid"]), pid=params["pid"])
+
+
+def own_line() -> tuple[int, ...]:
+    """This process and its ancestors: dumping one of them would dump this task."""
+    found, pid = [], os.getpid()
+    while pid > 0 and pid not in found:
+        found.append(pid)
+        fields = (read_text(f"{PLACES.proc}/{pid}/stat") or "").rpartition(")")[2].split()
+        pid = int(fields[1]) if len(fields) > 1 else 0
+    return tuple(found)
+
+
+def refuse(target: Target) -> Process:
+    """The process, if it is one that can be dumped.
+
+    Raises:
+        CheckpointError: process_missing, process_refused.
+    """
+    process = target.process
+    if process is None:
+        raise CheckpointError(
+            f"Cannot checkpoint {target.said}: it does not run. Start it first.", reason="process_missing"
+        )
+    why = ""
+    if process.pid == 1 or not process.exe:
+        why = "it is the system's first process" if process.pid == 1 else "it is a thread of the kernel"
+    elif process.pid in own_line():
+        why = "this task is one of its descendants"
+    if why:
+        raise CheckpointError(
+            f"Refuse to checkpoint {process.text}: {why}. Give another process.", reason="process_refused"
+        )
+    return process
+
+
+def strangers(unit: Unit, process: Process) -> tuple[int, ...]:
+    """Processes in the unit's cgroup that do not descend from its main process: they would not be in the images."""
+    inside: set[int] = set()
+    for folder, dummy_folders, dummy_files in os.walk(f"{PLACES.cgroups}{unit.cgroup}"):
+        inside |= {int(one) for one in (read_text(f"{folder}/cgroup.procs") or "").split()}
+    return tuple(sorted(inside - set(read_tree(process.pid)))) if unit.cgroup else ()
+
+
+def refuse_strangers(unit: Unit, process: Process) -> None:
+    """Refuse when systemd would end processes of the unit that are not in the images.
+
+    Raises:
+        CheckpointError: unit_has_more.
+    """
+    others = strangers(unit, process)
+    if others:
+        raise CheckpointError(
+            f"Refuse to checkpoint the unit {unit.name!r}: {len(others)} of its processes ({others[0]} is one) do not "
+            f"descend from its main process {process.pid}, so they would not be in the images, and systemd would end "
+            "them. Give leave_running, or the pid of the process that is wanted.",
+            reason="unit_has_more",
+        )
+
+
+def journal_sockets(process: Process) -> tuple[tuple[int, int], ...]:
+    """Standard output and error that lead to systemd's journal, as (file descriptor, inode)."""
+    journal = _journal_peers(read_text(f"{PLACES.proc}/{process.pid}/net/unix") or "")
+    found: dict[int, int] = {}
+    for descriptor in (1, 2):
+        try:
+            link = os.readlink(f"{PLACES.proc}/{process.pid}/fd/{descriptor}")
+        except OSError:
+            continue
+        match = re.match(r"socket:\[(\d+)\]\Z", link)
+        if match and int(match.group(1)) in journal:
+            found.setdefault(int(match.group(1)), descriptor)
+    return tuple((descriptor, inode) for inode, descriptor in found.items())
+
+
+def _journal_peers(text: str) -> set[int]:
+    """Connected Unix stream sockets without a name: for a service of systemd, those of its output."""
+    found = set()
+    for line in text.splitlines()[1:]:
+        fields = line.split()
+        if len(fields) == 7 and fields[4:6] == ["0001", "03"]:
+            found.add(int(fields[6]))
+    return found
+
+
+def refuse_partial(path: str) -> None:
+    """Refuse when a checkpoint was cut off after CRIU had ended the process: its images may be the only copy.
+
+    Raises:
+        CheckpointError: images_partial.
+    """
+    partial = partial_path(path)
+    if inventory_hash(partial):
+        raise CheckpointError(
+            f"Refuse to checkpoint to {path!r}: an earlier checkpoint was cut off, and {partial!r} may hold the only "
+            "copy of a process. Restore it from there (images_path), or remove that folder.",
+            reason="images_partial",
+            path=partial,
+        )
+
+
+def read_parent(options: ProcessOptions, process: Process) -> Images | None:
+    """The parent images, if they are an earlier moment of this very process.
+
+    Raises:
+        CheckpointError: parent_invalid.
+    """
+    path = options.parent_path
+    if path is None:
+        return None
+    check_images_path(path)
+    parent = read_images(path)
+    record = parent.record if parent else None
+    why = ""
+    if parent is None or record is None:
+        why = "there are no images of process_checkpoint"
+    elif (record.pid, record.start, record.boot) != process.identity:
+        why = f"they are of another process than {process.text}, or of an earlier one with its id"
+    elif not record.pre_dump and not record.parent:
+        why = "memory was not tracked after them, as they are no pre-dump"
+    if why or parent is None:
+        raise CheckpointError(
+            f"Cannot make a checkpoint on the parent images {path!r}: {why}. Make them with pre_dump first.",
+            reason="parent_invalid",
+            path=path,
+        )
+    check_parents(parent)
+    return parent

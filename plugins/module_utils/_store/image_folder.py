@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""A folder of CRIU's images with our record in it: safe paths, whose images they are, whether they are whole."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import (
+    ImageError,
+    Inventory,
+    Task,
+    read_core,
+    read_inventory,
+    read_tasks,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECORD
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread
+from ansible_collections.criu.hosts.plugins.module_utils._store.process_record import ProcessRecord, parse_record
+
+
+def partial_path(path: str) -> str:
+    """Where the images are while they are made."""
+    return os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.partial")
+
+
+def old_path(path: str) -> str:
+    """Where replaced images wait for their end."""
+    return os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.old")
+
+
+def work_path(path: str) -> str:
+    """Where CRIU puts its logs and statistics: beside the images, so that a failed dump leaves its log."""
+    return os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.criu")
+
+
+def note_path(path: str) -> str:
+    """What was restored from the images."""
+    return os.path.join(work_path(path), "restored.json")
+
+
+def inventory_hash(folder: str) -> str:
+    """The SHA-256 of inventory.img, a file of some hundred bytes; empty if it is not there."""
+    try:
+        with open(os.path.join(folder, "inventory.img"), "rb") as handle:
+            return hashlib.sha256(handle.read(1 << 16)).hexdigest()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+
+
+@dataclass(frozen=True)
+class Images:
+    """What lies in an images folder. ``record`` is None when it is not of these images."""
+
+    path: str
+    inventory: Inventory
+    tasks: tuple[Task, ...]
+    digest: str
+    record: ProcessRecord | None = None
+    size_bytes: int = 0
+    problems: tuple[str, ...] = field(default=())
+
+    @property
+    def pre_dump(self) -> bool:
+        return not self.tasks
+
+    @property
+    def root(self) -> Task | None:
+        return self.tasks[0] if self.tasks else None
+
+    @property
+    def text(self) -> str:
+        if self.record is not None:
+            return self.record.text
+        return f"process {self.tasks[0].pid}" if self.tasks else "a pre-dump"
+
+
+def size_of(folder: str) -> int:
+    """The bytes of all files in the folder."""
+    try:
+        return sum(entry.stat().st_size for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False))
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+
+
+def is_empty(path: str) -> bool:
+    """Whether nothing is there, or only an empty folder."""
+    return not os.path.lexists(path) or (os.path.isdir(path) and not os.listdir(path))
+
+
+def read_images(path: str) -> Images | None:
+    """What the folder holds; None if it is empty or not there.
+
+    Raises:
+        CheckpointError: images_invalid, something else is in it, or the images are damaged.
+    """
+    if is_empty(path):
+        return None
+    digest = inventory_hash(path)
+    record = parse_record(read_text(os.path.join(path, RECORD)))
+    try:
+        inventory = read_inventory(path)
+        tasks = read_tasks(path) if os.path.lexists(os.path.join(path, "pstree.img")) else ()
+    except (ImageError, OSError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise invalid(path, f"its inventory.img or pstree.img is not whole ({why})") from error
+    if record is not None and (record.inventory != digest or record.pre_dump is not (not tasks)):
+        record = None
+    return Images(path, inventory, tasks, digest, record, size_of(path))
+
+
+def invalid(path: str, why: str) -> CheckpointError:
+    return CheckpointError(
+        f"Cannot use the images folder {path!r}: {why}. Make the images again, copy all of them again, or give a "
+        "folder that is empty or not there.",
+        reason="images_invalid",
+        path=path,
+    )
+
+
+def read_labels(images: Images) -> tuple[Thread, ...]:
+    """The label of every thread, as CRIU found it while they stood still; empty without SELinux."""
+    if images.inventory.lsm != "selinux":
+        return ()
+    found = []
+    for task in images.tasks:
+        for tid in task.threads:
+            try:
+                core = read_core(images.path, tid)
+            except (ImageError, OSError) as error:
+                raise invalid(images.path, f"its core-{tid}.img is missing or not whole ({error})") from error
+            found.append(Thread(str(task.pid), str(tid), core.comm, core.label))
+    return tuple(found)
+
+
+def check_parents(images: Images) -> None:
+    """Follow the link ``parent``: each folder must be the one that its child was made on.
+
+    Raises:
+        CheckpointError: parent_changed.
+    """
+    path, record, seen = images.path, images.record, set()
+    while os.path.lexists(os.path.join(path, "parent")):
+        parent = os.path.realpath(os.path.join(path, "parent"))
+        digest = inventory_hash(parent)
+        if parent in seen or not digest or (record is not None and record.parent_inventory != digest):
+            raise CheckpointError(
+                f"Cannot use the images folder {images.path!r}: its memory is partly in the parent images "
+                f"{parent!r}, which {'are not those it was made on' if digest else 'are not there'}. Bring them back, "
+                "or make the images again.",
+                reason="parent_changed",
+                path=parent,
+            )
+        seen.add(parent)
+        path, record = parent, parse_record(read_text(os.path.join(parent, RECORD)))
+
+
+def pid_file_path(path: str) -> str:
+    """Where CRIU and systemd agree on the pid of what was restored from the images."""
+    name = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return f"{PLACES.run}/restore/{name}.pid"

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Renders and parses the record of a container checkpoint, and names its files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was known of a container when it was checkpointed."""
+
+    engine: str
+    id: str
+    name: str
+    image: str
+    image_id: str
+    runtime: str
+    process_label: str
+    run: str = ""
+    stamp: str = ""
+    checkpointed_at: str = ""
+    volumes: tuple[str, ...] = ()
+    criu: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+    selinux: str = ""
+    labels: Any = ()
+    traces: dict[str, Any] = field(default_factory=dict)
+    size_bytes: int = 0
+    sha256: str = ""
+
+
+def render_record(record: Record) -> str:
+    """The text of a record file."""
+    return json.dumps({"schema": SCHEMA, **record.__dict__}, indent=1, sort_keys=True) + "\n"
+
+
+def parse_record(text: str | None) -> Record | None:
+    """The record of a file; None if there is none that this release understands."""
+    try:
+        entries = json.loads(text or "")
+        if entries.pop("schema") != SCHEMA:
+            return None
+        return Record(**{**entries, "volumes": tuple(entries.get("volumes", ()))})
+    except (ValueError, AttributeError, KeyError, TypeError):
+        return None
+
+
+def record_path(archive_path: str) -> str:
+    """The record beside an archive."""
+    return f"{archive_path}.json"
+
+
+def place_record_path(container_id: str) -> str:
+    """The record of a checkpoint in place."""
+    return f"{PLACES.state}/checkpoints/{container_id}.json"
+
+
+def restored_path(name: str) -> str:
+    """What the container ``name`` was restored from."""
+    return f"{PLACES.state}/restored/{name}.json"

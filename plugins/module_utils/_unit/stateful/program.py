@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Packs the program of stateful units."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.program import PACKAGE, packed_program
+from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout import FAILED, STOPPING, TERMINATED
+
+if TYPE_CHECKING:
+    # Ansible sends with a module all that its files name: the whole program, through this line.
+    from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.main import main  # noqa: F401
+
+FIRST = "_unit.stateful.main"
+START = f"""\
+# Of the Ansible collection criu.hosts: starts and stops the container of a stateful unit.
+import os
+import sys
+
+if sys.argv[1:2] == ["stopped"] and os.environ.get("SERVICE_RESULT") == "success":
+    if os.environ.get("EXIT_STATUS", "0") in ("0", "{TERMINATED}") or os.path.exists("{STOPPING}/" + sys.argv[2]):
+        sys.exit(0)  # as it should be: do not load the rest for that
+
+
+
+def hook(*what):
+    sys.__excepthook__(*what)
+    sys.stderr.flush()
+    os._exit({FAILED})  # Python's own status, 1, is none of a failure here
+
+
+sys.excepthook = hook
+
+from {PACKAGE}.{FIRST} import main
+
+sys.exit(main(sys.argv))
+"""
+
+
+def unit_program() -> bytes:
+    """The archive that stateful units run."""
+    return packed_program(FIRST, START)

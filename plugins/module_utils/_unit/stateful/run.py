@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Starting and stopping the container of a stateful unit: by restore and dump where that works, else plainly."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any, Callable
+
+from ansible_collections.criu.hosts.plugins.module_utils._container.checkpoint import make, refuse
+from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
+from ansible_collections.criu.hosts.plugins.module_utils._container.restore import bring_back, proof_word
+from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import (
+    Situation,
+    place_record,
+    preflight,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._core.command import TIMED_OUT
+from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
+    Command,
+    MakeDir,
+    Plan,
+    Remove,
+    Step,
+    WriteFile,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Container, Engine
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.rootless import require_root
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._host.process import boot_id
+from ansible_collections.criu.hosts.plugins.module_utils._host.resources import cgroup_memory
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import read_selinux
+from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout import (
+    STOPPING,
+    aside_dir,
+    last_path,
+    state_dir,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.state import (
+    KEPT_ASIDE,
+    Choice,
+    Last,
+    Spec,
+    before,
+    choose,
+    damage,
+    image_bytes,
+    images_of,
+    is_same,
+    processes_of,
+    read_last,
+    read_spec,
+    render_last,
+    seconds_for,
+)
+
+# How long podman may take for anything that does not depend on memory.
+COMMAND_SECONDS = 240
+# A clean stop without a description.
+STOP_SECONDS = 10
+
+
+@dataclass
+class Unit:
+    """One call of the program. ``allow`` asks systemd for so many seconds more, ``say`` writes to the journal."""
+
+    name: str
+    ctx: Context
+    engine: Engine
+    allow: Callable[[int, str], None]
+    say: Callable[[str, str], None]
+    last: Last | None = None
+    began: float = field(default_factory=time.time)
+
+    def __post_init__(self) -> None:
+        require_root(f"work for the unit '{self.name}.service'")
+        self.last = read_last(self.name)
+
+    def inspect(self) -> Container | None:
+        return self.engine.inspect(self.ctx.runner, self.name)
+
+    def apply(self, *steps: Step) -> None:
+        self.ctx.apply(Plan(steps=steps))
+
+    def note(self, action: str, container: Container | None, **known: Any) -> None:
+        """Record what was done. A record that cannot be written, on a full disk, stops nothing."""
+        seconds = round(time.time() - self.began, 3)
+        entry = Last(action, round(self.began, 3), seconds, boot_id(), previous=before(self.last), **known)
+        if container is not None:
+            entry = replace(entry, id=container.id)
+        try:
+            self.apply(
+                MakeDir(state_dir(self.name), 0o700, why="make the folder"),
+                WriteFile(last_path(self.name), render_last(entry), why="write the record"),
+            )
+        except CheckpointError as error:
+            self.say("warning", error.message)
+
+
+def start(unit: Unit) -> None:
+    """Restore the container, or start it if it has no state that can be restored.
+
+    Raises:
+        CheckpointError: it runs neither way, or it is to be restored or not to run at all.
+    """
+    spec = _required(unit, read_spec(unit.name))
+    unit.allow(seconds_for(0), "looking at the container")
+    unit.apply(Remove(f"{STOPPING}/{unit.name}", why="forget the last stop"))
+    container = unit.inspect()
+    record = place_record(container) if container is not None else None
+    choice = choose(spec, container, record, unit.last)
+    if choice.action == "running" and conmon_lives(spec):
+        unit.say("notice", f"Container {unit.name!r} runs already.")
+        return
+    if choice.action == "running":
+        choice = Choice("replace", "its conmon was gone, and so nobody would have known of its end")
+    if choice.action == "restore" and container is not None:
+        _restore(unit, spec, container)
+        return
+    _fresh(unit, spec, container if choice.action in ("start", "replace") else None, choice.action, choice.why or "")
+
+
+def conmon_lives(spec: Spec) -> bool:
+    """Whether systemd will find the main process."""
+    text = (read_text(spec.conmon_pid_file) or "").strip()
+    return text.isdigit() and os.path.isdir(f"{PLACES.proc}/{text}")
+
+
+def _required(unit: Unit, spec: Spec | None) -> Spec:
+    if spec is None:
+        raise CheckpointError(
+            f"Cannot start the unit '{unit.name}.service': its description is gone. Apply container_unit again.",
+            reason="unit_spec_invalid",
+        )
+    return spec
+
+
+def forget(spec: Spec) -> Step:
+    """Let systemd not read the pid of an earlier conmon."""
+    return Remove(spec.conmon_pid_file, why="remove the old pid file")
+
+
+def _restore(unit: Unit, spec: Spec, container: Container) -> None:
+    size = image_bytes(images_of(container))
+    desired = Desired(unit.name, None, spec.options)
+    situation = Situation(container, place_record(container), read_selinux())
+    unit.allow(seconds_for(size) + COMMAND_SECONDS, f"restoring {size >> 20} MiB")
+    try:
+        wrong = damage(container, unit.last)
+        if wrong is not None:
+            raise CheckpointError(
+                f"Cannot restore container {unit.name!r}: the images of its checkpoint are damaged: {wrong}. Copy them "
+                "from a backup, or let the unit start afresh (on_restore_failure).",
+                reason="checkpoint_damaged",
+            )
+        situation = preflight(unit.ctx.runner, unit.engine, desired, situation, "container")
+        unit.apply(forget(spec))
+        restored = bring_back(unit.ctx, unit.engine, desired, situation)
+    except CheckpointError as error:
+        if error.reason == "interrupted":
+            raise  # the host shuts down, say: the next start restores
+        _not_restored(unit, spec, container, error)
+        return
+    word = proof_word(situation, restored)
+    facts = restored.proof.facts if restored is not None else {}
+    statistics = restored.statistics if restored is not None else {}
+    unit.note(
+        "restored",
+        container,
+        stamp=container.stamp,
+        size_bytes=size,
+        label_proof=word,
+        labels=facts.get("labels", []),
+        statistics=statistics,
+    )
+    unit.say("info", f"Restored container {unit.name!r} from {size >> 20} MiB; labels: {word}.")
+
+
+def end_remains(container: Container) -> None:
+    """End what a restore that hung has left: conmon and the runtime in the unit's cgroup, CRIU in the container's."""
+    for pid in processes_of(container):
+        if pid != os.getpid():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+
+def _not_restored(unit: Unit, spec: Spec, container: Container, error: CheckpointError) -> None:
+    """A restore has failed: start anew, or refuse to."""
+    why = {"why": error.message, "reason": error.reason}
+    if error.facts.get("rc") == TIMED_OUT:
+        end_remains(container)
+    now = unit.inspect()
+    if now is not None and now.running:
+        unit.apply(Command(unit.engine.stop_argv(unit.name), why="stop what the failed restore has left"))
+    if spec.on_restore_failure == "refuse":
+        size = unit.last.size_bytes if unit.last is not None and unit.last.stamp == container.stamp else None
+        unit.note("refused", container, stamp=container.stamp, size_bytes=size, **why)
+        raise error
+    unit.say("err", error.message)
+    _fresh(unit, spec, now or container, "start", error.message, error.reason)
+
+
+def _fresh(
+    unit: Unit, spec: Spec, container: Container | None, action: str, why: str, reason: str | None = None
+) -> None:
+    """Start the container without its old state; a checkpoint that was there is put aside."""
+    unit.allow(COMMAND_SECONDS * 2, "starting the container")
+    aside = _put_aside(unit, container) if container is not None and container.stamp else None
+    unit.apply(forget(spec))
+    if action == "replace" and container is not None:
+        unit.apply(Command(unit.engine.remove_argv(unit.name), why=f"remove the old container {unit.name!r}"))
+    if action in ("create", "replace"):
+        unit.apply(Command(spec.create, why=f"create container {unit.name!r}"))
+    unit.apply(Command(("podman", "start", unit.name), why=f"start container {unit.name!r}"))
+    now = container if action == "start" else None
+    unit.note("fresh", now, why=why, reason=reason, aside=aside)
+    kept = f" The checkpoint is kept in {aside!r}." if aside else ""
+    unit.say("warning" if aside else "info", f"Started container {unit.name!r} afresh: {why.rstrip('.')}.{kept}")
+
+
+def _put_aside(unit: Unit, container: Container) -> str:
+    """Move the checkpoint out of the container; the storage may be another file system, so mv does it."""
+    base = aside_dir(unit.name)
+    folder = f"{base}/{time.strftime('%Y-%m-%dT%H%M%SZ', time.gmtime())}-{os.getpid()}"
+    there = [path for path in unit.engine.checkpoint_files(container) if os.path.lexists(path)]
+    old = sorted(os.listdir(base))[: -(KEPT_ASIDE - 1)] if os.path.isdir(base) else []
+    unit.apply(
+        *(Remove(f"{base}/{name}", why="remove an old checkpoint") for name in old),
+        MakeDir(folder, 0o700, why="make the folder"),
+        Command(("mv", "-t", folder, "--", *there), why=f"put the checkpoint of {unit.name!r} aside"),
+    )
+    return folder
+
+
+def stop(unit: Unit) -> None:
+    """Dump the container, which ends it; if that fails, or is not wanted, stop it as podman does."""
+    spec, container = read_spec(unit.name), unit.inspect()
+    if container is None or not container.running:
+        return  # systemd calls this after an end of its own, too
+    unit.apply(
+        MakeDir(STOPPING, 0o700, why="make the folder"),
+        WriteFile(f"{STOPPING}/{unit.name}", "", why="note that the unit is being stopped in"),
+    )
+    if spec is None:
+        stop_cleanly(unit, container, STOP_SECONDS, "the unit's description is gone")
+    elif not is_same(spec, container):
+        stop_cleanly(unit, container, spec.stop_timeout, "the description of the container has changed")
+    else:
+        _dump(unit, spec, container)
+
+
+def _dump(unit: Unit, spec: Spec, container: Container) -> None:
+    size = cgroup_memory(container.pid) or 0
+    desired = Desired(unit.name, None, spec.options)
+    unit.allow(seconds_for(size) + spec.stop_timeout + COMMAND_SECONDS, f"dumping {size >> 20} MiB")
+    try:
+        dummy_value, dummy_plan, facts, dummy_warnings = make(
+            unit.ctx, unit.engine, desired, refuse(desired, container)
+        )
+    except CheckpointError as error:
+        unit.say("warning", f"{error.message} The unit is stopped without its state.")
+        stop_cleanly(unit, container, spec.stop_timeout, error.message, error.reason)
+        return
+    except Exception as error:
+        stop_cleanly(unit, container, spec.stop_timeout, f"the dump ended in a mistake of the program: {error}")
+        raise
+    size = image_bytes(images_of(container))
+    stamp = unit.engine.stamp(container)
+    unit.note("dumped", container, stamp=stamp, size_bytes=size, statistics=facts["statistics"])
+    unit.say("info", f"Dumped container {unit.name!r}: {size >> 20} MiB.")
+
+
+def stop_cleanly(unit: Unit, container: Container, seconds: int, why: str, reason: str | None = None) -> None:
+    """Let the container end by itself, and kill it after ``seconds``."""
+    unit.allow(seconds + COMMAND_SECONDS, "stopping the container")
+    argv = ("podman", "stop", "--ignore", f"--time={seconds}", unit.name)
+    unit.apply(Command(argv, why=f"stop container {unit.name!r}"))
+    unit.note("clean_stop", container, why=why, reason=reason)
+    unit.say("info", f"Stopped container {unit.name!r} without a checkpoint: {why.rstrip('.')}.")
+
+
+def stopped(unit: Unit, result: str, status: str) -> None:
+    """After the end of a unit that was not stopped, or not well: no container may run on that systemd does not know.
+
+    Raises:
+        CheckpointError: the container ended by itself.
+    """
+    container = unit.inspect()
+    if container is not None and container.running:
+        stop_cleanly(unit, container, STOP_SECONDS, f"the unit ended ({result}) and the container ran on")
+    if result == "success":
+        raise CheckpointError(
+            f"Container {unit.name!r} ended by itself with status {status}. Read its own log.", reason="container_ended"
+        )

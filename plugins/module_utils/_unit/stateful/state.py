@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Stateful units: their description, the record of what was done last, and what to do next. No command, no change."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Container, Options
+from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import (
+    ImageError,
+    read_inventory,
+    read_tasks,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._host.process import cgroup_of
+from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
+from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout import (
+    BASE_SECONDS,
+    DIGEST_LABEL,
+    last_path,
+    spec_path,
+)
+
+VERSION = 1
+# A disk that writes or reads no faster than this is given its time.
+BYTES_PER_SECOND = 8 << 20
+# Old checkpoints that could not be used are memory on disk: only the newest are kept.
+KEPT_ASIDE = 3
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What container_unit has written of a stateful unit. ``digest`` is that of all that the container is made from."""
+
+    name: str
+    create: tuple[str, ...]
+    digest: str
+    conmon_pid_file: str
+    stop_timeout: int = 10
+    tcp_established: bool = False
+    file_locks: bool = False
+    on_restore_failure: str = "fresh"
+
+    @property
+    def options(self) -> Options:
+        return Options(tcp_established=self.tcp_established, file_locks=self.file_locks)
+
+
+@dataclass(frozen=True)
+class Last:
+    """What the last start or stop did. ``stamp`` and ``run`` tell which checkpoint was made, ``id`` of which container.
+
+    ``action``: dumped, clean_stop; restored, fresh, refused.
+    """
+
+    action: str
+    began: float
+    seconds: float = 0.0
+    boot_id: str = ""
+    id: str = ""
+    stamp: str = ""
+    size_bytes: int | None = None
+    label_proof: str | None = None
+    labels: list[dict[str, Any]] = field(default_factory=list)
+    statistics: dict[str, Any] = field(default_factory=dict)
+    aside: str | None = None
+    why: str | None = None
+    reason: str | None = None
+    previous: dict[str, Any] | None = None
+
+
+def parse_spec(text: str, name: str) -> Spec:
+    """The description of a unit.
+
+    Raises:
+        CheckpointError: unit_spec_invalid.
+    """
+    try:
+        entries = json.loads(text)
+        if entries["version"] != VERSION or entries["name"] != name:
+            raise ValueError("another version or name")
+        known = {key: entries[key] for key in Spec.__dataclass_fields__ if key in entries}
+        return Spec(**{**known, "create": tuple(str(word) for word in entries["create"])})
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"Cannot read {spec_path(name)!r}: {error}. Let container_unit write it again.",
+            reason="unit_spec_invalid",
+        ) from error
+
+
+def read_spec(name: str) -> Spec | None:
+    """The description of the unit; None if there is none, as when it is being removed."""
+    text = read_text(spec_path(name))
+    return None if text is None else parse_spec(text, name)
+
+
+def render_last(last: Last) -> str:
+    return json.dumps(asdict(last), indent=1, sort_keys=True) + "\n"
+
+
+def parse_last(text: str | None) -> Last | None:
+    """The record; None if there is none that this release understands."""
+    try:
+        entries = json.loads(text or "")
+        return Last(**{key: entries[key] for key in Last.__dataclass_fields__ if key in entries})
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def read_last(name: str) -> Last | None:
+    return parse_last(read_text(last_path(name)))
+
+
+def before(last: Last | None) -> dict[str, Any] | None:
+    """The record as the next one keeps it: without its own predecessor."""
+    return None if last is None else {**asdict(last), "previous": None}
+
+
+def seconds_for(size: int) -> int:
+    """How long a dump or restore of so many bytes may take before it is given up."""
+    return BASE_SECONDS + size // BYTES_PER_SECOND
+
+
+def processes_of(container: Container) -> list[int]:
+    """The processes in our own cgroup, when that is a service's, and in the scope of the container."""
+    own, found = cgroup_of("self"), []
+    folders = [f"{PLACES.cgroups}{own}"] if own.endswith(".service") else []
+    for base in (*folders, *glob.glob(f"{PLACES.cgroups}/machine.slice/libpod-{container.id}.scope")):
+        for path in glob.glob(f"{base}/**/cgroup.procs", recursive=True):
+            found += [int(word) for word in (read_text(path) or "").split() if word.isdigit()]
+    return found
+
+
+def image_bytes(folder: str) -> int:
+    """The size of the images in a folder."""
+    try:
+        return sum(entry.stat().st_size for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False))
+    except OSError:
+        return 0
+
+
+def images_of(container: Container) -> str:
+    return os.path.join(container.work_dir, "checkpoint")
+
+
+def is_same(spec: Spec, container: Container) -> bool:
+    """Whether the container is made from this description."""
+    return container.labels.get(DIGEST_LABEL) == spec.digest
+
+
+def unusable(container: Container, record: Record | None, last: Last | None) -> str | None:
+    """Why the checkpoint beside the container is not its last state; None if it is.
+
+    After a boot podman does not know any more that a container was checkpointed, and a checkpoint that was made while
+    the container ran on looks like one of its end: so the unit's own record decides. One made by hand is taken while
+    podman knows it.
+    """
+    if container.checkpointed and (record is None or record.stamp == container.stamp):
+        return None
+    if last is None or last.action not in ("dumped", "refused"):
+        return "the container ran on after it"
+    if (last.id, last.stamp) != (container.id, container.stamp):
+        return "it is not the one that the unit made last"
+    return None
+
+
+def damage(container: Container, last: Last | None) -> str | None:
+    """What is wrong with the images of a checkpoint; None if nothing is. CRIU may wait for ever for what is cut off."""
+    size = image_bytes(images_of(container))
+    if last is not None and last.stamp == container.stamp and last.size_bytes not in (None, size):
+        return f"they had {last.size_bytes} bytes and have {size}"
+    try:
+        read_inventory(images_of(container))
+        read_tasks(images_of(container))
+    except (ImageError, OSError) as error:
+        return str(error)
+    return None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a start does: running, create, replace, start or restore; and why, if that is worth a word."""
+
+    action: str
+    why: str | None = None
+
+
+def choose(spec: Spec, container: Container | None, record: Record | None, last: Last | None) -> Choice:
+    """What a start does with the container that it finds."""
+    if container is None:
+        return Choice("create", "there was no container yet")
+    if not is_same(spec, container):
+        return Choice("replace", "the description of the container has changed")
+    if container.running:
+        return Choice("running")
+    if not container.stamp:
+        return Choice("start", "there was no checkpoint")
+    why = unusable(container, record, last)
+    return Choice("restore") if why is None else Choice("start", f"the checkpoint was not used, as {why}")

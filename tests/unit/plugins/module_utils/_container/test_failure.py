@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What CRIU's log and podman's words become."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.criu.hosts.plugins.module_utils._container.failure import explain
+from ansible_collections.criu.hosts.plugins.module_utils._core.command import CommandError, Completed
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._criu.log import TAIL_LINES, tail
+from ansible_collections.criu.hosts.plugins.module_utils._denials.remedies import ARCHIVE_PLACE
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.engine import Podman, parse_inspect
+from ansible_collections.criu.hosts.tests.unit.containers import recorded, world
+from ansible_collections.criu.hosts.tests.unit.denials import enforcing_host, lines, soon
+
+RUNC = "Error: `/usr/bin/runc checkpoint --image-path /x f00` failed: exit status 1\n"
+
+
+def explained(folder: Path, log: str) -> CheckpointError:
+    made = world(folder)
+    (made.userdata / "dump.log").write_text(log)
+    container = parse_inspect(made.inspected("running"))
+    error = CommandError(Completed(("podman",), 125, "", RUNC), "Cannot do it.")
+    return explain(
+        Podman(), error, what="checkpoint 'web'", container=container, action="checkpoint", outcome="It runs."
+    )
+
+
+def test_missing_iptables_is_told_by_the_line_that_counts(tmp_path: Path) -> None:
+    error = explained(tmp_path, recorded("checkpoint-no-iptables.txt"))
+    assert error.reason == "network_lock_missing"
+    assert error.message.startswith("Cannot checkpoint 'web': CRIU cannot lock its network")
+    assert len(error.facts["log_tail"]) == 5
+
+
+def test_unknown_failure_carries_crius_first_telling_error_in_one_line(tmp_path: Path) -> None:
+    log = 'Error (criu/util.c:641): execvp("x") failed: gone\n(01.2) Error (criu/tty.c:19): tty: Found dangling tty\n'
+    error = explained(tmp_path, log)
+    assert error.reason == "tool_failed"
+    wanted = "/usr/bin/runc failed: exit status 1 (tty: Found dangling tty). It runs. Read log_tail."
+    assert error.message == f"Cannot checkpoint 'web': {wanted}"
+
+
+def test_failure_without_a_log(tmp_path: Path) -> None:
+    error = explained(tmp_path, "")
+    assert error.message == "Cannot checkpoint 'web': /usr/bin/runc failed: exit status 1. It runs. Read log_tail."
+    assert (error.facts["log_path"], error.facts["log_tail"]) == ("", [])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("", [], id="empty"),
+        pytest.param("a\n\nb\n", ["a", "b"], id="no-errors-gives-the-end"),
+        pytest.param("a\nError (x): b\nc\n", ["Error (x): b"], id="errors-first"),
+        pytest.param('Error: execvp("iptables-legacy-save")\nlast\n', ["last"], id="noise-goes"),
+        pytest.param("x\n" * 50, ["x"] * TAIL_LINES, id="at-most-20"),
+    ],
+)
+def test_tail(text: str, expected: list[str]) -> None:
+    assert tail(text) == expected
+
+
+def denied(folder: Path, log: str, audit: bytes) -> CheckpointError:
+    """A failure on a host with SELinux enforcing whose log got this record while the task ran."""
+    made = world(folder)
+    (made.userdata / "restore.log").write_text(log)
+    enforcing_host(folder, audit)
+    container = parse_inspect(made.inspected("running"))
+    error = CommandError(Completed(("podman",), 125, "", RUNC), "Cannot do it.")
+    return explain(Podman(), error, what="restore 'web'", container=container, action="restore", outcome="Kept.")
+
+
+RECORD = soon(lines("debian13-archive-in-home.txt")[0])
+
+
+def test_what_selinux_refused_is_in_the_failure(tmp_path: Path) -> None:
+    error = denied(tmp_path, "", RECORD + b"\n")
+    assert error.reason == "policy_missing"
+    assert "SELinux refused it: The archive lies where Podman of a unit may not read or write" in error.message
+    assert error.message.endswith("Kept. " + ARCHIVE_PLACE.advice)
+    assert [one["id"] for one in error.facts["denials"]] == ["archive_in_home"]
+
+
+@pytest.mark.parametrize(
+    "audit",
+    [
+        pytest.param(lines("debian13-archive-in-home.txt")[0], id="before-the-task"),
+        pytest.param(RECORD.replace(b"permissive=0", b"permissive=1"), id="only-logged"),
+        pytest.param(b"", id="nothing"),
+    ],
+)
+def test_denials_that_are_not_the_cause_leave_the_message_alone(tmp_path: Path, audit: bytes) -> None:
+    error = denied(tmp_path, "", audit)
+    assert error.reason == "tool_failed"
+    assert "SELinux" not in error.message
+
+
+def test_silent_refusal_is_beside_the_known_cause(tmp_path: Path) -> None:
+    error = denied(tmp_path, "pie: 1: Error (x.c:1): seccomp: SECCOMP_SET_MODE_FILTER returned -13 on tid 1\n", b"")
+    assert error.reason == "policy_missing"
+    assert [one["id"] for one in error.facts["silent_denials"]] == ["seccomp"]
+    assert error.facts["denials"] == []

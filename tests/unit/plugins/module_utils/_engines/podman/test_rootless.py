@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+import pwd
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman import rootless as _rootless
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A host where alice has the container web, and root runs the task."""
+    storage = tmp_path / "alice/.local/share/containers/storage/overlay-containers"
+    storage.mkdir(parents=True)
+    (storage / "containers.json").write_text(json.dumps([{"id": "91f0", "names": ["web"], "image": "5"}]))
+    users = [
+        pwd.struct_passwd(("root", "x", 0, 0, "", str(tmp_path / "alice"), "/bin/sh")),
+        pwd.struct_passwd(("bob", "x", 1001, 1001, "", str(tmp_path / "bob"), "/bin/sh")),
+        pwd.struct_passwd(("alice", "x", 1000, 1000, "", str(tmp_path / "alice"), "/bin/sh")),
+    ]
+    monkeypatch.setattr(_rootless.pwd, "getpwall", lambda: users)
+    monkeypatch.setattr(PLACES, "uid", 0)
+    monkeypatch.setattr(PLACES, "proc", str(tmp_path))
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self/uid_map").write_text("         0          0 4294967295\n")
+    return storage
+
+
+def refused(act: Any, *arguments: str) -> CheckpointError:
+    with pytest.raises(CheckpointError) as caught:
+        act(*arguments)
+    assert caught.value.reason == "rootless_unsupported"
+    for way in ("become: true", "criu_non_root", "process_checkpoint", "unprivileged_container"):
+        assert way in caught.value.message
+    return caught.value
+
+
+def test_root_is_let_through() -> None:
+    _rootless.require_root("checkpoint container 'web'")
+
+
+def test_a_user_is_told_what_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PLACES, "uid", 1000)
+    assert "user id 1000" in refused(_rootless.require_root, "checkpoint container 'web'").message
+
+
+def test_root_of_a_user_namespace(tmp_path: Path) -> None:
+    (tmp_path / "self/uid_map").write_text("0 1000 1\n1 100000 65536\n")
+    assert "user namespace" in refused(_rootless.require_root, "restore container 'web'").message
+
+
+@pytest.mark.parametrize("name", ["web", "91f0"])
+def test_container_of_a_user(name: str) -> None:
+    error = refused(_rootless.refuse_users_container, name, f"checkpoint container {name!r}")
+    assert "'alice'" in error.message
+
+
+def test_container_of_nobody() -> None:
+    _rootless.refuse_users_container("db", "checkpoint container 'db'")
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", "[1]", '[{"names": ["web"]}]', '[{"id": "1", "names": null}]'])
+def test_unreadable_list(home: Path, text: str) -> None:
+    (home / "containers.json").write_text(text)
+    _rootless.refuse_users_container("web", "checkpoint container 'web'")

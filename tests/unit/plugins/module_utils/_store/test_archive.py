@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Archives and records."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.archive import read_config_dump
+from ansible_collections.criu.hosts.plugins.module_utils._formats import zstd as _zstd
+from ansible_collections.criu.hosts.plugins.module_utils._formats.zstd import ZstdError, ZstdReader
+from ansible_collections.criu.hosts.plugins.module_utils._store.archive import partial_path, read_archive
+from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, parse_record, render_record
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_path
+from ansible_collections.criu.hosts.tests.unit.containers import tar_archive
+
+# printf 'hello hello hello hello\n' | zstd
+HELLO = base64.b64decode("KLUv/QRYbQAAOGhlbGxvIAoBAJlLEah8Lqg=")
+RECORD = Record(
+    "podman", "f00", "web", "img", "1d", "runc", "label", volumes=("a", "b"), options={"x": True}, labels=[]
+)
+
+
+def test_record_round_trip() -> None:
+    assert parse_record(render_record(RECORD)) == RECORD
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(None, id="no-file"),
+        pytest.param("", id="empty"),
+        pytest.param("{", id="cut-off"),
+        pytest.param("[]", id="a-list"),
+        pytest.param("{}", id="no-schema"),
+        pytest.param(render_record(RECORD).replace('"schema": 1', '"schema": 2'), id="other-schema"),
+        pytest.param(render_record(RECORD).replace('"runtime"', '"walktime"'), id="other-keys"),
+    ],
+)
+def test_record_of_something_else(text: str | None) -> None:
+    assert parse_record(text) is None
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_config_dump_is_read_out_of_the_archive(tmp_path: Path, mode: str) -> None:
+    tar_archive(tmp_path / "x.tar", mode=mode)
+    found = read_config_dump(str(tmp_path / "x.tar"))
+    assert (found.name, found.runtime, found.image, found.volumes) == ("web", "runc", "localhost/w:latest", ("vv",))
+    assert found.image_id == "8177af7fce5c44dc2c28897f0dc59bfd96320387eaeb1bbb5e11cdbf0bf1f20c"
+    assert found.process_label == "system_u:system_r:container_t:s0:c66,c495"
+
+
+def test_archive_of_another_size_than_its_record(tmp_path: Path) -> None:
+    (tmp_path / "x.tar").write_bytes(b"12345")
+    (tmp_path / "x.tar.json").write_text(render_record(RECORD))
+    with pytest.raises(CheckpointError) as caught:
+        read_archive(str(tmp_path / "x.tar"), read_config_dump)
+    assert caught.value.reason == "archive_invalid"
+    assert "5 bytes" in caught.value.message
+
+
+def test_partial_path_is_hidden_beside_the_archive() -> None:
+    assert partial_path("/a/web.tar") == "/a/.web.tar.partial"
+
+
+def test_safe_path_may_have_no_folder_yet(tmp_path: Path) -> None:
+    check_path(str(tmp_path / "new/web.tar"))
+
+
+def test_zstd_stream() -> None:
+    reader = ZstdReader(io.BytesIO(HELLO))
+    assert reader.read(5) == b"hello"
+    assert reader.read(100) == b" hello hello hello\n"
+    assert reader.read(100) == b""
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [pytest.param(HELLO[:-6], id="cut-off"), pytest.param(HELLO[:8] + b"\xff" + HELLO[9:], id="damaged")],
+)
+def test_zstd_stream_that_is_broken(data: bytes) -> None:
+    with pytest.raises(ZstdError):
+        ZstdReader(io.BytesIO(data)).read(100)
+
+
+def test_zstd_archive_that_is_no_tar(tmp_path: Path) -> None:
+    (tmp_path / "x.tar.zst").write_bytes(HELLO)
+    with pytest.raises(CheckpointError) as caught:
+        read_config_dump(str(tmp_path / "x.tar.zst"))
+    assert caught.value.reason == "archive_invalid"
+
+
+def test_without_libzstd_podman_has_to_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_zstd, "LIBRARY", "libzstd-that-is-not-there.so")
+    (tmp_path / "x.tar.zst").write_bytes(HELLO)
+    assert read_config_dump(str(tmp_path / "x.tar.zst")).name == ""
