@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A service with threads that keeps all it knows in memory: each thread counts, and every visitor is told how far.
+"""Serves the counters of its threads over HTTP and keeps them in memory only.
 
 counter.py [PORT THREADS]
 """
@@ -16,14 +16,14 @@ from typing import Any
 
 
 def count(counts: list[int], number: int) -> None:
-    """Count for ever."""
+    """Counts twice per second, without end."""
     while True:
         counts[number] += 1
         time.sleep(0.5)
 
 
 def answer(connection: socket.socket, seen: dict[str, Any]) -> None:
-    """Read one request and say what there is."""
+    """Reads one request and returns the counters."""
     with connection:
         connection.settimeout(10)
         connection.recv(4096)
@@ -33,13 +33,13 @@ def answer(connection: socket.socket, seen: dict[str, Any]) -> None:
 
 
 def end(*dummy: Any) -> None:
-    """Stop at once: there is nothing to save."""
+    """Exits at once: there is nothing to save."""
     sys.exit(0)
 
 
 def main() -> None:
-    """Start the threads and serve."""
-    # The first process of a container ignores a SIGTERM without a handler, so that a stop takes its whole time-out.
+    """Starts the threads and serves requests."""
+    # The first process of a container ignores SIGTERM if it has no handler; each stop would then wait for its time-out.
     signal.signal(signal.SIGTERM, end)
     port, threads = (int(word) for word in (sys.argv[1:] or ["8000", "4"]))
     started, visitors, counts = time.time(), 0, [0] * threads
@@ -52,7 +52,7 @@ def main() -> None:
             try:
                 answer(connection, {"started": started, "visitors": visitors, "counts": counts})
             except OSError:
-                continue  # a visitor that went away
+                continue  # the visitor has closed the connection
 
 
 if __name__ == "__main__":
