@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keep the tables in the README files equal to the code, and check lengths and links of the documents.
+"""Keep the tables in the README files equal to the code; check lengths, links and words of the documents.
 
-documents.py          check; says what differs
+documents.py          check; shows what differs
 documents.py --write  rewrite the tables
 """
 
@@ -17,6 +17,7 @@ from typing import Any, Callable
 
 import yaml
 
+import words
 from common import NAME, NAMESPACE, ROOT, Entry, Report, main
 
 LIMITS = {"README.md": 150, "CONTRIBUTING.md": 80, "docs/design.md": 90}
@@ -147,7 +148,7 @@ class Document:
         return lines
 
     def check(self, write: bool) -> list[str]:
-        """Return what is wrong; tables are written anew if ``write``."""
+        """Return what is wrong; tables are rewritten if ``write``."""
         if not self.path.exists():
             return ["is missing"]
         problems: list[str] = []
@@ -184,6 +185,7 @@ def work() -> int:
         problems = document.check(write)
         name = str(document.path.relative_to(ROOT))
         report.add(Entry(name, int(not problems), int(bool(problems)), notes=problems))
+    report.add(words.entry())
     return report.finish()
 
 
