@@ -179,7 +179,7 @@ def work() -> int:
         found.append(Document(role / "README.md", ROLE_LIMIT, {"Variable": partial(variable_table, role)}))
         problems = defaults_differ(role)
         report.add(Entry(f"roles/{role.name}/defaults", int(not problems), int(bool(problems)), notes=problems))
-    others = set((ROOT / "docs").glob("*.md")) - {document.path for document in found}
+    others = set((ROOT / "docs").glob("**/*.md")) - {document.path for document in found}
     found += [Document(path, 10_000) for path in sorted(others)]
     for document in found:
         problems = document.check(write)
