@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Switch off each rule of our policy module in turn, in enforcing mode, and write which case then fails.
+"""Switch off each rule of our policy module in turn, in enforcing mode, and record which case then fails.
 
-policy_rules.py [--machine NAME] [--anew] [WORD]
+policy_rules.py [--machine NAME] [--restart] [WORD]
 
-Each permission stands behind a boolean of its own, so that one policy serves all trials. First each rule is switched
-off in enforcing mode for the case that is likely to need it. Then each case is run in permissive mode with every rule
-off, which tells what it asks for. What the first cases did without, and what no case asks for, is then switched off
-together in enforcing mode, for every case; where one fails, the rule to blame is searched for. What a boolean cannot
-switch, transitions and file contexts, is tried by giving the objects the labels that they would have.
+A separate boolean guards each permission, so one policy serves all trials. First each rule is switched off in enforcing
+mode for the case that is likely to need it. Then each case runs in permissive mode with every rule off, which shows the
+accesses that it requests. Permissions that seem needless, because their first case passed or because no case requests
+them, are then switched off together in enforcing mode, for every case; if a case fails, the rule responsible is
+searched for. A boolean cannot switch transitions and file contexts: they are tried by giving the objects the labels
+that they would have.
 
-Every result is kept at once in tests/policy/tried.jsonl, and the next call goes on from there; --anew begins again.
---machine uses an enabled machine that is up and leaves it up; else one is made. --page only writes the page. WORD: only
-rules with it.
+Every result is recorded at once in tests/policy/tried.jsonl, and the next call continues from there; --restart begins
+again. --machine uses an enabled machine that is up and leaves it up; otherwise one is made. --page only writes the
+page. WORD: only rules that contain it.
 """
 
 from __future__ import annotations
@@ -74,17 +75,17 @@ class Machine:
         subprocess.run(["scp", "-q", "-F", self.config, *files, f"{self.name}:{target}"], check=True)
 
     def _lines(self, *argv: str) -> Iterator[dict[str, Any]]:
-        """What try_rules.py prints, line after line."""
+        """Yield the lines that try_rules.py prints."""
         worker = ["ssh", "-F", self.config, self.name, "python3", "/var/lib/lab/try_rules.py", *argv]
         with subprocess.Popen(worker, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout
             for line in process.stdout:
                 yield json.loads(line)
         if process.returncode:
-            raise ToolError("the trial ended early, see above; the next call goes on from here")
+            raise ToolError("the trial ended early, see above; the next call continues from here")
 
     def plan(self, what: str, plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """Have it do what is planned."""
+        """Run a plan on it and yield the results."""
         switches = {name: NON_ROOT in one.rule.purposes for one in SWITCHED for name in one.booleans}
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "plan.json"
@@ -104,7 +105,7 @@ def make(name: str) -> None:
 
 
 def prepare(machine: Machine) -> None:
-    """Load the variant unless it is loaded; bring the programs, the image and the users."""
+    """Load the variant unless it is loaded; copy the programs, import the image, create the users."""
     machine.ssh("mkdir", "-p", STORE, "/var/lib/lab")
     text = variant()
     sign = hashlib.sha256(text.encode()).hexdigest()
@@ -126,13 +127,13 @@ def prepare(machine: Machine) -> None:
 
 
 def put_back(machine: Machine) -> None:
-    """Have the machine's own policy again."""
+    """Restore the machine's own policy."""
     machine.ssh("semodule", "-X", PRIORITY, "-r", NAME)
     machine.ssh("rm", "-r", STORE)
 
 
 def try_all(machine: Machine, kept: Kept, word: str) -> None:
-    """Run what has no result yet."""
+    """Run the trials that have no result yet."""
     began = time.monotonic()
 
     def run(what: str, plan: dict[str, Any]) -> list[dict[str, Any]]:
@@ -140,7 +141,7 @@ def try_all(machine: Machine, kept: Kept, word: str) -> None:
         for entry in machine.plan(what, plan):
             kept.add(entry)
             found.append(entry)
-            say(f"[{time.monotonic() - began:5.0f} s] {told(entry)}")
+            say(f"[{time.monotonic() - began:5.0f} s] {shown(entry)}")
         return found
 
     plan = sorted(first_trials(kept, word), key=lambda one: CASES.index(one["cases"][0]))
@@ -150,9 +151,9 @@ def try_all(machine: Machine, kept: Kept, word: str) -> None:
         return
     left = [case for case in CASES if case not in kept.scans()]
     if left:
-        say("What each case asks for, in permissive mode with every rule off")
+        say("The accesses that each case requests, in permissive mode with every rule off")
         run("scan", {"cases": left})
-    say("What seems needless, all off at once")
+    say("Permissions that seem needless, all off at once")
     passed = [entry["key"] for entry in kept.entries if entry["kind"] == "rule" and not entry["failed"]]
     for case in CASES:
         while f"together: {case}" not in passed:
@@ -163,9 +164,9 @@ def try_all(machine: Machine, kept: Kept, word: str) -> None:
 
 
 def blame(run: Callable[[dict[str, Any]], dict[str, Any]], rules: list[tuple[One, list[Part]]], case: str) -> None:
-    """Find the rule whose absence, beside that of those before it, makes the case fail.
+    """Find the rule whose absence, together with that of the rules before it, makes the case fail.
 
-    Two rules may stand in for each other: then the later one is kept. The last trial's result is under its name.
+    Two rules may replace each other: then the later one is kept. The result of the last trial has its name.
     """
     good, bad = 0, len(rules)
     while bad - good > 1:
@@ -178,10 +179,10 @@ def blame(run: Callable[[dict[str, Any]], dict[str, Any]], rules: list[tuple[One
         raise ToolError(f"{case} fails without {one.key}, and when tried again it does not")
 
 
-def told(entry: dict[str, Any]) -> str:
-    """One result in a line."""
+def shown(entry: dict[str, Any]) -> str:
+    """Return a result as one line."""
     if entry["kind"] == "scan":
-        return f"{entry['case']}: asks for {len(entry['asked'])}; {entry['why'] or 'passes'}"
+        return f"{entry['case']}: requests {len(entry['asked'])}; {entry['why'] or 'passes'}"
     failed, logged = entry["failed"], entry["logged"]
     word = f"{failed['case']}: {failed['why'][:150]}" if failed else f"passes{', but logs' if logged else ''}"
     return f"{entry['key']}: {word}"
@@ -191,11 +192,11 @@ def work() -> int:
     """Try the rules; a rule whose removal breaks nothing is an error."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--machine", default="")
-    parser.add_argument("--anew", action="store_true")
+    parser.add_argument("--restart", action="store_true")
     parser.add_argument("--page", action="store_true")
     parser.add_argument("word", nargs="?", default="")
     wanted = parser.parse_args()
-    kept = Kept(wanted.anew)
+    kept = Kept(wanted.restart)
     if not wanted.page:
         machine = Machine(wanted.machine or "rules")
         try:
@@ -210,7 +211,7 @@ def work() -> int:
                 subprocess.run([sys.executable, str(LAB), "down", machine.name], check=False)
     PAGE.write_text(render(kept), encoding="utf-8")
     needless = [one.rule.text for one in ALL if verdict(kept, one)[0] == "none"]
-    say(f"{len(needless)} rules are needed by no case: {', '.join(needless) or 'none'}")
+    say(f"Rules that no case needs: {', '.join(needless) or 'none'}")
     return int(bool(needless))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which trials of our policy's rules are left, what came of those that were made, and the page about it."""
+"""Plans the remaining trials of the policy's rules, reads the results of the others, and renders the page."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.policy.ru
 )
 from common import ROOT
 
-# What runs on the machine, and has no annotations.
+# This file runs on the machine and has no annotations.
 CASES: tuple[str, ...] = importlib.import_module("cases").CASES
 KEPT = ROOT / "tests/policy/tried.jsonl"
 CONDITIONAL = ("allow", "dontaudit")
 NON_ROOT = "non_root"
 USER = "user-"
 
-# What a boolean cannot switch: the objects, the types that they would have, and the case that shows it.
+# A boolean cannot switch transitions and file contexts: their objects, and the types these would have without them.
 PLACES = {
     "var_run_t": ("/run", "var_run_t"),
     "tmpfs_t": ("/dev/shm", "user_tmpfs_t"),
@@ -46,7 +46,7 @@ PROGRAMS = {"conmon_exec_t": ("/usr/bin/conmon",), "container_engine_exec_t": ("
 
 @dataclass(frozen=True)
 class One:
-    """A rule taken apart; ``key`` names it for good."""
+    """A parsed rule; ``key`` identifies it permanently."""
 
     rule: Rule
     parsed: Parsed
@@ -58,7 +58,7 @@ class One:
         )
 
     def boolean(self, permission: str) -> str:
-        """The boolean of one permission."""
+        """Return the boolean of one permission."""
         return f"criu_rule_{hashlib.sha256(self.key.encode()).hexdigest()[:8]}_{permission}"
 
     @property
@@ -66,14 +66,14 @@ class One:
         return [self.boolean(permission) for permission in self.parsed.permissions]
 
     def touches(self, source: str, target: str, class_name: str) -> bool:
-        """Whether a denial is of this rule."""
+        """Return whether the rule allows a denied access."""
         own_source, own_target = (CONTAINER_TYPES[0] if name == CONTAINER else name for name in self.parsed.types[:2])
         end = source if own_target == "self" else own_target
         return (own_source, self.parsed.class_name) == (source, class_name) and end in ("domain", target)
 
     @property
     def labels(self) -> list[list[str]]:
-        """The objects of a rule that no boolean switches, with the type that they would have without it."""
+        """Return the objects of a rule that no boolean can switch, with the type that they would have without it."""
         parsed = self.parsed
         if parsed.kind == "range_transition":
             return [[path, "bin_t"] for path in PROGRAMS[parsed.types[1]]]
@@ -85,7 +85,7 @@ class One:
         return []
 
     def trial(self, off: Iterable[str]) -> dict[str, Any]:
-        """What the machine needs to know of a trial of these permissions."""
+        """Return the trial of these permissions as the machine reads it."""
         permissions = list(off)
         ends = [CONTAINER_TYPES[0] if name == CONTAINER else name for name in self.parsed.types[:2]]
         return {
@@ -101,7 +101,7 @@ SWITCHED = [one for one in ALL if one.parsed.kind in CONDITIONAL]
 
 
 def variant() -> str:
-    """Our module with each permission that can be conditional behind a boolean of its own."""
+    """Return our module with a separate boolean for each permission that can be conditional."""
     lines = [f"(boolean {RESTORE} false)", f"(boolean {DYNTRANS} false)", f"(typeattribute {CONTAINER})"]
     lines.append(f"(typeattributeset {CONTAINER} ({' '.join(CONTAINER_TYPES)}))")
     for one in ALL:
@@ -121,27 +121,27 @@ Part = tuple[One, str]  # one permission of a rule
 
 
 class Kept:
-    """The results so far, each a line of a file."""
+    """The results so far, one per line of a file."""
 
-    def __init__(self, anew: bool) -> None:
-        if anew:
+    def __init__(self, restart: bool) -> None:
+        if restart:
             KEPT.unlink(missing_ok=True)
         lines = KEPT.read_text(encoding="utf-8").splitlines() if KEPT.exists() else []
         self.entries = [json.loads(line) for line in lines]
 
     def add(self, entry: dict[str, Any]) -> None:
-        """Keep it for good."""
+        """Record a result in the file."""
         entry = {**entry, "date": time.strftime("%Y-%m-%d")}
         self.entries.append(entry)
         with KEPT.open("a", encoding="utf-8") as handle:
             handle.write(json.dumps(entry) + "\n")
 
     def scans(self) -> dict[str, dict[str, Any]]:
-        """What each case asked for."""
+        """Return the accesses that each case requested."""
         return {entry["case"]: entry for entry in self.entries if entry["kind"] == "scan"}
 
     def trials(self) -> dict[str, dict[str, Any]]:
-        """What came of each rule's own trial; a failure counts more than what came later."""
+        """Return the result of each rule's own trial; a failure outranks later results."""
         found: dict[str, dict[str, Any]] = {}
         for entry in self.entries:
             if entry["kind"] == "rule" and not (found.get(entry["key"]) or {}).get("failed"):
@@ -150,7 +150,7 @@ class Kept:
 
 
 def asked(kept: Kept, one: One) -> dict[str, list[str]]:
-    """Each case that asked for the rule when it was off, with the permissions."""
+    """Return each case that requested the rule when it was off, with the permissions."""
     found: dict[str, list[str]] = {}
     for case, entry in kept.scans().items():
         if (NON_ROOT in one.rule.purposes) is not case.startswith(USER):
@@ -165,7 +165,7 @@ def asked(kept: Kept, one: One) -> dict[str, list[str]]:
 
 
 def likely_case(one: One) -> str:
-    """The cheapest case that is likely to need the rule."""
+    """Return the cheapest case that is likely to need the rule."""
     if NON_ROOT in one.rule.purposes:
         return "user-confined" if "user_t" in one.rule.text else "user-unconfined"
     if "processes" in one.rule.purposes:
@@ -187,7 +187,7 @@ THREADS = {"unit": "unit-threads-crun", "shell": "shell-threads-runc"}
 
 
 def first_trials(kept: Kept, word: str) -> Iterator[dict[str, Any]]:
-    """Each rule by itself, with the case that is likely to need it."""
+    """Yield a trial of each single rule with the case that is likely to need it."""
     done = kept.trials()
     for one in ALL:
         if one.key in done or word not in one.rule.text:
@@ -199,27 +199,27 @@ def first_trials(kept: Kept, word: str) -> Iterator[dict[str, Any]]:
 
 
 def place_case(one: One) -> str:
-    """The case that uses the objects whose label a rule gives."""
+    """Return the case that uses the objects that a rule labels."""
     if one.parsed.kind == "range_transition":
         return "podman-shell"
     return "podman-unit-runc" if '"runc"' in one.rule.text else "podman-unit"
 
 
 def suspects(kept: Kept) -> list[Part]:
-    """The permissions that seem needless: of rules that their first case does without, and what no case asks for."""
+    """Return the permissions that seem needless: unused ones, and all of a rule whose first case passes without it."""
     done, found = kept.trials(), []
     for one in SWITCHED:
         if one.parsed.kind != "allow":
             continue
         names = {name for names in asked(kept, one).values() for name in names}
-        # Where none was logged, CRIU tells of it and the kernel does not.
+        # No denial was logged: CRIU reports the failure, the kernel does not.
         needed = (names or one.parsed.permissions) if (done.get(one.key) or {}).get("failed") else ()
         found += [(one, name) for name in one.parsed.permissions if name not in needed]
     return found
 
 
 def together(parts: Iterable[Part], case: str) -> dict[str, Any]:
-    """All of them off at once: what passes so, passes with each of them off."""
+    """Return a trial with all of them off: a case that passes it also passes with each single one off."""
     parts = list(parts)
     return {
         "key": f"together: {case}",
@@ -231,56 +231,66 @@ def together(parts: Iterable[Part], case: str) -> dict[str, Any]:
 
 
 def by_rule(parts: Iterable[Part]) -> list[tuple[One, list[Part]]]:
-    """The parts, rule by rule."""
+    """Return the parts grouped by rule."""
     found: dict[str, tuple[One, list[Part]]] = {}
     for one, name in parts:
         found.setdefault(one.key, (one, []))[1].append((one, name))
     return list(found.values())
 
 
-NOT_TRIED = "not tried yet"
-PASSES = "goes on without"
+NOT_TRIED = "not tested"
+LONGEST = 200  # an error in the table
+PASSES = "passes without it"
 
 
 def verdict(kept: Kept, one: One) -> tuple[str, str]:
-    """The case that fails without the rule and how, or a word in its place."""
+    """Return the case that fails without the rule and its error, or a word instead."""
     entry = kept.trials().get(one.key)
     if entry and entry["failed"]:
         return entry["failed"]["case"], entry["failed"]["why"]
     passed = {one["key"] for one in kept.entries if one["kind"] == "rule" and not one["failed"]}
     if one.parsed.kind == "allow" and all(f"together: {case}" in passed for case in CASES):
         cases = asked(kept, one)
-        return ("none", f"asked for by {', '.join(cases)}, which all go on without") if cases else ("none", "")
+        return ("none", f"requested by {', '.join(cases)}, which all pass without it") if cases else ("none", "")
     if one.parsed.kind == "dontaudit":
         cases = asked(kept, one)
-        return ("silences only", f"asked for by {', '.join(cases)}") if cases else (NOT_TRIED, "")
+        return ("only silences", f"requested by {', '.join(cases)}") if cases else (NOT_TRIED, "")
     if entry:
         return f"{entry['tried'][-1]} {PASSES}", next(iter(entry["logged"].values()), "")
     return NOT_TRIED, ""
 
 
+def last(kept: Kept) -> str:
+    """Return the date of the newest result."""
+    return str(max(entry["date"] for entry in kept.entries))
+
+
 def render(kept: Kept) -> str:
-    """The page."""
+    """Return the page."""
     found = [(one, *verdict(kept, one)) for one in ALL]
     tried = [case for dummy_rule, case, dummy_how in found if case != NOT_TRIED]
     hard = sum(1 for case in tried if case in CASES)
     lines = [
         "<!-- SPDX-License-Identifier: GPL-3.0-or-later -->",
-        "# Each rule, and what fails without it",
+        "# Each rule, and the case that fails without it",
         "",
-        f"Written by `make rules`, last tried on {max(entry['date'] for entry in kept.entries)}, in enforcing mode,",
-        "on the lab's machine (Debian 13).",
-        "Each rule was switched off by itself while a container or a process was dumped and restored. The cases are in",
-        "[cases.py](../tests/policy/cases.py): `unit` is Podman's domain, `shell` a root shell, `podman` the same by",
-        "Podman itself, `process` a service that CRIU restores, `user` a user's own process.",
+        "Written by `make rules`. It switches off one rule of the [policy module](selinux-policy.md) at a time, in",
+        f"enforcing mode on the lab's machine (Debian 13), and runs a case. Last run: {last(kept)}.",
         "",
-        f"{len(found)} rules: without {hard} of them a case was seen to fail; {len(tried) - hard} more were tried;",
-        f"{len(found) - len(tried)} were not tried yet. `while` is the boolean that a rule stands behind.",
+        "A case dumps and restores a container or a process. The names of the [cases](../tests/policy/cases.py) begin",
+        "with the caller: `unit` (Podman's domain), `shell` (a root shell), `podman` (`podman` commands in a unit or a",
+        "shell), `process` (a service that CRIU restores), `user` (a process of an ordinary user).",
         "",
-        "| Rule | While | Case that fails | How |",
+        f"Of {len(found)} rules, {hard} are needed by a case, {len(tried) - hard} were tested without a failure or",
+        f"only silence denials, and {len(found) - len(tried)} were not tested. A rule is active always, or only while",
+        "the boolean in the second column is on.",
+        "",
+        "| Rule | Active | Failing case | Error |",
         "| --- | --- | --- | --- |",
     ]
     for one, case, why in found:
-        why = why.replace("|", "\\|").replace("`", "'")[:200]
-        lines.append(f"| `{one.rule.text}` | {one.rule.boolean or 'always'} | {case} | {f'`{why}`' if why else ''} |")
+        rule = one.rule.text.replace("|", "\\|")
+        why = why.replace("|", "\\|").replace("`", "'")
+        short = why if len(why) <= LONGEST else f"{why[: LONGEST - 3]}..."
+        lines.append(f"| `{rule}` | {one.rule.boolean or 'always'} | {case} | {f'`{short}`' if why else ''} |")
     return "\n".join(lines) + "\n"
