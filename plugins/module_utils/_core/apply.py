@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""The only place that changes a host: walks the steps of a plan, always-steps included when one fails."""
+"""Walks the steps of a plan, always-steps included when one fails. Only this, files and unpack change a host."""
 
 from __future__ import annotations
 
 import os
+import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, Runner, check
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
@@ -19,7 +21,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.files import (
 )
 from ansible_collections.criu.hosts.plugins.module_utils._core.lock import locked
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
+    Check,
     Command,
+    Kill,
     Link,
     MakeDir,
     Plan,
@@ -28,6 +32,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     Step,
     Together,
     Unpack,
+    Wait,
     WriteFile,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._core.signals import held, interruptible
@@ -49,10 +54,12 @@ class Applied:
 
 
 def apply_plan(runner: Runner, plan: Plan) -> Applied:
-    """Walk the steps of ``plan``; after a failure only those with ``always`` still run, then the failure is raised.
+    """Walks the steps of ``plan``; after a failure only those with ``always`` still run.
+
+    Then the failed step explains its failure and is undone, and the failure is raised.
 
     Raises:
-        CheckpointError: the first failure; a failing always-step after it is named in ``cleanup_failed``.
+        CheckpointError: the first failure; a step that fails after it is named in ``cleanup_failed``.
     """
     with interruptible():
         if plan.lock is None:
@@ -64,7 +71,7 @@ def apply_plan(runner: Runner, plan: Plan) -> Applied:
 
 def _walk(runner: Runner, plan: Plan) -> Applied:
     applied = Applied()
-    failure: CheckpointError | None = None
+    failure: tuple[Step, CheckpointError] | None = None
     for step in plan.steps:
         if failure is not None and not step.always:
             continue
@@ -72,12 +79,35 @@ def _walk(runner: Runner, plan: Plan) -> Applied:
             apply_step(runner, step, applied)
         except CheckpointError as error:
             if failure is None:
-                failure = error
+                failure = (step, error)
             else:
-                failure.facts.setdefault("cleanup_failed", []).append(error.message)
+                _also_failed(failure[1], error)
     if failure is not None:
-        raise failure
+        _give_up(runner, *failure)
     return applied
+
+
+def _also_failed(failure: CheckpointError, error: CheckpointError) -> None:
+    failure.facts.setdefault("cleanup_failed", []).append(error.message)
+
+
+def _give_up(runner: Runner, step: Step, failure: CheckpointError) -> NoReturn:
+    """Explain the failure of ``step``, undo it, raise."""
+    told = failure
+    explain = getattr(step, "explain", None)
+    if explain is not None:
+        try:
+            told = explain(failure)
+        except CheckpointError as error:
+            _also_failed(failure, error)
+    for one in getattr(step, "undo", ()):
+        try:
+            apply_step(runner, one, Applied())
+        except CheckpointError as error:
+            _also_failed(told, error)
+    if told is failure:
+        raise failure
+    raise told from failure
 
 
 def apply_step(runner: Runner, step: Step, applied: Applied) -> None:
@@ -102,6 +132,12 @@ def apply_step(runner: Runner, step: Step, applied: Applied) -> None:
             unpack(step)
         elif isinstance(step, Together):
             _together(runner, step, applied)
+        elif isinstance(step, Check):
+            step.run()
+        elif isinstance(step, Wait):
+            _wait(step)
+        elif isinstance(step, Kill):
+            _kill(step)
     except OSError as error:
         raise _os_error(step, error) from error
 
@@ -111,6 +147,24 @@ def _together(runner: Runner, step: Together, applied: Applied) -> None:
     with held() if step.always else nullcontext(), locked(step.lock, wait=LOCK_SECONDS):
         for one in step.steps:
             apply_step(runner, one, applied)
+
+
+def _wait(step: Wait) -> None:
+    last = time.monotonic() + step.seconds
+    while not step.until():
+        if time.monotonic() >= last:
+            raise CheckpointError(
+                f"Cannot {step.why}: it did not end within {step.seconds:.0f} s. {step.advice}", reason="tool_failed"
+            )
+        time.sleep(step.pause)
+
+
+def _kill(step: Kill) -> None:
+    for pid in step.pids():
+        try:
+            os.kill(pid, step.number)
+        except ProcessLookupError:
+            continue
 
 
 def _os_error(step: Step, error: OSError) -> CheckpointError:

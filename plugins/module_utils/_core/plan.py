@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""What a module is going to do, as plain data: one truth for changed, diff, commands and check mode."""
+"""Describes as plain data what a module is going to do: one truth for changed, diff, commands and check mode."""
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass, field
 from typing import Any, Callable, Iterable, Iterator, Union
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 
 
 @dataclass(frozen=True)
@@ -13,10 +16,11 @@ class Command:
     """Run ``argv``. With ``always`` it also runs when an earlier step of the plan has failed.
 
     ``creates_partial`` names a file that the command may leave half written; it is removed when the command fails.
-    ``label`` is how a module finds the command's output again (see ``Applied.output``). With ``finish``, a stop of
-    the task waits until the command has ended: for one that is worse cut off than late. ``unless`` is asked when its
-    turn comes; when it says yes, the command is left out. ``stdin`` is for what may be in no argument list: it is never
-    returned.
+    ``label`` is the name under which ``Applied.output`` returns its output. With ``finish``, signals that stop the task
+    are deferred until the command has ended, for commands that must not be interrupted. ``unless`` is called right
+    before the command; if it returns true, the command is skipped. ``stdin`` is for secrets, which belong into no
+    argument list: it is never returned. ``explain`` turns a failure into the one that the task reports; ``undo`` steps
+    run after a failure. Both wait for the always-steps of the plan.
     """
 
     argv: tuple[str, ...]
@@ -28,6 +32,8 @@ class Command:
     finish: bool = False
     unless: Union[Callable[[], bool], None] = None
     stdin: str | None = field(default=None, repr=False)
+    explain: Union[Callable[[CheckpointError], CheckpointError], None] = None
+    undo: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,42 @@ class Together:
     always: bool = False
 
 
-Step = Union[Command, MakeDir, WriteFile, Rename, Link, Remove, Unpack, Together]
+@dataclass(frozen=True)
+class Check:
+    """Call ``run``, which raises CheckpointError if the plan must not go on; ``undo`` steps run after that."""
+
+    run: Callable[[], object]
+    why: str
+    undo: tuple[Any, ...] = ()
+    always: bool = False
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Call ``until`` every ``pause`` seconds until it returns true; a failure after ``seconds``, with ``advice``.
+
+    ``until`` may raise CheckpointError to end the wait.
+    """
+
+    until: Callable[[], bool]
+    seconds: float
+    why: str
+    advice: str
+    pause: float = 0.2
+    always: bool = False
+
+
+@dataclass(frozen=True)
+class Kill:
+    """Send ``number`` to the processes that ``pids`` returns at that moment; one that has ended is no error."""
+
+    pids: Callable[[], Iterable[int]]
+    why: str
+    number: int = signal.SIGKILL
+    always: bool = False
+
+
+Step = Union[Command, MakeDir, WriteFile, Rename, Link, Remove, Unpack, Together, Check, Wait, Kill]
 
 
 def _commands(steps: Iterable[Step]) -> Iterator[list[str]]:
