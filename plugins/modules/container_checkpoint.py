@@ -217,8 +217,7 @@ SPEC = {
 def run(ctx: Context) -> Outcome:
     desired = desired_of(ctx.params)
     act = checkpoint if desired.state == "present" else remove
-    value, plan, facts, warnings = act(ctx, engine_for(ctx.params["engine"]), desired)
-    return Outcome("checkpoint", value, plan, facts, warnings)
+    return act(ctx, engine_for(ctx.params["engine"]), desired)
 
 
 def main() -> NoReturn:

@@ -283,8 +283,7 @@ SPEC = {
 
 def run(ctx: Context) -> Outcome:
     desired = desired_of(ctx.params)
-    value, plan, facts, warnings = restore(ctx, engine_for(ctx.params["engine"]), desired)
-    return Outcome("restore", value, plan, facts, warnings)
+    return restore(ctx, engine_for(ctx.params["engine"]), desired)
 
 
 def main() -> NoReturn:

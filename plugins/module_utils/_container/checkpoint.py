@@ -9,16 +9,16 @@ import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Iterable
 
-from ansible_collections.criu.hosts.plugins.module_utils._container.failure import explain
-from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
+from ansible_collections.criu.hosts.plugins.module_utils._container.failure import read_failure
+from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired, require_abilities
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore import bring_back
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import Situation, place_record
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import STARTED
 from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
-    Command,
     MakeDir,
     Plan,
     Remove,
@@ -28,13 +28,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
 )
 from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_criu
 from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Container, Engine, Options
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.engine import outdated_records
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.losses import check_losses, unlabelled_warning
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.rootless import (
-    refuse_users_container,
-    require_root,
-)
-from ansible_collections.criu.hosts.plugins.module_utils._host.names import UNIT_LABEL
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import free_bytes, resident_memory
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux, read_selinux, require_policy
@@ -67,8 +60,6 @@ def begun(folders: Iterable[str], since: float) -> tuple[str, ...]:
 CONTENT_OPTIONS = ("ignore_rootfs", "ignore_volumes", "compression")
 # Room that an archive needs beside the memory of the processes.
 RESERVE_BYTES = 16 << 20
-# Stands for what became of the container until that is known: the log has to be read before.
-_HOLE = "\0"
 
 
 def content_options(options: Options) -> dict[str, Any]:
@@ -97,16 +88,16 @@ def place_is_current(desired: Desired, container: Container, record: Record | No
     return desired.options.leave_running and container.running and record is not None and record.run == container.run
 
 
-def refuse(desired: Desired, container: Container | None) -> Container:
+def refuse(engine: Engine, desired: Desired, container: Container | None) -> Container:
     """The container, if it can be checkpointed.
 
     Raises:
         CheckpointError: container_missing, rootless_unsupported, container_not_running, auto_remove.
     """
     if container is None:
-        refuse_users_container(desired.name, f"checkpoint container {desired.name!r}")
+        engine.explain_absence(desired.name, f"checkpoint container {desired.name!r}")
         raise CheckpointError(
-            f"Cannot checkpoint container {desired.name!r}: there is no such container. Look at 'podman ps --all'.",
+            f"Cannot checkpoint container {desired.name!r}: there is no such container. See '{engine.list_command}'.",
             reason="container_missing",
         )
     if not container.running:
@@ -118,20 +109,20 @@ def refuse(desired: Desired, container: Container | None) -> Container:
         )
     if container.auto_remove and desired.archive_path is None:
         raise CheckpointError(
-            f"Cannot checkpoint container {desired.name!r} in place: it was made with --rm, so podman would remove "
-            "it with its checkpoint. Give archive_path, or make the container without --rm.",
+            f"Cannot checkpoint container {desired.name!r} in place: it was made with --rm, so {engine.name} would "
+            "remove it with its checkpoint. Give archive_path, or make the container without --rm.",
             reason="auto_remove",
         )
     return container
 
 
-def refuse_managed(runner: Runner, desired: Desired, container: Container) -> None:
+def refuse_managed(runner: Runner, engine: Engine, desired: Desired, container: Container) -> None:
     """Refuse to end a container behind the back of systemd, which would start it again, or count it as failed.
 
     Raises:
         CheckpointError: unit_managed.
     """
-    unit = container.labels.get(UNIT_LABEL) or container.labels.get("PODMAN_SYSTEMD_UNIT")
+    unit = engine.manager(container)
     if not unit or desired.options.leave_running:
         return
     if runner.run(("systemctl", "is-active", "--quiet", unit)).rc == 0:
@@ -198,30 +189,25 @@ class RecordWriter:
 
 def checkpoint_steps(desired: Desired, container: Container, writer: RecordWriter) -> tuple[Step, ...]:
     """In place: checkpoint, record. To an archive: under another name first, then record and record in place."""
-    what, path, engine = f"checkpoint container {container.name!r}", desired.archive_path, writer.engine
+    path, engine = desired.archive_path, writer.engine
     place = place_record_path(container.id)
+    old = engine.outdated_records(container)
     record: tuple[Step, ...] = (
         MakeDir(os.path.dirname(place), why="make the folder"),
         WriteFile(place, writer.text, why="write the record"),
-        *(Remove(old, why="remove the record of a removed container") for old in outdated_records(container.work_dir)),
+        *(Remove(one, why="remove the record of a removed container") for one in old),
     )
     if path is None:
-        return (
-            Command(engine.checkpoint_argv(container, desired.options, None), why=what, label="checkpoint"),
-            *record,
-        )
-    partial = partial_path(path)
-    argv = engine.checkpoint_argv(container, desired.options, partial)
-    folder = os.path.dirname(path)
+        return (*engine.checkpoint_steps(container, desired.options, None), *record)
     if desired.options.leave_running:
-        # Podman leaves the images beside the running container: memory on disk that nobody asked for.
-        files = () if desired.options.keep else engine.checkpoint_files(container)
+        files = engine.leftovers(container, desired.options)
         record = tuple(Remove(file, why="remove the checkpoint in place") for file in files)
     elif container.auto_remove:
         record = ()
+    partial, folder = partial_path(path), os.path.dirname(path)
     return (
         *(() if os.path.isdir(folder) else (MakeDir(folder, why="make the folder"),)),
-        Command(argv, why=what, label="checkpoint", creates_partial=partial),
+        *engine.checkpoint_steps(container, desired.options, partial),
         Rename(partial, path, mode=0o600, why="put the archive in place at"),
         WriteFile(record_path(path), writer.text, why="write the record"),
         *record,
@@ -233,42 +219,40 @@ def is_there(pid: int) -> bool:
 
 
 def failed(ctx: Context, desired: Desired, writer: RecordWriter, error: CheckpointError) -> CheckpointError:
-    """After a failure: say what became of the container, and bring it back if only its checkpoint is left."""
+    """After a failure: brings the container back if only its checkpoint is left, and says what became of it."""
     engine, container = writer.engine, writer.container
-    now = engine.inspect(ctx.runner, container.name)
-    outcome = "It keeps running."
-    report = explain(
-        engine,
-        error,
-        what=f"checkpoint container {container.name!r}",
-        container=now,
-        action="checkpoint",
-        outcome=_HOLE,
-    )
-    facts: dict[str, Any] = {}
+    now = engine.inspect(ctx, container.name)
+    # The log has to be read first: it goes with a checkpoint that is used.
+    failure = read_failure(engine, error, now, "checkpoint")
+    facts: dict[str, Any] = {"container_state": now.status if now is not None else "absent"}
     if now is None:
         outcome = "It was made with --rm and is gone."
-    elif not now.running and now.stamp and now.stamp != container.stamp:
-        outcome = "It was brought back from its checkpoint and runs on."
-        facts["log_path"] = ""  # the log goes with the used checkpoint
-        record = replace(writer.written or writer_record(writer), stamp=now.stamp)
-        try:
-            place = Desired(desired.name, None, replace(desired.options, keep=False, leave_running=False))
-            bring_back(ctx, engine, place, Situation(now, record, writer.selinux))
-            now = replace(now, status="running")
-        except CheckpointError as second:
-            outcome = f"It could not be brought back: {second.message}"
-            facts["cleanup_failed"] = [second.message]
-    elif not now.running:
-        outcome = f"It does not run any more (status {now.status!r})."
-    else:
-        try:  # they are memory, and may fill the disk
+    elif now.running:
+        outcome = "It keeps running."
+        try:  # the images are memory, and may fill the disk
             left = begun(engine.checkpoint_files(now), STARTED)
             ctx.apply(Plan(steps=tuple(Remove(path, why="remove the images of the failed dump") for path in left)))
         except CheckpointError as second:
             facts["cleanup_failed"] = [second.message]
-    facts["container_state"] = now.status if now is not None else "absent"
-    return CheckpointError(report.message.replace(_HOLE, outcome), reason=report.reason, **{**report.facts, **facts})
+    elif now.stamp and now.stamp != container.stamp:
+        facts["log_path"] = ""  # the log goes with the used checkpoint
+        try:
+            _bring_back(ctx, desired, writer, now)
+            outcome = "It was restored from its checkpoint and runs again."
+            facts["container_state"] = "running"
+        except CheckpointError as second:
+            outcome = f"It could not be restored: {second.message}"
+            facts["cleanup_failed"] = [second.message]
+    else:
+        outcome = f"It no longer runs (status {now.status!r})."
+    return failure.told(f"checkpoint container {container.name!r}", outcome, facts)
+
+
+def _bring_back(ctx: Context, desired: Desired, writer: RecordWriter, now: Container) -> None:
+    """Restore the container from the checkpoint in place that a failed export has left."""
+    place = Desired(desired.name, None, replace(desired.options, keep=False, leave_running=False))
+    record = replace(writer.written or writer_record(writer), stamp=now.stamp)
+    bring_back(ctx, writer.engine, place, Situation(now, record, writer.selinux))
 
 
 def writer_record(writer: RecordWriter) -> Record:
@@ -295,16 +279,14 @@ def view(desired: Desired, container: Container | None, record: Record | None, s
     }
 
 
-Result = tuple[dict[str, Any], Plan, dict[str, Any], tuple[str, ...]]
-
-
-def checkpoint(ctx: Context, engine: Engine, desired: Desired) -> Result:
-    """The state present: value, plan, facts, warnings."""
-    require_root(f"checkpoint container {desired.name!r}")
+def checkpoint(ctx: Context, engine: Engine, desired: Desired) -> Outcome:
+    """Makes a checkpoint of this run of the container, unless there is one: the state present."""
+    require_abilities(engine, desired)
+    engine.require_caller(f"checkpoint container {desired.name!r}")
     path = desired.archive_path
     if path is not None:
         check_path(path)
-    container = engine.inspect(ctx.runner, desired.name)
+    container = engine.inspect(ctx, desired.name)
     if path is not None:
         record = read_record(path)
         current = archive_is_current(desired, container, record, size_of(path))
@@ -314,19 +296,19 @@ def checkpoint(ctx: Context, engine: Engine, desired: Desired) -> Result:
     if current:
         state = {"name": desired.name, "state": container.status if container else "absent", "checkpoint": "current"}
         value = view(desired, container, record, state["state"])
-        return value, Plan(before=state, after=state), {"statistics": {}}, ()
-    running = refuse(desired, container)
-    refuse_managed(ctx.runner, desired, running)
+        return Outcome("checkpoint", value, Plan(before=state, after=state), {"statistics": {}})
+    running = refuse(engine, desired, container)
+    refuse_managed(ctx.runner, engine, desired, running)
     return make(ctx, engine, desired, running)
 
 
-def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -> Result:
-    """Make the checkpoint."""
+def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -> Outcome:
+    """Makes the checkpoint of a running container."""
     selinux = read_selinux()
     criu = read_criu(ctx.runner, engine.minimum_criu, selinux)
     require_policy(selinux, container.process_label)
     require_space(desired, container)
-    losses = check_losses(container, desired.archive_path)
+    losses = engine.losses(container, desired.archive_path)
     tree = read_tree(container.pid) if selinux.enabled else {}
     labels = to_record(thread for threads in tree.values() for thread in threads)
     writer = RecordWriter(engine, desired, container, selinux, criu.text, labels, traces_to_record(read_traces(tree)))
@@ -341,10 +323,10 @@ def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -
     except CheckpointError as error:
         raise failed(ctx, desired, writer, error) from error
     if applied is not None and is_there(container.pid) is not desired.options.leave_running:
-        now = engine.inspect(ctx.runner, container.name)
+        now = engine.inspect(ctx, container.name)
         state = now.status if now is not None else "absent"
     facts = {"statistics": engine.parse_statistics(applied.output("checkpoint")) if applied else {}}
-    warnings = (*unlabelled_warning(selinux.enabled), *losses)
+    warnings = (*engine.storage_warnings(selinux.enabled), *losses)
     if selinux.mode == "permissive":
         warnings += ("SELinux is permissive: a checkpoint now does not prove that one works when it is enforcing.",)
-    return view(desired, container, writer.written, state), plan, facts, warnings
+    return Outcome("checkpoint", view(desired, container, writer.written, state), plan, facts, warnings)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import CommandError
@@ -35,17 +36,28 @@ def _cause(engine: Engine, error: CommandError, lines: list[str]) -> Cause:
     return cause
 
 
-def explain(
-    engine: Engine, error: CheckpointError, *, what: str, container: Container | None, action: str, outcome: str
-) -> CheckpointError:
-    """The failure of ``what`` as a task reports it; ``outcome`` says what became of the container."""
+@dataclass(frozen=True)
+class Failure:
+    """A failed step with what was found out about it. ``cause`` is None if no command of the engine failed."""
+
+    error: CheckpointError
+    cause: Cause | None
+    log: dict[str, Any]
+
+    def told(self, what: str, outcome: str, facts: dict[str, Any] | None = None) -> CheckpointError:
+        """The failure of ``what`` as the task reports it; ``outcome`` says what became of the container."""
+        error, cause, more = self.error, self.cause, facts or {}
+        if cause is None:
+            message = f"{error.message} {outcome}".strip()
+            return CheckpointError(message, reason=error.reason, **{**self.log, **error.facts, **more})
+        message = f"Cannot {what}: {cause.why}. {outcome} {cause.advice}".replace("  ", " ")
+        return CheckpointError(message, reason=cause.reason, **{**error.facts, **self.log, **more})
+
+
+def read_failure(engine: Engine, error: CheckpointError, container: Container | None, action: str) -> Failure:
+    """Reads CRIU's log and the denials since the task began."""
     log = read_log(engine, container, action)
     log.update(read_denials(log))
-    if not isinstance(error, CommandError) or error.completed.argv[:1] != (engine.name,):
-        return CheckpointError(f"{error.message} {outcome}".strip(), reason=error.reason, **{**log, **error.facts})
-    cause = denied_cause(_cause(engine, error, log["log_tail"]), log["denials"])
-    return CheckpointError(
-        f"Cannot {what}: {cause.why}. {outcome} {cause.advice}".replace("  ", " "),
-        reason=cause.reason,
-        **{**error.facts, **log},
-    )
+    if not isinstance(error, CommandError) or not engine.owns(error.completed):
+        return Failure(error, None, log)
+    return Failure(error, denied_cause(_cause(engine, error, log["log_tail"]), log["denials"]), log)

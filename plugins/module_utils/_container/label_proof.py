@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""The proof after a restore: every label is what it was; what happens if one is not."""
+"""Proves after a restore that every label is the one from before, or fails."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Iterable
+from typing import Any, Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import Situation
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Plan
 from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Container, Engine
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels import (
     Difference,
@@ -22,14 +21,12 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels impo
 )
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import (
     Pair,
+    Thread,
     changed_error,
     compare,
     read_tree,
     summary,
 )
-
-if TYPE_CHECKING:
-    from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 
 
 @dataclass(frozen=True)
@@ -66,37 +63,38 @@ def grave_error(
     )
 
 
-def prove(
-    ctx: Context,
-    engine: Engine,
-    desired: Desired,
-    situation: Situation,
-    container: Container,
-    undo: tuple[Command, str],
-) -> Proof:
-    """Compare every label with the one before. On a grave difference carry out ``undo`` and fail, or let it pass.
+def read_running(engine: Engine, container: Container) -> dict[int, list[Thread]]:
+    """Returns the threads of a container that was just restored, by the pids of their processes.
 
     Raises:
-        CheckpointError: container_ended, label_changed.
+        CheckpointError: container_ended.
     """
-    if not situation.selinux.enabled:
-        return Proof()
     tree = read_tree(container.pid)
-    threads = tuple(thread for of_one in tree.values() for thread in of_one)
-    if not threads:
+    if not tree:
         raise CheckpointError(
             f"Container {container.name!r} ended right after its restore. Read its own log ({engine.name} logs).",
             reason="container_ended",
         )
+    return tree
+
+
+def prove(
+    desired: Desired, situation: Situation, container: Container, tree: dict[int, list[Thread]], then: str
+) -> Proof:
+    """Compares every label with the one before. A grave difference is a failure, unless on_label_mismatch is warn.
+
+    Raises:
+        CheckpointError: label_changed, with ``then`` in its message.
+    """
+    threads = tuple(thread for of_one in tree.values() for thread in of_one)
     pairs = compare(situation.before, threads, situation.process_label or container.process_label)
     before = from_record(situation.record.traces if situation.record else None)
     differences = compare_sockcreate(situation.before, threads) + compare_traces(before, read_traces(tree))
     passed = desired.on_label_mismatch == "warn"
-    command, said = undo
-    then = "It runs on, as on_label_mismatch is warn." if passed else said
+    if passed:
+        then = "It keeps running, since on_label_mismatch is warn."
     error = changed_error(pairs, container.name, then) or grave_error(differences, pairs, container.name, then)
     if error is not None and not passed:
         error.facts["label_differences"] = to_facts(differences)
-        ctx.apply(Plan(steps=(command,)))
         raise error
     return Proof(pairs, tuple(differences), error)

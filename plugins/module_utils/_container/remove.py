@@ -7,12 +7,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ansible_collections.criu.hosts.plugins.module_utils._container.checkpoint import Result, view
+from ansible_collections.criu.hosts.plugins.module_utils._container.checkpoint import view
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan, Remove
 from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Container, Engine
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.rootless import require_root
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import partial_path, read_record
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import place_record_path, record_path
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_path
@@ -21,17 +21,18 @@ if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 
 
-def remove(ctx: Context, engine: Engine, desired: Desired) -> Result:
-    """The state absent: value, plan, facts, warnings."""
-    require_root(f"remove the checkpoint of container {desired.name!r}")
+def remove(ctx: Context, engine: Engine, desired: Desired) -> Outcome:
+    """Removes a checkpoint: the state absent."""
+    engine.require_caller(f"remove the checkpoint of container {desired.name!r}")
     container = None
     if desired.archive_path is not None:
         plan = _plan_remove_archive(desired)
     else:
-        container = engine.inspect(ctx.runner, desired.name)
+        container = engine.inspect(ctx, desired.name)
         plan = _plan_remove_place(engine, desired, container)
     ctx.apply(plan)
-    return view(desired, container, None, container.status if container else "absent"), plan, {"statistics": {}}, ()
+    value = view(desired, container, None, container.status if container else "absent")
+    return Outcome("checkpoint", value, plan, {"statistics": {}})
 
 
 def _plan_removal(kind: str, paths: tuple[str, ...]) -> Plan:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Mapping
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Options
+from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine, Options
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
 FLAGS = ("tcp_established", "file_locks", "ignore_rootfs", "ignore_volumes", "keep")
@@ -56,3 +56,27 @@ def desired_of(params: Mapping[str, Any]) -> Desired:
     )
     words = {key: params[key] for key in ("state", "on_label_mismatch", "shared_categories") if key in params}
     return Desired(params["name"], params["archive_path"], options, new_name=params.get("new_name"), **words)
+
+
+def require_abilities(engine: Engine, desired: Desired) -> None:
+    """Refuses what the engine cannot do, before anything is touched.
+
+    Raises:
+        CheckpointError: ability_missing.
+    """
+    abilities, options = engine.abilities, desired.options
+    wanted = (
+        ("archive_path", desired.archive_path is not None, abilities.archive),
+        ("a checkpoint in place", desired.archive_path is None, abilities.in_place),
+        ("new_name", desired.new_name is not None, abilities.rename),
+        ("leave_running", options.leave_running, abilities.leave_running),
+        ("tcp_established", options.tcp_established, abilities.tcp_established),
+        ("file_locks", options.file_locks, abilities.file_locks),
+    )
+    missing = [name for name, asked, able in wanted if asked and not able]
+    if missing:
+        raise CheckpointError(
+            f"Cannot use {missing[0]} for container {desired.name!r}: the engine {engine.name!r} does not have it. "
+            f"{'Give archive_path.' if missing[0].startswith('a ') else 'Leave it out.'}",
+            reason="ability_missing",
+        )

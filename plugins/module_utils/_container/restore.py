@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Restoring a container: what is there, what to do, and the proof that every label is what it was."""
+"""Restores a container as one plan: restore, find it, prove every label, remove or note what was used."""
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.criu.hosts.plugins.module_utils._container.failure import explain
-from ansible_collections.criu.hosts.plugins.module_utils._container.label_proof import Proof, prove
-from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
+from ansible_collections.criu.hosts.plugins.module_utils._container.failure import read_failure
+from ansible_collections.criu.hosts.plugins.module_utils._container.label_proof import Proof, prove, read_running
+from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired, require_abilities
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import (
     Situation,
     preflight,
@@ -19,7 +19,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.restore_sour
     source_of,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
+    Check,
     Command,
     MakeDir,
     Plan,
@@ -28,111 +30,160 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     WriteFile,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Container, Engine
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.losses import unlabelled_warning
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.rootless import require_root
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loan import borrow, read_loan
+from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import place_record_path, restored_path
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 
 
-@dataclass(frozen=True)
-class Restored:
-    """What a restore brought: statistics, the proof, and the container as it runs now."""
+@dataclass
+class Restore:
+    """One restore: the plan's steps call it, and keep in it what they find."""
 
-    statistics: dict[str, Any]
-    proof: Proof
-    container: Container | None
+    ctx: Context
+    engine: Engine
+    desired: Desired
+    situation: Situation
+    source: str
+    container: Container | None = None
+    tree: dict[int, list[Thread]] = field(default_factory=dict)
+    proof: Proof = field(default_factory=Proof)
+    statistics: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def what(self) -> str:
+        origin = f" from {self.desired.archive_path!r}" if self.source == "archive" else ""
+        return f"restore container {self.desired.target!r}{origin}"
+
+    def find(self) -> None:
+        """Find the container as it runs now.
+
+        Raises:
+            CheckpointError: tool_failed, it is gone.
+        """
+        known = self.situation.container if self.source == "container" else None
+        pid = self.engine.live_pid(known) if known is not None else 0
+        if known is not None and pid:
+            self.container = replace(known, pid=pid, status="running")
+        else:
+            self.container = self.engine.inspect(self.ctx, self.desired.target) or known
+        if self.container is None:
+            raise CheckpointError(
+                f"Cannot {self.what}: the container disappeared after its restore. Read the host's journal.",
+                reason="tool_failed",
+            )
+
+    def read_labels(self) -> None:
+        """Read the labels of all threads; raises container_ended."""
+        if self.container is not None:
+            self.tree = read_running(self.engine, self.container)
+
+    def compare_labels(self) -> None:
+        """Compare them with those of the record; raises label_changed."""
+        in_place = self.source == "container"
+        then = "It is stopped, and its checkpoint is kept." if in_place else "It is removed, and the archive is kept."
+        if self.container is not None:
+            self.proof = prove(self.desired, self.situation, self.container, self.tree, then)
+
+    def explain(self, error: CheckpointError) -> CheckpointError:
+        """Turn a failure of the engine's command into the one that the task reports."""
+        if self.source == "container":
+            container, outcome = self.situation.container, "Its checkpoint is kept."
+        else:
+            container, outcome = self.engine.inspect(self.ctx, self.desired.target), "The archive is unchanged."
+        return read_failure(self.engine, error, container, "restore").told(self.what, outcome)
+
+    def note(self) -> str:
+        """The text of the note from which archive the container was restored."""
+        found = self.container.id if self.container is not None else ""
+        entry = {"id": found, "sha256": self.situation.sha256, "archive_path": self.desired.archive_path}
+        return json.dumps(entry) + "\n"
+
+    def left_nothing(self) -> bool:
+        """Whether a failed import has left no container that would be in the way of the next try."""
+        left = self.engine.inspect(self.ctx, self.desired.target)
+        return left is None or left.running
 
 
-def restore_steps(engine: Engine, desired: Desired, situation: Situation, source: str) -> tuple[Step, ...]:
-    """The steps of the restore itself, with the boolean borrowed around them; none if the source is nowhere."""
+def restore_steps(work: Restore) -> tuple[Step, ...]:
+    """The engine's steps with the boolean switched on around them, and what a failure of them leads to."""
+    engine, desired, situation = work.engine, work.desired, work.situation
     steps: tuple[Step, ...] = ()
-    if source == "container" and situation.container is not None:
-        # Podman throws the checkpoint away after a restore in place: it has to stay until the labels are proved.
+    undo: tuple[Step, ...] = ()
+    if work.source == "container" and situation.container is not None:
+        # The engine may throw the checkpoint away after a restore: it has to stay until the labels are proved.
         keep = desired.options.keep or situation.selinux.enabled
-        argv = engine.restore_argv(situation.container.name, replace(desired.options, keep=keep))
-        steps = (Command(argv, why=f"restore container {desired.name!r}", label="restore"),)
-    elif source == "archive":
+        steps = engine.restore_steps(situation.container, replace(desired.options, keep=keep))
+    elif work.source == "archive":
         runtime = situation.record.runtime if situation.record else ""
-        argv = engine.import_argv(desired.archive_path or "", runtime, desired.new_name, desired.options)
-        steps = (Command(argv, why=f"restore container {desired.target!r} from the archive", label="restore"),)
-    return borrow(steps, situation.selinux, read_loan(), situation.process_label)
+        steps = engine.import_steps(desired.archive_path or "", runtime, desired.new_name, desired.options)
+        remove = engine.remove_steps(desired.target, "remove what the failed restore has left")
+        undo = tuple(replace(one, unless=work.left_nothing) if isinstance(one, Command) else one for one in remove)
+    told = tuple(replace(one, explain=work.explain, undo=undo) if isinstance(one, Command) else one for one in steps)
+    return borrow(told, situation.selinux, read_loan(), situation.process_label)
 
 
-def cleanup_steps(engine: Engine, desired: Desired, situation: Situation, source: str) -> tuple[Step, ...]:
-    """What is done after the proof: the checkpoint in place goes, unless it is to be kept."""
-    container = situation.container
-    if source != "container" or container is None or desired.options.keep:
+def proof_steps(work: Restore) -> tuple[Step, ...]:
+    """Find the container and prove its labels; a wrong label ends it."""
+    name = work.desired.target
+    find = Check(work.find, why=f"find container {name!r}")
+    if not work.situation.selinux.enabled:
+        return (find,)
+    if work.source == "container":
+        end = work.engine.stop_steps(name, f"stop container {name!r}")
+    else:
+        end = work.engine.remove_steps(name, f"remove container {name!r}")
+    return (
+        find,
+        Check(work.read_labels, why=f"read the labels of container {name!r}"),
+        Check(work.compare_labels, why=f"compare the labels of container {name!r}", undo=end),
+    )
+
+
+def last_steps(work: Restore) -> tuple[Step, ...]:
+    """After the proof: remove the used checkpoint in place, unless it is to be kept; or note the archive."""
+    desired, container = work.desired, work.situation.container
+    if work.source == "archive":
+        path = restored_path(desired.target)
+        return (
+            MakeDir(os.path.dirname(path), why="make the folder"),
+            WriteFile(path, work.note, why="note where the container is from in"),
+        )
+    if container is None or desired.options.keep:
         return ()
     paths: tuple[str, ...] = (place_record_path(container.id),)
-    if situation.selinux.enabled:
-        paths = (*engine.checkpoint_files(container), *paths)
+    if work.situation.selinux.enabled:
+        paths = (*work.engine.checkpoint_files(container), *paths)
     return tuple(Remove(path, why="remove the used checkpoint") for path in paths)
 
 
-def bring_back(ctx: Context, engine: Engine, desired: Desired, situation: Situation) -> Restored | None:
-    """Restore in place, prove the labels, remove the used checkpoint. None in check mode."""
-    container = situation.container
-    if container is None:
-        return None
-    try:
-        applied = ctx.apply(Plan(steps=restore_steps(engine, desired, situation, "container")))
-    except CheckpointError as error:
-        raise explain(
-            engine,
-            error,
-            what=f"restore container {container.name!r}",
-            container=container,
-            action="restore",
-            outcome="Its checkpoint is kept.",
-        ) from error
-    if applied is None:
-        return None
-    pid = engine.live_pid(container)
-    now = replace(container, pid=pid, status="running") if pid else engine.inspect(ctx.runner, container.name)
-    stop = Command(engine.stop_argv(container.name), why=f"stop container {container.name!r}")
-    said = "It is stopped, and its checkpoint is kept."
-    proof = prove(ctx, engine, desired, situation, now or container, (stop, said))
-    ctx.apply(Plan(steps=cleanup_steps(engine, desired, situation, "container")))
-    return Restored(engine.parse_statistics(applied.output("restore")), proof, now)
+def plan_restore(work: Restore) -> Plan:
+    """The whole restore. From nowhere, only a boolean that was left on is switched off."""
+    container = work.situation.container
+    before = {"name": work.desired.target, "state": container.status if container else "absent"}
+    after = {"name": work.desired.target, "state": "running"}
+    steps = restore_steps(work)
+    if work.source != "nowhere":
+        steps = (*steps, *proof_steps(work), *last_steps(work))
+    return Plan(before=before, after=after, steps=steps)
 
 
-def bring_in(ctx: Context, engine: Engine, desired: Desired, situation: Situation) -> Restored | None:
-    """Restore from the archive and prove the labels. None in check mode."""
-    what = f"restore container {desired.target!r} from {desired.archive_path!r}"
-    try:
-        applied = ctx.apply(Plan(steps=restore_steps(engine, desired, situation, "archive")))
-    except CheckpointError as error:
-        left = engine.inspect(ctx.runner, desired.target)
-        raised = explain(
-            engine, error, what=what, container=left, action="restore", outcome="The archive is as it was."
-        )
-        if left is not None and not left.running:
-            # Podman leaves a container behind that has never run and would be in the way of the next try.
-            ctx.apply(
-                Plan(steps=(Command(engine.remove_argv(left.name), why="remove the container that podman left"),))
-            )
-        raise raised from error
-    if applied is None:
-        return None
-    now = engine.inspect(ctx.runner, desired.target)
-    if now is None:
-        raise CheckpointError(
-            f"Cannot {what}: the container is gone again. Read the host's journal.", reason="tool_failed"
-        )
-    remove = Command(engine.remove_argv(now.name), why=f"remove container {now.name!r}")
-    undo = (remove, "It is removed again, and the archive is kept.")
-    proof = prove(ctx, engine, desired, situation, now, undo)
-    note = {"id": now.id, "sha256": situation.sha256, "archive_path": desired.archive_path}
-    path = restored_path(desired.target)
-    steps = (
-        MakeDir(os.path.dirname(path)),
-        WriteFile(path, json.dumps(note) + "\n", why="note where the container is from in"),
-    )
-    ctx.apply(Plan(steps=steps))
-    return Restored(engine.parse_statistics(applied.output("restore")), proof, now)
+def carry_out(work: Restore) -> Plan:
+    """Apply the plan and keep the statistics; returns it. In check mode ``work.container`` stays None."""
+    plan = plan_restore(work)
+    applied = work.ctx.apply(plan)
+    if applied is not None:
+        work.statistics = work.engine.parse_statistics(applied.output("restore"))
+    return plan
+
+
+def bring_back(ctx: Context, engine: Engine, desired: Desired, situation: Situation) -> Restore:
+    """Restores in place, for a caller that has looked already."""
+    work = Restore(ctx, engine, desired, situation, "container")
+    carry_out(work)
+    return work
 
 
 def view(container: Container | None, desired: Desired, source: str) -> dict[str, Any]:
@@ -148,53 +199,37 @@ def view(container: Container | None, desired: Desired, source: str) -> dict[str
     }
 
 
-def plan_of(engine: Engine, desired: Desired, situation: Situation, source: str) -> Plan:
-    """The whole restore as one plan, for the diff and the commands."""
-    container = situation.container
-    before = {"name": desired.target, "state": container.status if container else "absent"}
-    after = {"name": desired.target, "state": "running"}
-    steps = restore_steps(engine, desired, situation, source) + cleanup_steps(engine, desired, situation, source)
-    return Plan(before=before, after=after, steps=steps)
-
-
-def proof_word(situation: Situation, restored: Restored | None) -> str:
-    """What the comparison of labels is worth."""
-    if restored is None:
+def proof_word(work: Restore) -> str:
+    """The value of label_proof: how much the comparison of labels proves."""
+    situation = work.situation
+    if work.container is None:
         return "not_needed"
     if not situation.selinux.enabled:
         return "selinux_disabled"
-    if restored.proof.wrong is not None:
+    if work.proof.wrong is not None:
         return "label_changed"
-    known = situation.before or situation.process_label or (restored.container and restored.container.process_label)
+    known = situation.before or situation.process_label or work.container.process_label
     return situation.selinux.mode if known else "label_unknown"
 
 
-def restore(
-    ctx: Context, engine: Engine, desired: Desired
-) -> tuple[dict[str, Any], Plan, dict[str, Any], tuple[str, ...]]:
-    """The module's work: value, plan, facts, warnings."""
-    require_root(f"restore container {desired.name!r}")
+def restore(ctx: Context, engine: Engine, desired: Desired) -> Outcome:
+    """Restores a container, in place or from an archive, unless it runs already."""
+    require_abilities(engine, desired)
+    engine.require_caller(f"restore container {desired.name!r}")
     situation = read_situation(ctx, engine, desired)
-    source = source_of(desired, situation)
-    restored = None
+    source = source_of(engine, desired, situation)
     if source != "nowhere":
-        situation = preflight(ctx.runner, engine, desired, situation, source)
-    plan = plan_of(engine, desired, situation, source)
-    if source == "container":
-        restored = bring_back(ctx, engine, desired, situation)
-    elif source == "archive":
-        restored = bring_in(ctx, engine, desired, situation)
-    else:
-        ctx.apply(plan)
-    warnings = unlabelled_warning(restored is not None and situation.selinux.enabled)
-    if restored is not None and situation.selinux.mode == "permissive":
-        warnings += ("SELinux is permissive: equal labels now do not prove that a restore works when it is enforcing.",)
-    if restored is not None and restored.proof.wrong is not None:
-        warnings = (*warnings, restored.proof.wrong.message)
-    container = restored.container if restored is not None else situation.container
-    facts = {
-        "statistics": restored.statistics if restored else {},
-        **(restored.proof if restored else Proof()).facts,
-        "label_proof": proof_word(situation, restored),
-    }
-    return view(container, desired, source), plan, facts, warnings
+        situation = preflight(ctx, engine, desired, situation, source)
+    work = Restore(ctx, engine, desired, situation, source)
+    plan = carry_out(work)
+    warnings: tuple[str, ...] = ()
+    if work.container is not None:
+        warnings = engine.storage_warnings(situation.selinux.enabled)
+        if situation.selinux.mode == "permissive":
+            warnings += (
+                "SELinux is permissive: equal labels now do not prove that a restore works when it is enforcing.",
+            )
+        if work.proof.wrong is not None:
+            warnings = (*warnings, work.proof.wrong.message)
+    facts = {"statistics": work.statistics, **work.proof.facts, "label_proof": proof_word(work)}
+    return Outcome("restore", view(work.container or situation.container, desired, source), plan, facts, warnings)

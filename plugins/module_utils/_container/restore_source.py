@@ -10,11 +10,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
-from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_criu
 from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Container, Engine
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.rootless import refuse_users_container
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux, read_selinux, require_policy
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread, from_record
@@ -56,7 +54,7 @@ def place_record(container: Container) -> Record | None:
     return record if record is not None and container.stamp and record.stamp == container.stamp else None
 
 
-def source_of(desired: Desired, situation: Situation) -> str:
+def source_of(engine: Engine, desired: Desired, situation: Situation) -> str:
     """Where the container comes from: nowhere (it is right already), container (in place) or archive.
 
     Raises:
@@ -65,7 +63,7 @@ def source_of(desired: Desired, situation: Situation) -> str:
     container, record = situation.container, situation.record
     if desired.archive_path is None:
         if container is None:
-            refuse_users_container(desired.name, f"restore container {desired.name!r}")
+            engine.explain_absence(desired.name, f"restore container {desired.name!r}")
             raise CheckpointError(
                 f"Cannot restore container {desired.name!r}: there is no such container. Give archive_path to "
                 "restore it from an archive.",
@@ -128,7 +126,7 @@ def read_situation(ctx: Context, engine: Engine, desired: Desired) -> Situation:
                 f"container {record.name!r}. Give name: {record.name}, and new_name for another name.",
                 reason="archive_mismatch",
             )
-    container = engine.inspect(ctx.runner, desired.target)
+    container = engine.inspect(ctx, desired.target)
     if desired.archive_path is None and container is not None:
         record = place_record(container)
     return Situation(container, record, read_selinux())
@@ -152,8 +150,9 @@ def refuse_shared(engine: Engine, desired: Desired, process_label: str) -> None:
         )
 
 
-def preflight(runner: Runner, engine: Engine, desired: Desired, situation: Situation, source: str) -> Situation:
+def preflight(ctx: Context, engine: Engine, desired: Desired, situation: Situation, source: str) -> Situation:
     """Refuse what would fail: CRIU, policy, OCI runtime, and what the archive needs. Returns the verified situation."""
+    runner = ctx.runner
     read_criu(runner, engine.minimum_criu, situation.selinux)
     require_policy(situation.selinux, situation.process_label)
     record, container = situation.record, situation.container
@@ -169,7 +168,7 @@ def preflight(runner: Runner, engine: Engine, desired: Desired, situation: Situa
     situation = replace(situation, sha256=verify(desired.archive_path, record))
     if source == "archive":
         refuse_shared(engine, desired, record.process_label)
-        if record.image_id and not engine.has_image(runner, record.image_id):
+        if record.image_id and not engine.has_image(ctx, record.image_id):
             raise CheckpointError(
                 f"Cannot restore {desired.archive_path!r}: its image {record.image!r} ({record.image_id[:12]}) is "
                 "not on this host. Pull or load that very image first.",

@@ -1,24 +1,46 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""What the checkpoint and restore modules need of a container engine: the interface that each engine implements."""
+"""Defines what a container engine has to be able to do for the checkpoint and restore modules.
+
+An engine is stateless. It reads the host, and it plans: whatever changes the host is a step that the caller's plan
+carries out. A method that takes ``ctx`` may run reading commands, in check mode too.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Mapping, Protocol
 
-from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, Runner
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause
 
 if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
+    from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+    from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Step
     from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What an engine can do. The modules refuse what it cannot (ability_missing) before anything is touched."""
+
+    in_place: bool = False
+    archive: bool = False
+    rename: bool = False
+    leave_running: bool = False
+    tcp_established: bool = False
+    tcp_close: bool = False
+    file_locks: bool = False
+    pre_dump: bool = False
+    publish: bool = False
 
 
 @dataclass(frozen=True)
 class Container:
     """A container as its engine describes it. Times are the engine's own text, empty for never.
 
-    ``stamp`` tells the checkpoint that lies on disk beside the container from any other; empty if there is none.
+    ``stamp`` identifies the checkpoint on disk beside the container; empty if there is none. ``own`` is for the engine
+    alone: nothing else reads it.
     """
 
     id: str
@@ -29,16 +51,14 @@ class Container:
     image_id: str
     runtime: str
     process_label: str
-    started_at: str
-    restored_at: str
-    checkpointed: bool
-    auto_remove: bool
-    work_dir: str
-    pid_file: str = ""
+    started_at: str = ""
+    restored_at: str = ""
+    checkpointed: bool = False
+    auto_remove: bool = False
     volumes: tuple[str, ...] = ()
     stamp: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
-    network: str = ""
+    own: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def running(self) -> bool:
@@ -46,13 +66,13 @@ class Container:
 
     @property
     def run(self) -> str:
-        """What tells this run of the container from the one before: when it was last started or restored."""
+        """Identifies this run of the container: when it was last started or restored."""
         return self.restored_at or self.started_at
 
 
 @dataclass(frozen=True)
 class Options:
-    """What both modules pass on to the engine."""
+    """The options of a checkpoint or restore that the engine gets."""
 
     tcp_established: bool = False
     file_locks: bool = False
@@ -64,60 +84,101 @@ class Options:
 
 
 class Engine(Protocol):
-    """A container engine. Its argument lists are carried out by the plan's steps, its parse functions are pure."""
+    """A container engine."""
 
     @property
     def name(self) -> str:
-        """The value of the option engine."""
+        """The value of the option engine, as messages and records show it too."""
 
     @property
     def minimum_criu(self) -> tuple[int, ...]:
-        """The oldest CRIU that it takes."""
+        """The oldest CRIU that it works with."""
 
-    def inspect(self, runner: Runner, name: str) -> Container | None:
-        """Read the container; None if there is none of this name."""
+    @property
+    def abilities(self) -> Abilities:
+        """What it can do."""
 
-    def checkpoint_argv(self, container: Container, options: Options, export: str | None) -> tuple[str, ...]:
-        """Checkpoint in place, or to the file ``export``."""
+    @property
+    def list_command(self) -> str:
+        """The command with which a person lists all containers."""
 
-    def restore_argv(self, name: str, options: Options) -> tuple[str, ...]:
-        """Restore in place."""
+    def require_caller(self, what: str) -> None:
+        """Refuse a caller for whom the engine cannot do ``what``; raises CheckpointError."""
 
-    def import_argv(self, archive: str, runtime: str, new_name: str | None, options: Options) -> tuple[str, ...]:
-        """Restore from the file ``archive`` with the OCI runtime ``runtime`` (empty: the default)."""
+    def explain_absence(self, name: str, what: str) -> None:
+        """Raise CheckpointError if the engine knows a better reason for a missing container than its absence."""
 
-    def stop_argv(self, name: str) -> tuple[str, ...]:
-        """Stop a container at once."""
+    def inspect(self, ctx: Context, name: str) -> Container | None:
+        """Read the container of this exact name; None if there is none."""
 
-    def remove_argv(self, name: str) -> tuple[str, ...]:
-        """Remove a container, running or not."""
+    def manager(self, container: Container) -> str:
+        """The systemd unit that starts and ends the container; empty if there is none."""
 
-    def describe_archive(self, path: str) -> Record:
-        """What an archive of this engine says about itself, for one that has no record."""
+    def losses(self, container: Container, archive_path: str | None) -> tuple[str, ...]:
+        """Warnings about what a restore will not bring back; raises CheckpointError if no restore could succeed."""
+
+    def storage_warnings(self, selinux_enabled: bool) -> tuple[str, ...]:
+        """Warnings about the engine's own files on this host."""
+
+    def checkpoint_steps(self, container: Container, options: Options, export: str | None) -> tuple[Step, ...]:
+        """Checkpoint in place, or into the new file ``export``. One command has the label "checkpoint"."""
+
+    def restore_steps(self, container: Container, options: Options) -> tuple[Step, ...]:
+        """Restore in place. One command has the label "restore"."""
+
+    def import_steps(self, archive: str, runtime: str, new_name: str | None, options: Options) -> tuple[Step, ...]:
+        """Restore from ``archive`` with the OCI runtime ``runtime`` (empty: the default), label "restore"."""
+
+    def start_steps(self, name: str) -> tuple[Step, ...]:
+        """Start a container without its old state."""
+
+    def stop_steps(self, name: str, why: str, seconds: int = 0) -> tuple[Step, ...]:
+        """Stop a container, by force after ``seconds``; one that is gone or has ended is no error."""
+
+    def remove_steps(self, name: str, why: str) -> tuple[Step, ...]:
+        """Remove a container, running or not; one that is gone is no error."""
+
+    def leftovers(self, container: Container, options: Options) -> tuple[str, ...]:
+        """Files that an export leaves beside a container that runs on, with memory in them."""
 
     def checkpoint_files(self, container: Container) -> tuple[str, ...]:
         """The files and folders of a checkpoint in place: without them there is none."""
+
+    def images_dir(self, container: Container) -> str:
+        """The folder of CRIU's images of a checkpoint in place."""
+
+    def outdated_records(self, container: Container) -> tuple[str, ...]:
+        """Our records of checkpoints in place whose containers have been removed since."""
 
     def stamp(self, container: Container) -> str:
         """The stamp of the checkpoint on disk as it is now."""
 
     def live_pid(self, container: Container) -> int:
-        """The host pid of the container's first process now, without asking the engine; 0 if it is not known."""
+        """The host pid of the container's first process now, without running a command; 0 if it is not known."""
+
+    def cgroups(self, container: Container) -> tuple[str, ...]:
+        """Folders below the cgroup mount in which processes of the container, or of its restore, may be."""
 
     def log_path(self, container: Container, action: str) -> str:
         """CRIU's log of the ``action`` (checkpoint or restore), there after a failure."""
 
     def parse_statistics(self, text: str) -> dict[str, Any]:
-        """What the engine printed after a checkpoint or restore; units stand in the names."""
+        """What the engine printed after a checkpoint or restore; units are in the names."""
+
+    def owns(self, completed: Completed) -> bool:
+        """Whether the command is one of the engine's."""
 
     def cause(self, completed: Completed) -> Cause:
-        """What the failure of a checkpoint or restore command means."""
+        """Why a checkpoint or restore command failed."""
 
-    def has_image(self, runner: Runner, image_id: str) -> bool:
+    def describe_archive(self, path: str) -> Record:
+        """What an archive of this engine says about itself, for one that has no record."""
+
+    def has_image(self, ctx: Context, image_id: str) -> bool:
         """Whether the image is on this host."""
 
-    def sharing(self, process_label: str) -> tuple[str, ...]:
-        """The names of the containers, running or not, with this label; none when it has no categories."""
-
     def has_volume(self, name: str) -> bool:
-        """Whether a named volume is on this host; False when that is not known without asking the engine."""
+        """Whether a named volume is on this host; False when that is not known without a command."""
+
+    def sharing(self, process_label: str) -> tuple[str, ...]:
+        """Names of the containers, running or not, with this label; none when it has no categories."""

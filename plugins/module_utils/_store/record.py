@@ -58,9 +58,14 @@ def record_path(archive_path: str) -> str:
     return f"{archive_path}.json"
 
 
+def place_records_dir() -> str:
+    """The folder of the records of checkpoints in place."""
+    return f"{PLACES.state}/checkpoints"
+
+
 def place_record_path(container_id: str) -> str:
     """The record of a checkpoint in place."""
-    return f"{PLACES.state}/checkpoints/{container_id}.json"
+    return f"{place_records_dir()}/{container_id}.json"
 
 
 def restored_path(name: str) -> str:

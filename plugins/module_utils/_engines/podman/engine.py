@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Podman: reading a container, argument lists and statistics."""
+"""Implements the engine podman: reads containers, plans podman's commands, parses its statistics."""
 
 from __future__ import annotations
 
@@ -11,22 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, Runner, check
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause, CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Container, Options
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Step
+from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Abilities, Container, Options
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.rootless import (
+    refuse_users_container,
+    require_root,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import UNIT_LABEL
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._store.record import place_records_dir
 
 if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
     from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
-
-
-def outdated_records(work_dir: str) -> tuple[str, ...]:
-    """The records in place of containers that have been removed since; ``work_dir`` is that of one that is there."""
-    folder = f"{PLACES.state}/checkpoints"
-    containers = os.path.dirname(os.path.dirname(work_dir))
-    if not os.path.isdir(folder) or not os.path.isdir(containers):
-        return ()
-    known = {f"{name}.json" for name in os.listdir(containers)}
-    return tuple(os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name not in known)
-
 
 # Podman's rule for containers, volumes, networks and secrets.
 PODMAN_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"
@@ -87,9 +84,11 @@ def parse_inspect(text: str) -> Container:
             restored_at=_time(state.get("RestoredAt")),
             checkpointed=bool(state.get("Checkpointed")),
             auto_remove=bool((entry.get("HostConfig") or {}).get("AutoRemove")),
-            work_dir=entry.get("StaticDir") or "",
-            network=(entry.get("HostConfig") or {}).get("NetworkMode") or "",
-            pid_file=entry.get("PidFile") or "",
+            own={
+                "work_dir": entry.get("StaticDir") or "",
+                "pid_file": entry.get("PidFile") or "",
+                "network": (entry.get("HostConfig") or {}).get("NetworkMode") or "",
+            },
             labels={str(key): str(value) for key, value in labels.items()},
             volumes=tuple(mount["Name"] for mount in mounts if mount.get("Type") == "volume" and mount.get("Name")),
         )
@@ -121,6 +120,24 @@ def parse_statistics(text: str) -> dict[str, Any]:
     return found
 
 
+def run_podman(runner: Runner, argv: tuple[str, ...]) -> Completed:
+    """Run a reading command of podman.
+
+    Raises:
+        CheckpointError: podman_missing.
+    """
+    try:
+        return runner.run(argv)
+    except CheckpointError as error:
+        if error.reason != "tool_missing":
+            raise
+        raise missing_podman() from error
+
+
+def missing_podman() -> CheckpointError:
+    return CheckpointError("Cannot find podman in PATH. Install the package podman.", reason="podman_missing")
+
+
 def _flags(options: Options, *, archive: bool) -> list[str]:
     flags = [
         ("--keep", options.keep),
@@ -133,64 +150,109 @@ def _flags(options: Options, *, archive: bool) -> list[str]:
 
 
 class Podman:
-    """The engine podman, root's own."""
+    """The engine podman, rootful."""
 
     name = "podman"
     minimum_criu = (3, 11)
+    abilities = Abilities(
+        in_place=True, archive=True, rename=True, leave_running=True, tcp_established=True, file_locks=True
+    )
+    list_command = "podman ps --all"
 
-    def inspect(self, runner: Runner, name: str) -> Container | None:
-        completed = runner.run(("podman", "container", "inspect", name))
+    def require_caller(self, what: str) -> None:
+        require_root(what)
+
+    def explain_absence(self, name: str, what: str) -> None:
+        refuse_users_container(name, what)
+
+    def inspect(self, ctx: Context, name: str) -> Container | None:
+        completed = run_podman(ctx.runner, ("podman", "container", "inspect", name))
         if completed.rc != 0 and "no such container" in completed.err.lower():
             return None
         found = parse_inspect(check(completed, f"read container {name!r}").out)
         return replace(found, stamp=self.stamp(found))
 
-    def stamp(self, container: Container) -> str:
-        try:
-            return str(os.stat(os.path.join(container.work_dir, "checkpoint", "inventory.img")).st_mtime_ns)
-        except OSError:
-            return ""
+    def manager(self, container: Container) -> str:
+        return container.labels.get(UNIT_LABEL) or container.labels.get("PODMAN_SYSTEMD_UNIT") or ""
 
-    def live_pid(self, container: Container) -> int:
-        text = (read_text(container.pid_file) or "").strip() if container.pid_file else ""
-        return int(text) if text.isdigit() and os.path.isdir(f"{PLACES.proc}/{text}") else 0
+    def losses(self, container: Container, archive_path: str | None) -> tuple[str, ...]:
+        # Only a checkpoint needs to compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.losses import check_losses
 
-    def checkpoint_argv(self, container: Container, options: Options, export: str | None) -> tuple[str, ...]:
+        return check_losses(container, archive_path)
+
+    def storage_warnings(self, selinux_enabled: bool) -> tuple[str, ...]:
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.losses import unlabelled_warning
+
+        return unlabelled_warning(selinux_enabled)
+
+    def checkpoint_steps(self, container: Container, options: Options, export: str | None) -> tuple[Step, ...]:
         argv = ["podman", "container", "checkpoint", "--print-stats", *_flags(options, archive=export is not None)]
         if options.leave_running:
             argv.append("--leave-running")
         if export is not None:
             argv += [f"--export={export}", f"--compress={options.compression}"]
-        return (*argv, container.name)
+        why = f"checkpoint container {container.name!r}"
+        return (Command((*argv, container.name), why=why, label="checkpoint", creates_partial=export),)
 
-    def restore_argv(self, name: str, options: Options) -> tuple[str, ...]:
-        return ("podman", "container", "restore", "--print-stats", *_flags(options, archive=False), name)
+    def restore_steps(self, container: Container, options: Options) -> tuple[Step, ...]:
+        argv = ("podman", "container", "restore", "--print-stats", *_flags(options, archive=False), container.name)
+        return (Command(argv, why=f"restore container {container.name!r}", label="restore"),)
 
-    def import_argv(self, archive: str, runtime: str, new_name: str | None, options: Options) -> tuple[str, ...]:
+    def import_steps(self, archive: str, runtime: str, new_name: str | None, options: Options) -> tuple[Step, ...]:
         argv = ["podman", *(["--runtime", runtime] if runtime else []), "container", "restore", "--print-stats"]
-        argv += [*_flags(options, archive=True), f"--import={archive}"]
-        return (*argv, f"--name={new_name}") if new_name else tuple(argv)
+        argv += [*_flags(options, archive=True), f"--import={archive}", *([f"--name={new_name}"] if new_name else [])]
+        return (Command(tuple(argv), why=f"restore from the archive {archive!r}", label="restore"),)
 
-    def stop_argv(self, name: str) -> tuple[str, ...]:
-        return ("podman", "container", "stop", "--time=0", name)
+    def start_steps(self, name: str) -> tuple[Step, ...]:
+        return (Command(("podman", "start", name), why=f"start container {name!r}"),)
 
-    def remove_argv(self, name: str) -> tuple[str, ...]:
-        return ("podman", "container", "rm", "--force", "--time=0", name)
+    def stop_steps(self, name: str, why: str, seconds: int = 0) -> tuple[Step, ...]:
+        return (Command(("podman", "stop", "--ignore", f"--time={seconds}", name), why=why),)
 
-    def describe_archive(self, path: str) -> Record:
-        # Nearly every archive has a record: the others need not compile this.
-        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.archive import read_config_dump
+    def remove_steps(self, name: str, why: str) -> tuple[Step, ...]:
+        return (Command(("podman", "rm", "--force", "--ignore", "--time=0", name), why=why),)
 
-        return read_config_dump(path)
+    def leftovers(self, container: Container, options: Options) -> tuple[str, ...]:
+        # Podman leaves the images beside a running container: memory on disk that nobody asked for.
+        return () if options.keep else self.checkpoint_files(container)
 
     def checkpoint_files(self, container: Container) -> tuple[str, ...]:
-        return tuple(os.path.join(container.work_dir, name) for name in CHECKPOINT_FILES)
+        return tuple(os.path.join(container.own["work_dir"], name) for name in CHECKPOINT_FILES)
+
+    def images_dir(self, container: Container) -> str:
+        return os.path.join(container.own["work_dir"], "checkpoint")
+
+    def outdated_records(self, container: Container) -> tuple[str, ...]:
+        folder = place_records_dir()
+        containers = os.path.dirname(os.path.dirname(container.own["work_dir"]))
+        if not os.path.isdir(folder) or not os.path.isdir(containers):
+            return ()
+        known = {f"{name}.json" for name in os.listdir(containers)}
+        return tuple(os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name not in known)
+
+    def stamp(self, container: Container) -> str:
+        try:
+            return str(os.stat(os.path.join(self.images_dir(container), "inventory.img")).st_mtime_ns)
+        except OSError:
+            return ""
+
+    def live_pid(self, container: Container) -> int:
+        path = container.own["pid_file"]
+        text = (read_text(path) or "").strip() if path else ""
+        return int(text) if text.isdigit() and os.path.isdir(f"{PLACES.proc}/{text}") else 0
+
+    def cgroups(self, container: Container) -> tuple[str, ...]:
+        return (f"machine.slice/libpod-{container.id}.scope",)
 
     def log_path(self, container: Container, action: str) -> str:
-        return os.path.join(container.work_dir, "dump.log" if action == "checkpoint" else "restore.log")
+        return os.path.join(container.own["work_dir"], "dump.log" if action == "checkpoint" else "restore.log")
 
     def parse_statistics(self, text: str) -> dict[str, Any]:
         return parse_statistics(text)
+
+    def owns(self, completed: Completed) -> bool:
+        return completed.argv[:1] == ("podman",)
 
     def cause(self, completed: Completed) -> Cause:
         # A task that succeeds need not compile this.
@@ -198,14 +260,23 @@ class Podman:
 
         return cause_of(completed)
 
-    def has_image(self, runner: Runner, image_id: str) -> bool:
+    def describe_archive(self, path: str) -> Record:
+        # Nearly every archive has a record: the others need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.archive import read_config_dump
+
+        return read_config_dump(path)
+
+    def has_image(self, ctx: Context, image_id: str) -> bool:
         try:
             with open(f"{PLACES.storage}/overlay-images/images.json", encoding="utf-8") as handle:
                 if any(image.get("id") == image_id for image in json.load(handle)):
                     return True
         except (OSError, ValueError):
             pass  # another storage driver or folder: podman knows
-        return runner.run(("podman", "image", "exists", image_id)).rc == 0
+        return run_podman(ctx.runner, ("podman", "image", "exists", image_id)).rc == 0
+
+    def has_volume(self, name: str) -> bool:
+        return os.path.isdir(f"{PLACES.storage}/volumes/{name}")
 
     def sharing(self, process_label: str) -> tuple[str, ...]:
         if ":c" not in process_label:
@@ -220,6 +291,3 @@ class Podman:
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return ()  # another storage driver or folder
-
-    def has_volume(self, name: str) -> bool:
-        return os.path.isdir(f"{PLACES.storage}/volumes/{name}")

@@ -54,7 +54,7 @@ def check_losses(container: Container, archive_path: str | None) -> tuple[str, .
         CheckpointError: secret_not_restorable; an archive could never be restored.
     """
     warnings = _loopback(container)
-    found = parse_secret_mounts(read_text(f"{container.work_dir}/config.json") or "")
+    found = parse_secret_mounts(read_text(f"{container.own['work_dir']}/config.json") or "")
     if not found:
         return warnings
     what = f"container {container.name!r} has the secret {found[0]!r}, whose mount point Podman does not keep"
@@ -67,7 +67,7 @@ def check_losses(container: Container, archive_path: str | None) -> tuple[str, .
 
 
 def _loopback(container: Container) -> tuple[str, ...]:
-    if container.network != "none" or os.path.basename(container.runtime) != "runc":
+    if container.own["network"] != "none" or os.path.basename(container.runtime) != "runc":
         return ()
     return (
         f"Container {container.name!r} has no network, and its loopback will be down after a restore by runc. If it "

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable
@@ -23,6 +22,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.context import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     Command,
+    Kill,
     MakeDir,
     Plan,
     Remove,
@@ -30,7 +30,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     WriteFile,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Container, Engine
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.rootless import require_root
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import boot_id
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import cgroup_memory
@@ -50,7 +49,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.state im
     choose,
     damage,
     image_bytes,
-    images_of,
     is_same,
     processes_of,
     read_last,
@@ -78,11 +76,11 @@ class Unit:
     began: float = field(default_factory=time.time)
 
     def __post_init__(self) -> None:
-        require_root(f"work for the unit '{self.name}.service'")
+        self.engine.require_caller(f"work for the unit '{self.name}.service'")
         self.last = read_last(self.name)
 
     def inspect(self) -> Container | None:
-        return self.engine.inspect(self.ctx.runner, self.name)
+        return self.engine.inspect(self.ctx, self.name)
 
     def apply(self, *steps: Step) -> None:
         self.ctx.apply(Plan(steps=steps))
@@ -146,19 +144,19 @@ def forget(spec: Spec) -> Step:
 
 
 def _restore(unit: Unit, spec: Spec, container: Container) -> None:
-    size = image_bytes(images_of(container))
+    size = image_bytes(unit.engine.images_dir(container))
     desired = Desired(unit.name, None, spec.options)
     situation = Situation(container, place_record(container), read_selinux())
     unit.allow(seconds_for(size) + COMMAND_SECONDS, f"restoring {size >> 20} MiB")
     try:
-        wrong = damage(container, unit.last)
+        wrong = damage(unit.engine.images_dir(container), container, unit.last)
         if wrong is not None:
             raise CheckpointError(
                 f"Cannot restore container {unit.name!r}: the images of its checkpoint are damaged: {wrong}. Copy them "
                 "from a backup, or let the unit start afresh (on_restore_failure).",
                 reason="checkpoint_damaged",
             )
-        situation = preflight(unit.ctx.runner, unit.engine, desired, situation, "container")
+        situation = preflight(unit.ctx, unit.engine, desired, situation, "container")
         unit.apply(forget(spec))
         restored = bring_back(unit.ctx, unit.engine, desired, situation)
     except CheckpointError as error:
@@ -166,39 +164,33 @@ def _restore(unit: Unit, spec: Spec, container: Container) -> None:
             raise  # the host shuts down, say: the next start restores
         _not_restored(unit, spec, container, error)
         return
-    word = proof_word(situation, restored)
-    facts = restored.proof.facts if restored is not None else {}
-    statistics = restored.statistics if restored is not None else {}
+    word = proof_word(restored)
     unit.note(
         "restored",
         container,
         stamp=container.stamp,
         size_bytes=size,
         label_proof=word,
-        labels=facts.get("labels", []),
-        statistics=statistics,
+        labels=restored.proof.facts["labels"],
+        statistics=restored.statistics,
     )
     unit.say("info", f"Restored container {unit.name!r} from {size >> 20} MiB; labels: {word}.")
 
 
-def end_remains(container: Container) -> None:
-    """End what a restore that hung has left: conmon and the runtime in the unit's cgroup, CRIU in the container's."""
-    for pid in processes_of(container):
-        if pid != os.getpid():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+def remains(cgroups: tuple[str, ...]) -> list[int]:
+    """What a restore that hung has left: conmon and the runtime in the unit's cgroup, CRIU in the container's."""
+    return [pid for pid in processes_of(cgroups) if pid != os.getpid()]
 
 
 def _not_restored(unit: Unit, spec: Spec, container: Container, error: CheckpointError) -> None:
     """A restore has failed: start anew, or refuse to."""
     why = {"why": error.message, "reason": error.reason}
     if error.facts.get("rc") == TIMED_OUT:
-        end_remains(container)
+        cgroups = unit.engine.cgroups(container)
+        unit.apply(Kill(lambda: remains(cgroups), why="end what the restore that hung has left"))
     now = unit.inspect()
     if now is not None and now.running:
-        unit.apply(Command(unit.engine.stop_argv(unit.name), why="stop what the failed restore has left"))
+        unit.apply(*unit.engine.stop_steps(unit.name, "stop what the failed restore has left"))
     if spec.on_restore_failure == "refuse":
         size = unit.last.size_bytes if unit.last is not None and unit.last.stamp == container.stamp else None
         unit.note("refused", container, stamp=container.stamp, size_bytes=size, **why)
@@ -215,10 +207,10 @@ def _fresh(
     aside = _put_aside(unit, container) if container is not None and container.stamp else None
     unit.apply(forget(spec))
     if action == "replace" and container is not None:
-        unit.apply(Command(unit.engine.remove_argv(unit.name), why=f"remove the old container {unit.name!r}"))
+        unit.apply(*unit.engine.remove_steps(unit.name, f"remove the old container {unit.name!r}"))
     if action in ("create", "replace"):
         unit.apply(Command(spec.create, why=f"create container {unit.name!r}"))
-    unit.apply(Command(("podman", "start", unit.name), why=f"start container {unit.name!r}"))
+    unit.apply(*unit.engine.start_steps(unit.name))
     now = container if action == "start" else None
     unit.note("fresh", now, why=why, reason=reason, aside=aside)
     kept = f" The checkpoint is kept in {aside!r}." if aside else ""
@@ -261,9 +253,7 @@ def _dump(unit: Unit, spec: Spec, container: Container) -> None:
     desired = Desired(unit.name, None, spec.options)
     unit.allow(seconds_for(size) + spec.stop_timeout + COMMAND_SECONDS, f"dumping {size >> 20} MiB")
     try:
-        dummy_value, dummy_plan, facts, dummy_warnings = make(
-            unit.ctx, unit.engine, desired, refuse(desired, container)
-        )
+        made = make(unit.ctx, unit.engine, desired, refuse(unit.engine, desired, container))
     except CheckpointError as error:
         unit.say("warning", f"{error.message} The unit is stopped without its state.")
         stop_cleanly(unit, container, spec.stop_timeout, error.message, error.reason)
@@ -271,17 +261,16 @@ def _dump(unit: Unit, spec: Spec, container: Container) -> None:
     except Exception as error:
         stop_cleanly(unit, container, spec.stop_timeout, f"the dump ended in a mistake of the program: {error}")
         raise
-    size = image_bytes(images_of(container))
+    size = image_bytes(unit.engine.images_dir(container))
     stamp = unit.engine.stamp(container)
-    unit.note("dumped", container, stamp=stamp, size_bytes=size, statistics=facts["statistics"])
+    unit.note("dumped", container, stamp=stamp, size_bytes=size, statistics=made.facts["statistics"])
     unit.say("info", f"Dumped container {unit.name!r}: {size >> 20} MiB.")
 
 
 def stop_cleanly(unit: Unit, container: Container, seconds: int, why: str, reason: str | None = None) -> None:
     """Let the container end by itself, and kill it after ``seconds``."""
     unit.allow(seconds + COMMAND_SECONDS, "stopping the container")
-    argv = ("podman", "stop", "--ignore", f"--time={seconds}", unit.name)
-    unit.apply(Command(argv, why=f"stop container {unit.name!r}"))
+    unit.apply(*unit.engine.stop_steps(unit.name, f"stop container {unit.name!r}", seconds))
     unit.note("clean_stop", container, why=why, reason=reason)
     unit.say("info", f"Stopped container {unit.name!r} without a checkpoint: {why.rstrip('.')}.")
 

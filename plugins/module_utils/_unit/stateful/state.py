@@ -127,11 +127,11 @@ def seconds_for(size: int) -> int:
     return BASE_SECONDS + size // BYTES_PER_SECOND
 
 
-def processes_of(container: Container) -> list[int]:
-    """The processes in our own cgroup, when that is a service's, and in the scope of the container."""
+def processes_of(cgroups: tuple[str, ...]) -> list[int]:
+    """The processes in our own cgroup, when that is a service's, and in these cgroups of the container."""
     own, found = cgroup_of("self"), []
     folders = [f"{PLACES.cgroups}{own}"] if own.endswith(".service") else []
-    for base in (*folders, *glob.glob(f"{PLACES.cgroups}/machine.slice/libpod-{container.id}.scope")):
+    for base in (*folders, *(f"{PLACES.cgroups}/{one}" for one in cgroups)):
         for path in glob.glob(f"{base}/**/cgroup.procs", recursive=True):
             found += [int(word) for word in (read_text(path) or "").split() if word.isdigit()]
     return found
@@ -143,10 +143,6 @@ def image_bytes(folder: str) -> int:
         return sum(entry.stat().st_size for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False))
     except OSError:
         return 0
-
-
-def images_of(container: Container) -> str:
-    return os.path.join(container.work_dir, "checkpoint")
 
 
 def is_same(spec: Spec, container: Container) -> bool:
@@ -170,14 +166,14 @@ def unusable(container: Container, record: Record | None, last: Last | None) -> 
     return None
 
 
-def damage(container: Container, last: Last | None) -> str | None:
+def damage(images: str, container: Container, last: Last | None) -> str | None:
     """What is wrong with the images of a checkpoint; None if nothing is. CRIU may wait for ever for what is cut off."""
-    size = image_bytes(images_of(container))
+    size = image_bytes(images)
     if last is not None and last.stamp == container.stamp and last.size_bytes not in (None, size):
         return f"they had {last.size_bytes} bytes and have {size}"
     try:
-        read_inventory(images_of(container))
-        read_tasks(images_of(container))
+        read_inventory(images)
+        read_tasks(images)
     except (ImageError, OSError) as error:
         return str(error)
     return None

@@ -239,7 +239,7 @@ def test_full_disk_brings_the_container_back_and_leaves_no_partial_file(module: 
     assert run.failed
     assert run.result["reason"] == "disk_full"
     assert run.result["container_state"] == "running"
-    assert "It was brought back from its checkpoint and runs on." in run.result["msg"]
+    assert "It was restored from its checkpoint and runs again." in run.result["msg"]
     assert "\n" not in run.result["msg"]
     assert list((tmp_path / "archives").iterdir()) == []
     assert [argv[0] for argv in host.wrote] == ["podman", "setsebool", "podman", "setsebool"]
@@ -261,7 +261,7 @@ def test_a_container_that_cannot_be_brought_back_is_told(module: Any, tmp_path: 
     result = module("container_checkpoint", params, host=host).result
     assert result["reason"] == "disk_full"
     assert result["container_state"] == "exited"
-    assert "could not be brought back" in result["msg"]
+    assert "could not be restored" in result["msg"]
     assert result["cleanup_failed"]
     assert (tmp_path / "selinuxfs/booleans/criu_container_restore").read_text() == "0 0"
 

@@ -219,7 +219,7 @@ def test_keep_leaves_the_checkpoint(module: Any, tmp_path: Path) -> None:
 
 def test_changed_label_stops_the_container_and_keeps_the_checkpoint(module: Any, tmp_path: Path) -> None:
     made = checkpointed(tmp_path, None, [LABEL, LABEL, FOREIGN, FOREIGN])
-    stop = ["podman", "container", "stop", "--time=0", "web"]
+    stop = ["podman", "stop", "--ignore", "--time=0", "web"]
     made.script(Write(stop))
     run = module("container_restore", {"name": "web"}, host=made.host)
     assert run.failed
@@ -234,7 +234,7 @@ def test_changed_label_stops_the_container_and_keeps_the_checkpoint(module: Any,
 
 def test_changed_label_removes_the_import_and_keeps_the_archive(module: Any, tmp_path: Path) -> None:
     params, host = imported(tmp_path, after=[FOREIGN] * 4)
-    remove = ["podman", "container", "rm", "--force", "--time=0", "web"]
+    remove = ["podman", "rm", "--force", "--ignore", "--time=0", "web"]
     host.replies = [*host.replies, Write(remove)]
     result = module("container_restore", params, host=host).result
     assert result["reason"] == "label_changed"
@@ -260,7 +260,7 @@ def test_failed_import_removes_what_podman_left(module: Any, tmp_path: Path) -> 
     created = json.loads(recorded("inspect-restored.json"))
     created[0]["State"]["Status"] = "created"
     argv = ["podman", "--runtime", "runc", *RESTORE[1:], f"--import={params['archive_path']}"]
-    remove = ["podman", "container", "rm", "--force", "--time=0", "web"]
+    remove = ["podman", "rm", "--force", "--ignore", "--time=0", "web"]
 
     def fail() -> None:
         host.state = "after"
@@ -496,7 +496,7 @@ def test_permissive_restore_that_lost_its_label_is_caught(module: Any, tmp_path:
     """Recorded with a CRIU without libselinux: status 0, and every thread is podman's, its categories lost."""
     lost = "system_u:system_r:podman_t:s0"
     made = checkpointed(tmp_path, world(tmp_path, selinux="permissive"), [lost] * 4)
-    made.script(Write(["podman", "container", "stop", "--time=0", "web"]))
+    made.script(Write(["podman", "stop", "--ignore", "--time=0", "web"]))
     result = module("container_restore", {"name": "web"}, host=made.host).result
     assert result["reason"] == "label_changed"
     assert (result["label_before"], result["label_after"]) == (LABEL, lost)
@@ -523,7 +523,7 @@ def test_labels_beside_those_of_threads(
 ) -> None:
     made = checkpointed(tmp_path)
     (tmp_path / f"state/checkpoints/{ID}.json").write_text(render_record(record(traces=traces)))
-    made.script(Write(["podman", "container", "stop", "--time=0", "web"]))
+    made.script(Write(["podman", "stop", "--ignore", "--time=0", "web"]))
     now = Traces({"1:4": ("UNIX-STREAM", FOREIGN)}, {"/": "context=d:e:f:s0"})
     monkeypatch.setattr(_proof, "read_traces", lambda dummy_pids: now)
     result = module("container_restore", {"name": "web"}, host=made.host).result

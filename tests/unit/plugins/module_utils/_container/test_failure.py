@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._container.failure import explain
+from ansible_collections.criu.hosts.plugins.module_utils._container.failure import read_failure
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import CommandError, Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._criu.log import TAIL_LINES, tail
@@ -24,9 +24,7 @@ def explained(folder: Path, log: str) -> CheckpointError:
     (made.userdata / "dump.log").write_text(log)
     container = parse_inspect(made.inspected("running"))
     error = CommandError(Completed(("podman",), 125, "", RUNC), "Cannot do it.")
-    return explain(
-        Podman(), error, what="checkpoint 'web'", container=container, action="checkpoint", outcome="It runs."
-    )
+    return read_failure(Podman(), error, container, "checkpoint").told("checkpoint 'web'", "It runs.")
 
 
 def test_missing_iptables_is_told_by_the_line_that_counts(tmp_path: Path) -> None:
@@ -71,7 +69,7 @@ def denied(folder: Path, log: str, audit: bytes) -> CheckpointError:
     enforcing_host(folder, audit)
     container = parse_inspect(made.inspected("running"))
     error = CommandError(Completed(("podman",), 125, "", RUNC), "Cannot do it.")
-    return explain(Podman(), error, what="restore 'web'", container=container, action="restore", outcome="Kept.")
+    return read_failure(Podman(), error, container, "restore").told("restore 'web'", "Kept.")
 
 
 RECORD = soon(lines("debian13-archive-in-home.txt")[0])

@@ -9,6 +9,7 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command
 from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Options
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.engine import (
     Podman,
@@ -77,8 +78,11 @@ def test_flags_that_only_archives_know_are_left_out_in_place() -> None:
     found = parse_inspect(recorded("inspect-running.json"))
     options = Options(True, True, True, True, True, True, "gzip")
     common = ("podman", "container", "checkpoint", "--print-stats", "--keep", "--tcp-established", "--file-locks")
-    assert Podman().checkpoint_argv(found, options, None) == (*common, "--leave-running", "web")
-    assert Podman().checkpoint_argv(found, options, "/a/.x.partial") == (
+    (place,) = Podman().checkpoint_steps(found, options, None)
+    assert isinstance(place, Command) and place.argv == (*common, "--leave-running", "web")
+    (export,) = Podman().checkpoint_steps(found, options, "/a/.x.partial")
+    assert isinstance(export, Command) and export.creates_partial == "/a/.x.partial"
+    assert export.argv == (
         *common,
         "--ignore-rootfs",
         "--ignore-volumes",

@@ -158,7 +158,7 @@ def last() -> Last:
 
 
 def container(**changes: Any) -> Container:
-    base = Container(ID, "web", "exited", 0, "i", "8177", "runc", LABEL, "", "", False, False, "/nowhere")
+    base = Container(ID, "web", "exited", 0, "i", "8177", "runc", LABEL, own={"work_dir": "/nowhere"})
     return replace(base, **{"labels": {"criu.hosts.digest": "d1"}, **changes})
 
 
@@ -237,7 +237,7 @@ def test_another_description_makes_another_container_and_keeps_the_old_state(mac
     made = machine(digest="d2")
     made.checkpointed()
     made.knows("checkpointed")
-    remove = ["podman", "container", "rm", "--force", "--time=0", "web"]
+    remove = ["podman", "rm", "--force", "--ignore", "--time=0", "web"]
     made.script(Write(remove), Write(CREATE), Write(START, turns=True))
     _unit_state_run.start(made.unit())
     assert made.wrote == [remove, CREATE, START]
@@ -290,7 +290,7 @@ def test_failed_restore_starts_afresh_and_keeps_the_checkpoint(machine: Any) -> 
     assert [priority for priority, dummy in made.said] == ["err", "warning"]
 
 
-@pytest.mark.parametrize(("rc", "ended"), [(124, [ID]), (125, [])])
+@pytest.mark.parametrize(("rc", "ended"), [(124, [f"machine.slice/libpod-{ID}.scope"]), (125, [])])
 def test_only_a_restore_that_hung_leaves_something(
     machine: Any, monkeypatch: pytest.MonkeyPatch, rc: int, ended: list[str]
 ) -> None:
@@ -298,7 +298,7 @@ def test_only_a_restore_that_hung_leaves_something(
     made.checkpointed()
     made.knows("after-disk-full")
     seen: list[str] = []
-    monkeypatch.setattr(_unit_state_run, "end_remains", lambda box: seen.append(box.id))
+    monkeypatch.setattr(_unit_state_run, "remains", lambda cgroups: seen.extend(cgroups) or [])
     made.script(Write(RESTORE, rc=rc, err="it did not end in 480 seconds"), Write(START, turns=True))
     _unit_state_run.start(made.unit())
     assert seen == ended
@@ -348,17 +348,14 @@ def test_what_a_hung_restore_leaves_is_ended(machine: Any, monkeypatch: pytest.M
     ):
         (made.folder / "cgroup" / path).mkdir(parents=True)
         (made.folder / "cgroup" / path / "cgroup.procs").write_text("".join(f"{pid}\n" for pid in pids))
-    killed: list[int] = []
-    monkeypatch.setattr(os, "kill", lambda pid, dummy_signal: killed.append(pid))
-    _unit_state_run.end_remains(container())
-    assert killed == [11, 12]
+    assert _unit_state_run.remains(Podman().cgroups(container())) == [11, 12]
 
 
 def test_lost_label_stops_the_container_and_starts_it_afresh(machine: Any) -> None:
     made = machine()
     made.checkpointed()
     made.knows("after-disk-full")
-    kill = ["podman", "container", "stop", "--time=0", "web"]
+    kill = ["podman", "stop", "--ignore", "--time=0", "web"]
     made.script(restored(made, "system_u:system_r:podman_t:s0"), Write(kill), Write(START, turns=True))
     _unit_state_run.start(made.unit())
     assert made.wrote == [RESTORE, kill, START]
@@ -398,7 +395,7 @@ def test_running_container_without_conmon_is_replaced(machine: Any, text: str | 
     made.knows("running")
     if text is not None:
         Path(made.spec["conmon_pid_file"]).write_text(text)
-    remove = ["podman", "container", "rm", "--force", "--time=0", "web"]
+    remove = ["podman", "rm", "--force", "--ignore", "--time=0", "web"]
     made.script(Write(remove), Write(CREATE), Write(START, turns=True))
     _unit_state_run.start(made.unit())
     assert made.wrote == [remove, CREATE, START]
