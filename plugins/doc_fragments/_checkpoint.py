@@ -53,7 +53,8 @@ notes:
   - Whether an archive or a checkpoint is current, and what a restore does, is told in C(docs/checkpoints.md) of the
     collection.
   - After a failure of the engine, C(log_path) and C(log_tail) tell what CRIU wrote.
-  - C(reason) may be V(rootless_unsupported) (not root, or a user's container),
+  - C(reason) may be V(rootless_unsupported) (not root, or a user's container), V(podman_missing) (podman is not
+    installed), V(ability_missing) (the engine does not have what an option asks for),
     V(name_invalid) (no name of a container),
     V(container_missing) (no such container), V(criu_missing) (no CRIU), V(criu_too_old) (a CRIU that podman does not
     take), V(criu_without_selinux) (a CRIU that would lose the labels), V(policy_missing) (the SELinux policy does not

@@ -206,6 +206,7 @@ def _reasons(path: Path) -> set[str]:
 OF_OTHER_FUNCTIONS = {
     *("archive_invalid", "archive_missing", "archive_path_unsafe", "archive_runtime_missing", "cgroup_in_use"),
     *("container_exists", "external_needed", "image_missing", "images_path_unsafe", "memory_tracking_missing"),
+    *("label_changed", "podman_missing", "secret_not_restorable"),
     *("name_in_use", "runtime_cannot_checkpoint", "shell_job_needed", "unit_invalid", "volume_exists"),
 }
 

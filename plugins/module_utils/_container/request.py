@@ -68,7 +68,7 @@ def require_abilities(engine: Engine, desired: Desired) -> None:
     wanted = (
         ("archive_path", desired.archive_path is not None, abilities.archive),
         ("a checkpoint in place", desired.archive_path is None, abilities.in_place),
-        ("new_name", desired.new_name is not None, abilities.rename),
+        ("new_name", desired.new_name is not None, abilities.new_name),
         ("leave_running", options.leave_running, abilities.leave_running),
         ("tcp_established", options.tcp_established, abilities.tcp_established),
         ("file_locks", options.file_locks, abilities.file_locks),

@@ -26,7 +26,7 @@ class Abilities:
 
     in_place: bool = False
     archive: bool = False
-    rename: bool = False
+    new_name: bool = False
     leave_running: bool = False
     tcp_established: bool = False
     tcp_close: bool = False

@@ -155,7 +155,7 @@ class Podman:
     name = "podman"
     minimum_criu = (3, 11)
     abilities = Abilities(
-        in_place=True, archive=True, rename=True, leave_running=True, tcp_established=True, file_locks=True
+        in_place=True, archive=True, new_name=True, leave_running=True, tcp_established=True, file_locks=True
     )
     list_command = "podman ps --all"
 
