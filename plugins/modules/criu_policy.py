@@ -165,7 +165,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._formats.binary_policy import PolicyFile
-from ansible_collections.criu.hosts.plugins.module_utils._host.names import DYNTRANS, NAME
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import DYNTRANS_BOOLEAN, NAME
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.host import SelinuxHost, disk_policy, read_host
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.module import (
     StoredModule,
@@ -253,7 +253,7 @@ def run(ctx: Context) -> Outcome:
     stored = StoredModule(NAME) if nothing else read_module(host, NAME)
     refuse_foreign(stored, priority)
     made = made_for(ctx, host, stored)
-    text = made.text({DYNTRANS: ctx.params["unconfined_dyntrans_all"]})
+    text = made.text({DYNTRANS_BOOLEAN: ctx.params["unconfined_dyntrans_all"]})
     after, plan = change_module(
         ctx, host, stored, WantedModule(NAME, priority, True, cil_source(NAME, text) if text else None)
     )

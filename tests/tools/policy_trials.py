@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / ".build"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "policy"))
 
 
-from ansible_collections.criu.hosts.plugins.module_utils._host.names import DYNTRANS, RESTORE
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import DYNTRANS_BOOLEAN, RESTORE_BOOLEAN
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.policy.generate import Parsed, Rule, parse_rule
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.policy.rules import (
     CONTAINER,
@@ -102,7 +102,11 @@ SWITCHED = [one for one in ALL if one.parsed.kind in CONDITIONAL]
 
 def variant() -> str:
     """Return our module with a separate boolean for each permission that can be conditional."""
-    lines = [f"(boolean {RESTORE} false)", f"(boolean {DYNTRANS} false)", f"(typeattribute {CONTAINER})"]
+    lines = [
+        f"(boolean {RESTORE_BOOLEAN} false)",
+        f"(boolean {DYNTRANS_BOOLEAN} false)",
+        f"(typeattribute {CONTAINER})",
+    ]
     lines.append(f"(typeattributeset {CONTAINER} ({' '.join(CONTAINER_TYPES)}))")
     for one in ALL:
         if one not in SWITCHED:

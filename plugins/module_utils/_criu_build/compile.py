@@ -34,6 +34,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_build.manifest im
 )
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.needs import feature_missing
 from ansible_collections.criu.hosts.plugins.module_utils._formats.elf import Elf, ElfError, read_elf
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import demand_text
 
 # CRIU before 4.2 has this link to the header of protobuf in its source.
 DESCRIPTOR = ("images/google/protobuf/descriptor.proto", "/usr/include/google/protobuf/descriptor.proto")
@@ -207,8 +208,7 @@ def clean_step(job: Job) -> Step:
 def built_manifest(job: Job, family: str) -> str:
     """Read what was compiled and return its manifest; a wanted feature that it lacks is an error."""
     tree = f"{job.work}/tree"
-    with open(f"{job.work}/src/Makefile.versions", encoding="utf-8") as handle:
-        version = parse_version(handle.read())
+    version = parse_version(demand_text(f"{job.work}/src/Makefile.versions"))
     if version != job.version:
         raise source_invalid(job.source, f"its name says version {job.version}, its content {version}")
     try:

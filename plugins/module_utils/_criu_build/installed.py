@@ -16,6 +16,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_build.manifest im
     Manifest,
     parse_manifest,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import KDAT
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 
 # Which artifact a folder came from; written beside the manifest when it is unpacked.
 ORIGIN = "installed.json"
@@ -66,7 +68,7 @@ class Layout:
     @property
     def cache(self) -> str:
         """What CRIU remembers of the kernel; wrong after a change of CRIU."""
-        return f"{self.root}/run/criu.kdat"
+        return f"{self.root}{KDAT}"
 
 
 @dataclass(frozen=True)
@@ -144,11 +146,7 @@ def read_installed(layout: Layout) -> Installed:
 
 
 def read_diversion(layout: Layout) -> str | None:
-    try:
-        with open(f"{layout.root}/var/lib/dpkg/diversions", encoding="utf-8") as handle:
-            return parse_diversions(handle.read(), layout.packaged)
-    except FileNotFoundError:
-        return None
+    return parse_diversions(read_text(f"{layout.root}/var/lib/dpkg/diversions") or "", layout.packaged)
 
 
 def _readlink(path: str) -> str | None:
@@ -168,14 +166,12 @@ def _read_tree(path: str) -> Tree | None:
     if os.path.islink(path) or path.endswith(".new"):
         return None
     try:
-        with open(f"{path}/{MANIFEST}", encoding="utf-8") as handle:
-            manifest = parse_manifest(handle.read())
-    except (OSError, ValueError):
+        manifest = parse_manifest(read_text(f"{path}/{MANIFEST}", may_fail=True) or "")
+    except ValueError:
         return None
     try:
-        with open(f"{path}/{ORIGIN}", encoding="utf-8") as handle:
-            origin = json.load(handle).get("artifact_sha256")
-    except (OSError, ValueError, AttributeError):
+        origin = json.loads(read_text(f"{path}/{ORIGIN}", may_fail=True) or "").get("artifact_sha256")
+    except (ValueError, AttributeError):
         origin = None
     return Tree(manifest, origin, origin is not None and _intact(path, manifest))
 

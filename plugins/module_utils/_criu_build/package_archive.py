@@ -117,11 +117,6 @@ class Way(Protocol):
         """The command that brings the distribution's own packages back, and their versions as far as they are known."""
 
 
-def read_text(path: str) -> str:
-    with open(path, encoding="utf-8", errors="surrogateescape") as handle:
-        return handle.read()
-
-
 def render(way: Way, job: Job, family: str) -> str:
     """Read the compiled binary and return the manifest; a wanted feature that it lacks is an error."""
     path = way.binary(job)

@@ -18,6 +18,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_build.package_arc
     Source,
     collect_argv,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import demand_text
 
 # CRIU builds a plugin with it wherever it is installed; Debian's package neither asks for it nor expects the plugin.
 UNASKED = "libdrm-dev"
@@ -63,8 +64,8 @@ class Deb:
                 cwd=job.work,
             ),
             Command(("dpkg-source", "-x", job.source.file, source), why="unpack the source package", cwd=job.work),
-            WriteFile(control, lambda: add_build_depends(package.read_text(control), names), 0o644),
-            WriteFile(changelog, lambda: add_entry(package.read_text(changelog), job.version, names), 0o644),
+            WriteFile(control, lambda: add_build_depends(demand_text(control), names), 0o644),
+            WriteFile(changelog, lambda: add_entry(demand_text(changelog), job.version, names), 0o644),
             Command(
                 ("env", f"DEB_BUILD_OPTIONS=nocheck parallel={job.jobs}", "dpkg-buildpackage", "-b", "-uc", "-us"),
                 why="build the packages",
@@ -83,7 +84,7 @@ class Deb:
         texts = {}
         for name in sorted(os.listdir(job.out)):
             if name.endswith(".deb"):
-                texts[name] = package.read_text(f"{job.work}/src/debian/{name.split('_')[0]}/DEBIAN/control")
+                texts[name] = demand_text(f"{job.work}/src/debian/{name.split('_')[0]}/DEBIAN/control")
         return texts
 
     def files(self, job: Job) -> dict[str, File]:

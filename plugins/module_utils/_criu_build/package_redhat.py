@@ -18,6 +18,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_build.package_arc
     Source,
     collect_argv,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import demand_text
 
 
 class Rpm:
@@ -60,7 +61,7 @@ class Rpm:
                 why="fetch the source package",
             ),
             Command(("rpm", "-i", *define, f"{job.work}/{job.source.file}"), why="unpack the source package"),
-            WriteFile(spec, lambda: edit_spec(package.read_text(spec), names, job.suffix), 0o644),
+            WriteFile(spec, lambda: edit_spec(demand_text(spec), names, job.suffix), 0o644),
             Command(
                 ("rpmbuild", "-bb", "--noclean", "--nocheck", *define, "--define", f"_smp_mflags -j{job.jobs}", spec),
                 why="build the packages",

@@ -14,7 +14,11 @@ from ansible_collections.criu.hosts.plugins.module_utils._denials.groups import 
 from ansible_collections.criu.hosts.plugins.module_utils._denials.known import CONTAINER, ENGINE, KNOWN, Known
 from ansible_collections.criu.hosts.plugins.module_utils._denials.own_rules import find_rule
 from ansible_collections.criu.hosts.plugins.module_utils._denials.records import Record, parse_line, parse_time
-from ansible_collections.criu.hosts.plugins.module_utils._host.names import DYNTRANS, RESTORE
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import (
+    DISTRIBUTION_BOOLEAN,
+    DYNTRANS_BOOLEAN,
+    RESTORE_BOOLEAN,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context import type_of
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loaded_policy import LoadedPolicy
 
@@ -117,9 +121,9 @@ def settle(verdict: str, help_: remedy.Remedy, loaded: LoadedPolicy) -> remedy.R
         return _BY_VERDICT[verdict]
     if verdict == policy.ALLOWED_NOW:
         return remedy.FIXED
-    if help_ in (remedy.RESTORE_CONTAINER, remedy.RESTORE_EITHER) and loaded.boolean(RESTORE) is None:
-        return remedy.ENABLE_ALL_CAPS if loaded.boolean(remedy.ALL_CAPS) is False else remedy.POLICY
-    if help_ is remedy.RESTORE_PROCESS and loaded.there and loaded.boolean(DYNTRANS) is None:
+    if help_ in (remedy.RESTORE_CONTAINER, remedy.RESTORE_EITHER) and loaded.boolean(RESTORE_BOOLEAN) is None:
+        return remedy.ENABLE_ALL_CAPS if loaded.boolean(DISTRIBUTION_BOOLEAN) is False else remedy.POLICY
+    if help_ is remedy.RESTORE_PROCESS and loaded.there and loaded.boolean(DYNTRANS_BOOLEAN) is None:
         return remedy.POLICY
     return help_
 
@@ -129,7 +133,10 @@ def identity_note(record: Record, loaded: LoadedPolicy) -> str:
     stops = policy.identity_stops(loaded, record.source, record.target, "process", "dyntransition")
     if stops is None or "dyntransition" not in record.permissions:
         return ""
-    return f" The boolean {DYNTRANS!r} does not help: SELinux user or role differ, which a constraint denies." * stops
+    return (
+        f" The boolean {DYNTRANS_BOOLEAN!r} does not help: SELinux user or role differ, which a constraint denies."
+        * stops
+    )
 
 
 def explain(group: Group, loaded: LoadedPolicy) -> Explanation:

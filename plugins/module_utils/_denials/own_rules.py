@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ansible_collections.criu.hosts.plugins.module_utils._denials import remedies as remedy
 from ansible_collections.criu.hosts.plugins.module_utils._denials.records import Record
-from ansible_collections.criu.hosts.plugins.module_utils._host.names import DYNTRANS, RESTORE
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import DYNTRANS_BOOLEAN, RESTORE_BOOLEAN
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context import type_of
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.policy.generate import Parsed, Rule, parse_rule
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.policy.rules import CATALOG
@@ -65,11 +65,13 @@ def find_rule(record: Record) -> Matched | None:
     if silent:
         return Matched("policy_silenced", f"{rule.title}: {rule.why}.", "no", remedy.POLICY, recorded)
     during = {
-        RESTORE: "Our policy gives this only while container_restore restores",
-        DYNTRANS: "Our policy gives this only while process_restore restores",
+        RESTORE_BOOLEAN: "Our policy gives this only while container_restore restores",
+        DYNTRANS_BOOLEAN: "Our policy gives this only while process_restore restores",
     }.get(rule.boolean, f"Our policy gives this for the purpose {rule.purposes[0]}")
-    help_ = {RESTORE: remedy.RESTORE_CONTAINER, DYNTRANS: remedy.RESTORE_PROCESS}.get(rule.boolean, remedy.POLICY)
-    if {one.boolean for one in found} >= {RESTORE, DYNTRANS}:
+    help_ = {RESTORE_BOOLEAN: remedy.RESTORE_CONTAINER, DYNTRANS_BOOLEAN: remedy.RESTORE_PROCESS}.get(
+        rule.boolean, remedy.POLICY
+    )
+    if {one.boolean for one in found} >= {RESTORE_BOOLEAN, DYNTRANS_BOOLEAN}:
         during = "Our policy gives this only while container_restore or process_restore restores"
         help_ = remedy.RESTORE_EITHER
     return Matched("policy_rule", f"{rule.title}: {rule.why}. {during}.", "yes", help_, recorded)

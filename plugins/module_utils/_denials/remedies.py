@@ -7,7 +7,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.criu.hosts.plugins.module_utils._host.names import DYNTRANS, RESTORE
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import (
+    DISTRIBUTION_BOOLEAN,
+    DYNTRANS_BOOLEAN,
+    RESTORE_BOOLEAN,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._host.remedies import (
     INSTALL_CRIU,
     LET_USERS_RUN_CRIU,
@@ -16,9 +20,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.remedies import (
     Task,
     role,
 )
-
-# container-selinux (Fedora, RHEL) leaves the capabilities of containers to the container's own set with this one.
-ALL_CAPS = "virt_sandbox_use_all_caps"
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,12 @@ IN_CONTAINER = Remedy(
 )
 NON_ROOT = Remedy("Give users a CRIU that they may run, with its policy.", LET_USERS_RUN_CRIU)
 RESTORE_CONTAINER = Remedy(
-    f"Restore with container_restore: it lends the boolean {RESTORE!r} to the restore and takes it back.",
+    f"Restore with container_restore, which switches the boolean {RESTORE_BOOLEAN!r} on for the restore.",
     {"name": "Restore the container", "criu.hosts.container_restore": {"name": "NAME"}, "become": True},
 )
 RESTORE_PROCESS = Remedy(
-    f"Restore with process_restore: it lends the boolean {DYNTRANS!r} to the restore and takes it back, and restores "
-    "by systemd where the SELinux user or role is not that of a login shell.",
+    f"Restore with process_restore, which switches the boolean {DYNTRANS_BOOLEAN!r} on for the restore, and lets "
+    "systemd restore where the SELinux user or role is not that of a login shell.",
     {
         "name": "Restore the process",
         "criu.hosts.process_restore": {"images_path": "/var/lib/checkpoints/NAME"},
@@ -62,15 +63,15 @@ RESTORE_PROCESS = Remedy(
 )
 # A denial of CRIU itself does not tell what it restores.
 RESTORE_EITHER = Remedy(
-    "Restore a container with container_restore, a plain process with process_restore: each lends its boolean to the "
-    "restore and takes it back.",
+    "Restore a container with container_restore, a plain process with process_restore: each switches its boolean on "
+    "for the restore.",
     RESTORE_CONTAINER.task,
 )
 ENABLE_ALL_CAPS = Remedy(
-    f"Turn the boolean {ALL_CAPS!r} on, as the distribution has it.",
+    f"Turn the boolean {DISTRIBUTION_BOOLEAN!r} on, as the distribution has it.",
     {
         "name": "Let containers use the capabilities that they are given",
-        "criu.hosts.selinux_boolean": {"name": ALL_CAPS, "value": True},
+        "criu.hosts.selinux_boolean": {"name": DISTRIBUTION_BOOLEAN, "value": True},
         "become": True,
     },
 )

@@ -16,12 +16,13 @@ from ansible_collections.criu.hosts.plugins.module_utils._denials.sources import
     KMSG,
     audit_files,
     choose,
-    parse_boot,
     read_audit,
     read_journal,
     read_kernel,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._host.kernel import boot_clock
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loaded_policy import LoadedPolicy
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.selinuxfs import read_mode
 
 
 @dataclass(frozen=True)
@@ -33,17 +34,10 @@ class Host:
     def path(self, absolute: str) -> str:
         return f"{self.root}{absolute}"
 
-    def read(self, absolute: str) -> str:
-        """The content of a small file of the kernel; empty if there is none."""
-        try:
-            with open(self.path(absolute), encoding="utf-8", errors="replace") as handle:
-                return handle.read()
-        except OSError:
-            return ""
-
     @property
     def boot(self) -> float:
-        return parse_boot(self.read("/proc/stat"))
+        """When it was booted; 0 if that is not known."""
+        return boot_clock(self.root) or 0.0
 
     @property
     def policy(self) -> LoadedPolicy:
@@ -51,7 +45,7 @@ class Host:
 
     @property
     def mode(self) -> str:
-        return {"1": "enforcing", "0": "permissive"}.get(self.read("/sys/fs/selinux/enforce").strip(), "disabled")
+        return read_mode(self.path("/sys/fs/selinux"))
 
 
 # The host that a failure is looked at on; the unit tests put a folder here.

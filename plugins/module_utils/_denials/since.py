@@ -10,9 +10,10 @@ import os
 import re
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECORD
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import demand_text
 
-# The record in a folder of images, and what a record beside an archive is called.
-FOLDER_RECORD = "criu-hosts.json"
+# What a record beside an archive is called.
 SUFFIX = ".json"
 
 
@@ -58,7 +59,7 @@ def parse_record_time(text: str, path: str) -> float:
 def record_path(path: str) -> str:
     """The record of a checkpoint: in a folder of images, the file itself, or beside an archive."""
     if os.path.isdir(path):
-        return os.path.join(path, FOLDER_RECORD)
+        return os.path.join(path, RECORD)
     return path if path.endswith(SUFFIX) else f"{path}{SUFFIX}"
 
 
@@ -74,8 +75,7 @@ def read_since(since: str | None, checkpoint: str | None, *, now: float, boot: f
         return 0.0
     path = record_path(checkpoint)
     try:
-        with open(path, encoding="utf-8", errors="replace") as handle:
-            text = handle.read()
+        text = demand_text(path)
     except OSError as error:
         raise CheckpointError(
             f"Cannot read the record {path!r} of a checkpoint: {error.strerror}. "

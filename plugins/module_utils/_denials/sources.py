@@ -34,12 +34,6 @@ class Sink(Protocol):
         """Take the ``denials`` of a block at once, if that can be done. It is kept until the next one is given."""
 
 
-def parse_boot(stat: str) -> float:
-    """When the host was booted, from /proc/stat; 0 if it does not say."""
-    found = re.search(r"^btime (\d+)$", stat, re.MULTILINE)
-    return float(found.group(1)) if found else 0.0
-
-
 def audit_files(path: str, since: float) -> tuple[str, ...]:
     """``path`` and the rotated ones beside it that may hold records after ``since``, oldest first."""
     folder, name = os.path.split(path)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-import os
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 
 
 def parse_os_release(text: str) -> tuple[str, str]:
@@ -19,7 +19,7 @@ def parse_os_release(text: str) -> tuple[str, str]:
 def read_system(root: str) -> tuple[str, str]:
     """Family and name of the distribution that lies below ``root``."""
     for path in (f"{root}/etc/os-release", f"{root}/usr/lib/os-release"):
-        if os.path.isfile(path):
-            with open(path, encoding="utf-8") as handle:
-                return parse_os_release(handle.read())
+        text = read_text(path)
+        if text is not None:
+            return parse_os_release(text)
     return "other", "linux"

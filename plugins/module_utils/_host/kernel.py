@@ -9,21 +9,17 @@ import re
 from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import KDAT
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 
 CAP_CHECKPOINT_RESTORE = 40
 
 
-def _read(path: str) -> str | None:
-    """The beginning of a small file; None if it cannot be read."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as handle:
-            return handle.read(4096).strip()
-    except OSError:
-        return None
+def _read(path: str) -> str:
+    return (read_text(path, may_fail=True) or "").strip()
 
 
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdigit() else None
+def _number(text: str) -> int | None:
+    return int(text) if text.isdigit() else None
 
 
 def parse_release(release: str, version: str) -> tuple[int, ...]:
@@ -39,11 +35,11 @@ def parse_release(release: str, version: str) -> tuple[int, ...]:
 def read_kernel(root: str) -> dict[str, Any]:
     """Release, numbers, whether it knows CAP_CHECKPOINT_RESTORE, and Yama's limit of ptrace (None without Yama)."""
     sysctl = f"{root}/proc/sys/kernel"
-    release = _read(f"{sysctl}/osrelease")
+    release = _read(f"{sysctl}/osrelease") or None
     last = _number(_read(f"{sysctl}/cap_last_cap"))
     return {
         "release": release,
-        "version": list(parse_release(release or "", _read(f"{sysctl}/version") or "")),
+        "version": list(parse_release(release or "", _read(f"{sysctl}/version"))),
         "checkpoint_restore": None if last is None else last >= CAP_CHECKPOINT_RESTORE,
         "ptrace_scope": _number(_read(f"{sysctl}/yama/ptrace_scope")),
     }
@@ -61,22 +57,19 @@ def _names(folder: str) -> list[str]:
     return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
 
 
+def boot_clock(root: str) -> float | None:
+    """Returns when the host was booted, by the clock that it has now; None if /proc/stat does not name it."""
+    found = re.search(r"^btime (\d+)$", read_text(f"{root}/proc/stat", may_fail=True) or "", re.MULTILINE)
+    return float(found.group(1)) if found else None
+
+
 def read_boot_time(root: str) -> float | None:
-    """When the host came up: the kernel's word, or the oldest file in /run if that is older.
+    """Returns when the host came up: the kernel's word, or the oldest file in /run if that is older.
 
     A clock that was set after the boot moves the kernel's word, but not the files.
     """
-    told = re.search(r"^btime (\d+)$", _read_stat(root), re.MULTILINE)
-    if told is None:
+    boot = boot_clock(root)
+    if boot is None:
         return None
     others = [_time(f"{root}/run/{name}") for name in _names(f"{root}/run") if name != os.path.basename(KDAT)]
-    return min([float(told.group(1)), *(time for time in others if time is not None)])
-
-
-def _read_stat(root: str) -> str:
-    # The line of interrupts before btime is long.
-    try:
-        with open(f"{root}/proc/stat", encoding="ascii", errors="replace") as handle:
-            return "\n".join(line.strip() for line in handle if line.startswith("btime "))
-    except OSError:
-        return ""
+    return min([boot, *(time for time in others if time is not None)])

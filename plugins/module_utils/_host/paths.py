@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Where a host tells about itself, and how its small files are read."""
+"""Names the places where a host keeps its state, and reads small files."""
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from dataclasses import dataclass
 
 
@@ -23,11 +26,57 @@ class Places:
 
 PLACES = Places()
 
+# No small file comes near it, so what is larger is something else, and must not fill the memory of the host.
+SIZE_LIMIT = 64 << 20
+# A masked unit is a link to it.
+_NULL = os.makedev(1, 3)
 
-def read_text(path: str) -> str | None:
-    """The content of a small file, None if it is not there (or went while it was read, as in /proc)."""
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+
+
+def read_bytes(path: str, *, limit: int = SIZE_LIMIT) -> bytes | None:
+    """Returns the content of a small file; None if it is absent, or went while it was read (as in /proc).
+
+    Never waits for a pipe or a terminal. The kernel's files have no size, and need no ``limit``.
+
+    Raises:
+        OSError: it is no file (EINVAL, EISDIR), it has more bytes than ``limit`` (EFBIG), or it cannot be read.
+    """
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as handle:
+        with open(path, "rb", opener=_open) as handle:
+            status = os.fstat(handle.fileno())
+            if not stat.S_ISREG(status.st_mode) and status.st_rdev != _NULL:
+                raise OSError(errno.EINVAL, "not a file", path)
+            if status.st_size > limit:
+                raise OSError(errno.EFBIG, f"larger than {limit} bytes", path)
             return handle.read()
     except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
         return None
+
+
+def read_text(path: str, *, limit: int = SIZE_LIMIT, may_fail: bool = False) -> str | None:
+    """Returns the content of a small file as text, which keeps bytes that are not UTF-8; None as ``read_bytes`` does.
+
+    With ``may_fail``, None too where ``read_bytes`` raises: for what a task reports if it can.
+    """
+    try:
+        data = read_bytes(path, limit=limit)
+    except OSError:
+        if not may_fail:
+            raise
+        return None
+    return None if data is None else data.decode("utf-8", "surrogateescape")
+
+
+def demand_text(path: str) -> str:
+    """Returns the content of a small file that has to be there.
+
+    Raises:
+        OSError: as ``read_bytes``, and if it is absent.
+    """
+    text = read_text(path)
+    if text is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    return text

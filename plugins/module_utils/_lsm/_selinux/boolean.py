@@ -11,12 +11,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.command import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Plan
 from ansible_collections.criu.hosts.plugins.module_utils._formats.binary_policy import policy_default
-from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.host import (
-    SelinuxHost,
-    disk_policy,
-    read_file,
-    refusal,
-)
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import DYNTRANS_BOOLEAN, RESTORE_BOOLEAN
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.host import SelinuxHost, disk_policy, refusal
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.selinuxfs import boolean_value
 
 
 @dataclass(frozen=True)
@@ -29,11 +26,6 @@ class Boolean:
 
     def view(self) -> dict[str, Any]:
         return {"name": self.name, "runtime": self.runtime, "persistent": self.persistent}
-
-
-def parse_active(text: str) -> bool:
-    """The content of /sys/fs/selinux/booleans/NAME: the active and the pending value, as 0 or 1."""
-    return text.split()[:1] == ["1"]
 
 
 def predict_boolean(current: Boolean, value: bool, *, persistent: bool) -> Boolean:
@@ -88,19 +80,18 @@ def read_boolean(host: SelinuxHost, name: str) -> Boolean:
             f"Boot it with SELinux enabled, or skip the task.",
             reason="selinux_disabled",
         )
-    active = read_file(host.path(f"/sys/fs/selinux/booleans/{name}"))
-    if active is None:
+    runtime = boolean_value(host.selinuxfs, name)
+    if runtime is None:
         raise CheckpointError(
             f"Cannot set the SELinux boolean {name!r}: the loaded policy {host.policy_type!r} has no such boolean. "
             f"{way_out(name)}",
             reason="boolean_missing",
         )
-    runtime = parse_active(active.decode("ascii", "replace"))
     return Boolean(name, runtime, policy_default(disk_policy(host), name))
 
 
 def way_out(name: str) -> str:
     """What brings a missing boolean."""
-    if name in ("unconfined_dyntrans_all", "criu_container_restore"):
+    if name in (DYNTRANS_BOOLEAN, RESTORE_BOOLEAN):
         return "Apply the role criu.hosts.criu_selinux: its policy module declares it."
     return "List the booleans with getsebool -a, and install the policy module that declares it."

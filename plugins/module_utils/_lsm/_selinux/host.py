@@ -11,9 +11,8 @@ from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import OUTPUT_LIMIT, Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-
-# ST_RDONLY: libselinux takes a read-only selinuxfs, as containers have it, for "no SELinux".
-_READ_ONLY = 1
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_bytes
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.selinuxfs import read_mode
 
 
 @dataclass(frozen=True)
@@ -29,14 +28,15 @@ class SelinuxHost:
         """``absolute`` below the root."""
         return absolute if self.root == "/" else self.root + absolute
 
+    @property
+    def selinuxfs(self) -> str:
+        return self.path("/sys/fs/selinux")
+
 
 def read_file(path: str) -> bytes | None:
     """The content of ``path``, None if there is no such file."""
     try:
-        with open(path, "rb") as handle:
-            return handle.read()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+        return read_bytes(path)
     except PermissionError as error:
         raise CheckpointError(
             f"Cannot read {path!r}: {error.strerror}. Run the task as root (become: true).", reason="not_root"
@@ -57,7 +57,7 @@ def read_host(root: str = "/") -> SelinuxHost:
     roots = (_setting(manage, "store-root", "/var/lib/selinux"), "/var/lib/selinux", "/etc/selinux")
     stores = [f"{base}{folder}/{policy_type}/active" for folder in roots]
     found = next((folder for folder in stores if _is_folder(f"{folder}/modules")), None)
-    return SelinuxHost(root, _mode(base), policy_type, found)
+    return SelinuxHost(root, read_mode(f"{base}/sys/fs/selinux"), policy_type, found)
 
 
 def _is_folder(path: str) -> bool:
@@ -70,13 +70,6 @@ def _is_folder(path: str) -> bool:
             f"Cannot read {path!r}: {error.strerror}. Run the task as root (become: true).", reason="not_root"
         ) from error
     return True
-
-
-def _mode(base: str) -> str:
-    enforce = read_file(f"{base}/sys/fs/selinux/enforce")
-    if enforce is None or os.statvfs(f"{base}/sys/fs/selinux").f_flag & _READ_ONLY:
-        return "disabled"
-    return "enforcing" if enforce.strip() == b"1" else "permissive"
 
 
 def disk_policy(host: SelinuxHost) -> bytes:

@@ -13,6 +13,9 @@ import os
 from dataclasses import dataclass
 from typing import Callable, Iterable
 
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.selinuxfs import boolean_value
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -34,11 +37,8 @@ def transact(path: str, request: bytes) -> bytes:
 
 
 def _number(path: str) -> int | None:
-    try:
-        with open(path, encoding="ascii") as handle:
-            return int(handle.read())
-    except (OSError, ValueError):
-        return None
+    text = (read_text(path, may_fail=True) or "").strip()
+    return int(text) if text.isdigit() else None
 
 
 class LoadedPolicy:
@@ -55,12 +55,8 @@ class LoadedPolicy:
         return os.path.exists(f"{self._fs}/access")
 
     def boolean(self, name: str) -> bool | None:
-        """The value of a boolean now; None if the policy has none of this name."""
-        try:
-            with open(f"{self._fs}/booleans/{name}", encoding="ascii") as handle:
-                return handle.read(1) == "1"
-        except OSError:
-            return None
+        """Returns the value of a boolean now; None if the policy has none of this name."""
+        return boolean_value(self._fs, name)
 
     def _permissions(self, tclass: str) -> dict[str, int] | None:
         if tclass not in self._classes:

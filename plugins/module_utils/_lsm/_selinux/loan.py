@@ -15,7 +15,7 @@ from typing import Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.lock import locked
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Remove, Step, Together, WriteFile
-from ansible_collections.criu.hosts.plugins.module_utils._host.names import BOOLEAN
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import RESTORE_BOOLEAN
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import process_start
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux, boolean_value
@@ -29,7 +29,7 @@ def folder() -> str:
     return f"{PLACES.run}/borrowed"
 
 
-def marker_path(boolean: str = BOOLEAN) -> str:
+def marker_path(boolean: str = RESTORE_BOOLEAN) -> str:
     """The file that says that this process has borrowed the boolean."""
     return f"{folder()}/{boolean}.{os.getpid()}.{process_start(os.getpid())}"
 
@@ -41,7 +41,7 @@ class Loan:
     ``stale`` are the markers of borrowers that have gone without returning it.
     """
 
-    boolean: str = BOOLEAN
+    boolean: str = RESTORE_BOOLEAN
     value: bool | None = None
     live: int = 0
     stale: tuple[str, ...] = ()
@@ -68,12 +68,12 @@ def _markers(boolean: str) -> Iterator[tuple[str, bool]]:
 
 
 def _look(boolean: str) -> Loan:
-    value, markers = boolean_value(boolean), tuple(_markers(boolean))
+    value, markers = boolean_value(PLACES.selinuxfs, boolean), tuple(_markers(boolean))
     stale = tuple(path for path, lives in markers if not lives)
     return Loan(boolean, value, len(markers) - len(stale), stale)
 
 
-def read_loan(boolean: str = BOOLEAN) -> Loan:
+def read_loan(boolean: str = RESTORE_BOOLEAN) -> Loan:
     """The value together with the borrowers: under the lock, as another task may be changing both."""
     if not os.path.isdir(folder()):
         seen = _look(boolean)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""What this host says in its files about SELinux, CRIU and who runs us: no command, nothing written."""
+"""Reads the mode and the booleans of SELinux from the running kernel, and says what they mean for a restore."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import (
-    BOOLEAN,
     DISTRIBUTION_BOOLEAN,
     DYNTRANS_BOOLEAN,
+    RESTORE_BOOLEAN,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.selinuxfs import boolean_value, read_mode
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread
 
 
@@ -41,20 +42,20 @@ class Selinux:
         return self.mode != "disabled"
 
 
-def boolean_value(name: str) -> bool | None:
-    """The value of a boolean in the running kernel; None: the policy has no such boolean."""
-    text = read_text(f"{PLACES.selinuxfs}/booleans/{name}")
-    return None if text is None else text.split()[:1] == ["1"]
-
-
 def read_selinux() -> Selinux:
-    """Mode and booleans of the running kernel."""
-    enforce = read_text(f"{PLACES.selinuxfs}/enforce")
-    if enforce is None:
+    """Reads mode and booleans of the running kernel."""
+    mode = read_mode(PLACES.selinuxfs)
+    if mode == "disabled":
         return Selinux()
-    mode = "enforcing" if enforce.strip() == "1" else "permissive"
-    names = (BOOLEAN, DISTRIBUTION_BOOLEAN, DYNTRANS_BOOLEAN)
-    return Selinux(mode, *(boolean_value(name) for name in names))
+    names = (RESTORE_BOOLEAN, DISTRIBUTION_BOOLEAN, DYNTRANS_BOOLEAN)
+    return Selinux(mode, *(boolean_value(PLACES.selinuxfs, name) for name in names))
+
+
+def permissive_warning(selinux: Selinux, what: str) -> tuple[str, ...]:
+    """Returns a warning that ``what`` has not been proven for enforcing mode; none in other modes than permissive."""
+    if selinux.mode != "permissive":
+        return ()
+    return (f"SELinux is permissive: {what} does not prove that it works in enforcing mode.",)
 
 
 def require_policy(selinux: Selinux, process_label: str) -> None:
@@ -64,7 +65,7 @@ def require_policy(selinux: Selinux, process_label: str) -> None:
     if selinux.restore is None and not selinux.all_caps:
         raise CheckpointError(
             f"Refuse to work on a container with the label {process_label!r}: SELinux is enforcing, and its policy "
-            f"has neither the boolean {BOOLEAN!r} nor {DISTRIBUTION_BOOLEAN!r} switched on, so that a restore fails "
-            "or hangs. Apply the role criu.hosts.criu_selinux.",
+            f"has neither the boolean {RESTORE_BOOLEAN!r} nor {DISTRIBUTION_BOOLEAN!r} switched on, so that a restore "
+            "fails or hangs. Apply the role criu.hosts.criu_selinux.",
             reason="policy_missing",
         )

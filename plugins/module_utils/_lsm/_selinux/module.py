@@ -22,8 +22,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
 )
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.host import check_name, refusal
 
-# CRIU keeps here what the kernel let it do; another policy lets it do something else.
-CRIU_PROBE_CACHE = "/run/criu.kdat"
 _PACKAGE_MAGIC = 0xF97CFF8F
 _POLICY_MAGIC = 0xF97CFF8D
 _POLICY_TYPE_MODULE = 2

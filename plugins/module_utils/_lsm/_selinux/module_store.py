@@ -14,9 +14,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.command import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan
 from ansible_collections.criu.hosts.plugins.module_utils._formats.binary_policy import policy_default
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import KDAT
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.host import SelinuxHost, disk_policy, read_file
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.module import (
-    CRIU_PROBE_CACHE,
     Source,
     Stored,
     StoredModule,
@@ -42,7 +42,7 @@ def change_module(
     Raises:
         CheckpointError: what semodule complains of, change_lost.
     """
-    cache = host.path(CRIU_PROBE_CACHE)
+    cache = host.path(KDAT)
     around = Surroundings(
         loaded=host.mode != "disabled",
         work_dir=work_dir(host, wanted.name),

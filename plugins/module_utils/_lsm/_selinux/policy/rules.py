@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.criu.hosts.plugins.module_utils._host.names import DYNTRANS, RESTORE
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import DYNTRANS_BOOLEAN, RESTORE_BOOLEAN
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.policy.generate import Catalog, Rule, rules
 
 # What an operator may want, in the order of the policy's text.
@@ -234,7 +234,7 @@ _UNIT_RESTORE = rules(
         "each thread takes the container's label",
         "{ dyntransition } tcontext=container_t",
     ),
-    boolean=RESTORE,
+    boolean=RESTORE_BOOLEAN,
 )
 _SHELL = rules(
     "root_shell",
@@ -299,7 +299,7 @@ _SHELL_RESTORE = rules(
         "each thread takes the container's label",
         "{ dyntransition } tcontext=container_t",
     ),
-    boolean=RESTORE,
+    boolean=RESTORE_BOOLEAN,
 )
 _CONTAINER_RESTORE = rules(
     "podman_units root_shell",
@@ -330,7 +330,7 @@ _CONTAINER_RESTORE = rules(
         "thread ids: asked for first; sys_admin, lent beside it, does",
         "{ checkpoint_restore } capability=40",
     ),
-    boolean=RESTORE,
+    boolean=RESTORE_BOOLEAN,
 )
 _TCP = rules(
     "podman_units",
@@ -357,7 +357,7 @@ _TCP_RESTORE = rules(
         '{ create } comm="criu" tclass=rawip_socket scontext=podman_t tcontext=podman_t',
     ),
     also="established_tcp",
-    boolean=RESTORE,
+    boolean=RESTORE_BOOLEAN,
 )
 _TCP_CONTAINER = rules(
     "podman_units root_shell",
@@ -369,7 +369,7 @@ _TCP_CONTAINER = rules(
         "{ net_admin } capability=12",
     ),
     also="established_tcp",
-    boolean=RESTORE,
+    boolean=RESTORE_BOOLEAN,
 )
 _LABELS = rules(
     "root_shell",
@@ -410,7 +410,7 @@ _PROCESSES = rules(
         '"Can\'t map restorer code: Permission denied"',
         '{ execmem } comm="criu"',
     ),
-    boolean=DYNTRANS,
+    boolean=DYNTRANS_BOOLEAN,
 )
 _PROCESSES_UNIT = rules(
     "processes",
@@ -425,7 +425,7 @@ _PROCESSES_UNIT = rules(
         "the restorer is mapped writable and executable",
         '{ execmem } comm="criu" scontext=initrc_t tcontext=initrc_t',
     ),
-    boolean=DYNTRANS,
+    boolean=DYNTRANS_BOOLEAN,
 )
 _USERS = rules(
     "non_root",
@@ -505,11 +505,11 @@ RULES = (
 )
 CATALOG = Catalog(
     rules=RULES,
-    booleans=(RESTORE, DYNTRANS),
+    booleans=(RESTORE_BOOLEAN, DYNTRANS_BOOLEAN),
     attribute=CONTAINER,
     container_types=CONTAINER_TYPES,
     distribution_sign="container_runtime_exec_t",
     distribution_provides=("podman_units", "root_shell", "established_tcp"),
-    distribution_boolean=DYNTRANS,
+    distribution_boolean=DYNTRANS_BOOLEAN,
     boolean_purpose="processes",
 )

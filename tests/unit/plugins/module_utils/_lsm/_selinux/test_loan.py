@@ -16,7 +16,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.command import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.lock import locked
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Plan
-from ansible_collections.criu.hosts.plugins.module_utils._host.names import BOOLEAN
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import RESTORE_BOOLEAN
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loan import borrow, marker_path, read_loan
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux
@@ -37,12 +37,12 @@ def places(tmp_path: Path) -> Iterator[None]:
 
 
 def value() -> str:
-    return Path(PLACES.selinuxfs, "booleans", BOOLEAN).read_text()
+    return Path(PLACES.selinuxfs, "booleans", RESTORE_BOOLEAN).read_text()
 
 
 def set_value(word: str) -> None:
     """One write, as in selinuxfs: a reader sees the old value or the new one."""
-    path = Path(PLACES.selinuxfs, "booleans", BOOLEAN)
+    path = Path(PLACES.selinuxfs, "booleans", RESTORE_BOOLEAN)
     path.with_name(f".{os.getpid()}").write_text("1 1" if word == "on" else "0 0")
     path.with_name(f".{os.getpid()}").replace(path)
 
@@ -162,7 +162,7 @@ def test_a_lock_that_nobody_lets_go_of_is_told(monkeypatch: pytest.MonkeyPatch) 
 def test_markers_of_other_booleans_and_stray_files_do_not_count() -> None:
     os.makedirs(f"{PLACES.run}/borrowed")
     own = os.path.basename(marker_path())
-    for name in (own, f"unconfined_dyntrans_all.1.{own.rpartition('.')[2]}", BOOLEAN, f".{own}.tmp", "x.y.z"):
+    for name in (own, f"unconfined_dyntrans_all.1.{own.rpartition('.')[2]}", RESTORE_BOOLEAN, f".{own}.tmp", "x.y.z"):
         Path(PLACES.run, "borrowed", name).write_text("")
     loan = read_loan()
     assert (loan.live, loan.stale) == (0, ())

@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._formats import binary_policy as _policy_file
 from ansible_collections.criu.hosts.plugins.module_utils._formats.binary_policy import PolicyFile
-from ansible_collections.criu.hosts.plugins.module_utils._host.names import DYNTRANS, RESTORE
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import DYNTRANS_BOOLEAN, RESTORE_BOOLEAN
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.policy.generate import (
     Rule,
     make_policy,
@@ -70,7 +70,7 @@ def test_every_rule_has_its_reason(rule: Rule) -> None:
     assert rule.why
     assert rule.purposes
     assert set(rule.purposes) | ({rule.also} if rule.also else set()) <= set(PURPOSES)
-    assert rule.boolean in ("", RESTORE, DYNTRANS)
+    assert rule.boolean in ("", RESTORE_BOOLEAN, DYNTRANS_BOOLEAN)
 
 
 def test_no_rule_stands_twice() -> None:
@@ -81,14 +81,14 @@ def test_no_rule_stands_twice() -> None:
 def test_containers_get_capabilities_only_during_a_restore() -> None:
     given = [rule for rule in RULES if re.match(rf"allow {CONTAINER} self:cap", rule.text)]
     assert len(given) == 4
-    assert {rule.boolean for rule in given} == {RESTORE}
+    assert {rule.boolean for rule in given} == {RESTORE_BOOLEAN}
 
 
 def test_debian_takes_every_rule() -> None:
     made = make_policy(CATALOG, PURPOSES, PolicyFile(DEBIAN, ()))
     assert made.left_out == ()
     assert [rule for rule, dummy in made.kept] == list(RULES)
-    assert made.declared == (RESTORE, DYNTRANS)
+    assert made.declared == (RESTORE_BOOLEAN, DYNTRANS_BOOLEAN)
     assert made.text({}).count("(") == made.text({}).count(")")
 
 
@@ -96,15 +96,15 @@ def test_text_of_one_purpose() -> None:
     text = make_policy(CATALOG, ["root_shell"], PolicyFile(DEBIAN, ())).text({})
     assert "podman_t" not in text
     assert "tcp_socket" not in text
-    assert f"(boolean {RESTORE} false)" in text
-    assert DYNTRANS not in text
+    assert f"(boolean {RESTORE_BOOLEAN} false)" in text
+    assert DYNTRANS_BOOLEAN not in text
     assert "typetransition" not in text
     assert "(allow criu_hosts_container self (capability (sys_admin)))" in text
 
 
 def test_declared_boolean_takes_its_value() -> None:
-    text = make_policy(CATALOG, ["processes"], PolicyFile(DEBIAN, ())).text({DYNTRANS: True})
-    assert f"(boolean {DYNTRANS} true)" in text
+    text = make_policy(CATALOG, ["processes"], PolicyFile(DEBIAN, ())).text({DYNTRANS_BOOLEAN: True})
+    assert f"(boolean {DYNTRANS_BOOLEAN} true)" in text
     assert CONTAINER not in text
 
 
@@ -117,7 +117,7 @@ def test_users_get_nothing_unless_asked_for() -> None:
 
 
 def test_distribution_that_has_the_boolean() -> None:
-    made = make_policy(CATALOG, ["processes"], Lacking(booleans=(DYNTRANS,)))
+    made = make_policy(CATALOG, ["processes"], Lacking(booleans=(DYNTRANS_BOOLEAN,)))
     assert made.text({}) == ""
     assert {lack for dummy, lack in made.left_out} == {
         "nothing: the policy has the boolean unconfined_dyntrans_all and its rules"
@@ -125,7 +125,7 @@ def test_distribution_that_has_the_boolean() -> None:
 
 
 def test_container_selinux_serves_containers_by_itself() -> None:
-    made = make_policy(CATALOG, USUAL_PURPOSES, Lacking(more="container_runtime_exec_t", booleans=(DYNTRANS,)))
+    made = make_policy(CATALOG, USUAL_PURPOSES, Lacking(more="container_runtime_exec_t", booleans=(DYNTRANS_BOOLEAN,)))
     assert made.provided == ("podman_units", "root_shell", "established_tcp")
     assert made.text({}) == ""
 
