@@ -63,7 +63,7 @@ class World:
     host: ContainerHost
 
     def __post_init__(self) -> None:
-        for name in ("proc", "selinuxfs", "state", "run", "storage"):
+        for name in ("proc", "sys", "selinuxfs", "state", "run", "storage"):
             setattr(PLACES, name, str(self.folder / name))
         PLACES.uid = 0
         _denial_look.HOST = _denial_look.Host(str(self.folder))

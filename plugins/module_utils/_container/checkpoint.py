@@ -31,6 +31,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import 
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import free_bytes, resident_memory
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux, read_selinux, require_policy
+from ansible_collections.criu.hosts.plugins.module_utils._lsm.labels import host_labels
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels import read_traces
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels import to_record as traces_to_record
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import read_tree, to_record
@@ -139,7 +140,7 @@ def require_space(desired: Desired, container: Container) -> None:
     if desired.archive_path is None or not container.auto_remove:
         return
     free = free_bytes(os.path.dirname(desired.archive_path))
-    needed = resident_memory(read_tree(container.pid)) + RESERVE_BYTES
+    needed = resident_memory(read_tree(container.pid, host_labels())) + RESERVE_BYTES
     if free < needed:
         raise CheckpointError(
             f"Refuse to checkpoint container {desired.name!r} to {desired.archive_path!r}: {free} bytes are free "
@@ -309,9 +310,11 @@ def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -
     require_policy(selinux, container.process_label)
     require_space(desired, container)
     losses = engine.losses(container, desired.archive_path)
-    tree = read_tree(container.pid) if selinux.enabled else {}
+    source = host_labels()
+    tree = read_tree(container.pid, source) if selinux.enabled else {}
     labels = to_record(thread for threads in tree.values() for thread in threads)
-    writer = RecordWriter(engine, desired, container, selinux, criu.text, labels, traces_to_record(read_traces(tree)))
+    traces = traces_to_record(read_traces(tree, source))
+    writer = RecordWriter(engine, desired, container, selinux, criu.text, labels, traces)
     state = "running" if desired.options.leave_running else "exited"
     plan = Plan(
         before={"name": desired.name, "state": container.status, "checkpoint": "none of this run"},

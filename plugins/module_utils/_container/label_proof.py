@@ -11,6 +11,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.request impo
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import Situation
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Container, Engine
+from ansible_collections.criu.hosts.plugins.module_utils._lsm.labels import host_labels
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels import (
     Difference,
     compare_sockcreate,
@@ -69,7 +70,7 @@ def read_running(engine: Engine, container: Container) -> dict[int, list[Thread]
     Raises:
         CheckpointError: container_ended.
     """
-    tree = read_tree(container.pid)
+    tree = read_tree(container.pid, host_labels())
     if not tree:
         raise CheckpointError(
             f"Container {container.name!r} ended right after its restore. Read its own log ({engine.name} logs).",
@@ -89,7 +90,8 @@ def prove(
     threads = tuple(thread for of_one in tree.values() for thread in of_one)
     pairs = compare(situation.before, threads, situation.process_label or container.process_label)
     before = from_record(situation.record.traces if situation.record else None)
-    differences = compare_sockcreate(situation.before, threads) + compare_traces(before, read_traces(tree))
+    after = read_traces(tree, host_labels())
+    differences = compare_sockcreate(situation.before, threads) + compare_traces(before, after)
     passed = desired.on_label_mismatch == "warn"
     if passed:
         then = "It keeps running, since on_label_mismatch is warn."

@@ -15,6 +15,7 @@ class Places:
     """Where things are; the tests point it to a folder of their own."""
 
     proc: str = "/proc"
+    sys: str = "/sys"
     selinuxfs: str = "/sys/fs/selinux"
     state: str = "/var/lib/criu-hosts"
     run: str = "/run/criu-hosts"
@@ -68,6 +69,14 @@ def read_text(path: str, *, limit: int = SIZE_LIMIT, may_fail: bool = False) -> 
             raise
         return None
     return None if data is None else data.decode("utf-8", "surrogateescape")
+
+
+def read_xattr(path: str, name: str) -> str:
+    """Returns an extended attribute as text; empty if it is not there or may not be read."""
+    try:
+        return os.getxattr(path, name).rstrip(b"\0").decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def demand_text(path: str) -> str:

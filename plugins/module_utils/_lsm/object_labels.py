@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Labels that a container has beside those of its threads: of its sockets, and of what is mounted in it."""
+"""Reads and compares the labels of sockets and mounts, which a container has beside those of its threads."""
 
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import asdict, dataclass, field
 from typing import Any, Iterable, Mapping
 
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text, read_xattr
+from ansible_collections.criu.hosts.plugins.module_utils._lsm.labels import Labels
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread, inner_pid
-
-_CONTEXT = re.compile(r'(?:^|,)((?:fs|def|root)?context)=("[^"]*"|[^,]*)')
 
 
 @dataclass(frozen=True)
@@ -34,27 +32,7 @@ class Difference:
     grave: bool
 
 
-def read_xattr(path: str, name: str) -> str:
-    """An extended attribute as text; empty if it is not there or may not be read."""
-    try:
-        return os.getxattr(path, name).rstrip(b"\0").decode("utf-8", "replace")
-    except OSError:
-        return ""
-
-
-def parse_mounts(text: str) -> dict[str, str]:
-    """The context options of each mount point, from mountinfo. What is mounted last hides what was there."""
-    found: dict[str, str] = {}
-    for line in text.splitlines():
-        left, dummy, right = line.partition(" - ")
-        fields, options = left.split(" "), right.split(" ")
-        if len(fields) > 4 and len(options) > 2:
-            contexts = [f"{name}={value.strip(chr(34))}" for name, value in _CONTEXT.findall(options[2])]
-            found[fields[4]] = ",".join(sorted(contexts))
-    return {place: contexts for place, contexts in found.items() if contexts}
-
-
-def _sockets(pid: int) -> dict[str, tuple[str, str]]:
+def _sockets(pid: int, labels: Labels) -> dict[str, tuple[str, str]]:
     base = f"{PLACES.proc}/{pid}"
     inner = inner_pid(read_text(f"{base}/status") or "")
     found: dict[str, tuple[str, str]] = {}
@@ -68,19 +46,19 @@ def _sockets(pid: int) -> dict[str, tuple[str, str]]:
             is_socket = os.readlink(path).startswith("socket:")
         except OSError:
             continue
-        label = read_xattr(path, "security.selinux") if is_socket else ""
+        label = labels.socket(path) if is_socket else ""
         if label:
             found[f"{inner}:{number}"] = (read_xattr(path, "system.sockprotoname"), label)
     return found
 
 
-def read_traces(pids: Iterable[int]) -> Traces:
-    """The sockets of these processes, and the mounts of the first."""
+def read_traces(pids: Iterable[int], labels: Labels) -> Traces:
+    """Reads the labels of the sockets of these processes, and of the mounts of the first."""
     sockets: dict[str, tuple[str, str]] = {}
     known = list(pids)
     for pid in known:
-        sockets.update(_sockets(pid))
-    mounts = parse_mounts(read_text(f"{PLACES.proc}/{known[0]}/mountinfo") or "") if known else {}
+        sockets.update(_sockets(pid, labels))
+    mounts = labels.mounts(read_text(f"{PLACES.proc}/{known[0]}/mountinfo") or "") if known else {}
     return Traces(sockets, mounts)
 
 

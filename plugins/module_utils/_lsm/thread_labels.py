@@ -10,6 +10,7 @@ from typing import Any, Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._lsm.labels import Labels
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,8 @@ def inner_pid(status: str) -> str:
     return ""
 
 
-_THREAD_FILES = ("status", "attr/current", "comm", "children", "attr/sockcreate")
-
-
-def _process(pid: int) -> tuple[list[Thread], list[int]]:
-    """The threads of one process and the host pids of its children; both empty if it has gone."""
+def _process(pid: int, labels: Labels) -> tuple[list[Thread], list[int]]:
+    """The threads of one process and the host pids of its children; both empty if it has ended."""
     base = f"{PLACES.proc}/{pid}"
     status = read_text(f"{base}/status")
     if status is None:
@@ -56,34 +54,34 @@ def _process(pid: int) -> tuple[list[Thread], list[int]]:
     threads: list[Thread] = []
     children: list[int] = []
     for task in tasks:
-        parts = [read_text(f"{base}/task/{task}/{name}") for name in _THREAD_FILES]
-        if parts[0] is None or parts[1] is None:
+        folder = f"{base}/task/{task}"
+        own, label = read_text(f"{folder}/status"), labels.thread(folder)
+        if own is None or label is None:
             continue
-        label = parts[1].rstrip("\0\n")
-        asked = parts[4].rstrip("\0\n") if parts[4] is not None else None
-        threads.append(Thread(inner_pid(status), inner_pid(parts[0]), (parts[2] or "").rstrip("\n"), label, asked))
-        children += [int(child) for child in (parts[3] or "").split()]
+        comm = (read_text(f"{folder}/comm") or "").rstrip("\n")
+        threads.append(Thread(inner_pid(status), inner_pid(own), comm, label, labels.sockcreate(folder)))
+        children += [int(child) for child in (read_text(f"{folder}/children") or "").split()]
     return threads, children
 
 
-def read_tree(pid: int) -> dict[int, list[Thread]]:
-    """The process ``pid`` and its descendants, by their pids on the host: what CRIU dumps. Ended ones are left out."""
+def read_tree(pid: int, labels: Labels) -> dict[int, list[Thread]]:
+    """Reads the process ``pid`` and its descendants, by their pids on the host, as CRIU dumps them."""
     found: dict[int, list[Thread]] = {}
     waiting, seen = [pid], set()
     while waiting:
         one = waiting.pop(0)
         if one > 0 and one not in seen:
             seen.add(one)
-            threads, children = _process(one)
+            threads, children = _process(one, labels)
             if threads:
                 found[one] = threads
             waiting += children
     return found
 
 
-def read_threads(pid: int) -> tuple[Thread, ...]:
-    """Every thread of the process ``pid`` and of its descendants."""
-    return tuple(thread for threads in read_tree(pid).values() for thread in threads)
+def read_threads(pid: int, labels: Labels) -> tuple[Thread, ...]:
+    """Reads every thread of the process ``pid`` and of its descendants."""
+    return tuple(thread for threads in read_tree(pid, labels).values() for thread in threads)
 
 
 def to_record(threads: Iterable[Thread]) -> list[dict[str, Any]]:

@@ -30,6 +30,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import Un
 from ansible_collections.criu.hosts.plugins.module_utils._host.user import is_root
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loan import borrow, read_loan
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux, may_take, read_selinux
+from ansible_collections.criu.hosts.plugins.module_utils._lsm.labels import host_labels
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import (
     Pair,
     Thread,
@@ -201,12 +202,12 @@ def prove(ctx: Context, work: Restore, process: Process) -> Back:
     """
     if not work.selinux.enabled or not work.before:
         return Back(process)
-    pairs = compare(work.before, read_threads(process.pid), work.label)
+    pairs = compare(work.before, read_threads(process.pid, host_labels()), work.label)
     passed = work.options.on_label_mismatch == "warn"
     then = "It runs on, as on_label_mismatch is warn." if passed else "It is ended, and its images are kept."
     error = changed_error(pairs, str(process.pid), then, kind=f"Process {process.comm!r},")
     if error is not None and not passed:
-        argv = (sys.executable, "-c", END, *(str(pid) for pid in read_tree(process.pid)))
+        argv = (sys.executable, "-c", END, *(str(pid) for pid in read_tree(process.pid, host_labels())))
         ctx.apply(Plan(steps=(Command(argv, why="end what has the wrong label"),)))
         raise error
     return Back(process, pairs, error)

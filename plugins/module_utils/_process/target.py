@@ -14,6 +14,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import Process, read_process
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import Unit, read_unit, unit_name
+from ansible_collections.criu.hosts.plugins.module_utils._lsm.labels import host_labels
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import read_tree
 from ansible_collections.criu.hosts.plugins.module_utils._process.options import ProcessOptions
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import (
@@ -114,7 +115,7 @@ def strangers(unit: Unit, process: Process) -> tuple[int, ...]:
     inside: set[int] = set()
     for folder, dummy_folders, dummy_files in os.walk(f"{PLACES.cgroups}{unit.cgroup}"):
         inside |= {int(one) for one in (read_text(f"{folder}/cgroup.procs") or "").split()}
-    return tuple(sorted(inside - set(read_tree(process.pid)))) if unit.cgroup else ()
+    return tuple(sorted(inside - set(read_tree(process.pid, host_labels())))) if unit.cgroup else ()
 
 
 def refuse_strangers(unit: Unit, process: Process) -> None:

@@ -18,8 +18,7 @@ from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Container
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
-from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels import read_xattr
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text, read_xattr
 
 
 def unlabelled_warning(enabled: bool) -> tuple[str, ...]:

@@ -525,7 +525,7 @@ def test_labels_beside_those_of_threads(
     (tmp_path / f"state/checkpoints/{ID}.json").write_text(render_record(record(traces=traces)))
     made.script(Write(["podman", "stop", "--ignore", "--time=0", "web"]))
     now = Traces({"1:4": ("UNIX-STREAM", FOREIGN)}, {"/": "context=d:e:f:s0"})
-    monkeypatch.setattr(_proof, "read_traces", lambda dummy_pids: now)
+    monkeypatch.setattr(_proof, "read_traces", lambda dummy_pids, dummy_labels: now)
     result = module("container_restore", {"name": "web"}, host=made.host).result
     assert result.get("reason") == reason
     assert [one["grave"] for one in result["label_differences"]] == [reason is not None]

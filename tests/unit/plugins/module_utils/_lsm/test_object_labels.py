@@ -12,12 +12,13 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.podman import 
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.engine import Podman
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.losses import unlabelled_warning
 from ansible_collections.criu.hosts.plugins.module_utils._lsm import object_labels as _traces
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux import labels as _labels
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.labels import SelinuxLabels, parse_mounts
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels import (
     Traces,
     compare_sockcreate,
     compare_traces,
     from_record,
-    parse_mounts,
     read_traces,
     to_record,
 )
@@ -54,8 +55,9 @@ def test_reads_sockets_and_mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (descriptors / "1").symlink_to("pipe:[5]")
     (descriptors / "4").symlink_to("socket:[9]")
     known = {"security.selinux": LABEL, "system.sockprotoname": "TCP"}
-    monkeypatch.setattr(_traces, "read_xattr", lambda dummy_path, name: known[name])
-    traces = read_traces([100])
+    for one in (_traces, _labels):
+        monkeypatch.setattr(one, "read_xattr", lambda dummy_path, name: known[name])
+    traces = read_traces([100], SelinuxLabels())
     assert traces.sockets == {"7:4": ("TCP", LABEL)}
     assert set(traces.mounts) == {"/", "/dev"}
     assert from_record(json.loads(json.dumps(to_record(traces)))) == traces
@@ -64,7 +66,7 @@ def test_reads_sockets_and_mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_kernel_that_tells_no_label(tmp_path: Path) -> None:
     made = world(tmp_path)
     made.process(100, [LABEL])
-    assert read_traces([100]) == read_traces([]) == Traces()
+    assert read_traces([100], SelinuxLabels()) == read_traces([], SelinuxLabels()) == Traces()
 
 
 @pytest.mark.parametrize("entry", [None, (), {"sockets": 5}, {"sockets": {"1:3": ["x"]}, "mounts": {}}])

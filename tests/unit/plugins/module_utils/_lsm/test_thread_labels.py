@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.labels import SelinuxLabels
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import (
     Thread,
     changed_error,
@@ -41,13 +42,13 @@ def test_children_of_every_thread_are_read_and_ended_ones_left_out(tmp_path: Pat
     made.process(100, [LABEL, LABEL])
     made.process(200, [OTHER], inner=9)
     (tmp_path / "proc/100/task/101/children").write_text("200 300 ")
-    assert [(thread.pid, thread.tid, thread.label) for thread in read_threads(100)] == [
+    assert [(thread.pid, thread.tid, thread.label) for thread in read_threads(100, SelinuxLabels())] == [
         ("1", "1", LABEL),
         ("1", "6", LABEL),
         ("9", "9", OTHER),
     ]
-    assert list(read_tree(100)) == [100, 200]
-    assert read_threads(0) == ()
+    assert list(read_tree(100, SelinuxLabels())) == [100, 200]
+    assert read_threads(0, SelinuxLabels()) == ()
 
 
 BEFORE = (Thread("1", "1", "a", LABEL), Thread("1", "6", "a", LABEL), Thread("9", "9", "b", OTHER))
