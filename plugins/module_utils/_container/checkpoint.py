@@ -9,7 +9,6 @@ import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Iterable
 
-from ansible_collections.criu.hosts.plugins.module_utils._container.failure import read_failure
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired, require_abilities
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore import bring_back
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import Situation, place_record
@@ -27,7 +26,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     WriteFile,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_criu
-from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Container, Engine, Options
+from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container, Options
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import free_bytes, resident_memory
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux, read_selinux, require_policy
@@ -46,6 +45,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 
 
 def begun(folders: Iterable[str], since: float) -> tuple[str, ...]:
@@ -221,6 +221,9 @@ def is_there(pid: int) -> bool:
 
 def failed(ctx: Context, desired: Desired, writer: RecordWriter, error: CheckpointError) -> CheckpointError:
     """After a failure: brings the container back if only its checkpoint is left, and says what became of it."""
+    # A task that succeeds need not compile this.
+    from ansible_collections.criu.hosts.plugins.module_utils._container.failure import read_failure
+
     engine, container = writer.engine, writer.container
     now = engine.inspect(ctx, container.name)
     # The log has to be read first: it goes with a checkpoint that is used.

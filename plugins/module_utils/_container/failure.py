@@ -6,14 +6,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import CommandError
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause, CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._criu.log import LOG_CAUSES, MINOR, tail
 from ansible_collections.criu.hosts.plugins.module_utils._denials.failure import denied_cause, read_denials
-from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Container, Engine
+from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
+
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 
 
 def read_log(engine: Engine, container: Container | None, action: str) -> dict[str, Any]:

@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Iterable
+from typing import TYPE_CHECKING, Any, Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import Situation
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Container, Engine
+from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.labels import host_labels
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels import (
     Difference,
@@ -28,6 +28,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels impo
     read_tree,
     summary,
 )
+
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,14 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.request impo
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan, Remove
-from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Container, Engine
+from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import partial_path, read_record
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import place_record_path, record_path
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_path
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 
 
 def remove(ctx: Context, engine: Engine, desired: Desired) -> Outcome:

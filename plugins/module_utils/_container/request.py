@@ -6,10 +6,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Mapping
+from typing import TYPE_CHECKING, Any, Mapping
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine, Options
+from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Options
+
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
 FLAGS = ("tcp_established", "file_locks", "ignore_rootfs", "ignore_volumes", "keep")

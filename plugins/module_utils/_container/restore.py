@@ -9,7 +9,6 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.criu.hosts.plugins.module_utils._container.failure import read_failure
 from ansible_collections.criu.hosts.plugins.module_utils._container.label_proof import Proof, prove, read_running
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired, require_abilities
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import (
@@ -29,13 +28,14 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     Step,
     WriteFile,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Container, Engine
+from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loan import borrow, read_loan
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import place_record_path, restored_path
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 
 
 @dataclass
@@ -89,6 +89,9 @@ class Restore:
 
     def explain(self, error: CheckpointError) -> CheckpointError:
         """Turn a failure of the engine's command into the one that the task reports."""
+        # A task that succeeds need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._container.failure import read_failure
+
         if self.source == "container":
             container, outcome = self.situation.container, "Its checkpoint is kept."
         else:

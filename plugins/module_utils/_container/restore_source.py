@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_criu
-from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Container, Engine
+from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux, read_selinux, require_policy
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread, from_record
@@ -27,6 +27,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 
 
 @dataclass(frozen=True)

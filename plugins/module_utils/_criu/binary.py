@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner, check
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._formats.elf import ElfError, read_elf
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux
 
 
@@ -65,6 +64,9 @@ def read_criu(runner: Runner, minimum: tuple[int, ...], selinux: Selinux) -> Cri
 
 def links_selinux(path: str) -> bool:
     """Whether the ELF file is linked with libselinux."""
+    # A task that finds nothing to do need not compile this.
+    from ansible_collections.criu.hosts.plugins.module_utils._formats.elf import ElfError, read_elf
+
     try:
         with open(path, "rb") as handle:
             return any(name.startswith("libselinux.so") for name in read_elf(handle).needed)

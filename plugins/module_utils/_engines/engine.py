@@ -8,79 +8,15 @@ carries out. A method that takes ``ctx`` may run reading commands, in check mode
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Mapping, Protocol
-
-from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+    from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause
     from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Step
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Abilities, Container, Options
     from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
-
-
-@dataclass(frozen=True)
-class Abilities:
-    """What an engine can do. The modules refuse what it cannot (ability_missing) before anything is touched."""
-
-    in_place: bool = False
-    archive: bool = False
-    new_name: bool = False
-    leave_running: bool = False
-    tcp_established: bool = False
-    tcp_close: bool = False
-    file_locks: bool = False
-    pre_dump: bool = False
-    publish: bool = False
-
-
-@dataclass(frozen=True)
-class Container:
-    """A container as its engine describes it. Times are the engine's own text, empty for never.
-
-    ``stamp`` identifies the checkpoint on disk beside the container; empty if there is none. ``own`` is for the engine
-    alone: nothing else reads it.
-    """
-
-    id: str
-    name: str
-    status: str
-    pid: int
-    image: str
-    image_id: str
-    runtime: str
-    process_label: str
-    started_at: str = ""
-    restored_at: str = ""
-    checkpointed: bool = False
-    auto_remove: bool = False
-    volumes: tuple[str, ...] = ()
-    stamp: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    own: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def running(self) -> bool:
-        return self.status == "running"
-
-    @property
-    def run(self) -> str:
-        """Identifies this run of the container: when it was last started or restored."""
-        return self.restored_at or self.started_at
-
-
-@dataclass(frozen=True)
-class Options:
-    """The options of a checkpoint or restore that the engine gets."""
-
-    tcp_established: bool = False
-    file_locks: bool = False
-    ignore_rootfs: bool = False
-    ignore_volumes: bool = False
-    keep: bool = False
-    leave_running: bool = False
-    compression: str = "zstd"
 
 
 class Engine(Protocol):

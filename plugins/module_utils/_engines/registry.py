@@ -4,8 +4,12 @@
 
 from __future__ import annotations
 
-from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
+from typing import TYPE_CHECKING
+
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.engine import Podman
+
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 
 ENGINES: dict[str, Engine] = {"podman": Podman()}
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Mapping, Protocol
 
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
-from ansible_collections.criu.hosts.plugins.module_utils._lsm._apparmor.labels import AppArmorLabels, apparmor_rules
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.labels import SelinuxLabels
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.selinuxfs import read_mode
 
@@ -57,6 +56,9 @@ def host_labels() -> Labels:
     """Returns the reader for the LSM that rules on this host. Where two do (stacked), SELinux counts."""
     if read_mode(PLACES.selinuxfs) != "disabled":
         return SelinuxLabels()
+    # Hosts with SELinux need not compile this.
+    from ansible_collections.criu.hosts.plugins.module_utils._lsm._apparmor.labels import AppArmorLabels, apparmor_rules
+
     if apparmor_rules():
         return AppArmorLabels()
     return NoLabels()

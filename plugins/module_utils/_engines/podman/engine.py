@@ -12,13 +12,10 @@ from typing import TYPE_CHECKING, Any
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, Runner, check
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause, CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Step
-from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Abilities, Container, Options
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.rootless import (
-    refuse_users_container,
-    require_root,
-)
+from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Abilities, Container, Options
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import UNIT_LABEL
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._host.user import in_user_namespace, is_root
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import place_records_dir
 
 if TYPE_CHECKING:
@@ -160,9 +157,15 @@ class Podman:
     list_command = "podman ps --all"
 
     def require_caller(self, what: str) -> None:
+        if is_root() and not in_user_namespace():
+            return
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.rootless import require_root
+
         require_root(what)
 
     def explain_absence(self, name: str, what: str) -> None:
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.rootless import refuse_users_container
+
         refuse_users_container(name, what)
 
     def inspect(self, ctx: Context, name: str) -> Container | None:

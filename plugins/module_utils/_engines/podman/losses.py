@@ -17,7 +17,7 @@ import os
 from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Container
+from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text, read_xattr
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.checkpoint import make, refuse
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
@@ -29,7 +29,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     Step,
     WriteFile,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Container, Engine
+from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import boot_id
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import cgroup_memory
@@ -56,6 +56,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.state im
     render_last,
     seconds_for,
 )
+
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 
 # How long podman may take for anything that does not depend on memory.
 COMMAND_SECONDS = 240

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Container, Options
+from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container, Options
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import (
     ImageError,
     read_inventory,

@@ -19,7 +19,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.context import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, MakeDir, Step
 from ansible_collections.criu.hosts.plugins.module_utils._engines import registry
-from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Abilities, Container, Engine, Options
+from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Abilities, Container, Options
+from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 from ansible_collections.criu.hosts.plugins.modules import container_checkpoint, container_restore
 from ansible_collections.criu.hosts.tests.unit.containers import OFF, ON, World, world

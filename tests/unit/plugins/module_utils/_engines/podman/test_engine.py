@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command
-from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Options
+from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Options
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.engine import (
     Podman,
     parse_inspect,
