@@ -6,12 +6,26 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Iterable, Mapping
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner, check
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 
-UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]+\Z")
-UNIT_PROPERTIES = ("LoadState", "ActiveState", "MainPID", "ControlGroup", "FragmentPath")
+SERVICE = r"[A-Za-z0-9:_.\\@-]+\.service\Z"
+OTHER_TYPE = r"\.(socket|timer|target|scope|slice|mount|path)\.service\Z"
+
+
+def show(runner: Runner, unit: str, properties: Iterable[str]) -> dict[str, str]:
+    """Returns properties of a unit as systemd prints them. Of a unit that systemd does not know, it prints defaults."""
+    argv = ("systemctl", "show", f"--property={','.join(properties)}", unit)
+    text = check(runner.run(argv), f"read the state of the unit {unit!r}").out
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def main_pid(shown: Mapping[str, str]) -> int:
+    """Returns the process id in the property MainPID; 0 if there is none."""
+    pid = shown.get("MainPID", "0")
+    return int(pid) if pid.isdigit() else 0
 
 
 @dataclass(frozen=True)
@@ -30,39 +44,27 @@ class Unit:
 
 
 def unit_name(name: str) -> str:
-    """The name with its type.
+    """Returns the name of a service with its suffix.
 
     Raises:
         CheckpointError: unit_invalid.
     """
     full = name if name.endswith(".service") else f"{name}.service"
-    if not UNIT.match(full) or re.search(r"\.(socket|timer|target|scope|slice|mount|path)\.service\Z", full):
+    if not re.match(SERVICE, full) or re.search(OTHER_TYPE, full):
         raise CheckpointError(
-            f"Refuse the unit {name!r}: it is not the name of a service. Give one like 'web.service'.",
+            f"Cannot use the unit {name!r}: it is not the name of a service. Give one like 'web.service'.",
             reason="unit_invalid",
         )
     return full
 
 
-def parse_unit(name: str, text: str) -> Unit:
-    """Read the output of ``systemctl show``."""
-    found = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-    pid = found.get("MainPID", "0")
+def read_unit(runner: Runner, name: str) -> Unit:
+    """Reads a service; one that systemd does not know is inactive."""
+    found = show(runner, name, ("LoadState", "ActiveState", "MainPID", "ControlGroup", "FragmentPath"))
     return Unit(
         name,
         known=bool(found.get("FragmentPath")),
         state=found.get("ActiveState", "inactive"),
-        pid=int(pid) if pid.isdigit() else 0,
+        pid=main_pid(found),
         cgroup=found.get("ControlGroup", ""),
     )
-
-
-def read_unit(runner: Runner, name: str) -> Unit:
-    """Ask systemd for a service; one that it does not know is inactive."""
-    argv = ("systemctl", "show", f"--property={','.join(UNIT_PROPERTIES)}", name)
-    return parse_unit(name, check(runner.run(argv), f"ask systemd for the unit {name!r}").out)
-
-
-def parse_show(text: str) -> dict[str, str]:
-    """The output of ``systemctl show``."""
-    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)

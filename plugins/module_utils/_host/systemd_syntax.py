@@ -1,28 +1,27 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Quotes words and values for unit files."""
+"""Writes words and values in the syntax of systemd's unit files."""
 
 from __future__ import annotations
 
 import re
 
+PLAIN_WORD = r"[A-Za-z0-9@+=:,./_-]+\Z"
+
 
 def quote(argument: str) -> str:
-    """One word of ExecStart."""
+    """Returns a word of ExecStart, in quotes."""
     text = argument.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return f'"{text}"'
 
 
-PLAIN_WORD = re.compile(r"[A-Za-z0-9@+=:,./_-]+\Z")
-
-
 def word(text: str) -> str:
-    """One argument of a command in a unit; systemd finds in it exactly ``text``."""
-    if PLAIN_WORD.match(text):
+    """Returns an argument of a command as a unit file needs it, so that the program receives exactly ``text``."""
+    if re.match(PLAIN_WORD, text):
         return text
     return quote(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def value(text: str) -> str:
-    """A value that is no command: only specifiers are special in it."""
+    """Returns a value that is no command: only specifiers, which begin with %, are special in it."""
     return text.replace("%", "%%")

@@ -14,7 +14,7 @@ from typing import Sequence
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, MakeDir, Remove, Step, WriteFile
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import Unit
-from ansible_collections.criu.hosts.plugins.module_utils._host.systemd_syntax import quote
+from ansible_collections.criu.hosts.plugins.module_utils._host.systemd_syntax import quote, value
 
 # A restore reads gigabytes of memory; the default of 90 s would cut it off.
 START_SECONDS = 900
@@ -67,7 +67,7 @@ def render_start(argv: Sequence[str], pid_file: str, terminal: str | None) -> st
     return STARTING.format(
         kind="exec" if terminal else "forking",
         seconds=START_SECONDS,
-        pid_file="" if terminal else pid_file.replace("%", "%%"),
+        pid_file="" if terminal else value(pid_file),
         command=" ".join(quote(word) for word in argv),
         terminal="".join(f"{line}\n" for line in terminal_settings(terminal)),
     )
