@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
+import importlib
 import io
 import zipfile
 from typing import Iterator
@@ -15,15 +15,17 @@ PACKAGE = "ansible_collections.criu.hosts.plugins.module_utils"
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-def _running(tree: ast.AST) -> Iterator[ast.AST]:
-    """The nodes of a file, functions included, without the blocks that only type checkers read."""
-    waiting = [tree]
+def _running(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Yields the statements of a file, functions included, without the blocks that only type checkers read."""
+    waiting: list[ast.AST] = [*tree.body]
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             continue
-        yield node
-        waiting += ast.iter_child_nodes(node)
+        if isinstance(node, ast.stmt):
+            yield node
+        for block in ("body", "orelse", "finalbody", "handlers"):
+            waiting += getattr(node, block, ())
 
 
 def imported(source: str) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -34,18 +36,24 @@ def imported(source: str) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def source_of(name: str) -> str | None:
-    """The text of the file ``name`` below PACKAGE, in a folder or in the archive that Ansible sends; None for a folder.
+    """Returns the text of the file ``name`` below PACKAGE, from a folder or from the archive that Ansible sends.
 
-    Raises:
-        ImportError: there is neither.
+    It is None if there is no such file, as for a folder. The loader reads an archive; to find the file by way of
+    importlib would compile it.
     """
-    spec = importlib.util.find_spec(f"{PACKAGE}.{name}" if name else PACKAGE)
-    if spec is None:
-        raise ImportError(f"no source of {name}")
-    if spec.submodule_search_locations is not None or spec.loader is None:
+    package = importlib.import_module(PACKAGE)
+    loader = package.__spec__.loader if package.__spec__ else None
+    read = getattr(loader, "get_data", None) or _read
+    try:
+        text: bytes = read(f"{package.__path__[0]}/{name.replace('.', '/')}.py")
+    except OSError:
         return None
-    text: str | None = spec.loader.get_source(spec.name)  # type: ignore[attr-defined]
-    return text
+    return text.decode()
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as handle:
+        return handle.read()
 
 
 def sources(first: str) -> dict[str, str]:
