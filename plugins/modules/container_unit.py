@@ -1,35 +1,35 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Module: run a container as a service of systemd."""
+"""Runs a container as a systemd service."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: container_unit
-short_description: Run a container as a systemd service, which may keep its state over a restart
+short_description: Run a container as a systemd service that can keep its state across restarts
 version_added: 0.1.0
 description:
-  - Turns one description of a container into a unit of systemd, checks the unit before it installs it, and starts,
+  - Makes a systemd unit from the description of a container, checks the unit before it installs it, and starts,
     restarts or stops it.
-  - Where podman has Quadlet, the unit is a C(.container) file. Older podman, from 4.0 on, gets a plain unit that does
-    the same.
-  - With O(stateful=true), stopping the unit checkpoints the container and starting it restores it, so that a restart of
-    the unit or a reboot of the host keeps its state.
-  - A running container is replaced only if something that it is made from has changed; a new description, dependency
-    or restart policy is installed without.
+  - If Podman has Quadlet, the unit is a C(.container) file. Older Podman, from 4.0 on, gets a plain unit that does the
+    same.
+  - With O(stateful=true), stopping the unit checkpoints the container and starting it restores it, so the container
+    keeps its state when the unit is restarted or the host reboots.
+  - A running container is replaced only if the container itself must change. A new description, dependency or restart
+    policy is installed without a restart.
 options:
   name:
-    description: Name of the container; the unit gets C(.service) added.
+    description: Name of the container. The name of the unit is this name with C(.service).
     type: str
     required: true
   state:
     description:
-      - V(started) installs the unit and starts it; it restarts it if the container has to be made anew.
-      - V(restarted) does the same and restarts it in any case.
+      - V(started) installs the unit and starts it. It restarts the unit if the container must be recreated.
+      - V(restarted) does the same and always restarts the unit.
       - V(stopped) installs the unit and stops it.
-      - V(present) installs the unit and leaves it running or stopped. A restart that is due is made by the next task
-        with V(started).
+      - V(present) installs the unit and leaves it running or stopped. If a restart is needed, the next task with
+        V(started) does it.
       - V(absent) stops the unit and removes it, its container and its checkpoints. Named volumes, images, networks and
         secrets stay.
     type: str
@@ -40,42 +40,42 @@ options:
     type: bool
     default: true
   description:
-    description: One line about the service. Without it, it is C(Container NAME).
+    description: Description of the service, one line. The default is C(Container NAME).
     type: str
   image:
-    description: The image, with its registry and tag or digest. Needed unless O(state=absent).
+    description: The image, with its registry and its tag or digest. Required unless O(state=absent).
     type: str
   pull:
-    description: When podman pulls the image, each time that the container is made.
+    description: When Podman pulls the image. It decides each time it creates the container.
     type: str
     choices: [missing, never, newer, always]
     default: missing
   command:
-    description: The command and its arguments. It stands in the unit, which all users can read.
+    description: The command and its arguments. They are part of the unit, which all users can read.
     type: list
     elements: str
     default: []
   entrypoint:
-    description: The entry point and its arguments, instead of the image's.
+    description: The entry point and its arguments. They replace the entry point of the image.
     type: list
     elements: str
     default: []
   environment:
     description:
-      - Environment variables. They go into a file that only root can read, never into the unit, a log or a diff.
-      - A value is one line. For longer ones, and for secrets that have to be out of reach of C(podman inspect) too, use
-        O(secrets).
+      - Environment variables. They are stored in a file that only root can read, never in the unit, a log or a diff.
+      - A value is one line. For longer values, and for secrets that C(podman inspect) must not show, use O(secrets).
+    aliases: [env]
     type: dict
     default: {}
   environment_files:
-    description: Files with further variables, one C(NAME=VALUE) a line. A change of their content restarts nothing.
+    description: Files with more variables, one C(NAME=VALUE) per line. A change of their content restarts nothing.
     type: list
     elements: path
     default: []
   secrets:
     description:
-      - Secrets of podman that the container gets. They have to be there; C(containers.podman.podman_secret) makes them.
-      - A change of a secret's value restarts nothing; use O(state=restarted) in a handler.
+      - Podman secrets that the container gets. They must exist; C(containers.podman.podman_secret) creates them.
+      - A change of the value of a secret restarts nothing. Use O(state=restarted) in a handler for that.
     type: list
     elements: dict
     default: []
@@ -85,24 +85,29 @@ options:
         type: str
         required: true
       type:
-        description: Whether it becomes a file, by default below C(/run/secrets), or a variable.
+        description: V(mount) makes the secret a file, by default below C(/run/secrets), V(env) a variable.
         type: str
         choices: [mount, env]
         default: mount
       target:
         description:
-          - The file or the variable. Without it, the secret's name.
-          - The file of an O(stateful) container needs a path outside of C(/run/secrets). Podman makes that folder anew
-            at each boot, and CRIU would not find the place of the mount.
+          - The file or the variable. The default is the name of the secret.
+          - The file of an O(stateful) container needs a path outside C(/run/secrets). Podman recreates that folder at
+            each boot, so CRIU would not find the mount point.
         type: str
   volumes:
-    description: Folders and volumes that the container gets.
+    description:
+      - Folders of the host and Podman volumes that the container gets.
+      - Each one is a dictionary with the following keys, or a string V(SOURCE:TARGET) or V(SOURCE:TARGET:OPTIONS).
+      - The options of a string are separated by commas. V(Z) means O(volumes[].relabel=private), V(z)
+        O(volumes[].relabel=shared), V(ro) O(volumes[].read_only=true), V(rw) the default. All others are
+        O(volumes[].options).
     type: list
-    elements: dict
+    elements: raw
     default: []
     suboptions:
       source:
-        description: Absolute path on the host, or the name of a volume of podman.
+        description: Absolute path on the host, or the name of a Podman volume.
         type: str
         required: true
       target:
@@ -111,8 +116,9 @@ options:
         required: true
       relabel:
         description:
-          - The SELinux label that podman gives the content, V(private) for this container alone or V(shared) for all.
-          - V(none) leaves the labels alone, as is right for volumes of podman.
+          - The SELinux label that Podman gives the content. V(private) is for this container alone, V(shared) for all
+            containers.
+          - V(none) leaves the labels alone, which is right for Podman volumes.
         type: str
         choices: [private, shared, none]
         default: none
@@ -121,26 +127,27 @@ options:
         type: bool
         default: false
       options:
-        description: Further options of podman, such as V(U) or V(noexec).
+        description: More options of Podman, such as V(U) or V(noexec).
         type: list
         elements: str
         default: []
   tmpfs:
-    description: File systems in memory, each C(PATH) or C(PATH:OPTIONS).
+    description: File systems in memory, each V(PATH) or V(PATH:OPTIONS).
     type: list
     elements: str
     default: []
   network:
     description:
-      - V(host), V(none), V(bridge), or the name of a network that C(containers.podman.podman_network) has made.
-      - In a Quadlet, C(NAME.network) means that file of Quadlet.
+      - V(host), V(none), V(bridge), or the name of a network that C(containers.podman.podman_network) has created.
+      - In a Quadlet, V(NAME.network) refers to the Quadlet file of that name.
     type: str
     default: bridge
   ip:
-    description: The container's address in its network.
+    description: IP address of the container in its network.
     type: str
   publish:
-    description: Ports, each as podman takes it, such as V(127.0.0.1:8080:80/tcp).
+    description: Ports to publish, in the syntax of Podman, such as V(127.0.0.1:8080:80/tcp).
+    aliases: [ports]
     type: list
     elements: str
     default: []
@@ -148,20 +155,23 @@ options:
     description: Host name in the container.
     type: str
   user:
-    description: User, or user and group, of the container's first process, such as V(33:33).
+    description: User, or user and group, of the first process of the container, such as V(33:33).
     type: str
   capabilities_add:
-    description: Capabilities that the container gets in addition.
+    description: Capabilities that the container gets in addition to the default ones.
+    aliases: [cap_add]
     type: list
     elements: str
     default: []
   capabilities_drop:
     description: Capabilities that the container does not get.
+    aliases: [cap_drop]
     type: list
     elements: str
     default: []
   security_options:
-    description: Options for C(--security-opt) of podman, such as V(no-new-privileges).
+    description: Values for C(--security-opt) of Podman, such as V(no-new-privileges).
+    aliases: [security_opt]
     type: list
     elements: str
     default: []
@@ -170,73 +180,73 @@ options:
     type: bool
     default: false
   memory:
-    description: Limit of memory, such as V(512m).
+    description: Memory limit, such as V(512m).
     type: str
   cpus:
-    description: Limit of processors, such as V(1.5).
+    description: CPU limit, such as V(1.5).
     type: float
   pids_limit:
-    description: Limit of processes; V(-1) for none.
+    description: Limit for the number of processes; V(-1) means unlimited.
     type: int
   health:
-    description: How podman finds out whether the container is well.
+    description: The health check of the container.
     type: dict
     suboptions:
       command:
-        description: The command and its arguments, run in the container. One word alone is run by its shell.
+        description: The command and its arguments. It runs in the container; a single word is run by the shell there.
         type: list
         elements: str
         required: true
       interval:
-        description: Time between two checks, such as V(30s), or V(disable).
+        description: Time between two health checks, such as V(30s), or V(disable).
         type: str
       timeout:
-        description: Time for one check.
+        description: Timeout of one health check.
         type: str
       retries:
-        description: How many checks in a row have to fail.
+        description: Number of consecutive failures after which the container counts as unhealthy.
         type: int
       start_period:
-        description: Time after the start in which failures do not count.
+        description: Time after the start during which failures do not count.
         type: str
       on_failure:
-        description: What podman does with a container that is not well. After V(kill), O(restart) applies.
+        description: What Podman does with an unhealthy container. After V(kill), O(restart) applies.
         type: str
         choices: [none, kill, stop]
   after:
-    description: Units after which this one starts, and before which it stops.
+    description: Units after which this unit starts, and before which it stops.
     type: list
     elements: str
     default: []
   requires:
-    description: Units without which this one does not run. Add them to O(after) as well.
+    description: Units that this unit requires. List them in O(after) as well.
     type: list
     elements: str
     default: []
   wants:
-    description: Units that are started with this one.
+    description: Units that are started together with this unit.
     type: list
     elements: str
     default: []
   restart:
-    description: When systemd starts the container again after it has ended by itself.
+    description: When systemd restarts a container that has ended on its own.
     type: str
     choices: ["no", on-failure, always]
     default: on-failure
   restart_seconds:
-    description: Seconds before that.
+    description: Seconds to wait before a restart.
     type: int
     default: 5
   stop_timeout:
-    description: Seconds that the container gets to end by itself before it is killed.
+    description: Seconds to wait for the container to stop before it is killed.
     type: int
     default: 10
   runtime:
-    description: OCI runtime. Without it, podman's default.
+    description: OCI runtime. The default is Podman's.
     type: str
     choices: [runc, crun]
   log_driver:
-    description: Where the container's output goes.
+    description: Podman's log driver for the output of the container.
     type: str
     default: journald
   annotations:
@@ -248,52 +258,53 @@ options:
     type: dict
     default: {}
   extra_arguments:
-    description: Further options of C(podman create), each one word, such as V(--shm-size=64m).
+    description: More options for C(podman create), one per list entry, such as V(--shm-size=64m).
     type: list
     elements: str
     default: []
   unit_kind:
     description:
-      - V(auto) makes a Quadlet where podman has its generator and the unit is not stateful, else a plain unit.
+      - The kind of unit. V(auto) makes a Quadlet if Podman's generator is installed and the unit is not stateful, else
+        a plain unit.
     type: str
     choices: [auto, quadlet, plain]
     default: auto
   stateful:
-    description: Whether stopping the unit checkpoints the container, and starting it restores it.
+    description: Whether stopping the unit checkpoints the container, and starting the unit restores it.
     type: bool
     default: false
   tcp_established:
-    description: Take established TCP connections along in the checkpoint.
+    description: Whether the checkpoint includes established TCP connections.
     type: bool
     default: false
   file_locks:
-    description: Take file locks along in the checkpoint.
+    description: Whether the checkpoint includes file locks.
     type: bool
     default: false
   on_restore_failure:
     description:
-      - What starting does if the restore fails. V(fresh) keeps the checkpoint aside and starts the container anew;
-        V(refuse) fails and leaves the checkpoint where it is.
+      - What a start does if the restore fails. V(fresh) puts the checkpoint aside and starts the container without its
+        state. V(refuse) fails and leaves the checkpoint in place.
     type: str
     choices: [fresh, refuse]
     default: fresh
 requirements:
-  - Podman 4.0 or newer, of root; 4.4 or newer for Quadlet
+  - Podman 4.0 or newer, rootful; 4.4 or newer for Quadlet
   - systemd 245 or newer
-  - For stateful units, what M(criu.hosts.container_checkpoint) requires
+  - For stateful units, the requirements of M(criu.hosts.container_checkpoint)
 notes:
   - Needs root.
-  - C(containers.podman.podman_container) and C(podman_quadlet) of that collection do not do this, as they check no unit
-    before it is installed, put the environment into it, start nothing, and know no checkpoint.
-  - The unit and the command line of podman can be read by all users. Secrets belong into O(environment) or O(secrets).
-  - Values of O(environment) with less than eight characters, and those that another option has as well, are not taken
-    for secrets in what else the task returns; no value is returned by the module itself.
-  - Further reasons are V(name_invalid) (no name of a container), V(image_needed) (no O(image)), V(option_invalid) (an
-    option that podman or systemd would refuse or misread; C(option) names it), V(options_conflict) (options that
-    exclude each other), V(podman_missing) (no podman), V(quadlet_missing) (this podman has no Quadlet), V(unit_foreign)
-    (a unit of that name was not made by this module), V(name_in_use) (a container of that name belongs to no unit of
-    this module), V(unit_refused) (Quadlet's generator or C(systemd-analyze verify) does not take the unit),
-    V(start_failed) (the unit does not start, or ends at once; C(journal) has what systemd and podman said) and
+  - C(containers.podman.podman_container) and C(containers.podman.podman_quadlet) do not replace this module. They check
+    no unit before they install it, write the environment into the unit, start nothing and do not handle checkpoints.
+  - All users can read the unit and the command line of Podman. Put secrets into O(environment) or O(secrets).
+  - Values of O(environment) with fewer than eight characters, and values that another option has too, are not masked in
+    the rest of the result. The module itself returns no value of O(environment).
+  - Further reasons are V(name_invalid) (not the name of a container), V(image_needed) (no O(image)), V(option_invalid)
+    (Podman or systemd would refuse or misread an option; C(option) names it), V(options_conflict) (options exclude each
+    other), V(podman_missing) (Podman is not installed), V(quadlet_missing) (this Podman has no Quadlet),
+    V(unit_foreign) (this module did not make the unit of that name), V(name_in_use) (a container of that name belongs
+    to no unit of this module), V(unit_refused) (Quadlet's generator or C(systemd-analyze verify) rejects the unit),
+    V(start_failed) (the unit does not start, or ends at once; C(journal) has the messages of systemd and Podman) and
     V(rootless_unsupported) (not root).
 extends_documentation_fragment:
   - criu.hosts._attributes
@@ -318,13 +329,9 @@ EXAMPLES = r"""
     name: web
     image: docker.io/library/httpd:2.4
     publish: ["127.0.0.1:8080:80"]
-    volumes:
-      - source: /srv/web
-        target: /usr/local/apache2/htdocs
-        relabel: private
-        read_only: true
+    volumes: ["/srv/web:/usr/local/apache2/htdocs:Z,ro"]
 
-- name: Run Redis and keep its memory over restarts and reboots
+- name: Run Redis and keep its memory across restarts and reboots
   criu.hosts.container_unit:
     name: redis
     image: docker.io/library/redis:7
@@ -333,7 +340,7 @@ EXAMPLES = r"""
     stateful: true
     tcp_established: true
 
-- name: Make a secret
+- name: Create a secret
   containers.podman.podman_secret:
     name: shop-password
     data: "{{ shop_password }}"
@@ -341,7 +348,7 @@ EXAMPLES = r"""
     skip_existing: true
   no_log: true
 
-- name: Run a shop that gets the secret as a variable and starts after its database
+- name: Run a shop that gets the secret as a variable, keeps its files on the host and starts after its database
   criu.hosts.container_unit:
     name: shop
     image: registry.example.com/shop@sha256:2f0c7ebd2c5ba6d1d05f2bc0b1a3bd1a9f9ae4f0ad3bd52ad1cb03a1ed3c7f3e
@@ -351,6 +358,10 @@ EXAMPLES = r"""
       - name: shop-password
         type: env
         target: SHOP_PASSWORD
+    volumes:
+      - source: /srv/shop
+        target: /data
+        relabel: private
     health:
       command: [/usr/bin/curl, --fail, "http://127.0.0.1:8000/health"]
       interval: 30s
@@ -366,21 +377,21 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changed:
-  description: Whether something was, or would be, changed.
+  description: Whether anything was changed, or would be in check mode.
   returned: success
   type: bool
   sample: true
 container_unit:
-  description: The unit as read after the work; in check mode, as it would be.
+  description: The unit as read after the change; in check mode, as predicted.
   returned: success
   type: dict
   contains:
     name:
-      description: Name of the container; the unit has C(.service) added.
+      description: Name of the container. The name of the unit is this name with C(.service).
       type: str
       sample: web
     path:
-      description: The file that was written; null if there is none.
+      description: The file of the unit; null if there is none.
       type: str
       sample: /etc/containers/systemd/web.container
     kind:
@@ -388,19 +399,19 @@ container_unit:
       type: str
       sample: quadlet
     state:
-      description: systemd's word for the unit, such as V(active), V(inactive) or V(failed).
+      description: State of the unit in systemd, such as V(active), V(inactive) or V(failed).
       type: str
       sample: active
     enabled:
-      description: Whether it is started at boot.
+      description: Whether the unit is started at boot.
       type: bool
       sample: true
     main_pid:
-      description: Its main process; null if there is none.
+      description: Process id of its main process; null if there is none.
       type: int
       sample: 1207
     stateful:
-      description: Whether it keeps the container's state.
+      description: Whether the unit keeps the state of the container.
       type: bool
       sample: false
     container:
@@ -408,13 +419,13 @@ container_unit:
       type: str
       sample: web
 commands:
-  description: The commands that changed, or would change, the host.
+  description: The commands that changed the host, or would in check mode.
   returned: success
   type: list
   elements: list
   sample: [[systemctl, daemon-reload], [systemctl, start, web.service]]
 journal:
-  description: What systemd, podman and the program of a stateful unit said last; not the container's own output.
+  description: The last messages of systemd, Podman and the program of a stateful unit, without the container's output.
   returned: failure with reason start_failed
   type: list
   elements: str
@@ -425,7 +436,7 @@ option:
   type: str
   sample: volumes.source
 path:
-  description: The file that is in the way.
+  description: The file of the other unit.
   returned: failure with reason unit_foreign
   type: str
   sample: /usr/lib/systemd/system/ssh.service
@@ -439,21 +450,16 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Ou
 from ansible_collections.criu.hosts.plugins.module_utils._unit.ensure import ensure
 
 
-def texts() -> dict[str, Any]:
-    return {"type": "list", "elements": "str", "default": []}
+def texts(*aliases: str) -> dict[str, Any]:
+    """Returns the specification of an option that is a list of texts."""
+    option: dict[str, Any] = {"type": "list", "elements": "str", "default": []}
+    return {**option, "aliases": list(aliases)} if aliases else option
 
 
 SECRETS = {
     "name": {"type": "str", "required": True},
     "type": {"type": "str", "choices": ["mount", "env"], "default": "mount"},
     "target": {"type": "str"},
-}
-VOLUMES = {
-    "source": {"type": "str", "required": True},
-    "target": {"type": "str", "required": True},
-    "relabel": {"type": "str", "choices": ["private", "shared", "none"], "default": "none"},
-    "read_only": {"type": "bool", "default": False},
-    "options": texts(),
 }
 HEALTH = {
     "command": {"type": "list", "elements": "str", "required": True},
@@ -476,19 +482,19 @@ SPEC = {
     "pull": {"type": "str", "choices": ["missing", "never", "newer", "always"], "default": "missing"},
     "command": texts(),
     "entrypoint": texts(),
-    "environment": {"type": "dict", "default": {}, "no_log": True},
+    "environment": {"type": "dict", "default": {}, "aliases": ["env"], "no_log": True},
     "environment_files": {"type": "list", "elements": "path", "default": []},
     "secrets": {"type": "list", "elements": "dict", "default": [], "options": SECRETS, "no_log": False},
-    "volumes": {"type": "list", "elements": "dict", "default": [], "options": VOLUMES},
+    "volumes": {"type": "list", "elements": "raw", "default": []},
     "tmpfs": texts(),
     "network": {"type": "str", "default": "bridge"},
     "ip": {"type": "str"},
-    "publish": texts(),
+    "publish": texts("ports"),
     "hostname": {"type": "str"},
     "user": {"type": "str"},
-    "capabilities_add": texts(),
-    "capabilities_drop": texts(),
-    "security_options": texts(),
+    "capabilities_add": texts("cap_add"),
+    "capabilities_drop": texts("cap_drop"),
+    "security_options": texts("security_opt"),
     "read_only": {"type": "bool", "default": False},
     "memory": {"type": "str"},
     "cpus": {"type": "float"},
@@ -514,7 +520,7 @@ SPEC = {
 
 
 def run(ctx: Context) -> Outcome:
-    """Read, plan, apply, read again."""
+    """Brings the unit to the wanted state."""
     value, plan = ensure(ctx, ctx.params)
     return Outcome("container_unit", value, plan)
 

@@ -125,7 +125,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.module import exe
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.rootless import require_root
 from ansible_collections.criu.hosts.plugins.module_utils._unit.info import list_units
-from ansible_collections.criu.hosts.plugins.module_utils._unit.name import check_name
+from ansible_collections.criu.hosts.plugins.module_utils._unit.installed import check_name
 
 SPEC = {"name": {"type": "str"}}
 

@@ -11,7 +11,7 @@ from typing import Any
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import HEADER
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._unit import installed as _unit_host
-from ansible_collections.criu.hosts.plugins.module_utils._unit import relabel as _unit_volumes
+from ansible_collections.criu.hosts.plugins.module_utils._unit import volumes as _unit_volumes
 from ansible_collections.criu.hosts.plugins.modules import container_unit
 from ansible_collections.criu.hosts.tests.unit.harness import Host
 

@@ -114,7 +114,7 @@ def test_documentation_agrees_with_the_code(name: str) -> None:
     assert ("criu.hosts._attributes.info" if name in READERS else "criu.hosts._attributes") in fragments
     for option, text in described["doc"]["options"].items():
         spec = loaded.SPEC[option]
-        for key in ("type", "required", "choices", "default", "elements"):
+        for key in ("type", "required", "choices", "default", "elements", "aliases"):
             assert text.get(key) == spec.get(key), f"{option}.{key}"
     assert f"criu.hosts.{name}:" in described["examples"]
 

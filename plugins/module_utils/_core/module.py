@@ -19,12 +19,15 @@ SECRET_CHARACTERS = 8
 
 
 def keep_private(module: AnsibleModule, option: str) -> None:
-    """Take the values of a no_log option out of what Ansible shows of the task, and let its other words be shown.
+    """Removes the values of a no_log option from the result, and lets Ansible show its other words.
 
-    Ansible hides each value of such an option wherever it occurs: an environment with USER=web would hide the name of
-    the unit "web". So values stay hidden only if they are long and stand in no other option.
+    Ansible masks each value of such an option everywhere: an environment with USER=web would mask the name of the unit
+    "web". So values stay masked only if they are long and no other option has them. Under an alias the values stand in
+    the parameters a second time.
     """
-    module.params[option] = "not shown"
+    for name in (option, *module.argument_spec[option].get("aliases", ())):
+        if name in module.params:
+            module.params[name] = "not shown"
     others = json.dumps(module.params, default=str)
     values = {str(value) for value in module.no_log_values}
     module.no_log_values = {value for value in values if len(value) >= SECRET_CHARACTERS and value not in others}

@@ -1,73 +1,82 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Refuses what podman or systemd would refuse, or misread, before anything is touched. Pure."""
+"""Refuses options that podman or systemd would refuse or misread, before anything is changed. Pure."""
 
 from __future__ import annotations
 
-import ipaddress
 import posixpath
 import re
 from typing import Any, Iterator, Mapping
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.engine import PODMAN_NAME
-from ansible_collections.criu.hosts.plugins.module_utils._unit.name import check_name
+from ansible_collections.criu.hosts.plugins.module_utils._unit.installed import PODMAN_NAME, check_name
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# A newline and a tab can be written in a unit, other control characters are nobody's wish.
-CONTROL_IN_WORDS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+CONTROL = r"[\x00-\x1f\x7f]"
+# A unit can hold a newline and a tab; no program needs other control characters as arguments.
+CONTROL_IN_WORDS = r"[\x00-\x08\x0b-\x1f\x7f]"
 UNIT = r"[A-Za-z0-9:_.\\@-]+\.(service|socket|target|mount|automount|path|timer|slice|device|swap)"
 DURATION = r"([0-9]+(\.[0-9]+)?(ms|s|m|h))+"
 PATH = r"/[^\s:,\"'\\\x00]*"
-# Option, pattern of each of its values, what it is.
-PATTERNS = tuple(
-    (option, re.compile(rf"(?:{pattern})\Z"), rule)
-    for option, pattern, rule in (
-        ("image", r"[a-zA-Z0-9][a-zA-Z0-9_./:@-]*", "an image's name has letters, digits and . _ / : @ -"),
-        ("network", PODMAN_NAME, "give host, none, bridge or the name of a network"),
-        ("publish", r"(\S+:)?[0-9]*(-[0-9]+)?:?[0-9]+(-[0-9]+)?(/(tcp|udp|sctp))?", "give [[IP:]PORT:]PORT[/PROTOCOL]"),
-        ("user", r"[a-zA-Z0-9_.-]+(:[a-zA-Z0-9_.-]+)?", "give USER or USER:GROUP"),
-        ("hostname", r"[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?", "give a host's name"),
-        ("memory", r"[1-9][0-9]*[bkmgBKMG]?", "give a number with b, k, m or g"),
-        ("capabilities_add", r"[A-Za-z_]+", "give a capability's name"),
-        ("capabilities_drop", r"[A-Za-z_]+", "give a capability's name"),
-        ("security_options", r"[^\s]+", "white space cannot be in it"),
-        ("tmpfs", rf"{PATH}(:[^\s:]+)?", "give an absolute path, or PATH:OPTIONS"),
-        ("environment_files", PATH, "give an absolute path without white space, ':' and quotes"),
-        ("after", UNIT, "give a unit's full name, such as postgresql.service"),
-        ("requires", UNIT, "give a unit's full name, such as postgresql.service"),
-        ("wants", UNIT, "give a unit's full name, such as network-online.target"),
-        ("volumes.source", rf"{PATH}|{PODMAN_NAME}", "give an absolute path, or a volume's name"),
-        ("volumes.target", PATH, "give an absolute path without white space, ':' and quotes"),
-        ("volumes.options", r"[a-zA-Z0-9=_-]+", "give podman's words, such as U or noexec"),
-        ("secrets.name", PODMAN_NAME, "give the name of a secret of podman"),
-        ("secrets.target", r"[^\s,=]+", "give the name of a file or of a variable"),
-        ("health.interval", rf"{DURATION}|disable", "give a duration such as 30s"),
-        ("health.timeout", DURATION, "give a duration such as 30s"),
-        ("health.start_period", DURATION, "give a duration such as 30s"),
-        ("log_driver", r"[a-z0-9-]+", "give a log driver of podman, such as journald"),
-    )
+A_PATH = "it must be an absolute path without white space, colons, commas, quotes and backslashes"
+A_UNIT = "it must be the full name of a unit, such as postgresql.service"
+A_DURATION = "it must be a duration, such as 30s"
+A_CAPABILITY = "it must be the name of a capability"
+# An option, the pattern of each of its values, and the rule. Few options are given: re compiles a pattern when needed.
+PATTERNS = (
+    ("image", r"[a-zA-Z0-9][a-zA-Z0-9_./:@-]*", "it must be an image: letters, digits and _ . / : @ -"),
+    ("network", PODMAN_NAME, "it must be host, none, bridge or the name of a network"),
+    (
+        "publish",
+        r"(\S+:)?[0-9]*(-[0-9]+)?:?[0-9]+(-[0-9]+)?(/(tcp|udp|sctp))?",
+        "it must be [[IP:]PORT:]PORT[/PROTOCOL]",
+    ),
+    ("user", r"[a-zA-Z0-9_.-]+(:[a-zA-Z0-9_.-]+)?", "it must be USER or USER:GROUP"),
+    ("hostname", r"[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?", "it must be a host name"),
+    ("memory", r"[1-9][0-9]*[bkmgBKMG]?", "it must be a number with b, k, m or g"),
+    ("capabilities_add", r"[A-Za-z_]+", A_CAPABILITY),
+    ("capabilities_drop", r"[A-Za-z_]+", A_CAPABILITY),
+    ("security_options", r"[^\s]+", "it must not contain white space"),
+    ("tmpfs", rf"{PATH}(:[^\s:]+)?", "it must be an absolute path, or PATH:OPTIONS"),
+    ("environment_files", PATH, A_PATH),
+    ("after", UNIT, A_UNIT),
+    ("requires", UNIT, A_UNIT),
+    ("wants", UNIT, A_UNIT),
+    ("secrets.name", PODMAN_NAME, "it must be the name of a Podman secret"),
+    ("secrets.target", r"[^\s,=]+", "it must be the name of a file or of a variable"),
+    ("health.interval", rf"{DURATION}|disable", f"{A_DURATION}, or disable"),
+    ("health.timeout", DURATION, A_DURATION),
+    ("health.start_period", DURATION, A_DURATION),
+    ("log_driver", r"[a-z0-9-]+", "it must be a log driver of Podman, such as journald"),
 )
-# What decides how systemd finds, starts and ends the container, and what belongs into an option of its own.
+# These decide how systemd finds, starts and ends the container, or have an option of the module.
 OWN_OPTIONS = (
     "--name --detach -d --rm --replace --restart --cgroups --sdnotify --cidfile --pidfile --conmon-pidfile "
     "--log-driver --env -e --env-file --pull --stop-timeout --interactive -i --tty -t -it -ti"
 ).split()
-# Where Podman mounts a secret unless it is given a path
+# Podman mounts a secret here unless it is given a path.
 SECRETS_FOLDER = "/run/secrets"
-# Podman refuses to relabel these too: the whole host uses them.
-SYSTEM_FOLDERS = (
-    "/ /bin /boot /dev /etc /etc/passwd /etc/pki /etc/shadow /home /lib /lib64 /media /mnt /opt /proc /root /run /sbin "
-    "/srv /sys /tmp /usr /var /var/cache /var/lib /var/log /var/run /var/tmp"
-).split()
 
 
 def refuse(option: str, value: Any, rule: str) -> CheckpointError:
-    return CheckpointError(f"Refuse {option} {value!r}: {rule}.", reason="option_invalid", option=option)
+    """Returns the failure for a value of an option. ``rule`` gives the reason and the way out."""
+    return CheckpointError(f"Cannot use {option} {value!r}: {rule}.", reason="option_invalid", option=option)
+
+
+def conflict(name: str, why: str) -> CheckpointError:
+    """Returns the failure for options that exclude each other."""
+    return CheckpointError(
+        f"Cannot make a unit of container {name!r}: {why}. Leave one of them out.", reason="options_conflict"
+    )
+
+
+def require(option: str, value: str, pattern: str, rule: str) -> None:
+    """Refuses a value that does not match the whole pattern."""
+    if not re.match(rf"(?:{pattern})\Z", value):
+        raise refuse(option, value, rule)
 
 
 def values_of(params: Mapping[str, Any], option: str) -> Iterator[str]:
-    """All values of an option that is a text, a list of texts, or stands in a dictionary or a list of them."""
+    """Yields the values of an option that is a text, a list of texts, or part of a dictionary or a list of them."""
     outer, dummy, inner = option.partition(".")
     found = params.get(outer)
     for one in found if isinstance(found, list) else [found]:
@@ -76,7 +85,7 @@ def values_of(params: Mapping[str, Any], option: str) -> Iterator[str]:
 
 
 def check_params(params: Mapping[str, Any]) -> None:
-    """Check what an argument spec cannot.
+    """Checks all options but the volumes, beyond the argument spec.
 
     Raises:
         CheckpointError: name_invalid, image_needed, option_invalid, options_conflict.
@@ -89,17 +98,9 @@ def check_params(params: Mapping[str, Any]) -> None:
         )
     for option, pattern, rule in PATTERNS:
         for value in values_of(params, option):
-            if not pattern.match(value):
-                raise refuse(option, value, rule)
-    for volume in params["volumes"]:
-        if volume["relabel"] != "none" and posixpath.normpath(volume["source"]) in SYSTEM_FOLDERS:
-            raise refuse("volumes.source", volume["source"], "a folder of the whole host is not relabelled for one")
-    for secret in params["secrets"] if params["stateful"] else ():
-        # A name stands for a file in that folder.
-        path = posixpath.normpath(posixpath.join(SECRETS_FOLDER, secret["target"] or secret["name"]))
-        if secret["type"] == "mount" and path.startswith(f"{SECRETS_FOLDER}/"):
-            rule = f"a stateful container needs a path outside of {SECRETS_FOLDER}, made anew at each boot"
-            raise refuse("secrets.target", secret["target"] or secret["name"], rule)
+            require(option, value, pattern, rule)
+    if params["stateful"]:
+        _check_secrets_last(params["secrets"])
     _check_words(params)
     _check_numbers(params)
     _check_environment(params["environment"])
@@ -107,66 +108,74 @@ def check_params(params: Mapping[str, Any]) -> None:
     _check_conflicts(params)
 
 
+def _check_secrets_last(secrets: list[Mapping[str, Any]]) -> None:
+    """Refuses secrets of a stateful container in a folder that a boot empties."""
+    for secret in secrets:
+        # A name stands for a file in that folder.
+        path = posixpath.normpath(posixpath.join(SECRETS_FOLDER, secret["target"] or secret["name"]))
+        if secret["type"] == "mount" and path.startswith(f"{SECRETS_FOLDER}/"):
+            rule = f"each boot empties {SECRETS_FOLDER}, so a stateful container needs a path outside of it"
+            raise refuse("secrets.target", secret["target"] or secret["name"], rule)
+
+
 def _check_words(params: Mapping[str, Any]) -> None:
-    if CONTROL.search(params["description"] or ""):
-        raise refuse("description", params["description"], "it is one line")
+    if re.search(CONTROL, params["description"] or ""):
+        raise refuse("description", params["description"], "it must be one line")
     for option in ("command", "entrypoint", "health.command", "extra_arguments"):
         for value in values_of(params, option):
-            if CONTROL_IN_WORDS.search(value) or value == ";":
-                raise refuse(option, value, "control characters, and a ';' alone, cannot be in a unit's command")
+            if re.search(CONTROL_IN_WORDS, value) or value == ";":
+                raise refuse(option, value, "a command in a unit cannot hold control characters, or ';' as an argument")
     for option in ("labels", "annotations"):
         for key, value in params[option].items():
-            if not re.match(r"[A-Za-z0-9][A-Za-z0-9_./-]*\Z", str(key)) or CONTROL_IN_WORDS.search(str(value)):
-                raise refuse(option, key, "give a name of letters, digits and _ . / -, and a text")
+            if not re.match(r"[A-Za-z0-9][A-Za-z0-9_./-]*\Z", str(key)) or re.search(CONTROL_IN_WORDS, str(value)):
+                raise refuse(option, key, "it must be a name of letters, digits and _ . / -, with a text as value")
     if params["health"] and not params["health"]["command"]:
-        raise refuse("health.command", [], "give the command that tells whether the container is well")
+        raise refuse("health.command", [], "it must be the command that checks the container")
 
 
 def _check_numbers(params: Mapping[str, Any]) -> None:
     for option, least in (("cpus", 0.001), ("pids_limit", -1), ("stop_timeout", 0), ("restart_seconds", 0)):
         if params[option] is not None and params[option] < least:
-            raise refuse(option, params[option], f"the least is {least}")
+            raise refuse(option, params[option], f"it must be {least} or more")
     retries = (params["health"] or {}).get("retries")
     if retries is not None and retries < 1:
-        raise refuse("health.retries", retries, "the least is 1")
+        raise refuse("health.retries", retries, "it must be 1 or more")
     if params["ip"]:
+        import ipaddress  # few containers have an address of their own
+
         try:
             ipaddress.ip_address(params["ip"])
         except ValueError as error:
-            raise refuse("ip", params["ip"], "it is no IP address") from error
+            raise refuse("ip", params["ip"], "it must be an IP address") from error
 
 
 def _check_environment(environment: Mapping[str, Any]) -> None:
-    """The values may be secrets: they are never shown."""
+    """Refuses names and values without showing a value, which may be a secret."""
     for name, value in environment.items():
         if not re.match(r"[A-Za-z_][A-Za-z0-9_.-]*\Z", str(name)):
-            raise refuse("environment", name, "a variable's name has letters, digits and _ . -")
+            raise refuse("environment", name, "the name of a variable must have letters, digits and _ . - only")
         if value is None or isinstance(value, (dict, list)) or re.search(r"[\x00\r\n]", str(value)):
-            rule = "its value is not one line of text. Give a secret of podman of type env (secrets) for longer ones"
+            rule = "its value is not one line of text. For longer values use a Podman secret of type env (secrets)"
             raise refuse("environment", name, rule)
 
 
 def _check_extra(arguments: list[str]) -> None:
     for argument in arguments:
         if argument.partition("=")[0] in OWN_OPTIONS:
-            raise refuse("extra_arguments", argument.partition("=")[0], "the unit sets it, or an option of the module")
+            raise refuse(
+                "extra_arguments", argument.partition("=")[0], "the unit sets it, or the module has an option for it"
+            )
 
 
 def _check_conflicts(params: Mapping[str, Any]) -> None:
     network = params["network"]
-    conflict = ""
+    why = ""
     if network in ("host", "none"):
         given = [option for option in ("publish", "ip") if params[option]]
-        conflict = f"network {network!r} has no {given[0]}" if given else ""
+        why = f"network {network!r} excludes {given[0]}" if given else ""
     if params["stateful"] and params["unit_kind"] == "quadlet":
-        conflict = "a container of Quadlet cannot be restored, so that stateful needs unit_kind plain or auto"
+        why = "stateful excludes unit_kind 'quadlet', because the container of a Quadlet cannot be restored"
     if not params["stateful"] and (params["tcp_established"] or params["file_locks"]):
-        conflict = "tcp_established and file_locks are for stateful units"
-    targets = [volume["target"] for volume in params["volumes"]]
-    doubled = {target for target in targets if targets.count(target) > 1}
-    if doubled:
-        conflict = f"two volumes have the target {min(doubled)!r}"
-    if conflict:
-        raise CheckpointError(
-            f"Refuse the options of container {params['name']!r}: {conflict}. Leave one out.", reason="options_conflict"
-        )
+        why = "tcp_established and file_locks exclude a unit that is not stateful"
+    if why:
+        raise conflict(params["name"], why)

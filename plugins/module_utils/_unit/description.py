@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""What container_unit is asked for, checked, and as options of podman. Pure."""
+"""Turns the options of container_unit into a description of the container, with options of podman. Pure."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Any, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping
 
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import HEADER
 from ansible_collections.criu.hosts.plugins.module_utils._unit.check import check_params
 
-RELABEL = {"private": ("Z",), "shared": ("z",), "none": ()}
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._unit.volumes import Volume
+
 HEALTH = ("interval", "timeout", "retries", "start_period", "on_failure")
 
 
@@ -21,7 +22,7 @@ class Description:
     """One container as one service.
 
     ``options`` are podman's, the same for each kind of unit. ``environment`` may hold secrets: it goes into a file of
-    its own and nowhere else.
+    its own and nowhere else. ``mounts`` are folders of the host, ``labelled`` those that get a label of containers.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Description:
     environment: Mapping[str, str] = field(repr=False)
     environment_files: tuple[str, ...]
     mounts: tuple[str, ...]
+    labelled: tuple[str, ...]
     after: tuple[str, ...]
     requires: tuple[str, ...]
     wants: tuple[str, ...]
@@ -51,7 +53,7 @@ class Description:
 
     @property
     def environment_text(self) -> str | None:
-        """The file with the values; None if there are none."""
+        """The content of the file with the values; None if there are none."""
         if not self.environment:
             return None
         lines = [f"{name}={self.environment[name]}\n" for name in sorted(self.environment)]
@@ -59,23 +61,33 @@ class Description:
 
 
 def description_of(params: Mapping[str, Any]) -> Description:
-    """Check the options of the module and turn them into podman's.
+    """Checks the options of the module and turns them into podman's.
 
     Raises:
         CheckpointError: name_invalid, image_needed, option_invalid, options_conflict.
     """
     check_params(params)
-    sources = [volume["source"] for volume in params["volumes"]]
+    volumes = _volumes(params)
+    folders = [volume for volume in volumes if volume.source.startswith("/")]
     kept: dict[str, Any] = {key: params[key] for key in KEPT}
     lists: dict[str, Any] = {key: tuple(params[key]) for key in KEPT_LISTS}
     return Description(
-        options=tuple(podman_options(params)),
+        options=tuple(podman_options(params, [volume.text for volume in volumes])),
         description=params["description"] or f"Container {params['name']}",
         environment={key: _text(value) for key, value in params["environment"].items()},
-        mounts=tuple(source for source in sources if source.startswith("/")),
+        mounts=tuple(volume.source for volume in folders),
+        labelled=tuple(volume.source for volume in folders if volume.relabel != "none"),
         **lists,
         **kept,
     )
+
+
+def _volumes(params: Mapping[str, Any]) -> tuple[Volume, ...]:
+    if not params["volumes"]:
+        return ()
+    from ansible_collections.criu.hosts.plugins.module_utils._unit.volumes import volumes_of
+
+    return volumes_of(params["name"], params["volumes"])
 
 
 KEPT_LISTS = ("command", "environment_files", "after", "requires", "wants")
@@ -95,12 +107,12 @@ KEPT = (
 
 
 def _text(value: Any) -> str:
-    """A value of YAML as a program expects it in its environment."""
+    """Returns a value of YAML as a program expects it in its environment."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def podman_options(params: Mapping[str, Any]) -> Iterator[str]:
-    """Options of ``podman create`` and ``podman run``, without those that depend on the kind of unit."""
+def podman_options(params: Mapping[str, Any], volumes: Iterable[str]) -> Iterator[str]:
+    """Yields options of ``podman create`` and ``podman run``, without those that depend on the kind of unit."""
     yield f"--pull={params['pull']}"
     yield f"--log-driver={params['log_driver']}"
     yield f"--network={params['network']}"
@@ -119,7 +131,7 @@ def podman_options(params: Mapping[str, Any]) -> Iterator[str]:
     for option, name in LISTS:
         for value in params[option]:
             yield f"--{name}={value}"
-    yield from (f"--volume={volume_text(volume)}" for volume in params["volumes"])
+    yield from (f"--volume={volume}" for volume in volumes)
     yield from (f"--secret={secret_text(secret)}" for secret in params["secrets"])
     for option, name in (("annotations", "annotation"), ("labels", "label")):
         for key in sorted(params[option]):
@@ -137,12 +149,6 @@ LISTS = (
 )
 
 
-def volume_text(volume: Mapping[str, Any]) -> str:
-    """``source:target[:options]`` of podman."""
-    words = (*RELABEL[volume["relabel"]], *(("ro",) if volume["read_only"] else ()), *volume["options"])
-    return ":".join([volume["source"], volume["target"], *([",".join(words)] if words else [])])
-
-
 def secret_text(secret: Mapping[str, Any]) -> str:
     target = f",target={secret['target']}" if secret["target"] else ""
     return f"{secret['name']},type={secret['type']}{target}"
@@ -157,8 +163,3 @@ def health_options(health: Mapping[str, Any] | None) -> Iterator[str]:
     for key in HEALTH:
         if health[key] is not None:
             yield f"--health-{key.replace('_', '-')}={health[key]}"
-
-
-def digest_of(*parts: str | None) -> str:
-    """One word for what makes up a container."""
-    return hashlib.sha256(json.dumps(parts).encode("utf-8", "surrogateescape")).hexdigest()

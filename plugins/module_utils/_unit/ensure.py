@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""The work of container_unit: read, plan, apply, read again; and what its failures mean."""
+"""Does the work of container_unit: reads, plans, applies, reads again.
+
+Most tasks find nothing to do. What only the others need is imported where it is needed, because Python compiles each
+file that a task imports.
+"""
 
 from __future__ import annotations
 
@@ -11,28 +15,19 @@ from typing import TYPE_CHECKING, Any, Mapping
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import CommandError, Runner
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import MakeDir, Plan, Step, WriteFile
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.rootless import require_root
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
+from ansible_collections.criu.hosts.plugins.module_utils._host.user import in_user_namespace, is_root
 from ansible_collections.criu.hosts.plugins.module_utils._unit.description import Description, description_of
+from ansible_collections.criu.hosts.plugins.module_utils._unit.goal import Goal, goal_view, is_reached, predicted, view
 from ansible_collections.criu.hosts.plugins.module_utils._unit.installed import (
     UNIT_PLACES,
     Current,
-    journal_of,
+    check_name,
     read_current,
     refuse_foreign,
     restart_marker,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._unit.name import check_name
-from ansible_collections.criu.hosts.plugins.module_utils._unit.plan import Goal, plan_absent, plan_unit, state_after
-from ansible_collections.criu.hosts.plugins.module_utils._unit.relabel import to_relabel
-from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout import PROGRAM
-from ansible_collections.criu.hosts.plugins.module_utils._unit.text import (
-    Files,
-    render_plain,
-    render_quadlet,
-    render_spec,
-    render_stateful,
-)
+from ansible_collections.criu.hosts.plugins.module_utils._unit.text import Files, render_plain, render_quadlet
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
@@ -42,10 +37,11 @@ REFERENCES = (".network", ".volume", ".image", ".build")
 
 
 def ensure(ctx: Context, params: Mapping[str, Any]) -> tuple[dict[str, Any], Plan]:
-    """Bring the unit to the state that is asked for."""
+    """Brings the unit to the wanted state."""
     name = params["name"]
     check_name(name)
-    require_root(f"manage the unit of container {name!r}")
+    if not is_root() or in_user_namespace():
+        refuse_rootless(name)
     if params["state"] == "absent":
         return _absent(ctx, name)
     wanted = description_of(params)
@@ -55,45 +51,59 @@ def ensure(ctx: Context, params: Mapping[str, Any]) -> tuple[dict[str, Any], Pla
     refuse_foreign(current)
     if not current.there:
         refuse_foreign_container(ctx.runner, name)
-    goal = replace(goal_of(wanted, kind, podman, params["state"]), relabel=to_relabel(params["volumes"]))
+    goal = goal_of(wanted, kind, podman, params["state"])
     plan = plan_unit(current, goal)
-    applied = _apply(ctx, name, plan)
-    if not applied:
-        return _predicted(current, goal), plan
+    if not _apply(ctx, name, plan):
+        return predicted(current, goal), plan
     after = read_current(ctx.runner, name)
     if goal.state in ("started", "restarted") and after.state != "active":
-        raise _start_failed(ctx.runner, name, f"it is {after.state} right after its start")
+        from ansible_collections.criu.hosts.plugins.module_utils._unit.failure import start_failed
+
+        raise start_failed(ctx.runner, name, f"it is {after.state} right after its start")
     return after.view(), plan
 
 
+def refuse_rootless(name: str) -> None:
+    """Refuses a task that does not run as root.
+
+    Raises:
+        CheckpointError: rootless_unsupported.
+    """
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.rootless import require_root
+
+    require_root(f"manage the unit of container {name!r}")
+
+
 def refuse_foreign_container(runner: Runner, name: str) -> None:
-    """Refuse to replace a container that belongs to no unit of ours: starting ours would remove it.
+    """Refuses to replace a container that belongs to no unit of this module: the start of the unit would remove it.
 
     Raises:
         CheckpointError: name_in_use.
     """
     if runner.run(("podman", "container", "exists", name)).rc == 0:
         raise CheckpointError(
-            f"Refuse to make a unit of container {name!r}: there is a container of that name already, which the unit "
-            "would replace. Remove it (podman rm), or give another name.",
+            f"Cannot make a unit of container {name!r}: a container of that name exists, and the unit would replace "
+            "it. Remove it (podman rm), or give another name.",
             reason="name_in_use",
         )
 
 
 def find_podman(runner: Runner) -> str:
-    """The path of podman.
+    """Returns the path of podman.
 
     Raises:
         CheckpointError: podman_missing.
     """
     path = runner.which("podman")
     if path is None:
-        raise CheckpointError("Cannot find podman in PATH. Install the package podman.", reason="podman_missing")
+        raise CheckpointError(
+            "Cannot find podman: it is not in PATH. Install the package podman.", reason="podman_missing"
+        )
     return path
 
 
 def kind_of(name: str, unit_kind: str, stateful: bool) -> str:
-    """quadlet or plain.
+    """Returns quadlet or plain.
 
     Raises:
         CheckpointError: quadlet_missing.
@@ -101,7 +111,7 @@ def kind_of(name: str, unit_kind: str, stateful: bool) -> str:
     there = os.path.exists(UNIT_PLACES.generator)
     if unit_kind == "quadlet" and not there:
         raise CheckpointError(
-            f"Cannot make a Quadlet of container {name!r}: {UNIT_PLACES.generator!r} is missing. Install podman 4.4 or "
+            f"Cannot make a Quadlet of container {name!r}: {UNIT_PLACES.generator!r} is missing. Install Podman 4.4 or "
             "newer, or give unit_kind plain.",
             reason="quadlet_missing",
         )
@@ -109,23 +119,32 @@ def kind_of(name: str, unit_kind: str, stateful: bool) -> str:
 
 
 def goal_of(wanted: Description, kind: str, podman: str, state: str) -> Goal:
-    """Render the files of the unit."""
+    """Renders the files of the unit."""
     name, values = wanted.name, UNIT_PLACES.environment(wanted.name)
+    goal = Goal(name, state, wanted.enabled, Files(kind, "", wanted.environment_text), relabel=to_relabel(wanted))
     if kind == "quadlet":
-        files = Files(kind, render_quadlet(wanted, values), wanted.environment_text)
-        return Goal(name, state, wanted.enabled, files, references=references(wanted), requires=wanted.requires)
+        files = replace(goal.files, unit=render_quadlet(wanted, values))
+        return replace(goal, files=files, references=references(wanted), requires=wanted.requires)
     if not wanted.stateful:
-        return Goal(
-            name, state, wanted.enabled, Files(kind, render_plain(wanted, values, podman), wanted.environment_text)
-        )
-    spec = render_spec(wanted, values, podman)
-    files = Files(kind, render_stateful(wanted), wanted.environment_text, spec)
-    return Goal(name, state, wanted.enabled, files, program=program_steps())
+        return replace(goal, files=replace(goal.files, unit=render_plain(wanted, values, podman)))
+    from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.render import render_spec, render_stateful
+
+    files = replace(goal.files, unit=render_stateful(wanted), spec=render_spec(wanted, values, podman))
+    return replace(goal, files=files, program=program_steps())
+
+
+def to_relabel(wanted: Description) -> tuple[str, ...]:
+    """Returns the folders that podman, when systemd starts it, may not relabel."""
+    if not wanted.labelled:
+        return ()
+    from ansible_collections.criu.hosts.plugins.module_utils._unit import volumes
+
+    return volumes.to_relabel(wanted.labelled)
 
 
 def program_steps() -> tuple[Step, ...]:
-    """Write the program that stateful units call, if it is not there as this release has it."""
-    # Other units need not load this.
+    """Returns the steps that write the program of stateful units, unless this release has written it."""
+    from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout import PROGRAM
     from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.program import unit_program
 
     path, packed = UNIT_PLACES.below(PROGRAM.lstrip("/")), unit_program()
@@ -138,7 +157,7 @@ def program_steps() -> tuple[Step, ...]:
 
 
 def read_bytes(path: str) -> bytes | None:
-    """The content of a file; None if there is none."""
+    """Returns the content of a file; None if it does not exist."""
     try:
         with open(path, "rb") as handle:
             return handle.read()
@@ -147,34 +166,26 @@ def read_bytes(path: str) -> bytes | None:
 
 
 def references(wanted: Description) -> tuple[str, ...]:
-    """The other files of Quadlet that the container is to use, of those that are there."""
+    """Returns the existing files of Quadlet that the container uses."""
     options = [option.partition("=")[2] for option in wanted.options if option.startswith(("--network=", "--volume="))]
     named = (wanted.image, *(option.partition(":")[0] for option in options))
     found = tuple(name for name in named if name.endswith(REFERENCES))
     return tuple(name for name in found if os.path.exists(f"{UNIT_PLACES.quadlets}/{name}"))
 
 
-def _predicted(current: Current, goal: Goal) -> dict[str, Any]:
-    """The unit as it is, or as it would be."""
-    state = state_after(current, goal)
-    shown = {
-        **current.shown,
-        "ActiveState": state,
-        "UnitFileState": "enabled" if goal.enabled else "disabled",
-        "MainPID": current.shown.get("MainPID", "0") if state == "active" else "0",
-    }
-    quadlet = goal.files.kind == "quadlet"
-    after = replace(
-        current,
-        quadlet=goal.files.unit if quadlet else None,
-        plain=None if quadlet else goal.files.unit,
-        spec=goal.files.spec,
-        shown=shown,
-    )
-    return after.view()
+def plan_unit(current: Current, goal: Goal) -> Plan:
+    """Returns the plan for all states but absent."""
+    steps: tuple[Step, ...] = ()
+    if not is_reached(current, goal):
+        from ansible_collections.criu.hosts.plugins.module_utils._unit.plan import steps_to
+
+        steps = steps_to(current, goal)
+    return Plan(view(current), goal_view(current, goal), steps)
 
 
 def _absent(ctx: Context, name: str) -> tuple[dict[str, Any], Plan]:
+    from ansible_collections.criu.hosts.plugins.module_utils._unit.plan import plan_absent
+
     current = read_current(ctx.runner, name)
     refuse_foreign(current)
     paths = (restart_marker(name), f"{PLACES.state}/units/{name}")
@@ -187,33 +198,6 @@ def _apply(ctx: Context, name: str, plan: Plan) -> bool:
     try:
         return ctx.apply(plan) is not None
     except CommandError as error:
-        raise _failure(ctx.runner, name, error) from error
+        from ansible_collections.criu.hosts.plugins.module_utils._unit.failure import explained
 
-
-def _failure(runner: Runner, name: str, error: CommandError) -> CheckpointError:
-    argv = error.completed.argv
-    if argv[:1] in (("env",), ("systemd-analyze",)) or argv[:2] == ("systemctl", "cat"):
-        return CommandError(
-            error.completed,
-            f"Refuse to install the unit '{name}.service': {error.completed.last_line.rstrip('.')}. Nothing of it was "
-            "changed.",
-            reason="unit_refused",
-        )
-    if argv[:2] in (("systemctl", "start"), ("systemctl", "restart")):
-        return _start_failed(runner, name, "", error)
-    return error
-
-
-def _start_failed(runner: Runner, name: str, why: str, error: CommandError | None = None) -> CheckpointError:
-    journal = journal_of(runner, name)
-    said = why or _telling(journal) or (error.completed.last_line if error else "")
-    message = f"Cannot start the unit '{name}.service': {said.rstrip('.')}. Look at 'journalctl --unit={name}.service'."
-    if error is None:
-        return CheckpointError(message, reason="start_failed", journal=journal)
-    return CommandError(error.completed, message, reason="start_failed", journal=journal)
-
-
-def _telling(journal: list[str]) -> str:
-    """The last line of podman's own, as systemd's say only that it failed."""
-    errors = [line for line in journal if line.startswith(("Error:", "time="))]
-    return errors[-1].partition("Error: ")[2] or errors[-1] if errors else ""
+        raise explained(ctx.runner, name, error) from error

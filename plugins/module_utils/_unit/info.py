@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""What container_unit_info tells of a unit beside its state: memory, options of its checkpoint, its last work."""
+"""Lists the units of container_unit, with memory, the options of their checkpoints and their last stop or start."""
 
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import HEADER
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import cgroup_memory
 from ansible_collections.criu.hosts.plugins.module_utils._unit.installed import (
+    UNIT_PLACES,
     Current,
-    own_units,
     read_current,
     refuse_foreign,
 )
@@ -21,7 +23,7 @@ OPTIONS = ("tcp_established", "file_locks", "on_restore_failure")
 
 
 def parse_object(text: str | None) -> dict[str, Any] | None:
-    """A JSON object; None for anything else, as for a file that is just being made."""
+    """Returns a JSON object; None for anything else, such as a file that is just being written."""
     try:
         found = json.loads(text or "null")
     except ValueError:
@@ -30,7 +32,7 @@ def parse_object(text: str | None) -> dict[str, Any] | None:
 
 
 def memory_bytes(main_pid: int | None) -> int | None:
-    """The memory of the container's cgroup; None if it does not run. The main process is podman's conmon."""
+    """Returns the memory of the container's cgroup; None if it is not running. The main process is podman's conmon."""
     if main_pid is None:
         return None
     children = (read_text(f"{PLACES.proc}/{main_pid}/task/{main_pid}/children") or "").split()
@@ -39,7 +41,7 @@ def memory_bytes(main_pid: int | None) -> int | None:
 
 
 def describe(current: Current) -> dict[str, Any]:
-    """The unit as container_unit returns it, and more."""
+    """Returns the unit as container_unit does, with more keys."""
     spec = (parse_object(current.spec) or {}) if current.stateful else {}
     return {
         **current.view(),
@@ -50,8 +52,19 @@ def describe(current: Current) -> dict[str, Any]:
     }
 
 
+def own_units() -> tuple[str, ...]:
+    """Returns the names of all containers that have a unit of this collection."""
+    found = set()
+    for folder, suffix in ((UNIT_PLACES.quadlets, ".container"), (UNIT_PLACES.units, ".service")):
+        for entry in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+            path = os.path.join(folder, entry)
+            if entry.endswith(suffix) and os.path.isfile(path) and (read_text(path) or "").startswith(HEADER):
+                found.add(entry[: -len(suffix)])
+    return tuple(sorted(found))
+
+
 def list_units(runner: Runner, name: str | None) -> list[dict[str, Any]]:
-    """One unit, if it is there, or all of this collection."""
+    """Returns one unit, if it exists, or all of this collection."""
     found = []
     for one in (name,) if name else own_units():
         current = read_current(runner, one)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""What a host has of a unit of container_unit: its files, and what systemd says of it."""
+"""Reads the unit of a container: its files, and its state in systemd."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Mapping
 
-from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner, check
+from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import HEADER
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
-from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import parse_show
+from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import main_pid, show
 
+# Podman's rule for containers, volumes, networks and secrets.
+PODMAN_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"
 PROPERTIES = (
     "LoadState",
     "ActiveState",
@@ -26,15 +28,25 @@ PROPERTIES = (
     "NeedDaemonReload",
 )
 GENERATOR = "usr/lib/systemd/system-generators/podman-system-generator"
-# What a start that failed has left in the journal.
-JOURNAL_LINES = 40
-# Podman's own report of what it did to a container or image: with all labels, and no help here.
-EVENT = re.compile(r"\d{4}-\d\d-\d\d .* m=\+[0-9.]+ (container|image|volume|network|secret) ")
+
+
+def check_name(name: str) -> None:
+    """Refuses a name that podman would refuse for a container, or that would become no file of a unit.
+
+    Raises:
+        CheckpointError: name_invalid.
+    """
+    if not re.match(rf"{PODMAN_NAME}\Z", name) or name.endswith(".service"):
+        raise CheckpointError(
+            f"Cannot use the name {name!r}: a container's name has letters, digits, '_', '.' and '-', starts with a "
+            "letter or digit, and does not end with '.service', which the unit adds. Give such a name.",
+            reason="name_invalid",
+        )
 
 
 @dataclass
 class UnitPlaces:
-    """Where units are; the tests point it to a folder of their own."""
+    """The places of units; the tests point it to a folder of their own."""
 
     root: str = "/"
 
@@ -74,13 +86,13 @@ UNIT_PLACES = UnitPlaces()
 
 
 def restart_marker(name: str) -> str:
-    """There while a unit has been changed and not yet restarted; gone after a boot, which starts it anew."""
+    """Returns the file that exists from a change of a unit to its restart. A boot removes it and starts the unit."""
     return f"{PLACES.run}/units/{name}.restart"
 
 
 @dataclass(frozen=True)
 class Current:
-    """The unit ``name`` as it is. Texts are None for files that are not there."""
+    """The unit ``name`` as it is. Texts are None for files that do not exist."""
 
     name: str
     quadlet: str | None = None
@@ -128,12 +140,11 @@ class Current:
 
     @property
     def main_pid(self) -> int | None:
-        pid = self.shown.get("MainPID", "0")
-        return int(pid) if pid.isdigit() and pid != "0" else None
+        return main_pid(self.shown) or None
 
     @property
     def reload_due(self) -> bool:
-        """Whether systemd has not read the files as they are: an earlier task was cut off."""
+        """Whether systemd has not read the files as they are, because an earlier task was interrupted."""
         stale = self.shown.get("NeedDaemonReload") == "yes"
         return stale or (self.kind is not None and self.shown.get("LoadState") == "not-found")
 
@@ -151,9 +162,7 @@ class Current:
 
 
 def read_current(runner: Runner, name: str) -> Current:
-    """Read files and systemd's state of the unit ``name``."""
-    argv = ("systemctl", "show", f"--property={','.join(PROPERTIES)}", f"{name}.service")
-    shown = parse_show(check(runner.run(argv), f"ask systemd for the unit '{name}.service'").out)
+    """Reads the files of the unit ``name``, and its state in systemd."""
     return Current(
         name,
         quadlet=read_text(UNIT_PLACES.quadlet(name)),
@@ -161,12 +170,12 @@ def read_current(runner: Runner, name: str) -> Current:
         environment=read_text(UNIT_PLACES.environment(name)),
         spec=read_text(UNIT_PLACES.spec(name)),
         restart_due=os.path.exists(restart_marker(name)),
-        shown=shown,
+        shown=show(runner, f"{name}.service", PROPERTIES),
     )
 
 
 def refuse_foreign(current: Current) -> None:
-    """Refuse a name that is taken by a unit which this module has not made.
+    """Refuses a name that a unit has which this module did not make.
 
     Raises:
         CheckpointError: unit_foreign.
@@ -179,33 +188,13 @@ def refuse_foreign(current: Current) -> None:
         if text is not None and not text.startswith(HEADER):
             where = path
     if not where and not current.there and current.shown.get("LoadState", "not-found") != "not-found":
-        # A unit that we have just removed may still be loaded, from a file that is gone.
+        # A unit that was just removed may still be loaded, from a file that no longer exists.
         found = current.shown.get("SourcePath") or current.shown.get("FragmentPath") or "systemd's memory"
         where = found if os.path.lexists(found) or current.running else ""
     if where:
         raise CheckpointError(
-            f"Refuse to touch the unit '{current.name}.service': {where!r} was not made by this module. Give another "
-            "name, or remove that file first.",
+            f"Cannot manage the unit '{current.name}.service': this module did not make {where!r}. Give another name, "
+            "or remove that file first.",
             reason="unit_foreign",
             path=where,
         )
-
-
-def own_units() -> tuple[str, ...]:
-    """The names of all containers that have a unit of this module."""
-    found = set()
-    for folder, suffix in ((UNIT_PLACES.quadlets, ".container"), (UNIT_PLACES.units, ".service")):
-        for entry in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
-            path = os.path.join(folder, entry)
-            if entry.endswith(suffix) and os.path.isfile(path) and (read_text(path) or "").startswith(HEADER):
-                found.add(entry[: -len(suffix)])
-    return tuple(sorted(found))
-
-
-def journal_of(runner: Runner, name: str) -> list[str]:
-    """The last lines of systemd, podman and our program about the unit; not its container's, which may hold secrets."""
-    unit = f"{name}.service"
-    own = [word for comm in ("podman", "python3") for word in ("+", f"_SYSTEMD_UNIT={unit}", f"_COMM={comm}")]
-    options = (f"--lines={JOURNAL_LINES}", "--output=cat", "--no-pager", "--quiet")
-    argv = ("journalctl", *options, f"UNIT={unit}", *own)
-    return [line for line in runner.run(argv).out.splitlines() if line.strip() and not EVENT.match(line)]

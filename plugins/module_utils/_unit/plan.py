@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""From a description of a container and what the host has to the steps that make it a running unit. Pure."""
+"""Plans the steps from the unit on the host to the one that is wanted. Pure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Iterator
+import json
+from typing import Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     Command,
@@ -17,41 +17,42 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     WriteFile,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
+from ansible_collections.criu.hosts.plugins.module_utils._unit.goal import Goal, view
 from ansible_collections.criu.hosts.plugins.module_utils._unit.installed import UNIT_PLACES, Current, restart_marker
-from ansible_collections.criu.hosts.plugins.module_utils._unit.relabel import relabel_steps
-from ansible_collections.criu.hosts.plugins.module_utils._unit.text import Files, essence, spec_digest
+from ansible_collections.criu.hosts.plugins.module_utils._unit.volumes import relabel_steps
 
 RELOAD = Command(("systemctl", "daemon-reload"), why="let systemd read its units again")
-
-
-@dataclass(frozen=True)
-class Goal:
-    """What is wanted: the files, and what systemd is to do with the unit."""
-
-    name: str
-    state: str
-    enabled: bool
-    files: Files
-    program: tuple[Step, ...] = ()
-    relabel: tuple[str, ...] = ()
-    references: tuple[str, ...] = ()
-    requires: tuple[str, ...] = ()
-
-    @property
-    def unit(self) -> str:
-        return f"{self.name}.service"
-
-    @property
-    def path(self) -> str:
-        return UNIT_PLACES.quadlet(self.name) if self.files.kind == "quadlet" else UNIT_PLACES.unit(self.name)
+# A container is made from these; a change of anything else needs no other container.
+ESSENTIAL_KEYS = ("ExecStart", "Environment", "Type")
 
 
 def systemctl(verb: str, unit: str) -> Command:
+    """Returns the step that does this with a unit."""
     return Command(("systemctl", verb, unit), why=f"{verb} the unit {unit!r}", label=verb)
 
 
+def essence(text: str | None) -> tuple[str, ...]:
+    """Returns the lines of a unit that its container is made from."""
+    section, found = "", []
+    for line in (text or "").replace("\\\n", " ").splitlines():
+        if line.startswith("["):
+            section = line
+        elif section == "[Container]" or line.partition("=")[0] in ESSENTIAL_KEYS:
+            found.append(" ".join(line.split()) if line.startswith("Exec") else line)
+    return tuple(line for line in found if line)
+
+
+def spec_digest(text: str | None) -> str | None:
+    """Returns the digest in a spec; None if there is none, or if the spec is incomplete."""
+    try:
+        found = json.loads(text or "null")
+    except ValueError:
+        return None
+    return str(found["digest"]) if isinstance(found, dict) and "digest" in found else None
+
+
 def other_container(current: Current, goal: Goal) -> bool:
-    """Whether a container that runs now is not the one that is wanted."""
+    """Returns whether the wanted container differs from one that the current unit has started."""
     if current.kind != goal.files.kind or current.environment != goal.files.environment:
         return True
     if spec_digest(current.spec) != spec_digest(goal.files.spec):
@@ -60,27 +61,26 @@ def other_container(current: Current, goal: Goal) -> bool:
 
 
 def other_manager(current: Current, goal: Goal) -> bool:
-    """Whether the unit that is there has to end its container, as the one that is wanted would not know how to."""
+    """Returns whether the current unit has to end its container, because the wanted one would not know how to."""
     same = current.kind == goal.files.kind and current.stateful == (goal.files.spec is not None)
     return current.kind is not None and not same
 
 
-def plan_unit(current: Current, goal: Goal) -> Plan:
-    """The steps from ``current`` to ``goal`` for all states but absent."""
-    steps = (*_file_steps(current, goal), *_state_steps(current, goal))
-    return Plan(_view(current), _goal_view(current, goal), steps)
+def steps_to(current: Current, goal: Goal) -> tuple[Step, ...]:
+    """Returns the steps from ``current`` to ``goal``, for all states but absent."""
+    return (*_file_steps(current, goal), *_state_steps(current, goal))
 
 
 def _file_steps(current: Current, goal: Goal) -> Iterator[Step]:
-    """Files and what systemd has to know of them, in an order that a task which is cut off can be repeated."""
+    """Yields steps for the files, and for systemd to read them. An interrupted task can be repeated at each step."""
     text_changed = current.kind != goal.files.kind or current.text != goal.files.unit
     if text_changed:
         yield from check_steps(goal)
     if other_manager(current, goal):
         yield from _leave(current, goal)
     elif current.running and other_container(current, goal) and not current.restart_due:
-        yield MakeDir(f"{PLACES.run}/units", 0o700, why="make the folder of restarts that are due")
-        yield WriteFile(restart_marker(goal.name), "", why="remember that the unit is to be restarted")
+        yield MakeDir(f"{PLACES.run}/units", 0o700, why="make the folder of the notes on restarts")
+        yield WriteFile(restart_marker(goal.name), "", why="note that the unit must be restarted")
     yield from goal.program
     yield from relabel_steps(goal.relabel)
     yield from _secret_file(UNIT_PLACES.environment(goal.name), current.environment, goal.files.environment)
@@ -99,9 +99,9 @@ def _enabled_now(current: Current, goal: Goal) -> bool:
 
 
 def _leave(current: Current, goal: Goal) -> Iterator[Step]:
-    """End a unit of another kind by its own rules. Without its spec, a stateful one ends its container for good."""
+    """Yields steps that end a unit of another kind. Without its spec, a stateful unit ends its container for good."""
     if current.spec is not None:
-        yield Remove(UNIT_PLACES.spec(goal.name), why="remove what the stateful unit was made from")
+        yield Remove(UNIT_PLACES.spec(goal.name), why="remove the spec of the stateful unit")
     if current.running:
         yield systemctl("stop", goal.unit)
     if current.kind == "plain" and goal.files.kind == "quadlet" and current.enabled:
@@ -114,14 +114,14 @@ def _secret_file(path: str, old: str | None, new: str | None) -> Iterator[Step]:
     if old == new:
         return
     if new is None:
-        yield Remove(path, why="remove what the unit does not need any more")
+        yield Remove(path, why="remove a file that the unit no longer needs")
         return
-    yield MakeDir(path.rpartition("/")[0], 0o700, why="make the folder of what only root may read")
-    yield WriteFile(path, new, 0o600, why="write what only root may read")
+    yield MakeDir(path.rpartition("/")[0], 0o700, why="make the folder of files for root only")
+    yield WriteFile(path, new, 0o600, why="write a file for root only")
 
 
 def check_steps(goal: Goal) -> tuple[Step, ...]:
-    """Let Quadlet's generator, or systemd, judge the unit in a folder of its own before it is installed."""
+    """Returns steps that let Quadlet's generator, or systemd, check the unit in a folder of its own."""
     folder = f"{PLACES.run}/check-{goal.name}"
     path = f"{folder}/{goal.path.rpartition('/')[2]}"
     if goal.files.kind == "quadlet":
@@ -130,9 +130,9 @@ def check_steps(goal: Goal) -> tuple[Step, ...]:
         argv = ("systemd-analyze", "verify", "--man=no", path)
     others = [(f"{folder}/{name}", f"{UNIT_PLACES.quadlets}/{name}") for name in goal.references]
     return (
-        Remove(folder, why="remove what an earlier check has left"),
+        Remove(folder, why="remove the rest of an earlier check"),
         MakeDir(folder, 0o700, why="make the folder for the check"),
-        *(Link(link, target, why="show the check what the unit refers to") for link, target in others),
+        *(Link(link, target, why="show the check a file that the unit refers to") for link, target in others),
         WriteFile(path, goal.files.unit, 0o600, why="write the unit for the check"),
         Command(argv, why=f"check the unit {goal.unit!r}", label="check"),
         *required_units(goal),
@@ -141,13 +141,13 @@ def check_steps(goal: Goal) -> tuple[Step, ...]:
 
 
 def required_units(goal: Goal) -> Iterator[Step]:
-    """Let systemd find what a Quadlet requires: the generator does not look. For other units the check has done so."""
+    """Yields a step that finds the units a Quadlet requires: its generator does not look for them."""
     if goal.files.kind == "quadlet" and goal.requires:
         yield Command(("systemctl", "cat", "--", *goal.requires), why=f"find the units that {goal.unit!r} requires")
 
 
 def _state_steps(current: Current, goal: Goal) -> Iterator[Step]:
-    """Start, restart or stop."""
+    """Yields steps that start, restart or stop the unit."""
     due = current.restart_due or (current.running and other_container(current, goal))
     moved = other_manager(current, goal)
     running = current.running and not moved
@@ -165,15 +165,15 @@ def _state_steps(current: Current, goal: Goal) -> Iterator[Step]:
         yield systemctl("start", goal.unit)
     settled = goal.state != "present" or moved
     if settled and (current.restart_due or (due and not moved)):
-        yield Remove(restart_marker(goal.name), why="forget that the unit is to be restarted")
+        yield Remove(restart_marker(goal.name), why="remove the note that the unit must be restarted")
 
 
 def plan_absent(current: Current, leftovers: tuple[str, ...]) -> Plan:
-    """Stop the unit for good and remove all that belongs to it; volumes, images and secrets stay."""
+    """Plans to stop the unit and to remove all that belongs to it; volumes, images and secrets stay."""
     name, unit = current.name, f"{current.name}.service"
     steps: list[Step] = []
     if current.spec is not None:
-        steps.append(Remove(UNIT_PLACES.spec(name), why="remove what the stateful unit was made from"))
+        steps.append(Remove(UNIT_PLACES.spec(name), why="remove the spec of the stateful unit"))
     if current.there and current.running:
         steps.append(systemctl("stop", unit))
     if current.kind == "plain" and current.enabled:
@@ -187,46 +187,5 @@ def plan_absent(current: Current, leftovers: tuple[str, ...]) -> Plan:
         steps.append(systemctl("reset-failed", unit))
     if current.environment is not None:
         steps.append(Remove(UNIT_PLACES.environment(name), why="remove the environment"))
-    steps += [Remove(path, why="remove what is left of the unit") for path in leftovers]
-    return Plan(_view(current), {"path": None, "unit": None, "environment": [], "state": "absent"}, tuple(steps))
-
-
-def _names(text: str | None) -> dict[str, str]:
-    lines = [line for line in (text or "").splitlines() if not line.startswith("#")]
-    return dict(line.split("=", 1) for line in lines if "=" in line)
-
-
-def _lines(text: str | None) -> list[str] | None:
-    return None if text is None else text.splitlines()
-
-
-def _view(current: Current) -> dict[str, Any]:
-    view: dict[str, Any] = {
-        "path": current.path,
-        "unit": _lines(current.text),
-        "environment": sorted(_names(current.environment)),
-        "state": current.state if current.there else "absent",
-    }
-    return view if not current.there else {**view, "enabled": current.enabled, "stateful": current.stateful}
-
-
-def _goal_view(current: Current, goal: Goal) -> dict[str, Any]:
-    """The names of variables only; a value that is another one is said to be, and not shown."""
-    old, new = _names(current.environment), _names(goal.files.environment)
-    changed = {name for name in new if name in old and old[name] != new[name]}
-    return {
-        **({"relabelled": list(goal.relabel)} if goal.relabel else {}),
-        "path": goal.path,
-        "unit": _lines(goal.files.unit),
-        "environment": sorted(f"{name} (another value)" if name in changed else name for name in new),
-        "state": state_after(current, goal),
-        "enabled": goal.enabled,
-        "stateful": goal.files.spec is not None,
-    }
-
-
-def state_after(current: Current, goal: Goal) -> str:
-    """What systemd will say of the unit."""
-    if goal.state == "present" or (goal.state == "stopped" and current.state == "failed"):
-        return current.state
-    return "inactive" if goal.state == "stopped" else "active"
+    steps += [Remove(path, why="remove a rest of the unit") for path in leftovers]
+    return Plan(view(current), {"path": None, "unit": None, "environment": [], "state": "absent"}, tuple(steps))

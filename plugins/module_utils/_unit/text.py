@@ -1,28 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""The text of a unit, Quadlet's or systemd's own, and what in it makes a running container another one. Pure."""
+"""Renders a unit, for Quadlet or for systemd. Pure."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Iterable, Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import HEADER
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd_syntax import value, word
-from ansible_collections.criu.hosts.plugins.module_utils._unit.description import Description, digest_of
-from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout import (
-    DIGEST_LABEL,
-    pid_file,
-    stateful_create,
-    stateful_service,
-)
+from ansible_collections.criu.hosts.plugins.module_utils._unit.description import Description
 
 # An image may have to be pulled first.
 START_SECONDS = 900
-# What podman needs to clean up, on a slow host, once the container has ended.
+# Podman cleans up after the end of the container; on a slow host it takes so long.
 STOP_SECONDS_MORE = 60
-# Options of podman that have had a key of their own from the first Quadlet on; all others go into PodmanArgs.
+# Options of podman that have had a key since the first Quadlet; all others go into PodmanArgs.
 KEYS = {
     "--volume": "Volume",
     "--network": "Network",
@@ -35,7 +28,7 @@ KEYS = {
 
 @dataclass(frozen=True)
 class Files:
-    """The contents of a unit's files; None for one that it does not have."""
+    """The contents of a unit's files; None for a file that it does not have."""
 
     kind: str
     unit: str
@@ -44,7 +37,7 @@ class Files:
 
 
 def all_options(wanted: Description, environment_path: str) -> tuple[str, ...]:
-    """All of podman's options that do not depend on the kind of unit. What is given in the task itself comes last."""
+    """Returns podman's options for each kind of unit. The last file wins, so the task's own values come last."""
     own = (environment_path,) if wanted.environment else ()
     return (*wanted.options, *(f"--env-file={path}" for path in (*wanted.environment_files, *own)))
 
@@ -67,7 +60,8 @@ def _install_lines(wanted: Description) -> list[str]:
     return ["", "[Install]", "WantedBy=multi-user.target"] if wanted.enabled else []
 
 
-def _restart_lines(wanted: Description) -> list[str]:
+def restart_lines(wanted: Description) -> list[str]:
+    """Returns the lines that decide about restarts by systemd."""
     return [f"Restart={wanted.restart}", f"RestartSec={wanted.restart_seconds}"]
 
 
@@ -84,7 +78,7 @@ def _command(argv: Iterable[str]) -> str:
 
 
 def render_quadlet(wanted: Description, environment_path: str) -> str:
-    """A ``.container`` file, of keys that every Quadlet has known."""
+    """Returns a ``.container`` file with keys that every Quadlet knows."""
     container = [f"ContainerName={wanted.name}", f"Image={wanted.image}"]
     if wanted.runtime:
         container.append(f"GlobalArgs=--runtime={wanted.runtime}")
@@ -94,17 +88,18 @@ def render_quadlet(wanted: Description, environment_path: str) -> str:
     if wanted.command:
         container.append(f"Exec={' '.join(word(argument) for argument in wanted.command)}")
     lines = [HEADER, "[Unit]", *_unit_lines(wanted), *_section("Container", container)]
-    lines += _section("Service", [*_restart_lines(wanted), *_timeouts(wanted)])
+    lines += _section("Service", [*restart_lines(wanted), *_timeouts(wanted)])
     return _text([*lines, *_install_lines(wanted)])
 
 
-def _podman(wanted: Description, path: str) -> tuple[str, ...]:
+def podman_argv(wanted: Description, path: str) -> tuple[str, ...]:
+    """Returns the beginning of each command line of podman."""
     return (path, f"--runtime={wanted.runtime}") if wanted.runtime else (path,)
 
 
 def render_plain(wanted: Description, environment_path: str, podman: str) -> str:
-    """A ``.service`` file that does what Quadlet's does, for podman 4.0 and newer."""
-    engine = _podman(wanted, podman)
+    """Returns a ``.service`` file that does the same as Quadlet's, for podman 4.0 and newer."""
+    engine = podman_argv(wanted, podman)
     run = (
         *(*engine, "run", f"--name={wanted.name}", "--replace", "--rm", "--detach"),
         *("--cgroups=split", "--sdnotify=conmon"),
@@ -122,69 +117,15 @@ def render_plain(wanted: Description, environment_path: str, podman: str) -> str
         "Delegate=yes",
         "KillMode=mixed",
         "SyslogIdentifier=%N",
-        *_restart_lines(wanted),
+        *restart_lines(wanted),
         *_timeouts(wanted),
     ]
-    return _service_text(wanted, service)
+    return service_text(wanted, service)
 
 
-def _service_text(wanted: Description, service: list[str]) -> str:
+def service_text(wanted: Description, service: list[str]) -> str:
+    """Returns a ``.service`` file with these lines in [Service]."""
     unit = [*_unit_lines(wanted), "RequiresMountsFor=%t/containers"]
     unit += [f"RequiresMountsFor={value(path)}" for path in wanted.mounts]
     lines = [HEADER, "[Unit]", *unit, *_section("Service", service), *_install_lines(wanted)]
     return _text(lines)
-
-
-def render_stateful(wanted: Description) -> str:
-    """A ``.service`` file whose start restores and whose stop dumps, by our own program."""
-    service = [*stateful_service(wanted.name, wanted.stop_timeout), *_restart_lines(wanted)]
-    return _service_text(wanted, service)
-
-
-def render_spec(wanted: Description, environment_path: str, podman: str) -> str:
-    """What the program of a stateful unit has to know, JSON."""
-    create = [
-        *(*_podman(wanted, podman), "create", f"--name={wanted.name}"),
-        *stateful_create(wanted.name),
-        *all_options(wanted, environment_path),
-        *(wanted.image, *wanted.command),
-    ]
-    digest = digest_of(*create, wanted.environment_text)
-    create.insert(create.index(f"--name={wanted.name}") + 1, f"--label={DIGEST_LABEL}={digest}")
-    spec = {
-        "version": 1,
-        "name": wanted.name,
-        "image": wanted.image,
-        "create": create,
-        "digest": digest,
-        "conmon_pid_file": pid_file(wanted.name),
-        "stop_timeout": wanted.stop_timeout,
-        "tcp_established": wanted.tcp_established,
-        "file_locks": wanted.file_locks,
-        "on_restore_failure": wanted.on_restore_failure,
-    }
-    return json.dumps(spec, indent=1, sort_keys=True) + "\n"
-
-
-# What a container is made from: a change of anything else needs no other container.
-ESSENTIAL_KEYS = ("ExecStart", "Environment", "Type")
-
-
-def essence(text: str | None) -> tuple[str, ...]:
-    """The lines of a unit that make the container what it is."""
-    section, found = "", []
-    for line in (text or "").replace("\\\n", " ").splitlines():
-        if line.startswith("["):
-            section = line
-        elif section == "[Container]" or line.partition("=")[0] in ESSENTIAL_KEYS:
-            found.append(" ".join(line.split()) if line.startswith("Exec") else line)
-    return tuple(line for line in found if line)
-
-
-def spec_digest(text: str | None) -> str | None:
-    """The digest in a spec; None if there is none, or if it is not whole."""
-    try:
-        found = json.loads(text or "null")
-    except ValueError:
-        return None
-    return str(found["digest"]) if isinstance(found, dict) and "digest" in found else None

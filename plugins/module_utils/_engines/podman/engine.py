@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
     from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 
-# Podman's rule for containers, volumes, networks and secrets.
-PODMAN_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"
 # Below a container's own folder; the list is the one that podman removes after a restore without --keep.
 CHECKPOINT_FILES = (
     "checkpoint",

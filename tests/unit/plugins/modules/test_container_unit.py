@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ansible_collections.criu.hosts.plugins.module_utils._unit import ensure, goal, plan
 from ansible_collections.criu.hosts.tests.unit.container_units import UnitHost, make_quadlet_file
 from ansible_collections.criu.hosts.tests.unit.harness import Case, run_main
 
@@ -70,6 +73,7 @@ def labelled(**types: str) -> Any:
 
 CONTRACT_CASES = [
     Case("labels-wrong", labelled(a="var_t", b="var_t", c="var_t")),
+    Case("podmans-words", case(None, {"ports": ["80"], "volumes": ["data:/data:ro"], "env": {"A": SECRET}})),
     Case("quadlet-new", case(None)),
     Case("plain-new", case(None, quadlet=False)),
     Case("stateful-new", case(None, {"stateful": True})),
@@ -96,6 +100,7 @@ CONTRACT_CASES = [
     Case("stateful-removed", case({"stateful": True, "environment": {"A": "1"}}, {"state": "absent"})),
     Case("failed-removed", case({}, {"state": "absent"}, active="failed")),
     Case("quadlet-right", case({}), changed=False),
+    Case("volumes-right", case({"volumes": ["/srv/web:/a:ro", {"source": "b", "target": "/b"}]}), changed=False),
     Case("plain-right", case({}, quadlet=False), changed=False),
     Case("stateful-right", case({"stateful": True, "environment": {"A": "1"}}), changed=False),
     Case("stopped-right", case({"state": "stopped"}), changed=False),
@@ -185,10 +190,72 @@ def test_values_of_the_environment_are_nowhere_but_in_their_file(tmp_path: Path,
     assert run.result["diff"]["after"]["environment"] == ["ON", "PASSWORD", "USER"]
 
 
-def test_other_value_is_told_without_it(tmp_path: Path, module: Any) -> None:
+def test_podmans_words_are_aliases(tmp_path: Path, module: Any) -> None:
+    own = {
+        "environment": {"PASSWORD": SECRET},
+        "publish": ["8080:80"],
+        "capabilities_add": ["NET_ADMIN"],
+        "capabilities_drop": ["all"],
+        "security_options": ["no-new-privileges"],
+    }
+    words = dict(zip(("env", "ports", "cap_add", "cap_drop", "security_opt"), own.values()))
+    dummy_params, host = case(own)(tmp_path)
+    run = module("container_unit", {**BASE, **words}, host=host)
+    assert run.result["changed"] is False
+    assert SECRET not in str(run.result), "the alias is in the parameters too"
+    assert "PublishPort=8080:80\n" in host.quadlet.read_text()
+
+
+def test_volumes_as_texts_and_as_dictionaries_make_the_same_unit(tmp_path: Path, module: Any) -> None:
+    mapping = {"source": "/srv/a", "target": "/a", "relabel": "private", "read_only": True, "options": ["U"]}
+    params, host = case({"volumes": [mapping]})(tmp_path)
+    assert "Volume=/srv/a:/a:Z,ro,U\n" in host.quadlet.read_text()
+    assert module("container_unit", {**params, "volumes": ["/srv/a:/a:Z,ro,U"]}, host=host).result["changed"] is False
+
+
+def test_bad_volume_is_one_line(tmp_path: Path, module: Any) -> None:
+    params, host = case(None, {"volumes": ["./data:/data"]})(tmp_path)
+    run = module("container_unit", params, host=host)
+    assert (run.result["reason"], run.result["option"]) == ("option_invalid", "volumes.source")
+    assert run.result["msg"].startswith("Cannot use volumes.source './data': ") and "\n" not in run.result["msg"]
+    assert host.ran == []
+
+
+@pytest.mark.parametrize("one", CONTRACT_CASES, ids=lambda one: one.id)
+def test_goal_is_reached_if_nothing_is_planned(
+    one: Case, tmp_path: Path, module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def both(current: Any, wanted: Any) -> bool:
+        seen.append((goal.is_reached(current, wanted), not plan.steps_to(current, wanted)))
+        return seen[-1][0]
+
+    monkeypatch.setattr(ensure, "is_reached", both)
+    params, host = one.build(tmp_path)
+    for dummy_run in range(2):
+        module("container_unit", params, host=host)
+    assert all(reached == nothing for reached, nothing in seen)
+    assert params.get("state") == "absent" or len(seen) >= 2
+
+
+def test_start_of_the_module_loads_only_what_every_task_needs() -> None:
+    package = "ansible_collections.criu.hosts.plugins"
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(ensure.__file__).parents[6])!r})\n"
+        f"import {package}.modules.container_unit; print('\\n'.join(sys.modules))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    own = [name[len(f"{package}.module_utils.") :] for name in loaded.split() if name.startswith(f"{package}.")]
+    assert "_unit.ensure" in own
+    late = ("_engines", "_lsm", "_container", "_unit.stateful", "_unit.plan", "_unit.volumes", "_unit.failure")
+    assert [name for name in own if name.startswith(late)] == []
+
+
+def test_other_value_is_shown_without_it(tmp_path: Path, module: Any) -> None:
     params, host = of("secret-other-value").build(tmp_path)
     run = module("container_unit", params, host=host)
-    assert run.result["diff"]["after"]["environment"] == ["A (another value)"]
+    assert run.result["diff"]["after"]["environment"] == ["A (value changed)"]
 
 
 def test_restart_that_was_cut_off_is_made_up_for(tmp_path: Path, module: Any) -> None:

@@ -8,18 +8,13 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd_syntax import word
 from ansible_collections.criu.hosts.plugins.module_utils._unit.description import Description, description_of
-from ansible_collections.criu.hosts.plugins.module_utils._unit.text import (
-    essence,
-    render_plain,
-    render_quadlet,
-    render_spec,
-    render_stateful,
-    spec_digest,
-)
+from ansible_collections.criu.hosts.plugins.module_utils._unit.plan import essence, spec_digest
+from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.render import render_spec, render_stateful
+from ansible_collections.criu.hosts.plugins.module_utils._unit.text import render_plain, render_quadlet
 from ansible_collections.criu.hosts.tests.unit.container_units import container_params
 
 ENV = "/etc/criu-hosts/units/web.env"
-VOLUME = {"source": "/srv/100%", "target": "/data", "relabel": "private", "read_only": False, "options": []}
+VOLUME = {"source": "/srv/100%", "target": "/data", "relabel": "private"}
 RICH = {
     "description": "100% web",
     "command": ["serve", "--say", 'it\'s "$HOME" 5%\n\\'],
