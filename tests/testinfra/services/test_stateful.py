@@ -64,7 +64,7 @@ def test_stop_dumps_and_nothing_starts_it_again(seen: dict[str, Any], name: str)
     assert stopped["processes"] == 0
     assert stopped["last"]["action"] == "dumped"
     assert stopped["last"]["size_bytes"] > 1 << 20
-    assert any(line.startswith(f"Dumped container '{name}'") for line in stopped["journal"])
+    assert any(line.startswith(f"Container '{name}' was dumped") for line in stopped["journal"])
 
 
 @pytest.mark.parametrize("name", UNITS)
@@ -91,7 +91,7 @@ def test_restart_keeps_the_state(seen: dict[str, Any]) -> None:
 def test_killed_container_is_started_anew_once(seen: dict[str, Any]) -> None:
     killed = seen["lab-stateful"]["killed"]
     require_running(killed["after"], "lab-stateful")
-    assert any("ended by itself with status 137" in line for line in killed["journal"])
+    assert any("ended on its own with status 137" in line for line in killed["journal"])
     assert killed["after"]["unit"]["NRestarts"] == "1"
     assert killed["after"]["last"]["action"] == "fresh"
     assert max(killed["after"]["counters"]) < min(killed["before"]["counters"])

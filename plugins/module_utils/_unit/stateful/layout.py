@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""What a stateful unit and its container need so that systemd, podman and our program agree. Pure."""
+"""Defines the paths, options and statuses on which systemd, podman and our program agree. Pure."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.names import UNIT
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 
 PROGRAM = "/usr/local/libexec/criu-hosts/stateful_unit.pyz"
-# Nothing but its own library: quicker, and no other package gets a say in it.
+# Python alone, without site packages: that is faster, and no other package can change the program.
 PYTHON = "/usr/bin/python3 -IS"
-# A label of the container: the digest of the description that it was made from.
+# This label of the container holds the digest of the spec that it was made from.
 DIGEST_LABEL = "criu.hosts.digest"
-# How conmon ends when the container was killed, by CRIU once the dump is there for one, or stopped by SIGTERM.
+# Conmon ends so when the container was killed, for example by CRIU after the dump, or stopped by SIGTERM.
 KILLED, TERMINATED = 137, 143
-# How it ends when podman has cleaned up after the dump before conmon could note the status of the container.
+# Conmon ends so when podman has cleaned up after the dump before conmon could note the status of the container.
 UNNOTED = 1
-# How our program ends when it fails: with none of these, since systemd would take it for a success.
+# Our program ends so when it fails. systemd takes the other statuses for a success.
 FAILED = 3
-# A file of the unit's name says that the program stops the unit: then none of these statuses is a failure.
+# A file with the name of the unit shows that the program stops the unit. Then none of these statuses is a failure.
 STOPPING = "/run/criu-hosts/stopping"
-# Before the program has looked at the container, it has so long; then it asks systemd for what the memory needs.
+# The program has so long to inspect the container; then it asks systemd for the time that the memory needs.
 BASE_SECONDS = 300
 
 
 def pid_file(name: str) -> str:
-    """Where conmon writes its pid, the main process of the unit: in a folder whose label lets it do so."""
+    """Returns the file for the pid of conmon, the main process of the unit, in a folder that conmon may write to."""
     return f"/run/containers/{name}.conmon.pid"
 
 
@@ -38,17 +38,17 @@ def state_dir(name: str) -> str:
 
 
 def last_path(name: str) -> str:
-    """The record of the last start or stop."""
+    """Returns the path of the record of the last start or stop."""
     return f"{state_dir(name)}/last.json"
 
 
 def aside_dir(name: str) -> str:
-    """Where checkpoints are kept that could not be used."""
+    """Returns the folder for checkpoints that could not be used."""
     return f"{PLACES.state}/aside/{name}"
 
 
 def stateful_create(name: str) -> tuple[str, ...]:
-    """The options of ``podman create`` for the container of a stateful unit.
+    """Returns the options of ``podman create`` for the container of a stateful unit.
 
     conmon stays in the cgroup of the unit, and the scope of the container is ordered before the unit: at shutdown
     systemd stops in the opposite order, so that the scope still runs when the unit dumps it.
@@ -63,10 +63,10 @@ def stateful_create(name: str) -> tuple[str, ...]:
 
 
 def stateful_service(name: str, stop_timeout: int) -> tuple[str, ...]:
-    """The lines of [Service], all but Restart= and RestartSec=.
+    """Returns the lines of [Service] without Restart= and RestartSec=.
 
-    A dump ends conmon as a kill does, which is no failure of a unit that is being stopped. The last command knows the
-    two apart: it fails when the container ended by itself, and the unit with it.
+    A dump ends conmon as a kill does, which is no failure of a unit that is being stopped. The last command
+    distinguishes the two: it fails, and the unit with it, when the container ended on its own.
     """
     call = f"{PYTHON} {PROGRAM}"
     return (

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""The program that systemd calls for a stateful unit: start, stop or stopped, and the unit's name."""
+"""Runs as the program that systemd calls for a stateful unit, with start, stop or stopped and the unit's name."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout i
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.run import Unit, start, stop, stopped
 
 ACTIONS = ("start", "stop", "stopped")
-# As syslog counts; systemd reads the number from the front of a line.
+# Priorities of syslog; systemd reads the number from the beginning of a line.
 PRIORITIES = {"err": 3, "warning": 4, "notice": 5, "info": 6}
-# What is left of the time that systemd gives when a command is given up.
+# A command is killed so long before systemd would kill the program.
 MARGIN_SECONDS = 60
 
 
 def say(priority: str, text: str) -> None:
-    """One line for the journal, and for systemctl status."""
+    """Writes one line to the journal, and to systemctl status."""
     line = " ".join(text.split())
     sys.stderr.write(f"<{PRIORITIES[priority]}>{line}\n")
     sys.stderr.flush()
@@ -33,7 +33,7 @@ def say(priority: str, text: str) -> None:
 
 
 def notify(text: str) -> None:
-    """Tell systemd; nobody listens when the program is called by hand."""
+    """Notifies systemd, if systemd has called the program."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
@@ -42,11 +42,11 @@ def notify(text: str) -> None:
             sender.connect("\0" + address[1:] if address.startswith("@") else address)
             sender.sendall(text.encode())
         except OSError as error:
-            sys.stderr.write(f"<{PRIORITIES['notice']}>Cannot tell systemd: {error.strerror}.\n")
+            sys.stderr.write(f"<{PRIORITIES['notice']}>Cannot notify systemd: {error.strerror}.\n")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Do the one action; 0 if the unit is as it should be then."""
+    """Does the action; returns 0 if the unit is then in the wanted state."""
     if len(argv) != 3 or argv[1] not in ACTIONS:
         say("err", f"Usage: {os.path.basename(argv[0])} {'|'.join(ACTIONS)} NAME")
         return 2

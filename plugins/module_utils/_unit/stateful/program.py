@@ -10,7 +10,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.program import PA
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout import FAILED, STOPPING, TERMINATED
 
 if TYPE_CHECKING:
-    # Ansible sends with a module all that its files name: the whole program, through this line.
+    # Ansible sends all files that a module names: this line makes it send the whole program.
     from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.main import main  # noqa: F401
 
 FIRST = "_unit.stateful.main"
@@ -21,14 +21,14 @@ import sys
 
 if sys.argv[1:2] == ["stopped"] and os.environ.get("SERVICE_RESULT") == "success":
     if os.environ.get("EXIT_STATUS", "0") in ("0", "{TERMINATED}") or os.path.exists("{STOPPING}/" + sys.argv[2]):
-        sys.exit(0)  # as it should be: do not load the rest for that
+        sys.exit(0)  # nothing to clean up: do not load the rest
 
 
 
 def hook(*what):
     sys.__excepthook__(*what)
     sys.stderr.flush()
-    os._exit({FAILED})  # Python's own status, 1, is none of a failure here
+    os._exit({FAILED})  # systemd takes Python's own status, 1, for a success here
 
 
 sys.excepthook = hook
@@ -40,5 +40,5 @@ sys.exit(main(sys.argv))
 
 
 def unit_program() -> bytes:
-    """The archive that stateful units run."""
+    """Returns the archive that stateful units run."""
     return packed_program(FIRST, START)

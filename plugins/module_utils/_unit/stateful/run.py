@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Starting and stopping the container of a stateful unit: by restore and dump where that works, else plainly."""
+"""Starts and stops the container of a stateful unit: by restore and dump, or plainly if those fail."""
 
 from __future__ import annotations
 
@@ -60,15 +60,15 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.state im
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 
-# How long podman may take for anything that does not depend on memory.
+# Podman may take so long for work that does not depend on memory.
 COMMAND_SECONDS = 240
-# A clean stop without a description.
+# The stop timeout if the spec of the unit is missing.
 STOP_SECONDS = 10
 
 
 @dataclass
 class Unit:
-    """One call of the program. ``allow`` asks systemd for so many seconds more, ``say`` writes to the journal."""
+    """One call of the program. ``allow`` asks systemd for more seconds, ``say`` writes to the journal."""
 
     name: str
     ctx: Context
@@ -79,7 +79,7 @@ class Unit:
     began: float = field(default_factory=time.time)
 
     def __post_init__(self) -> None:
-        self.engine.require_caller(f"work for the unit '{self.name}.service'")
+        self.engine.require_caller(f"start or stop the unit '{self.name}.service'")
         self.last = read_last(self.name)
 
     def inspect(self) -> Container | None:
@@ -89,7 +89,7 @@ class Unit:
         self.ctx.apply(Plan(steps=steps))
 
     def note(self, action: str, container: Container | None, **known: Any) -> None:
-        """Record what was done. A record that cannot be written, on a full disk, stops nothing."""
+        """Records the action. A record that cannot be written, for example to a full disk, stops nothing."""
         seconds = round(time.time() - self.began, 3)
         entry = Last(action, round(self.began, 3), seconds, boot_id(), previous=before(self.last), **known)
         if container is not None:
@@ -104,22 +104,22 @@ class Unit:
 
 
 def start(unit: Unit) -> None:
-    """Restore the container, or start it if it has no state that can be restored.
+    """Restores the container, or starts it if it has no state that can be restored.
 
     Raises:
-        CheckpointError: it runs neither way, or it is to be restored or not to run at all.
+        CheckpointError: both failed, or the restore failed and the unit must not start without its state.
     """
     spec = _required(unit, read_spec(unit.name))
-    unit.allow(seconds_for(0), "looking at the container")
-    unit.apply(Remove(f"{STOPPING}/{unit.name}", why="forget the last stop"))
+    unit.allow(seconds_for(0), "inspecting the container")
+    unit.apply(Remove(f"{STOPPING}/{unit.name}", why="remove the note of the last stop"))
     container = unit.inspect()
     record = place_record(container) if container is not None else None
     choice = choose(spec, container, record, unit.last)
     if choice.action == "running" and conmon_lives(spec):
-        unit.say("notice", f"Container {unit.name!r} runs already.")
+        unit.say("notice", f"Container {unit.name!r} is already running.")
         return
     if choice.action == "running":
-        choice = Choice("replace", "its conmon was gone, and so nobody would have known of its end")
+        choice = Choice("replace", "its conmon is gone, so the container's exit would go unnoticed")
     if choice.action == "restore" and container is not None:
         _restore(unit, spec, container)
         return
@@ -127,7 +127,7 @@ def start(unit: Unit) -> None:
 
 
 def conmon_lives(spec: Spec) -> bool:
-    """Whether systemd will find the main process."""
+    """Returns whether systemd will find the main process."""
     text = (read_text(spec.conmon_pid_file) or "").strip()
     return text.isdigit() and os.path.isdir(f"{PLACES.proc}/{text}")
 
@@ -142,7 +142,7 @@ def _required(unit: Unit, spec: Spec | None) -> Spec:
 
 
 def forget(spec: Spec) -> Step:
-    """Let systemd not read the pid of an earlier conmon."""
+    """Returns the step after which systemd cannot read the pid of an earlier conmon."""
     return Remove(spec.conmon_pid_file, why="remove the old pid file")
 
 
@@ -156,7 +156,7 @@ def _restore(unit: Unit, spec: Spec, container: Container) -> None:
         if wrong is not None:
             raise CheckpointError(
                 f"Cannot restore container {unit.name!r}: the images of its checkpoint are damaged: {wrong}. Copy them "
-                "from a backup, or let the unit start afresh (on_restore_failure).",
+                "from a backup, or set on_restore_failure to fresh to start without the state.",
                 reason="checkpoint_damaged",
             )
         situation = preflight(unit.ctx, unit.engine, desired, situation, "container")
@@ -164,7 +164,7 @@ def _restore(unit: Unit, spec: Spec, container: Container) -> None:
         restored = bring_back(unit.ctx, unit.engine, desired, situation)
     except CheckpointError as error:
         if error.reason == "interrupted":
-            raise  # the host shuts down, say: the next start restores
+            raise  # for example at a shutdown of the host: the next start restores
         _not_restored(unit, spec, container, error)
         return
     word = proof_word(restored)
@@ -177,23 +177,23 @@ def _restore(unit: Unit, spec: Spec, container: Container) -> None:
         labels=restored.proof.facts["labels"],
         statistics=restored.statistics,
     )
-    unit.say("info", f"Restored container {unit.name!r} from {size >> 20} MiB; labels: {word}.")
+    unit.say("info", f"Container {unit.name!r} was restored from {size >> 20} MiB; label proof: {word}.")
 
 
 def remains(cgroups: tuple[str, ...]) -> list[int]:
-    """What a restore that hung has left: conmon and the runtime in the unit's cgroup, CRIU in the container's."""
+    """Returns the rest of a restore that hung: conmon and the runtime in the unit's cgroup, CRIU in the container's."""
     return [pid for pid in processes_of(cgroups) if pid != os.getpid()]
 
 
 def _not_restored(unit: Unit, spec: Spec, container: Container, error: CheckpointError) -> None:
-    """A restore has failed: start anew, or refuse to."""
+    """Starts the container without its state after a failed restore, or fails, as on_restore_failure says."""
     why = {"why": error.message, "reason": error.reason}
     if error.facts.get("rc") == TIMED_OUT:
         cgroups = unit.engine.cgroups(container)
-        unit.apply(Kill(lambda: remains(cgroups), why="end what the restore that hung has left"))
+        unit.apply(Kill(lambda: remains(cgroups), why="end the processes of the restore that hung"))
     now = unit.inspect()
     if now is not None and now.running:
-        unit.apply(*unit.engine.stop_steps(unit.name, "stop what the failed restore has left"))
+        unit.apply(*unit.engine.stop_steps(unit.name, "stop the container of the failed restore"))
     if spec.on_restore_failure == "refuse":
         size = unit.last.size_bytes if unit.last is not None and unit.last.stamp == container.stamp else None
         unit.note("refused", container, stamp=container.stamp, size_bytes=size, **why)
@@ -205,7 +205,7 @@ def _not_restored(unit: Unit, spec: Spec, container: Container, error: Checkpoin
 def _fresh(
     unit: Unit, spec: Spec, container: Container | None, action: str, why: str, reason: str | None = None
 ) -> None:
-    """Start the container without its old state; a checkpoint that was there is put aside."""
+    """Starts the container without its old state; puts an existing checkpoint aside."""
     unit.allow(COMMAND_SECONDS * 2, "starting the container")
     aside = _put_aside(unit, container) if container is not None and container.stamp else None
     unit.apply(forget(spec))
@@ -217,11 +217,14 @@ def _fresh(
     now = container if action == "start" else None
     unit.note("fresh", now, why=why, reason=reason, aside=aside)
     kept = f" The checkpoint is kept in {aside!r}." if aside else ""
-    unit.say("warning" if aside else "info", f"Started container {unit.name!r} afresh: {why.rstrip('.')}.{kept}")
+    unit.say(
+        "warning" if aside else "info",
+        f"Container {unit.name!r} was started without its state: {why.rstrip('.')}.{kept}",
+    )
 
 
 def _put_aside(unit: Unit, container: Container) -> str:
-    """Move the checkpoint out of the container; the storage may be another file system, so mv does it."""
+    """Moves the checkpoint out of the container with mv, since the storage may be a different file system."""
     base = aside_dir(unit.name)
     folder = f"{base}/{time.strftime('%Y-%m-%dT%H%M%SZ', time.gmtime())}-{os.getpid()}"
     there = [path for path in unit.engine.checkpoint_files(container) if os.path.lexists(path)]
@@ -235,13 +238,13 @@ def _put_aside(unit: Unit, container: Container) -> str:
 
 
 def stop(unit: Unit) -> None:
-    """Dump the container, which ends it; if that fails, or is not wanted, stop it as podman does."""
+    """Dumps the container, which ends it; stops it as podman does if the dump fails or is not wanted."""
     spec, container = read_spec(unit.name), unit.inspect()
     if container is None or not container.running:
-        return  # systemd calls this after an end of its own, too
+        return  # systemd calls this after the container has ended on its own, too
     unit.apply(
         MakeDir(STOPPING, 0o700, why="make the folder"),
-        WriteFile(f"{STOPPING}/{unit.name}", "", why="note that the unit is being stopped in"),
+        WriteFile(f"{STOPPING}/{unit.name}", "", why="note the stop of the unit in"),
     )
     if spec is None:
         stop_cleanly(unit, container, STOP_SECONDS, "the unit's description is gone")
@@ -262,32 +265,32 @@ def _dump(unit: Unit, spec: Spec, container: Container) -> None:
         stop_cleanly(unit, container, spec.stop_timeout, error.message, error.reason)
         return
     except Exception as error:
-        stop_cleanly(unit, container, spec.stop_timeout, f"the dump ended in a mistake of the program: {error}")
+        stop_cleanly(unit, container, spec.stop_timeout, f"internal error during the dump: {error}")
         raise
     size = image_bytes(unit.engine.images_dir(container))
     stamp = unit.engine.stamp(container)
     unit.note("dumped", container, stamp=stamp, size_bytes=size, statistics=made.facts["statistics"])
-    unit.say("info", f"Dumped container {unit.name!r}: {size >> 20} MiB.")
+    unit.say("info", f"Container {unit.name!r} was dumped: {size >> 20} MiB.")
 
 
 def stop_cleanly(unit: Unit, container: Container, seconds: int, why: str, reason: str | None = None) -> None:
-    """Let the container end by itself, and kill it after ``seconds``."""
+    """Stops the container; podman kills it after ``seconds``."""
     unit.allow(seconds + COMMAND_SECONDS, "stopping the container")
     unit.apply(*unit.engine.stop_steps(unit.name, f"stop container {unit.name!r}", seconds))
     unit.note("clean_stop", container, why=why, reason=reason)
-    unit.say("info", f"Stopped container {unit.name!r} without a checkpoint: {why.rstrip('.')}.")
+    unit.say("info", f"Container {unit.name!r} was stopped without a checkpoint: {why.rstrip('.')}.")
 
 
 def stopped(unit: Unit, result: str, status: str) -> None:
-    """After the end of a unit that was not stopped, or not well: no container may run on that systemd does not know.
+    """Stops a container that outlived its unit, because systemd would no longer know it.
 
     Raises:
-        CheckpointError: the container ended by itself.
+        CheckpointError: the container ended on its own.
     """
     container = unit.inspect()
     if container is not None and container.running:
-        stop_cleanly(unit, container, STOP_SECONDS, f"the unit ended ({result}) and the container ran on")
+        stop_cleanly(unit, container, STOP_SECONDS, f"the unit ended ({result}) while the container kept running")
     if result == "success":
         raise CheckpointError(
-            f"Container {unit.name!r} ended by itself with status {status}. Read its own log.", reason="container_ended"
+            f"Container {unit.name!r} ended on its own with status {status}. Read its log.", reason="container_ended"
         )

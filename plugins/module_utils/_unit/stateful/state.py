@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Stateful units: their description, the record of what was done last, and what to do next. No command, no change."""
+"""Reads the spec and the record of a stateful unit, and chooses what a start does. Runs no command, changes nothing."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout i
 )
 
 VERSION = 1
-# A disk that writes or reads no faster than this is given its time.
+# A slow disk writes or reads so many bytes per second.
 BYTES_PER_SECOND = 8 << 20
-# Old checkpoints that could not be used are memory on disk: only the newest are kept.
+# Checkpoints that could not be used fill the disk, so only the newest are kept.
 KEPT_ASIDE = 3
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What container_unit has written of a stateful unit. ``digest`` is that of all that the container is made from."""
+    """The spec that container_unit writes. ``digest`` covers everything that the container is made from."""
 
     name: str
     create: tuple[str, ...]
@@ -54,7 +54,7 @@ class Spec:
 
 @dataclass(frozen=True)
 class Last:
-    """What the last start or stop did. ``stamp`` and ``run`` tell which checkpoint was made, ``id`` of which container.
+    """The record of the last start or stop. ``stamp`` identifies the checkpoint that was made, ``id`` its container.
 
     ``action``: dumped, clean_stop; restored, fresh, refused.
     """
@@ -76,7 +76,7 @@ class Last:
 
 
 def parse_spec(text: str, name: str) -> Spec:
-    """The description of a unit.
+    """Returns the spec of a unit.
 
     Raises:
         CheckpointError: unit_spec_invalid.
@@ -84,7 +84,7 @@ def parse_spec(text: str, name: str) -> Spec:
     try:
         entries = json.loads(text)
         if entries["version"] != VERSION or entries["name"] != name:
-            raise ValueError("another version or name")
+            raise ValueError("its version or name differs")
         known = {key: entries[key] for key in Spec.__dataclass_fields__ if key in entries}
         return Spec(**{**known, "create": tuple(str(word) for word in entries["create"])})
     except (ValueError, KeyError, TypeError) as error:
@@ -95,7 +95,7 @@ def parse_spec(text: str, name: str) -> Spec:
 
 
 def read_spec(name: str) -> Spec | None:
-    """The description of the unit; None if there is none, as when it is being removed."""
+    """Reads the spec of the unit; None if there is none, as during its removal."""
     text = read_text(spec_path(name))
     return None if text is None else parse_spec(text, name)
 
@@ -105,7 +105,7 @@ def render_last(last: Last) -> str:
 
 
 def parse_last(text: str | None) -> Last | None:
-    """The record; None if there is none that this release understands."""
+    """Returns the record; None if there is none that this release understands."""
     try:
         entries = json.loads(text or "")
         return Last(**{key: entries[key] for key in Last.__dataclass_fields__ if key in entries})
@@ -118,17 +118,17 @@ def read_last(name: str) -> Last | None:
 
 
 def before(last: Last | None) -> dict[str, Any] | None:
-    """The record as the next one keeps it: without its own predecessor."""
+    """Returns the record as the next one keeps it: without its own predecessor."""
     return None if last is None else {**asdict(last), "previous": None}
 
 
 def seconds_for(size: int) -> int:
-    """How long a dump or restore of so many bytes may take before it is given up."""
+    """Returns the timeout of a dump or restore of so many bytes."""
     return BASE_SECONDS + size // BYTES_PER_SECOND
 
 
 def processes_of(cgroups: tuple[str, ...]) -> list[int]:
-    """The processes in our own cgroup, when that is a service's, and in these cgroups of the container."""
+    """Returns the processes in our own cgroup, if it is that of a service, and in these cgroups of the container."""
     own, found = cgroup_of("self"), []
     folders = [f"{PLACES.cgroups}{own}"] if own.endswith(".service") else []
     for base in (*folders, *(f"{PLACES.cgroups}/{one}" for one in cgroups)):
@@ -138,7 +138,7 @@ def processes_of(cgroups: tuple[str, ...]) -> list[int]:
 
 
 def image_bytes(folder: str) -> int:
-    """The size of the images in a folder."""
+    """Returns the size of the images in a folder."""
     try:
         return sum(entry.stat().st_size for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False))
     except OSError:
@@ -146,31 +146,31 @@ def image_bytes(folder: str) -> int:
 
 
 def is_same(spec: Spec, container: Container) -> bool:
-    """Whether the container is made from this description."""
+    """Returns whether the container is made from this spec."""
     return container.labels.get(DIGEST_LABEL) == spec.digest
 
 
 def unusable(container: Container, record: Record | None, last: Last | None) -> str | None:
-    """Why the checkpoint beside the container is not its last state; None if it is.
+    """Returns why the checkpoint of the container is not its last state; None if it is.
 
-    After a boot podman does not know any more that a container was checkpointed, and a checkpoint that was made while
-    the container ran on looks like one of its end: so the unit's own record decides. One made by hand is taken while
-    podman knows it.
+    After a boot podman no longer knows that a container was checkpointed, and a checkpoint that left the container
+    running looks like any other. So the unit's own record decides. A checkpoint that a user made counts while podman
+    knows it.
     """
     if container.checkpointed and (record is None or record.stamp == container.stamp):
         return None
     if last is None or last.action not in ("dumped", "refused"):
-        return "the container ran on after it"
+        return "the container kept running after it was made"
     if (last.id, last.stamp) != (container.id, container.stamp):
-        return "it is not the one that the unit made last"
+        return "it is not the one that the last stop of the unit made"
     return None
 
 
 def damage(images: str, container: Container, last: Last | None) -> str | None:
-    """What is wrong with the images of a checkpoint; None if nothing is. CRIU may wait for ever for what is cut off."""
+    """Returns the damage of the images of a checkpoint; None if there is none. CRIU may hang on truncated images."""
     size = image_bytes(images)
     if last is not None and last.stamp == container.stamp and last.size_bytes not in (None, size):
-        return f"they had {last.size_bytes} bytes and have {size}"
+        return f"their size was {last.size_bytes} bytes and is {size}"
     try:
         read_inventory(images)
         read_tasks(images)
@@ -181,14 +181,14 @@ def damage(images: str, container: Container, last: Last | None) -> str | None:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a start does: running, create, replace, start or restore; and why, if that is worth a word."""
+    """The action of a start: running, create, replace, start or restore; and the reason, if it is worth a line."""
 
     action: str
     why: str | None = None
 
 
 def choose(spec: Spec, container: Container | None, record: Record | None, last: Last | None) -> Choice:
-    """What a start does with the container that it finds."""
+    """Returns the action of a start for the container that it finds."""
     if container is None:
         return Choice("create", "there was no container yet")
     if not is_same(spec, container):
@@ -198,4 +198,4 @@ def choose(spec: Spec, container: Container | None, record: Record | None, last:
     if not container.stamp:
         return Choice("start", "there was no checkpoint")
     why = unusable(container, record, last)
-    return Choice("restore") if why is None else Choice("start", f"the checkpoint was not used, as {why}")
+    return Choice("restore") if why is None else Choice("start", f"the checkpoint was not used: {why}")

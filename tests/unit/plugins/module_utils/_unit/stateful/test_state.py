@@ -173,14 +173,14 @@ def spec(**changes: Any) -> Any:
         pytest.param(container(labels={}), None, "replace", "has changed", id="other-description"),
         pytest.param(container(status="running"), None, "running", "", id="runs-already"),
         pytest.param(container(), None, "start", "no checkpoint", id="no-checkpoint"),
-        pytest.param(container(stamp="7"), None, "start", "ran on", id="no-record"),
+        pytest.param(container(stamp="7"), None, "start", "kept running", id="no-record"),
         pytest.param(
-            container(stamp="7"), Last("restored", 1.0, id=ID, stamp="7"), "start", "ran on", id="used-already"
+            container(stamp="7"), Last("restored", 1.0, id=ID, stamp="7"), "start", "kept running", id="used-already"
         ),
         pytest.param(
-            container(stamp="7"), Last("dumped", 1.0, id=ID, stamp="6"), "start", "made last", id="other-dump"
+            container(stamp="7"), Last("dumped", 1.0, id=ID, stamp="6"), "start", "last stop", id="other-dump"
         ),
-        pytest.param(container(stamp="7"), Last("dumped", 1.0, id="x", stamp="7"), "start", "made last", id="other-id"),
+        pytest.param(container(stamp="7"), Last("dumped", 1.0, id="x", stamp="7"), "start", "last stop", id="other-id"),
         pytest.param(container(stamp="7"), Last("dumped", 1.0, id=ID, stamp="7"), "restore", "", id="its-own"),
         pytest.param(container(stamp="7", checkpointed=True), None, "restore", "", id="made-by-hand"),
     ],
@@ -270,7 +270,7 @@ def test_start_after_a_boot_restores_with_proof_and_forgets_the_checkpoint(machi
     assert last().previous["previous"] is None
     assert not (made.world.userdata / "checkpoint").exists()
     assert not Path(made.spec["conmon_pid_file"]).exists()
-    assert made.said == [("info", "Restored container 'web' from 0 MiB; labels: enforcing.")]
+    assert made.said == [("info", "Container 'web' was restored from 0 MiB; label proof: enforcing.")]
 
 
 def broken(made: Machine) -> Write:
@@ -501,7 +501,7 @@ def test_container_that_ended_by_itself_makes_the_unit_fail(machine: Any) -> Non
     made.knows("after-disk-full")
     with pytest.raises(CheckpointError) as caught:
         _unit_state_run.stopped(made.unit(), "success", "137")
-    assert "ended by itself with status 137" in caught.value.message
+    assert "ended on its own with status 137" in caught.value.message
 
 
 def test_mistake_of_the_program_ends_in_a_clean_stop(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -556,7 +556,7 @@ def test_program_speaks_to_systemd_and_the_journal(
         assert listener.recv(99) == b"STATUS=one two"
     assert capsys.readouterr().err == "<3>one two\n"
     _unit_state_main.notify("STATUS=x")
-    assert capsys.readouterr().err.startswith("<5>Cannot tell systemd: ")
+    assert capsys.readouterr().err.startswith("<5>Cannot notify systemd: ")
 
 
 def test_program_refuses_other_words(capsys: pytest.CaptureFixture[str]) -> None:
@@ -570,4 +570,4 @@ def test_program_tells_a_failure_in_one_line(
 ) -> None:
     monkeypatch.setattr(PLACES, "uid", 1000)
     assert _unit_state_main.main(["p", action, "web"]) == 3
-    assert capsys.readouterr().err.startswith("<3>Cannot work for the unit 'web.service': ")
+    assert capsys.readouterr().err.startswith("<3>Cannot start or stop the unit 'web.service': ")
