@@ -1,27 +1,27 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Module: tell about the containers that run as services of systemd."""
+"""Lists the containers that run as systemd services."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: container_unit_info
-short_description: Tell about units of container_unit, and what a stateful one did last
+short_description: List container units and what their last stop or start did
 version_added: 0.1.0
 description:
-  - Reads the units that M(criu.hosts.container_unit) has made, and what systemd says of them.
-  - Of a stateful unit, it tells the options of its checkpoint and what its last stop or start did.
+  - Reads the units that M(criu.hosts.container_unit) has made, and their state in systemd.
+  - For a stateful unit, it also returns the options of its checkpoint and the record of its last stop or start.
 options:
   name:
-    description: Name of one container. Without it, all units of M(criu.hosts.container_unit) are told.
+    description: Name of one container. Without it, the module lists all units of M(criu.hosts.container_unit).
     type: str
 requirements:
   - systemd 245 or newer
 notes:
   - Needs root.
-  - Further reasons are V(name_invalid) (no name of a container), V(unit_foreign) (the unit of that name was not made by
-    M(criu.hosts.container_unit)) and V(rootless_unsupported) (not root).
+  - Further reasons are V(name_invalid) (not the name of a container), V(unit_foreign) (M(criu.hosts.container_unit) did
+    not make the unit of that name) and V(rootless_unsupported) (not root).
 extends_documentation_fragment:
   - criu.hosts._attributes.info
 seealso:
@@ -31,11 +31,11 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Look at all units
+- name: List all units
   criu.hosts.container_unit_info:
   register: units
 
-- name: Require that Redis was restored at its last start
+- name: Check that the last start of Redis restored it
   ansible.builtin.assert:
     that: item.last.action == 'restored'
   loop: "{{ units.container_units | selectattr('name', 'eq', 'redis') }}"
@@ -43,17 +43,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 container_units:
-  description: The units, sorted by name; empty if there is none.
+  description: The units, sorted by name; empty if there are none.
   returned: success
   type: list
   elements: dict
   contains:
     name:
-      description: Name of the container; the unit has C(.service) added.
+      description: Name of the container. The name of the unit is this name with C(.service).
       type: str
       sample: redis
     path:
-      description: The unit's file.
+      description: The file of the unit.
       type: str
       sample: /etc/systemd/system/redis.service
     kind:
@@ -61,19 +61,19 @@ container_units:
       type: str
       sample: plain
     state:
-      description: systemd's word for the unit, such as V(active), V(inactive) or V(failed).
+      description: State of the unit in systemd, such as V(active), V(inactive) or V(failed).
       type: str
       sample: active
     enabled:
-      description: Whether it is started at boot.
+      description: Whether the unit is started at boot.
       type: bool
       sample: true
     main_pid:
-      description: Its main process; null if there is none.
+      description: Process id of its main process; null if there is none.
       type: int
       sample: 1207
     stateful:
-      description: Whether it keeps the container's state.
+      description: Whether the unit keeps the state of the container.
       type: bool
       sample: true
     container:
@@ -81,28 +81,28 @@ container_units:
       type: str
       sample: redis
     tcp_established:
-      description: Whether a checkpoint takes established TCP connections along; null if it is not stateful.
+      description: Whether a checkpoint includes established TCP connections; null if the unit is not stateful.
       type: bool
       sample: true
     file_locks:
-      description: Whether a checkpoint takes file locks along; null if it is not stateful.
+      description: Whether a checkpoint includes file locks; null if the unit is not stateful.
       type: bool
       sample: false
     on_restore_failure:
-      description: V(fresh) or V(refuse); null if it is not stateful.
+      description: V(fresh) or V(refuse); null if the unit is not stateful.
       type: str
       sample: fresh
     memory_bytes:
-      description: Memory of the container; null if it does not run.
+      description: Memory of the container; null if the container is not running.
       type: int
       sample: 12582912
     restart_due:
-      description: Whether the unit was changed and its container not yet made anew.
+      description: Whether the unit was changed and its container was not recreated yet.
       type: bool
       sample: false
     last:
       description:
-        - What the last stop or start did, as its program recorded it; null if it is not stateful or has not run yet.
+        - The record of the last stop or start; null if the unit is not stateful or has not run yet.
         - C(action) is V(dumped), V(restored), V(fresh), V(refused) or V(clean_stop).
       type: dict
       sample:
@@ -131,7 +131,7 @@ SPEC = {"name": {"type": "str"}}
 
 
 def run(ctx: Context) -> Outcome:
-    """Read and tell."""
+    """Lists the units."""
     name = ctx.params["name"]
     if name is not None:
         check_name(name)
