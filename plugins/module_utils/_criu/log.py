@@ -1,113 +1,163 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Reads CRIU's logs: the lines that matter, and the cause that they name."""
+"""Reads CRIU's logs: the lines that matter, and what they mean."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, replace
+from typing import Iterable, Sequence
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause
 
 TAIL_LINES = 20
 LINE_LENGTH = 400
-# What CRIU's log says, reason, why, what to do; asked when the engine's own words do not tell.
-LOG_CAUSES = (
-    (
-        "No space left on device",
-        Cause("there is no space left for its images", "Free space on that file system.", reason="disk_full"),
+# CRIU looks for tools that it does not need, and logs an error if they are missing.
+NOISE = re.compile(r"ip6?tables[a-z-]*-save")
+# A missing tool: a later line names what failed because of it. And a resource limit that CRIU can do without.
+MINOR = re.compile(r"execvp\(|exited, status=|rlimit: Can't setup")
+
+# Refusals by SELinux. _denials/criu_logs.py looks for them as well.
+SECCOMP_REFUSED = r"seccomp: SECCOMP_SET_MODE_FILTER returned -13"
+LABEL_REFUSED = r"can't write lsm profile -13"
+LABEL_BOUNDED = r"can't write lsm profile -1\b"
+LABEL_UNKNOWN = r"can't write lsm profile -22"
+RESTORER_REFUSED = r"Can't map restorer code: Permission denied"
+
+APPLY_POLICY = "Apply the role criu.hosts.criu_selinux."
+
+
+@dataclass(frozen=True)
+class KnownError:
+    """An error of CRIU and its cause, for a container, a process or both. ``{kind}`` stands for the one it is."""
+
+    pattern: str
+    cause: Cause
+    kinds: tuple[str, ...] = ("container", "process")
+
+
+PROCESS, CONTAINER = ("process",), ("container",)
+# The first one that is found in the log counts.
+KNOWN_ERRORS: tuple[KnownError, ...] = (
+    KnownError(
+        r"tty: Found dangling tty",
+        Cause("it is a shell job with the shell's terminal and session", "Set shell_job.", reason="shell_job_needed"),
+        PROCESS,
     ),
-    (
-        "seccomp: SECCOMP_SET_MODE_FILTER returned -13",
+    KnownError(
+        r"A session leader of",
+        Cause("it is a shell job with the shell's session", "Set shell_job.", reason="shell_job_needed"),
+        PROCESS,
+    ),
+    KnownError(
+        r"External socket is used",
         Cause(
-            "SELinux does not let the container put its seccomp filter back",
-            "Apply the role criu.hosts.criu_selinux.",
+            "it has a Unix socket whose other end is in none of its processes",
+            "List it in external, as unix[INODE]. With unit, a service's connection to the journal is included.",
+            reason="external_needed",
+        ),
+        PROCESS,
+    ),
+    KnownError(
+        r"Can't dump half of stream unix connection",
+        Cause(
+            "it has a Unix connection whose other end is in none of its processes",
+            "List it in external, as unix[INODE].",
+            reason="external_needed",
+        ),
+        PROCESS,
+    ),
+    KnownError(
+        r"Tracking memory is not available",
+        Cause(
+            "this kernel cannot track changes of memory (CONFIG_MEM_SOFT_DIRTY)",
+            "Do not use pre_dump and parent_path.",
+            reason="memory_tracking_missing",
+        ),
+        PROCESS,
+    ),
+    KnownError(
+        LABEL_REFUSED,
+        Cause(
+            "SELinux does not allow the process to take its label again",
+            f"{APPLY_POLICY[:-1]}, or set unit to restore it by systemd.",
+            reason="policy_missing",
+        ),
+        PROCESS,
+    ),
+    KnownError(
+        LABEL_REFUSED,
+        Cause("SELinux does not allow the container to take its label again", APPLY_POLICY, reason="policy_missing"),
+        CONTAINER,
+    ),
+    KnownError(
+        LABEL_BOUNDED,
+        Cause(
+            "the {kind} had several threads when it was to take its label, which SELinux allows for a bounded label only",
+            "Use a newer CRIU, which sets labels before it creates threads.",
             reason="policy_missing",
         ),
     ),
-    (
-        "Locking network failed",
+    KnownError(
+        LABEL_UNKNOWN,
         Cause(
-            "CRIU cannot lock its network, as iptables is not installed and this CRIU uses it",
-            "Use a CRIU with nftables as its lock (role criu.hosts.criu), or install iptables.",
+            "the loaded SELinux policy does not know the label of the {kind}",
+            "Load the policy module that declares it.",
+            reason="policy_missing",
+        ),
+    ),
+    KnownError(
+        RESTORER_REFUSED,
+        Cause("SELinux does not allow CRIU to map its restorer", APPLY_POLICY, reason="policy_missing"),
+    ),
+    KnownError(
+        SECCOMP_REFUSED,
+        Cause(
+            "SELinux does not allow the {kind} to install its seccomp filter again",
+            APPLY_POLICY,
+            reason="policy_missing",
+        ),
+    ),
+    KnownError(
+        r"(?i:no space left on device)",
+        Cause("no space is left on the file system", "Free space there.", reason="disk_full"),
+    ),
+    KnownError(
+        r"Locking network failed",
+        Cause(
+            "CRIU cannot lock its network: this CRIU needs iptables, which is not installed",
+            "Use a CRIU that locks with nftables (role criu.hosts.criu), or install iptables.",
             reason="network_lock_missing",
         ),
     ),
-    (
-        "Connected TCP socket, consider using --tcp-established",
+    KnownError(
+        r"Connected TCP socket, consider using --tcp-established",
         Cause("it has established TCP connections", "Set tcp_established.", reason="tcp_established_needed"),
     ),
-    (
-        "Some file locks are hold by dumping tasks",
+    KnownError(
+        r"Some file locks are hold by dumping tasks",
         Cause("it holds file locks", "Set file_locks.", reason="file_locks_needed"),
     ),
 )
-# CRIU looks for tools that it does not need, and calls it an error when they are not there.
-NOISE = re.compile(r"ip6?tables[a-z-]*-save")
-# What went wrong for want of a tool is told by a later line.
-MINOR = re.compile(r"execvp\(|exited, status=")
 
 
 def tail(text: str) -> list[str]:
-    """The lines of a CRIU log that tell most: the last ones with an error, else the last ones."""
+    """Returns the last lines with an error, or the last lines if there is none."""
     lines = [line[:LINE_LENGTH] for line in text.splitlines() if line.strip() and not NOISE.search(line)]
     errors = [line for line in lines if "Error" in line]
     return (errors or lines)[-TAIL_LINES:]
 
 
-# What CRIU says on the way and can do without.
-HARMLESS = re.compile(r"rlimit: Can't setup")
-# The same as for containers, for what only plain processes have. Asked first.
-PROCESS_CAUSES = (
-    (
-        "tty: Found dangling tty",
-        Cause(
-            "it is a job of a shell, with that shell's terminal and session",
-            "Set shell_job.",
-            reason="shell_job_needed",
-        ),
-    ),
-    (
-        "A session leader of",
-        Cause("it is a job of a shell, with that shell's session", "Set shell_job.", reason="shell_job_needed"),
-    ),
-    (
-        "External socket is used",
-        Cause(
-            "it has a Unix socket whose other end is not among the processes",
-            "Name it in external, as unix[INODE]; the output of a service to the journal is taken care of with unit.",
-            reason="external_needed",
-        ),
-    ),
-    (
-        "Can't dump half of stream unix connection",
-        Cause(
-            "it has a Unix connection whose other end is not among the processes",
-            "Name it in external, as unix[INODE].",
-            reason="external_needed",
-        ),
-    ),
-    (
-        "Tracking memory is not available",
-        Cause(
-            "this kernel cannot track changes of memory (CONFIG_MEM_SOFT_DIRTY)",
-            "Leave out pre_dump and parent_path.",
-            reason="memory_tracking_missing",
-        ),
-    ),
-    (
-        "can't write lsm profile",
-        Cause(
-            "SELinux does not let the process take its label back",
-            "Apply the role criu.hosts.criu_selinux, or give unit to restore by systemd.",
-            reason="policy_missing",
-        ),
-    ),
-    (
-        "Can't map restorer code",
-        Cause(
-            "SELinux does not let CRIU map its restorer",
-            "Apply the role criu.hosts.criu_selinux.",
-            reason="policy_missing",
-        ),
-    ),
-)
+def cause_in_log(lines: Iterable[str], kind: str) -> Cause | None:
+    """Returns the cause that CRIU's lines name for a container or process; None if it is not known."""
+    text = "\n".join(lines)
+    for known in KNOWN_ERRORS:
+        if kind in known.kinds and re.search(known.pattern, text):
+            return replace(known.cause, why=known.cause.why.format(kind=kind))
+    return None
+
+
+def first_error(lines: Sequence[str]) -> str:
+    """Returns the text of the first line that is not minor, without the source position; empty if there is none."""
+    found = [line for line in lines if not MINOR.search(line)] or lines
+    return re.sub(r"^.*?Error +\([^)]*\): ", "", found[0].strip()).rstrip(".") if found else ""

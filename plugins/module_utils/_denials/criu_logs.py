@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""What SELinux refused without a word in the log of denials: recognised from CRIU's own logs.
+"""Recognizes refusals by SELinux that are not logged, by CRIU's own log.
 
 The kernel asks for some capabilities without logging, and a policy can silence any denial (dontaudit). CRIU then fails
-with EACCES or EPERM, and the log of denials is empty. What CRIU was doing tells which permission it was; the loaded
-policy tells whether it gives that, and whether it would have logged its absence.
+with EACCES or EPERM, and the log of denials is empty. What CRIU was doing shows which permission it was; the loaded
+policy shows whether it is granted, and whether its denial would have been logged.
 """
 
 from __future__ import annotations
@@ -13,6 +13,14 @@ import re
 from dataclasses import dataclass
 from typing import Any, Iterable
 
+from ansible_collections.criu.hosts.plugins.module_utils._criu.log import (
+    LABEL_BOUNDED,
+    LABEL_REFUSED,
+    LABEL_UNKNOWN,
+    LINE_LENGTH,
+    RESTORER_REFUSED,
+    SECCOMP_REFUSED,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._denials import remedies as remedy
 from ansible_collections.criu.hosts.plugins.module_utils._denials import verdict as policy
 from ansible_collections.criu.hosts.plugins.module_utils._denials.explain import settle
@@ -21,8 +29,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._denials.remedies impor
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context import type_of
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loaded_policy import LoadedPolicy
 
-LINE_LENGTH = 400
-# CRIU says which label it is about to give: the one that the refused process had by then, or asked for.
+# CRIU logs the label that it is about to set: the one that the refused process had by then, or asked for.
 _LABEL = re.compile(r"restoring lsm profile \(current\) (\S+)")
 _DENIED = re.compile(r"Error .*(?:Permission denied|Operation not permitted|returned -13|profile -(?:13|1)\b)")
 
@@ -56,7 +63,7 @@ class Sign:
 SIGNS: tuple[Sign, ...] = (
     Sign(
         "seccomp",
-        r"seccomp: SECCOMP_SET_MODE_FILTER returned -13",
+        SECCOMP_REFUSED,
         "capability sys_admin",
         "The restored process may not put its seccomp filter back: it has its label by then, and the kernel asks for "
         "the capability sys_admin without logging.",
@@ -67,7 +74,7 @@ SIGNS: tuple[Sign, ...] = (
     ),
     Sign(
         "label_refused",
-        r"can't write lsm profile -13",
+        LABEL_REFUSED,
         "process dyntransition",
         "The restored process may not take its label.",
         remedy.RESTORE_PROCESS,
@@ -76,7 +83,7 @@ SIGNS: tuple[Sign, ...] = (
     ),
     Sign(
         "label_bounded",
-        r"can't write lsm profile -1\b",
+        LABEL_BOUNDED,
         "process dyntransition",
         "The restored process had several threads when it was to take its label: the kernel allows that for a bounded "
         "label only.",
@@ -86,7 +93,7 @@ SIGNS: tuple[Sign, ...] = (
     ),
     Sign(
         "label_unknown",
-        r"can't write lsm profile -22",
+        LABEL_UNKNOWN,
         "process setcurrent",
         "The loaded policy does not know the label that the process had.",
         remedy.TARGET_POLICY,
@@ -95,7 +102,7 @@ SIGNS: tuple[Sign, ...] = (
     ),
     Sign(
         "restorer_mapping",
-        r"Can't map restorer code: Permission denied",
+        RESTORER_REFUSED,
         "process execmem",
         "CRIU may not map its restorer writable and executable.",
         remedy.RESTORE_CONTAINER,
@@ -158,7 +165,7 @@ UNKNOWN = Sign(
 
 @dataclass(frozen=True)
 class Finding:
-    """An error of a log that a sign fits, with the label that CRIU told last."""
+    """A line of a log that matches a sign, with the last label that CRIU logged before it."""
 
     sign: Sign
     path: str
@@ -167,13 +174,13 @@ class Finding:
 
 
 def read_signs(lines: Iterable[str], path: str) -> list[Finding]:
-    """The first line for each sign in a log of CRIU; an unknown refusal only if no sign is there."""
+    """Returns the first line for each sign in a log of CRIU; an unknown refusal only if there is no sign."""
     found: dict[str, Finding] = {}
     label, unknown = "", ""
     for line in lines:
         if "restoring lsm profile" in line:
-            told = _LABEL.search(line)
-            label = told.group(1) if told else label
+            match = _LABEL.search(line)
+            label = match.group(1) if match else label
         if "Error" not in line:
             continue
         sign = next((sign for sign in SIGNS if re.search(sign.pattern, line)), None)
@@ -187,21 +194,21 @@ def read_signs(lines: Iterable[str], path: str) -> list[Finding]:
 
 
 def _denial_of(finding: Finding, denials: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The denial that the sign is about, if it was logged."""
+    """Returns the denial that the sign is about, if it was logged."""
     sign = finding.sign
     fitting = (one for one in denials if sign.tclass == one["class"] and sign.permission in one["permissions"])
     return next((one for one in fitting if finding.label in ("", one["target"])), None)
 
 
 def _remedy(finding: Finding) -> Remedy:
-    """The remedy of the sign; a container is not restored as a process."""
+    """Returns the remedy of the sign; a container is not restored as a process."""
     if finding.sign.remedy is remedy.RESTORE_PROCESS and type_of(finding.label) in CONTAINER:
         return remedy.RESTORE_CONTAINER
     return finding.sign.remedy
 
 
 def _verdict(finding: Finding, loaded: LoadedPolicy) -> tuple[str, bool | None]:
-    """What the policy says to the permission, and whether it would log its absence; None if it was not asked."""
+    """Returns the policy's verdict on the permission, and whether a denial would be logged; None if it was not asked."""
     sign = finding.sign
     if sign.asker != "label" or not finding.label:
         return policy.NOT_ASKED, None
@@ -211,8 +218,8 @@ def _verdict(finding: Finding, loaded: LoadedPolicy) -> tuple[str, bool | None]:
 
 
 def explain_logs(findings: list[Finding], denials: list[dict[str, Any]], loaded: LoadedPolicy) -> list[dict[str, Any]]:
-    """What is returned of the findings. ``why_silent``: why no denial is logged beside it, None if one is."""
-    told = []
+    """Returns the findings as the module does. ``why_silent``: why no denial is logged for it, None if one is."""
+    entries = []
     for finding in findings:
         sign = finding.sign
         denial = _denial_of(finding, denials)
@@ -222,7 +229,7 @@ def explain_logs(findings: list[Finding], denials: list[dict[str, Any]], loaded:
         if denial is None:
             why = "not_found" if sign.logged else "not_logged_by_kernel"
             why = "dontaudit" if audited is False else why
-        told.append(
+        entries.append(
             {
                 "id": sign.id,
                 "path": finding.path,
@@ -236,4 +243,4 @@ def explain_logs(findings: list[Finding], denials: list[dict[str, Any]], loaded:
                 "remedy": denial["remedy"] if denial else help_,
             }
         )
-    return told
+    return entries

@@ -184,7 +184,14 @@ def failed(ctx: Context, work: Dump, error: CheckpointError) -> CheckpointError:
     """After a failure: say what became of the process, and bring it back if only its images are left."""
     path, process = work.options.images_path, work.process
     partial, old = partial_path(path), old_path(path)
-    report = explain(error, what=f"checkpoint {process.text}", images_path=path, action="checkpoint", outcome=_HOLE)
+    report = explain(
+        error,
+        what=f"checkpoint {process.text}",
+        images_path=path,
+        action="checkpoint",
+        outcome=_HOLE,
+        programs=(work.criu.path,),
+    )
     steps: tuple[Step, ...] = (Rename(old, path),) if os.path.isdir(old) and not os.path.lexists(path) else ()
     facts: dict[str, Any] = {"process_state": "running"}
     if ProcessRecord(**process.__dict__).alive:

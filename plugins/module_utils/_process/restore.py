@@ -225,6 +225,7 @@ def bring_back(ctx: Context, work: Restore) -> Back | None:
             images_path=images.path,
             action="restore",
             outcome="The images are as they were.",
+            programs=(work.criu.path, "systemctl", "systemd-run"),
         ) from error
     if applied is None:
         return None

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""What podman's errors mean."""
+"""Finds the causes of Podman's errors."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import re
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause
+from ansible_collections.criu.hosts.plugins.module_utils._criu.log import cause_in_log
 
-# Pattern in what podman printed, reason, why, what to do. The first that matches counts.
+# Podman's own sentences. The first that is found in its output counts.
 CAUSES = (
-    (r"no space left on device", Cause("no space left on the device", "Free space there.", reason="disk_full")),
     (
         r"does not support checkpoint/restore",
         Cause(
@@ -61,7 +61,7 @@ CAUSES = (
     (
         r"cgroup is not empty",
         Cause(
-            "processes still live in its cgroup, those of a clone (new_name) of it for one",
+            "processes still run in its cgroup, for example those of a clone (new_name)",
             "Stop the clone first.",
             reason="cgroup_in_use",
         ),
@@ -74,8 +74,11 @@ CAUSES = (
 
 
 def cause_of(completed: Completed) -> Cause:
-    """The first of CAUSES that fits; else podman's own words."""
+    """Returns the cause of an error that Podman passes on from CRIU, or of its own; else Podman's own words."""
     text = f"{completed.err}\n{completed.out}"
+    passed_on = cause_in_log(text.splitlines(), "container")
+    if passed_on is not None:
+        return passed_on
     for pattern, cause in CAUSES:
         if re.search(pattern, text, re.IGNORECASE):
             return cause

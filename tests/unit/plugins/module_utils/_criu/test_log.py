@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The causes of CRIU's errors, for containers and for processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.criu.hosts.plugins.module_utils._criu.log import (
+    KNOWN_ERRORS,
+    cause_in_log,
+    first_error,
+    tail,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._denials.criu_logs import SIGNS
+
+LABEL_ERROR = "pie: 7: Error (criu/pie/restorer.c:196): can't write lsm profile"
+
+# Recording of CRIU's log, and the reason for a container and for a process.
+RECORDED = {
+    "4.2.1-dump-connected-tcp.log.txt": ("tcp_established_needed", "tcp_established_needed"),
+    "4.2.1-dump-file-locks.log.txt": ("file_locks_needed", "file_locks_needed"),
+    "4.2.1-dump-disk-full.log.txt": ("disk_full", "disk_full"),
+    "4.2.1-dump-dangling-tty.log.txt": (None, "shell_job_needed"),
+    "4.2.1-dump-external-socket.log.txt": (None, "external_needed"),
+    "4.2.1-dump-no-soft-dirty.log.txt": (None, "memory_tracking_missing"),
+    "4.2.1-restore-boolean-off.txt": ("policy_missing", "policy_missing"),
+    "4.2.1-restore-process-boolean-off.txt": ("policy_missing", "policy_missing"),
+    "4.2.1-restore-seccomp-refused.txt": ("policy_missing", "policy_missing"),
+}
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_recorded_logs(name: str, fixture_text: Any) -> None:
+    lines = tail(fixture_text(f"criu/{name}"))
+    found = [cause_in_log(lines, kind) for kind in ("container", "process")]
+    assert tuple(cause.reason if cause else None for cause in found) == RECORDED[name]
+
+
+@pytest.mark.parametrize("kind", ["container", "process"])
+def test_a_cause_names_the_kind(kind: str) -> None:
+    other = {"container": "process", "process": "container"}[kind]
+    for known in KNOWN_ERRORS:
+        if kind in known.kinds:
+            why = known.cause.why.format(kind=kind)
+            assert "{" not in why and f"the {other}" not in why
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        pytest.param(f"{LABEL_ERROR} -13", "does not allow the process to take its label", id="refused"),
+        pytest.param(f"{LABEL_ERROR} -1", "several threads", id="bounded"),
+        pytest.param(f"{LABEL_ERROR} -22", "does not know the label of the process", id="unknown-label"),
+    ],
+)
+def test_errors_of_the_label_are_distinguished(line: str, words: str) -> None:
+    cause = cause_in_log([line], "process")
+    assert cause is not None and words in cause.why
+
+
+def test_an_unknown_error_has_no_cause() -> None:
+    for line in (f"{LABEL_ERROR} -12", "Error (criu/x.c:1): Can't map restorer code: Cannot allocate memory"):
+        assert cause_in_log([line], "process") is None
+
+
+@pytest.mark.parametrize("pattern", [known.pattern for known in KNOWN_ERRORS if known.cause.reason == "policy_missing"])
+def test_refusals_by_selinux_are_signs_too(pattern: str) -> None:
+    assert pattern in [sign.pattern for sign in SIGNS]
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        pytest.param([], "", id="none"),
+        pytest.param(["(00.1) Error (criu/mem.c:1): something new."], "something new", id="position-and-stop"),
+        pytest.param(["(1) 7: Error (criu/a.c:1): rlimit: Can't setup", "Error (b): c"], "c", id="minor-is-skipped"),
+        pytest.param(['Error (a): execvp("x") failed'], 'execvp("x") failed', id="only-minor"),
+    ],
+)
+def test_first_error(lines: list[str], expected: str) -> None:
+    assert first_error(lines) == expected
