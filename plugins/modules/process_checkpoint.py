@@ -236,8 +236,7 @@ SPEC = {
 
 def run(ctx: Context) -> Outcome:
     act = checkpoint if ctx.params["state"] == "present" else remove
-    value, plan, facts, warnings = act(ctx, ctx.params)
-    return Outcome("checkpoint", value, plan, facts, warnings)
+    return act(ctx, ctx.params)
 
 
 def main() -> NoReturn:

@@ -218,8 +218,7 @@ SPEC = {
 
 
 def run(ctx: Context) -> Outcome:
-    value, plan, facts, warnings = restore(ctx, ctx.params)
-    return Outcome("restore", value, plan, facts, warnings)
+    return restore(ctx, ctx.params)
 
 
 def main() -> NoReturn:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Iterator, Sequence
+from typing import Any, Callable, Iterator, Sequence
 
 import ansible.module_utils
 import pytest
@@ -58,7 +59,10 @@ class Write:
 
 @dataclass
 class Host:
-    """The scripted host; it remembers what was run, across several runs of a module."""
+    """The scripted host; it remembers what was run, across several runs of a module.
+
+    A signal reaches no process: it is remembered, and ``killing`` is called with the process id.
+    """
 
     replies: Sequence[Reply | Write] = ()
     missing: Sequence[str] = ()
@@ -66,6 +70,13 @@ class Host:
     ran: list[list[str]] = field(default_factory=list)
     wrote: list[list[str]] = field(default_factory=list)
     environments: list[dict[str, str]] = field(default_factory=list)
+    killed: list[tuple[int, int]] = field(default_factory=list)
+    killing: Callable[[int], None] | None = None
+
+    def kill(self, pid: int, number: int) -> None:
+        self.killed.append((pid, number))
+        if self.killing is not None:
+            self.killing(pid)
 
     def run_command(self, dummy_module: Any, args: Any, **options: Any) -> tuple[int, str, str]:
         assert isinstance(args, list), f"not an argument list: {args!r}"
@@ -125,6 +136,7 @@ def run_main(
 
     monkeypatch.setattr(basic.AnsibleModule, "run_command", run_command)
     monkeypatch.setattr(basic.AnsibleModule, "get_bin_path", get_bin_path)
+    monkeypatch.setattr(os, "kill", host.kill)
     # A filter's test has loaded Ansible's controller, which would take the module's warnings for its own.
     if hasattr(ansible.module_utils, "_internal"):
         monkeypatch.setattr(ansible.module_utils._internal, "is_controller", False)

@@ -9,6 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECORD
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import pid_file_path
@@ -171,3 +175,16 @@ def process_world(folder: Path, *, selinux: str = "enforcing", policy: bool = Tr
         )
     made.base.script(Write(RELOAD))
     return made
+
+
+def applied_plans(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
+    """The plans that the module applies from here on, in check mode those that it would."""
+    plans: list[Plan] = []
+    apply = Context.apply
+
+    def remember(ctx: Context, plan: Plan) -> Any:
+        plans.append(plan)
+        return apply(ctx, plan)
+
+    monkeypatch.setattr(Context, "apply", remember)
+    return plans

@@ -136,7 +136,7 @@ class Check:
 class Wait:
     """Call ``until`` every ``pause`` seconds until it returns true; a failure after ``seconds``, with ``advice``.
 
-    ``until`` may raise CheckpointError to end the wait.
+    ``until`` may raise CheckpointError to end the wait. ``explain`` is that of Command.
     """
 
     until: Callable[[], bool]
@@ -145,6 +145,7 @@ class Wait:
     advice: str
     pause: float = 0.2
     always: bool = False
+    explain: Union[Callable[[CheckpointError], CheckpointError], None] = None
 
 
 @dataclass(frozen=True)

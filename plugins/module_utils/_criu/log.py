@@ -93,7 +93,7 @@ KNOWN_ERRORS: tuple[KnownError, ...] = (
     KnownError(
         LABEL_BOUNDED,
         Cause(
-            "the {kind} had several threads when it was to take its label, which SELinux allows for a bounded label only",
+            "the {kind} had several threads when it changed its label, which SELinux allows only for a bounded label",
             "Use a newer CRIU, which sets labels before it creates threads.",
             reason="policy_missing",
         ),

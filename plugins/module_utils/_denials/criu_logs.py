@@ -208,7 +208,7 @@ def _remedy(finding: Finding) -> Remedy:
 
 
 def _verdict(finding: Finding, loaded: LoadedPolicy) -> tuple[str, bool | None]:
-    """Returns the policy's verdict on the permission, and whether a denial would be logged; None if it was not asked."""
+    """Returns the policy's verdict on the permission, and whether a denial would be logged; None if not asked."""
     sign = finding.sign
     if sign.asker != "label" or not finding.label:
         return policy.NOT_ASKED, None

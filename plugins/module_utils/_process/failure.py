@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Turns a failed criu into one clear line, with CRIU's own errors beside it."""
+"""Finds out why CRIU failed, from its output and its log."""
 
 from __future__ import annotations
 
@@ -24,16 +24,12 @@ def cause_of(completed: Completed) -> Cause:
     return cause_in_log(lines, "process") or unknown
 
 
-def explain(
-    error: CheckpointError, *, what: str, images_path: str, action: str, outcome: str, programs: tuple[str, ...]
-) -> CheckpointError:
-    """Returns the failure of ``what`` as a task reports it; ``outcome`` is the state of process and images."""
-    return failure.explain(
+def read_failure(error: CheckpointError, images_path: str, action: str, programs: tuple[str, ...]) -> failure.Failure:
+    """Reads CRIU's log and the denials since the task began; the cause only if one of ``programs`` has failed."""
+    return failure.read_failure(
         error,
         kind="process",
-        what=what,
-        outcome=outcome,
         log_path=log_path(images_path, action),
-        programs=programs,
+        owns=lambda completed: completed.argv[0] in programs,
         cause_of=cause_of,
     )

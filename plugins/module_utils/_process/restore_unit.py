@@ -1,26 +1,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Dumping and restoring the main process of a systemd service without systemd losing track of it.
+"""Plans the dump and the restore of the main process of a systemd service so that systemd keeps track of it.
 
-For the seconds of the work a drop-in in /run tells systemd what happens: that the end of the process is wanted, or
-that its start is a restore. Afterwards the service runs by its own unit file again, with the restored main process.
+For the duration, a drop-in in /run lets systemd take the end of the process as wanted, or start the service by a
+restore. Afterwards only the service's own unit file applies again, to the restored main process.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Sequence
+from typing import Callable, Sequence
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, MakeDir, Remove, Step, WriteFile
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import Unit
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd_syntax import quote, value
 
-# A restore reads gigabytes of memory; the default of 90 s would cut it off.
+# A restore may read gigabytes of memory, for which systemd's default of 90 s is too short.
 START_SECONDS = 900
-# CRIU ends the process with SIGKILL: no failure, nothing to restart, nothing to clean up that is needed again.
+# CRIU ends the process with SIGKILL: that is no failure, nothing is to be restarted, and what the restore needs has to
+# stay.
 ENDING = """\
-# Of criu.hosts, while the main process is checkpointed.
+# By criu.hosts, while it checkpoints the main process.
 [Unit]
 SuccessAction=none
 FailureAction=none
@@ -32,7 +34,7 @@ ExecStopPost=
 RuntimeDirectoryPreserve=yes
 """
 STARTING = """\
-# Of criu.hosts, while the main process is restored.
+# By criu.hosts, while it restores the main process.
 [Unit]
 StartLimitIntervalSec=0
 [Service]
@@ -53,9 +55,10 @@ def drop_in_path(unit: str) -> str:
 
 
 def terminal_settings(terminal: str | None) -> tuple[str, ...]:
-    """The terminal becomes CRIU's standard input and controlling terminal, and so that of the shell job.
+    """Returns settings that give CRIU, and by it the shell job, the terminal as input and controlling terminal.
 
-    CRIU is the leader of its session then and has to stay, as a main process of type exec: its end would hang up.
+    CRIU then is the leader of its session and has to stay, as the main process of a service of type exec: its end would
+    hang up the terminal.
     """
     if terminal is None:
         return ()
@@ -63,7 +66,7 @@ def terminal_settings(terminal: str | None) -> tuple[str, ...]:
 
 
 def render_start(argv: Sequence[str], pid_file: str, terminal: str | None) -> str:
-    """The drop-in of a restore."""
+    """Renders the drop-in of a restore."""
     return STARTING.format(
         kind="exec" if terminal else "forking",
         seconds=START_SECONDS,
@@ -74,13 +77,13 @@ def render_start(argv: Sequence[str], pid_file: str, terminal: str | None) -> st
 
 
 def _reload(always: bool = False) -> Command:
-    return Command(("systemctl", "daemon-reload"), why="let systemd read its units again", always=always)
+    return Command(("systemctl", "daemon-reload"), why="reload systemd", always=always)
 
 
 def with_drop_in(unit: str, text: str, steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """``steps`` with a drop-in of ``unit`` around them."""
+    """Plans ``steps`` with a drop-in of ``unit`` around them."""
     path = drop_in_path(unit)
-    # The folder goes only if it is ours alone: somebody may have a drop-in of his own there.
+    # The folder is removed only if this creates it: it may contain another drop-in.
     ours = path if os.path.isdir(os.path.dirname(path)) else os.path.dirname(path)
     return (
         MakeDir(os.path.dirname(path), mode=0o755, why="make the folder of the drop-in"),
@@ -92,11 +95,20 @@ def with_drop_in(unit: str, text: str, steps: tuple[Step, ...]) -> tuple[Step, .
     )
 
 
-def start_steps(unit: Unit, argv: tuple[str, ...], pid_file: str, terminal: str | None) -> tuple[Step, ...]:
-    """Let systemd restore: by the unit of that name, or by a transient one where there is none."""
+def start_steps(
+    unit: Unit,
+    argv: tuple[str, ...],
+    pid_file: str,
+    terminal: str | None,
+    explain: Callable[[CheckpointError], CheckpointError],
+) -> tuple[Step, ...]:
+    """Plans a restore by systemd, in the unit of that name or in a transient one if there is none."""
     if unit.known:
         start = Command(
-            ("systemctl", "start", unit.name), why=f"restore into the unit {unit.name!r}", label="restore", finish=True
+            ("systemctl", "start", unit.name),
+            why=f"restore into the unit {unit.name!r}",
+            finish=True,
+            explain=explain,
         )
         return with_drop_in(unit.name, render_start(argv, pid_file, terminal), (start,))
     kind = ("Type=exec",) if terminal else ("Type=forking", f"PIDFile={pid_file}")
@@ -107,7 +119,7 @@ def start_steps(unit: Unit, argv: tuple[str, ...], pid_file: str, terminal: str 
         Command(
             ("systemd-run", "--quiet", "--collect", f"--unit={unit.name}", *settings, *words),
             why=f"restore into the transient unit {unit.name!r}",
-            label="restore",
             finish=True,
+            explain=explain,
         ),
     )

@@ -13,7 +13,14 @@ import pytest
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import pid_file_path
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, Write
-from ansible_collections.criu.hosts.tests.unit.processes import LABEL, PID, ProcessWorld, process_world
+from ansible_collections.criu.hosts.tests.unit.processes import (
+    LABEL,
+    PID,
+    RELOAD,
+    ProcessWorld,
+    applied_plans,
+    process_world,
+)
 
 Built = tuple[dict[str, Any], Host]
 
@@ -133,6 +140,30 @@ CONTRACT_CASES = [
 ]
 
 
+@pytest.mark.parametrize("case", [case for case in CONTRACT_CASES if case.changed], ids=lambda case: case.id)
+def test_the_plan_that_is_returned_was_applied(
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: Case
+) -> None:
+    arguments, host = case.build(tmp_path)
+    plans = applied_plans(monkeypatch)
+    ran = module("process_checkpoint", arguments, host=host)
+    assert len(plans) == 1
+    assert ran.result["commands"] == plans[0].commands == host.wrote
+
+
+def test_a_failure_ran_the_plan_of_check_mode(module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments, host = by_unit(tmp_path)
+    dump = next(one for one in host.replies if isinstance(one, Write) and "dump" in one.argv)
+    object.__setattr__(dump, "rc", 1)
+    object.__setattr__(dump, "effect", None)
+    plans = applied_plans(monkeypatch)
+    checked = module("process_checkpoint", arguments, host=host, check=True)
+    ran = module("process_checkpoint", arguments, host=host)
+    assert (ran.result["reason"], ran.result["process_state"]) == ("tool_failed", "running")
+    assert checked.result["commands"] == plans[1].commands == host.wrote == [RELOAD, list(dump.argv), RELOAD]
+    assert [plan.commands for plan in plans[2:]] == [[]]
+
+
 def test_the_images_are_private_and_complete(module: Any, tmp_path: Path) -> None:
     arguments, host = by_pid(tmp_path)
     ran = module("process_checkpoint", arguments, host=host)
@@ -216,11 +247,10 @@ def test_a_failed_dump_harms_nothing(module: Any, tmp_path: Path, reason: str, f
     assert sorted(path.name for path in made.images.parent.iterdir()) == [".web.criu"]
 
 
-def test_a_process_that_criu_ended_is_brought_back(module: Any, tmp_path: Path) -> None:
-    """The images cannot be put in place: the process is restored from where they are."""
-    made = running(tmp_path, selinux="disabled")
+def ended_and_blocked(folder: Path, **restore: Any) -> ProcessWorld:
+    """CRIU ends the process, and its images cannot be put in place; a restore from where they are does this."""
+    made = running(folder, selinux="disabled")
     dump = made.dump()
-    partial = made.images.parent / ".web.partial"
     effect = dump.effect
 
     def dump_and_block_the_name() -> None:
@@ -228,20 +258,37 @@ def test_a_process_that_criu_ended_is_brought_back(module: Any, tmp_path: Path) 
         made.images.write_text("in the way")
 
     object.__setattr__(dump, "effect", dump_and_block_the_name)
-    work = made.images.parent / "..web.partial.criu"
-    argv = [made.criu, "restore", "--images-dir", str(partial), "--work-dir", str(work), "--log-file", "restore.log"]
+    partial, work = str(made.folder / "data/.web.partial"), str(made.folder / "data/..web.partial.criu")
+    argv = [made.criu, "restore", "--images-dir", partial, "--work-dir", work, "--log-file", "restore.log", "-v4"]
+    tail = ["--restore-detached", "--pidfile", pid_file_path(partial), "--manage-cgroups=ignore"]
 
     def back() -> None:
         made.process(start=9000)
-        Path(pid_file_path(str(partial))).write_text(f"{PID}\n")
+        Path(pid_file_path(partial)).write_text(f"{PID}\n")
 
-    tail = ["-v4", "--restore-detached", "--pidfile", pid_file_path(str(partial)), "--manage-cgroups=ignore"]
-    made.base.script(dump, Write([*argv, *tail], effect=back))
+    made.base.script(dump, Write([*argv, *tail], **{"effect": back, **restore}))
+    return made
+
+
+def test_a_process_that_criu_ended_is_brought_back(module: Any, tmp_path: Path) -> None:
+    """The images cannot be put in place: the process is restored from where they are."""
+    made = ended_and_blocked(tmp_path)
     ran = module("process_checkpoint", params(made), host=made.base.host)
     assert ran.result["reason"] == "file_failed"
-    assert "It was brought back from its images and runs on." in ran.result["msg"]
+    assert "It was brought back from its images and keeps running." in ran.result["msg"]
     assert ran.result["process_state"] == "running"
-    assert not partial.exists() and not work.exists()
+    assert "cleanup_failed" not in ran.result
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [".web.criu", "web"]
+
+
+def test_a_process_that_cannot_be_brought_back_keeps_its_images(module: Any, tmp_path: Path) -> None:
+    made = ended_and_blocked(tmp_path, rc=1, effect=None)
+    ran = module("process_checkpoint", params(made), host=made.base.host)
+    assert ran.result["reason"] == "file_failed"
+    assert ran.result["process_state"] == "checkpointed"
+    assert f"It is stopped in '{tmp_path}/data/.web.partial' and could not be brought back: " in ran.result["msg"]
+    assert len(ran.result["cleanup_failed"]) == 1
+    assert (tmp_path / "data/.web.partial/pstree.img").exists()
 
 
 def no_process(made: ProcessWorld) -> dict[str, Any]:

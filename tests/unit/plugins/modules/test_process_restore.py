@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd_syntax import quote
-from ansible_collections.criu.hosts.plugins.module_utils._process.restore import END
+from ansible_collections.criu.hosts.plugins.module_utils._process import restore_steps
 from ansible_collections.criu.hosts.tests.unit.denials import enforcing_host, lines, soon
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, Write
 from ansible_collections.criu.hosts.tests.unit.processes import (
@@ -24,6 +23,7 @@ from ansible_collections.criu.hosts.tests.unit.processes import (
     RETURN,
     TIDS,
     ProcessWorld,
+    applied_plans,
     process_world,
 )
 
@@ -138,6 +138,64 @@ CONTRACT_CASES = [
 ]
 
 
+@pytest.mark.parametrize("case", [case for case in CONTRACT_CASES if case.changed], ids=lambda case: case.id)
+def test_the_plan_that_is_returned_was_applied(
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: Case
+) -> None:
+    arguments, host = case.build(tmp_path)
+    plans = applied_plans(monkeypatch)
+    ran = module("process_restore", arguments, host=host)
+    assert len(plans) == 1
+    assert ran.result["commands"] == plans[0].commands == host.wrote
+
+
+def label_mismatch(folder: Path) -> Built:
+    made = checkpointed(folder)
+    made.base.script(made.restores(label=FOREIGN))
+    made.base.host.killing = made.end
+    return params(made), made.base.host
+
+
+def ended_at_once(folder: Path) -> Built:
+    made = checkpointed(folder)
+    made.base.script(Write(made.restore_argv(), effect=lambda: made.pid_file.write_text(f"{PID}\n")))
+    return params(made), made.base.host
+
+
+def criu_fails(folder: Path) -> Built:
+    made = checkpointed(folder)
+    made.base.script(Write(made.restore_argv(), rc=1))
+    return params(made), made.base.host
+
+
+def unit_fails(folder: Path) -> Built:
+    made = process_world(folder)
+    made.dumped(unit="web.service")
+    made.base.script(made.unit(active=False), Write(START, rc=1))
+    return params(made), made.base.host
+
+
+FAILURES = {
+    "label_changed": label_mismatch,
+    "process_ended": ended_at_once,
+    "tool_failed": criu_fails,
+    "tool_failed-unit": unit_fails,
+}
+
+
+@pytest.mark.parametrize("case", FAILURES)
+def test_a_failure_ran_the_plan_of_check_mode(
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    arguments, host = FAILURES[case](tmp_path)
+    plans = applied_plans(monkeypatch)
+    checked = module("process_restore", arguments, host=host, check=True)
+    ran = module("process_restore", arguments, host=host)
+    assert ran.result["reason"] == case.partition("-")[0]
+    assert len(plans) == 2
+    assert checked.result["commands"] == plans[1].commands == host.wrote
+
+
 def test_the_boolean_is_borrowed_and_the_proof_told(module: Any, tmp_path: Path) -> None:
     arguments, host = plain(tmp_path)
     ran = module("process_restore", arguments, host=host)
@@ -177,15 +235,13 @@ def test_words_of_a_unit_are_quoted() -> None:
 
 
 def test_another_label_ends_the_process_and_keeps_the_images(module: Any, tmp_path: Path) -> None:
-    made = checkpointed(tmp_path)
-    kill = Write([sys.executable, "-c", END, str(PID)], effect=made.end)
-    made.base.script(made.restores(label=FOREIGN), kill)
-    ran = module("process_restore", params(made), host=made.base.host)
+    arguments, host = label_mismatch(tmp_path)
+    ran = module("process_restore", arguments, host=host)
     assert ran.result["reason"] == "label_changed"
     assert (ran.result["label_before"], ran.result["label_after"]) == (LABEL, FOREIGN)
-    assert kill.argv in ran.host.wrote and RETURN in ran.host.wrote
-    assert (made.images / "pstree.img").exists()
-    assert not (made.work / "restored.json").exists()
+    assert ran.host.killed == [(PID, signal.SIGKILL)]
+    assert (tmp_path / "data/web/pstree.img").exists()
+    assert not (tmp_path / "data/.web.criu/restored.json").exists()
 
 
 def test_another_label_can_be_let_pass(module: Any, tmp_path: Path) -> None:
@@ -195,17 +251,11 @@ def test_another_label_can_be_let_pass(module: Any, tmp_path: Path) -> None:
     assert ran.result["changed"] is True, ran.result
     assert ran.result["label_proof"] == "label_changed"
     assert [(one["before"], one["after"]) for one in ran.result["labels"]] == [(LABEL, FOREIGN)]
-    told = str(ran.result["warnings"])
-    assert LABEL in told and FOREIGN in told and "It runs on, as on_label_mismatch is warn." in told
+    warnings = str(ran.result["warnings"])
+    assert (
+        LABEL in warnings and FOREIGN in warnings and "It keeps running, because on_label_mismatch is warn." in warnings
+    )
     assert made.note()["start"] == "9000"
-
-
-def test_what_ends_a_process_ends_it_and_bears_that_it_has_gone() -> None:
-    with subprocess.Popen(["sleep", "60"]) as sleeping:
-        done = subprocess.run([sys.executable, "-c", END, str(sleeping.pid)], check=False)
-        assert (done.returncode, sleeping.wait()) == (0, -9)
-    gone = 1 << 22  # beyond the largest pid that Linux gives
-    assert subprocess.run([sys.executable, "-c", END, str(gone)], check=False).returncode == 0
 
 
 # Without the boolean: what a CRIU says that may not map its restorer, and one that may not give the label back.
@@ -236,7 +286,7 @@ def test_what_selinux_refused_is_in_the_failure(module: Any, tmp_path: Path) -> 
     assert ran.result["reason"] == "policy_missing"
     assert [(one["class"], one["permissions"]) for one in ran.result["denials"]] == [("process", ["dyntransition"])]
     assert "SELinux refused it" in ran.result["msg"]
-    assert "The images are as they were." in ran.result["msg"]
+    assert "The images are unchanged." in ran.result["msg"]
 
 
 def test_silent_refusal_is_told_beside_the_cause(module: Any, tmp_path: Path) -> None:
@@ -358,15 +408,21 @@ def test_a_job_whose_criu_ends_has_failed(module: Any, tmp_path: Path) -> None:
     host.replies = [*host.replies, ended]
     ran = module("process_restore", arguments, host=host)
     assert ran.result["reason"] == "tool_failed"
-    assert "Can't set tty params" in ran.result["msg"]
+    assert "CRIU failed (tty: Can't set tty params on 0xc: Invalid argument). The images" in ran.result["msg"]
     assert RETURN in ran.host.wrote
 
 
-def test_a_process_that_ends_at_once(module: Any, tmp_path: Path) -> None:
-    made = checkpointed(tmp_path)
-    made.base.script(Write(made.restore_argv(), effect=lambda: made.pid_file.write_text(f"{PID}\n")))
-    ran = module("process_restore", params(made), host=made.base.host)
-    assert ran.result["reason"] == "process_ended"
+def test_a_job_whose_criu_does_not_end(module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments, host = terminal(tmp_path)
+    start = next(one for one in host.replies if isinstance(one, Write) and one.argv[0] == "systemd-run")
+    object.__setattr__(start, "effect", None)
+    host.replies = [*host.replies, Reply(["systemctl", "is-active", "--quiet", f"criu-hosts-{PID}.service"])]
+    monkeypatch.setattr(restore_steps, "START_SECONDS", 0)
+    ran = module("process_restore", arguments, host=host)
+    assert ran.result["reason"] == "tool_failed"
+    assert "it did not end within 0 s. Stop the unit. The images are unchanged." in ran.result["msg"]
+    assert ran.result["log_tail"] == []
+    assert RETURN in ran.host.wrote
 
 
 def test_a_user_calls_criu_unprivileged(module: Any, tmp_path: Path) -> None:

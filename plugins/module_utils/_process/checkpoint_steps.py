@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Plans a dump: the images under a temporary name, their record, then both in place."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
+    Command,
+    MakeDir,
+    Remove,
+    Rename,
+    Step,
+    WriteFile,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import Criu
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECORD
+from ansible_collections.criu.hosts.plugins.module_utils._host.process import Process
+from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import Unit
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux
+from ansible_collections.criu.hosts.plugins.module_utils._process.failure import log_path
+from ansible_collections.criu.hosts.plugins.module_utils._process.options import ProcessOptions
+from ansible_collections.criu.hosts.plugins.module_utils._process.restore_unit import ENDING, with_drop_in
+from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import (
+    Images,
+    inventory_hash,
+    note_path,
+    old_path,
+    partial_path,
+    work_path,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._store.process_record import ProcessRecord, render_record
+
+
+@dataclass(frozen=True)
+class Dump:
+    """What a dump is planned from. ``inherit``: the process's own connections to the journal."""
+
+    process: Process
+    options: ProcessOptions
+    unit: Unit | None
+    criu: Criu
+    selinux: Selinux
+    inherit: tuple[tuple[int, int], ...] = ()
+    parent: Images | None = None
+    replaced: bool = False
+
+    @property
+    def ends(self) -> bool:
+        """Returns whether the process is gone after a successful dump."""
+        return not (self.options.leave_running or self.options.pre_dump)
+
+    def record(self) -> str:
+        """Renders the record, when the images are there."""
+        process, options = self.process, self.options
+        return render_record(
+            ProcessRecord(
+                **process.__dict__,
+                inventory=inventory_hash(partial_path(options.images_path)),
+                unit=self.unit.name if self.unit else "",
+                inherit=self.inherit,
+                leave_running=options.leave_running,
+                pre_dump=options.pre_dump,
+                shell_job=options.shell_job,
+                parent=options.parent_path or "",
+                parent_inventory=self.parent.digest if self.parent else "",
+                checkpointed_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                criu=self.criu.text,
+                selinux=self.selinux.mode,
+                external=options.external,
+            )
+        )
+
+
+def dump_argv(work: Dump) -> tuple[str, ...]:
+    """Returns the argument list of criu dump or pre-dump."""
+    options = work.options
+    tracked = options.pre_dump or options.parent_path is not None
+    parent = f"../{os.path.basename(options.parent_path)}" if options.parent_path else ""
+    return (
+        work.criu.path,
+        "pre-dump" if options.pre_dump else "dump",
+        "--tree",
+        str(work.process.pid),
+        *options.common_flags(partial_path(options.images_path), "dump.log"),
+        *(("--leave-running",) if options.leave_running and not options.pre_dump else ()),
+        *(("--track-mem",) if tracked else ()),
+        *(("--prev-images-dir", parent) if parent else ()),
+        *(word for dummy_fd, inode in work.inherit for word in ("--external", f"unix[{inode}]")),
+        *(word for one in options.external for word in ("--external", one)),
+    )
+
+
+def dump_steps(work: Dump) -> tuple[Step, ...]:
+    """Plans the images under a temporary name, then the record, then one rename that puts both in place."""
+    path = work.options.images_path
+    partial, old = partial_path(path), old_path(path)
+    command: tuple[Step, ...] = (Command(dump_argv(work), why=f"checkpoint {work.process.text}", cwd="/", finish=True),)
+    if work.unit is not None and work.ends:
+        command = with_drop_in(work.unit.name, ENDING, command)
+    return (
+        Remove(partial, why="remove what an earlier attempt left"),
+        MakeDir(partial, why="make the folder"),
+        MakeDir(work_path(path), why="make the folder of the log"),
+        Remove(log_path(path, "checkpoint"), why="remove the old log"),
+        *command,
+        WriteFile(os.path.join(partial, RECORD), work.record, why="write the record"),
+        *((Rename(path, old, why="put aside the old images"),) if work.replaced else ()),
+        Rename(partial, path, mode=0o600, why="put the images in place at"),
+        Remove(old, why="remove the old images"),
+        Remove(note_path(path), why="remove the note of a restore"),
+    )
