@@ -53,7 +53,7 @@ KNOWN_ERRORS: tuple[KnownError, ...] = (
         r"External socket is used",
         Cause(
             "it has a Unix socket whose other end is in none of its processes",
-            "List it in external, as unix[INODE]. With unit, a service's connection to the journal is included.",
+            "List it in external, as unix[INODE]; for a service's output to the journal, set unit instead.",
             reason="external_needed",
         ),
         PROCESS,
@@ -125,8 +125,8 @@ KNOWN_ERRORS: tuple[KnownError, ...] = (
     KnownError(
         r"Locking network failed",
         Cause(
-            "CRIU cannot lock its network: this CRIU needs iptables, which is not installed",
-            "Use a CRIU that locks with nftables (role criu.hosts.criu), or install iptables.",
+            "CRIU cannot lock its network: it uses iptables, which is not installed",
+            "Use a CRIU that locks the network with nftables (role criu.hosts.criu), or install iptables.",
             reason="network_lock_missing",
         ),
     ),

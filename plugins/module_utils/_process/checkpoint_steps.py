@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Plans a dump: the images under a temporary name, their record, then both in place."""
+"""Plans a dump: the images under a temporary name, then their record, then one rename that puts both in place."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def dump_argv(work: Dump) -> tuple[str, ...]:
 
 
 def dump_steps(work: Dump) -> tuple[Step, ...]:
-    """Plans the images under a temporary name, then the record, then one rename that puts both in place."""
+    """Plans the whole dump. The old images stay until the new ones are in place."""
     path = work.options.images_path
     partial, old = partial_path(path), old_path(path)
     command: tuple[Step, ...] = (Command(dump_argv(work), why=f"checkpoint {work.process.text}", cwd="/", finish=True),)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""The options of process_checkpoint and process_restore as one value, and what CRIU is told of them."""
+"""Checks the options of process_checkpoint and process_restore, and turns them into those of CRIU."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 from ansible_collections.criu.hosts.plugins.module_utils._host.user import is_root
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import work_path
 
-# The first with configuration files and pidfd; Debian 10's is 3.11.
+# The first version with configuration files and pidfd; Debian 10 has 3.11.
 MINIMUM_CRIU = (3, 11)
 EXTERNAL = re.compile(r"(mnt|dev|file|tty|unix|net|pid)\[[^\]\s]*\](:\S+)?\Z")
 
 
 @dataclass(frozen=True)
 class ProcessOptions:
-    """What both modules have. What follows ``external`` belongs to one of them only."""
+    """The options of both modules. Those after ``external`` belong to only one of them."""
 
     images_path: str
     unit: str | None
@@ -36,7 +36,7 @@ class ProcessOptions:
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> ProcessOptions:
-        """Check what an argument spec cannot.
+        """Returns the options; refuses what an argument spec cannot check.
 
         Raises:
             CheckpointError: external_invalid, parent_invalid.
@@ -46,14 +46,14 @@ class ProcessOptions:
         for one in params["external"]:
             if not EXTERNAL.match(one):
                 raise CheckpointError(
-                    f"Refuse external {one!r}: CRIU knows TYPE[ID] and TYPE[ID]:NAME, such as unix[7097] or "
-                    "mnt[/data]:data. Give one of these.",
+                    f"Cannot use external {one!r}: it has neither of CRIU's forms TYPE[ID] and TYPE[ID]:NAME. Write it "
+                    "like unix[7097] or mnt[/data]:data.",
                     reason="external_invalid",
                 )
         if parent is not None and (parent == path or os.path.dirname(parent) != os.path.dirname(path)):
             raise CheckpointError(
-                f"Refuse parent_path {parent!r}: the parent images lie beside {path!r}, in the same folder, so that "
-                "they can be moved together. Give such a path.",
+                f"Cannot use parent_path {parent!r}: it is not beside {path!r}. Keep both in one folder, so that they "
+                "can be moved together.",
                 reason="parent_invalid",
             )
         return cls(
@@ -71,7 +71,7 @@ class ProcessOptions:
         )
 
     def common_flags(self, folder: str, log: str) -> tuple[str, ...]:
-        """What dump, pre-dump and restore are told alike."""
+        """Returns the arguments that dump, pre-dump and restore have in common."""
         flags = (("shell_job", "--shell-job"), ("tcp_established", "--tcp-established"), ("file_locks", "--file-locks"))
         return (
             "--images-dir",
@@ -87,10 +87,10 @@ class ProcessOptions:
 
 
 def require_root_for(options: ProcessOptions) -> None:
-    """Refuse what only root can ask of systemd or of a terminal."""
+    """Refuses options for which only root can use systemd."""
     if not is_root() and (options.unit or options.terminal):
         raise CheckpointError(
-            f"Cannot use {'unit' if options.unit else 'terminal'} for {options.images_path!r}: that is done by "
-            "systemd's services, for root only. Use become: true, or a process without a unit.",
+            f"Cannot use {'unit' if options.unit else 'terminal'} for {options.images_path!r}: only root can use "
+            "systemd's services for this. Set become: true, or use a process without a unit.",
             reason="root_needed",
         )

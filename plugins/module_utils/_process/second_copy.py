@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Who lives already, and who we are: there are never two of a process, and not everybody may give it its label."""
+"""Refuses a restore while the process is running or one of its ids is taken."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder imp
 
 
 def read_note(images: Images) -> Process | None:
-    """The process that was restored from these images and still lives."""
+    """Returns the process that was restored from these images, if it is still running."""
     try:
         entry = json.loads(read_text(note_path(images.path)) or "{}")
         known = entry["inventory"] == images.digest and is_alive(int(entry["pid"]), entry["start"], entry["boot"])
@@ -23,7 +23,7 @@ def read_note(images: Images) -> Process | None:
 
 
 def holder(pid: int) -> str:
-    """Who has this process or thread id; empty if nobody."""
+    """Returns a description of the process or thread that has this id; empty if the id is free."""
     base = f"{PLACES.proc}/{pid}"
     status = read_text(f"{base}/status")
     if status is None:
@@ -34,7 +34,7 @@ def holder(pid: int) -> str:
 
 
 def refuse_second_copy(images: Images) -> None:
-    """Refuse when the process, or anybody with one of its ids, lives.
+    """Refuses when the process is running, or one of its ids is taken.
 
     Raises:
         CheckpointError: process_running, pid_in_use.
@@ -42,20 +42,20 @@ def refuse_second_copy(images: Images) -> None:
     record = images.record
     if record is not None and record.alive:
         raise CheckpointError(
-            f"Refuse to restore {record.text} from {images.path!r}: the process that was checkpointed still lives, "
-            "and there must not be two of it. Stop it first.",
+            f"Cannot restore {record.text} from {images.path!r}: the original process is still running, and two copies "
+            "must not run at once. Stop it first.",
             reason="process_running",
             pid=record.pid,
         )
     if images.tasks[0].pid == 1:
-        return  # the processes bring a pid namespace of their own
+        return  # the processes have a pid namespace of their own
     for task in images.tasks:
         for pid in task.threads:
             name = holder(pid)
             if name:
                 raise CheckpointError(
-                    f"Refuse to restore {images.text} from {images.path!r}: its id {pid} is taken by {name}. Wait "
-                    "until that has ended, stop it, or restore after a reboot.",
+                    f"Cannot restore {images.text} from {images.path!r}: its id {pid} is taken by {name}. Wait until "
+                    "that has ended, stop it, or restore after a reboot.",
                     reason="pid_in_use",
                     pid=pid,
                 )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Which process a checkpoint means by pid, pid_file or unit, whether it may be dumped, and what it is made on."""
+"""Finds the process that pid, pid_file or unit name, and refuses one that cannot be dumped."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import
 
 @dataclass(frozen=True)
 class Target:
-    """What pid, pid_file or unit point to. ``process`` is None if it does not run; ``pid`` is 0 if it is not known."""
+    """What pid, pid_file or unit name. ``process`` is None if it is not running; ``pid`` is 0 if it is not known."""
 
     said: str
     process: Process | None
@@ -38,7 +38,7 @@ class Target:
 
 
 def read_pid_file(path: str) -> int:
-    """The pid in a pid file; 0 if there is no such file.
+    """Reads a pid file; 0 if there is no such file.
 
     Raises:
         CheckpointError: pid_file_invalid.
@@ -50,24 +50,24 @@ def read_pid_file(path: str) -> int:
     if text is None:
         return 0
     if not re.match(r"\s*[1-9][0-9]{0,9}\s*\Z", text):
-        raise _invalid(path, "it does not hold one process id")
+        raise _invalid(path, "it does not contain exactly one process id")
     return int(text)
 
 
 def _invalid(path: str, why: str) -> CheckpointError:
     return CheckpointError(
-        f"Cannot use the pid file {path!r}: {why}. Give the file that the process writes, or pid.",
+        f"Cannot use the pid file {path!r}: {why}. Set pid_file to the file that the process writes, or set pid.",
         reason="pid_file_invalid",
     )
 
 
 def read_target(runner: Runner, params: Mapping[str, Any]) -> Target:
-    """Find the process of the options pid, pid_file or unit."""
+    """Reads the process that the options pid, pid_file or unit name."""
     if params.get("unit"):
         unit = read_unit(runner, unit_name(params["unit"]))
         if not unit.known and not unit.active:
             raise CheckpointError(
-                f"Cannot find the unit {unit.name!r}: systemd does not know it. Look at 'systemctl list-units'.",
+                f"Cannot find the unit {unit.name!r}: systemd does not know it. See 'systemctl list-units'.",
                 reason="unit_missing",
             )
         return Target(f"unit {unit.name!r}", read_process(unit.pid) if unit.pid else None, unit)
@@ -78,7 +78,7 @@ def read_target(runner: Runner, params: Mapping[str, Any]) -> Target:
 
 
 def own_line() -> tuple[int, ...]:
-    """This process and its ancestors: dumping one of them would dump this task."""
+    """Returns this process and its ancestors: a dump of one of them would dump this task."""
     found, pid = [], os.getpid()
     while pid > 0 and pid not in found:
         found.append(pid)
@@ -88,7 +88,7 @@ def own_line() -> tuple[int, ...]:
 
 
 def refuse(target: Target) -> Process:
-    """The process, if it is one that can be dumped.
+    """Returns the process if it can be dumped.
 
     Raises:
         CheckpointError: process_missing, process_refused.
@@ -96,22 +96,22 @@ def refuse(target: Target) -> Process:
     process = target.process
     if process is None:
         raise CheckpointError(
-            f"Cannot checkpoint {target.said}: it does not run. Start it first.", reason="process_missing"
+            f"Cannot checkpoint {target.said}: it is not running. Start it first.", reason="process_missing"
         )
     why = ""
     if process.pid == 1 or not process.exe:
-        why = "it is the system's first process" if process.pid == 1 else "it is a thread of the kernel"
+        why = "it is the system's first process" if process.pid == 1 else "it is a kernel thread"
     elif process.pid in own_line():
         why = "this task is one of its descendants"
     if why:
         raise CheckpointError(
-            f"Refuse to checkpoint {process.text}: {why}. Give another process.", reason="process_refused"
+            f"Cannot checkpoint {process.text}: {why}. Choose a different process.", reason="process_refused"
         )
     return process
 
 
 def strangers(unit: Unit, process: Process) -> tuple[int, ...]:
-    """Processes in the unit's cgroup that do not descend from its main process: they would not be in the images."""
+    """Returns the processes in the unit's cgroup that are not dumped: they do not descend from its main process."""
     inside: set[int] = set()
     for folder, dummy_folders, dummy_files in os.walk(f"{PLACES.cgroups}{unit.cgroup}"):
         inside |= {int(one) for one in (read_text(f"{folder}/cgroup.procs") or "").split()}
@@ -119,7 +119,7 @@ def strangers(unit: Unit, process: Process) -> tuple[int, ...]:
 
 
 def refuse_strangers(unit: Unit, process: Process) -> None:
-    """Refuse when systemd would end processes of the unit that are not in the images.
+    """Refuses when systemd would end processes of the unit that are not in the images.
 
     Raises:
         CheckpointError: unit_has_more.
@@ -127,15 +127,15 @@ def refuse_strangers(unit: Unit, process: Process) -> None:
     others = strangers(unit, process)
     if others:
         raise CheckpointError(
-            f"Refuse to checkpoint the unit {unit.name!r}: {len(others)} of its processes ({others[0]} is one) do not "
-            f"descend from its main process {process.pid}, so they would not be in the images, and systemd would end "
-            "them. Give leave_running, or the pid of the process that is wanted.",
+            f"Cannot checkpoint the unit {unit.name!r}: {len(others)} of its processes, for example {others[0]}, do "
+            f"not descend from its main process {process.pid}, so they would not be in the images, and systemd would "
+            "end them. Set leave_running, or set pid to the process to checkpoint.",
             reason="unit_has_more",
         )
 
 
 def journal_sockets(process: Process) -> tuple[tuple[int, int], ...]:
-    """Standard output and error that lead to systemd's journal, as (file descriptor, inode)."""
+    """Returns standard output and error if they are connected to the journal, as (file descriptor, inode)."""
     journal = _journal_peers(read_text(f"{PLACES.proc}/{process.pid}/net/unix") or "")
     found: dict[int, int] = {}
     for descriptor in (1, 2):
@@ -150,7 +150,7 @@ def journal_sockets(process: Process) -> tuple[tuple[int, int], ...]:
 
 
 def _journal_peers(text: str) -> set[int]:
-    """Connected Unix stream sockets without a name: for a service of systemd, those of its output."""
+    """Returns the connected Unix stream sockets without a name: for a service, those of its output."""
     found = set()
     for line in text.splitlines()[1:]:
         fields = line.split()
@@ -160,7 +160,7 @@ def _journal_peers(text: str) -> set[int]:
 
 
 def refuse_partial(path: str) -> None:
-    """Refuse when a checkpoint was cut off after CRIU had ended the process: its images may be the only copy.
+    """Refuses when a checkpoint was interrupted after CRIU ended the process: its images may be the only copy.
 
     Raises:
         CheckpointError: images_partial.
@@ -168,7 +168,7 @@ def refuse_partial(path: str) -> None:
     partial = partial_path(path)
     if inventory_hash(partial):
         raise CheckpointError(
-            f"Refuse to checkpoint to {path!r}: an earlier checkpoint was cut off, and {partial!r} may hold the only "
+            f"Cannot checkpoint to {path!r}: an earlier checkpoint was interrupted, and {partial!r} may hold the only "
             "copy of a process. Restore it from there (images_path), or remove that folder.",
             reason="images_partial",
             path=partial,
@@ -176,7 +176,7 @@ def refuse_partial(path: str) -> None:
 
 
 def read_parent(options: ProcessOptions, process: Process) -> Images | None:
-    """The parent images, if they are an earlier moment of this very process.
+    """Reads the parent images; refuses those that are not of an earlier moment of this very process.
 
     Raises:
         CheckpointError: parent_invalid.
@@ -189,14 +189,14 @@ def read_parent(options: ProcessOptions, process: Process) -> Images | None:
     record = parent.record if parent else None
     why = ""
     if parent is None or record is None:
-        why = "there are no images of process_checkpoint"
+        why = "the folder has no images of process_checkpoint"
     elif (record.pid, record.start, record.boot) != process.identity:
-        why = f"they are of another process than {process.text}, or of an earlier one with its id"
+        why = f"they are of a process other than {process.text}, or of an earlier one with the same id"
     elif not record.pre_dump and not record.parent:
-        why = "memory was not tracked after them, as they are no pre-dump"
+        why = "they are not a pre-dump, so changes of memory were not tracked since"
     if why or parent is None:
         raise CheckpointError(
-            f"Cannot make a checkpoint on the parent images {path!r}: {why}. Make them with pre_dump first.",
+            f"Cannot base a checkpoint on the parent images {path!r}: {why}. Create them with pre_dump first.",
             reason="parent_invalid",
             path=path,
         )

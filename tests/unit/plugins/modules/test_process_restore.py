@@ -65,7 +65,7 @@ def everything(folder: Path) -> Built:
 
 
 def without_record(folder: Path) -> Built:
-    """Images that criu made by itself; they tell their labels all the same."""
+    """Images that criu made without the module; they contain the labels all the same."""
     made = process_world(folder)
     made.dumped(record=False)
     made.base.script(made.restores())
