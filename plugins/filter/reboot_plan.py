@@ -10,8 +10,9 @@ from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.criu.hosts.plugins.module_utils._host.resources import RESERVE_BYTES
+
 # What a checkpoint takes on disk beside the memory.
-RESERVE_BYTES = 16 << 20
 # With a unit, systemd stops those that name it in these ways: Requires, BindsTo, Requisite, PartOf, seen from its side.
 STOPPED_TOGETHER = ("RequiredBy", "BoundBy", "RequisiteOf", "ConsistsOf")
 RESTORED = "restored"

@@ -164,6 +164,7 @@ from typing import Any, NoReturn
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._core.versions import Version, version_text
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import cgroup_memory, free_bytes
 from ansible_collections.criu.hosts.plugins.module_utils._nextcloud.host import (
     Running,
@@ -177,7 +178,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._nextcloud.host import 
 from ansible_collections.criu.hosts.plugins.module_utils._nextcloud.upgrade import (
     RESERVE_BYTES,
     Refusal,
-    Version,
     check_apps,
     check_space,
     check_status,
@@ -187,7 +187,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._nextcloud.upgrade impo
     majors_to,
     parse_wanted,
     plan_steps,
-    text_of,
 )
 
 SPEC = {
@@ -246,8 +245,8 @@ def run(ctx: Context) -> Outcome:
     steps, refused = plan_steps(present, wanted, images)
     found, more = look(ctx, container, wanted) if steps else (NOTHING, [])
     value = {
-        "version": text_of(present),
-        "to": text_of(wanted),
+        "version": version_text(present),
+        "to": version_text(wanted),
         "steps": steps,
         "refused": [refusal.view() for refusal in (*refused, *more) if refusal is not None],
         "missing_images": [image.name for image in images.values() if image.id is None],

@@ -207,10 +207,12 @@ denials:
           for the name of the container, C(/root/criu.tar.gz) for the artifact of P(criu.hosts.criu#role).
       type: dict
       sample:
-        advice: Turn the boolean 'unconfined_dyntrans_all' on for the restore, and off again after it.
+        advice: >-
+          Restore with process_restore, which switches the boolean 'unconfined_dyntrans_all' on for the restore, and
+          lets systemd restore where the SELinux user or role is not that of a login shell.
         task:
-          name: Let unconfined processes take any label, until the next boot
-          criu.hosts.selinux_boolean: {"name": unconfined_dyntrans_all, "value": true, "persistent": false}
+          name: Restore the process
+          criu.hosts.process_restore: {"images_path": /var/lib/checkpoints/NAME}
           become: true
     candidate_rule:
       description: For an unknown denial, what was refused as a rule in CIL. Nobody has reviewed it.

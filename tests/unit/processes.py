@@ -16,7 +16,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECORD
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import pid_file_path
-from ansible_collections.criu.hosts.plugins.module_utils._store.process_record import ProcessRecord, render_record
+from ansible_collections.criu.hosts.plugins.module_utils._store.process_record import ProcessRecord
+from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
 from ansible_collections.criu.hosts.tests.unit.containers import World, world
 from ansible_collections.criu.hosts.tests.unit.harness import Reply, Write
 

@@ -232,7 +232,7 @@ LAYER_RULES = [
     pytest.param({"exit_json", "fail_json"}, {"_core/module.py"}, id="only-_module-exits"),
     pytest.param({"check_mode"}, {"_core/module.py", "_core/context.py"}, id="check-mode-is-tested-in-one-file"),
     pytest.param(
-        {"rename", "replace_file", "unlink", "rmtree", "symlink", "chmod", "mkdir", "makedirs", "chown"},
+        {"rename", "unlink", "rmtree", "symlink", "chmod", "mkdir", "makedirs", "chown"},
         {"_core/apply.py", "_core/files.py", "_core/unpack.py"},
         id="only-_apply-writes",
     ),

@@ -34,14 +34,10 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm.labels import host
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels import read_traces
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels import to_record as traces_to_record
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import read_tree, to_record
-from ansible_collections.criu.hosts.plugins.module_utils._store.archive import partial_path, read_record, size_of
-from ansible_collections.criu.hosts.plugins.module_utils._store.record import (
-    Record,
-    place_record_path,
-    record_path,
-    render_record,
-)
-from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.archive import read_record, size_of
+from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, place_record_path, record_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_path, partial_path
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context

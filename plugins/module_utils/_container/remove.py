@@ -13,9 +13,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan, Remove
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
-from ansible_collections.criu.hosts.plugins.module_utils._store.archive import partial_path, read_record
+from ansible_collections.criu.hosts.plugins.module_utils._store.archive import read_record
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import place_record_path, record_path
-from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_path, partial_path
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context

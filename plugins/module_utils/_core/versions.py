@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Versions of CRIU as tuples of numbers."""
+"""Reads and writes versions as tuples of numbers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Version = tuple[int, ...]
 
 
 def version_tuple(text: str) -> Version:
-    """ "4.2.1" as (4, 2, 1)."""
+    """Returns (4, 2, 1) for "4.2.1"."""
     return tuple(int(part) for part in text.split(".") if part.isdigit())
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.versions import version_tuple
 from ansible_collections.criu.hosts.plugins.module_utils._criu.libraries import library_packages
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.manifest import Artifact, oldest_libc
 from ansible_collections.criu.hosts.plugins.module_utils._formats.elf import MACHINES
@@ -40,10 +41,6 @@ def host_libc() -> str:
     return version if name == "glibc" else ""
 
 
-def numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version))
-
-
 def check_artifact(path: str, artifact: Artifact, system: System) -> None:
     """Raise artifact_unusable when this host cannot run the artifact: machine, C library, libraries."""
     machine, libraries = system.machine, system.libraries
@@ -55,7 +52,7 @@ def check_artifact(path: str, artifact: Artifact, system: System) -> None:
     loader, wanted = artifact.elf.interpreter, oldest_libc(artifact.elf.versions)
     if loader and not os.path.exists(f"{system.root}{loader}"):
         raise artifact_unusable(path, f"this host has no {loader}", "Build it on this distribution")
-    if wanted and numbers(wanted) > numbers(system.libc):
+    if wanted and version_tuple(wanted) > version_tuple(system.libc):
         has = f"glibc {system.libc}" if system.libc else "no glibc"
         advice = "Build it on this distribution, or on an older one"
         raise artifact_unusable(path, f"it wants glibc {wanted}, this host has {has}", advice)

@@ -15,6 +15,7 @@ from typing import Any, Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256, stream_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.versions import version_text, version_tuple
 from ansible_collections.criu.hosts.plugins.module_utils._formats.elf import Elf, read_elf
 
 TUPLES = ("features", "libraries", "plugins")
@@ -62,8 +63,7 @@ def plugin_file(name: str) -> str:
 def oldest_libc(versions: Iterable[str]) -> str:
     """The highest version of glibc among the ``versions`` of symbols; empty if none is glibc's."""
     found = (re.fullmatch(r"GLIBC_(\d+(?:\.\d+)*)", version) for version in versions)
-    numbers = [tuple(int(part) for part in one.group(1).split(".")) for one in found if one]
-    return ".".join(str(part) for part in max(numbers)) if numbers else ""
+    return version_text(max((version_tuple(one.group(1)) for one in found if one), default=()))
 
 
 def render_manifest(manifest: Manifest) -> str:

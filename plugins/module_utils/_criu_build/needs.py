@@ -11,6 +11,7 @@ from typing import Any, Callable, Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.versions import version_text, version_tuple
 from ansible_collections.criu.hosts.plugins.module_utils._criu.libraries import FEATURES, Need
 
 
@@ -60,7 +61,7 @@ def need_of(name: str) -> Need | None:
 
 def too_new(name: str, version: str) -> bool:
     """Whether CRIU got the plugin ``name`` only after ``version``."""
-    return name in PLUGINS and tuple(int(part) for part in version.split(".")) < PLUGINS[name].since
+    return name in PLUGINS and version_tuple(version) < PLUGINS[name].since
 
 
 def missing_needs(
@@ -97,7 +98,7 @@ def check_version(names: Iterable[str], version: str) -> None:
     """Raise feature_missing when CRIU ``version`` has no such plugin yet."""
     for name in names:
         if too_new(name, version):
-            since = ".".join(str(part) for part in PLUGINS[name].since)
+            since = version_text(PLUGINS[name].since)
             raise CheckpointError(
                 f"Cannot build CRIU {version} with {name!r}: the plugin came with CRIU {since}. Take a newer source.",
                 reason="feature_missing",

@@ -92,10 +92,10 @@ def parse_line(number: int, raw: str) -> Line:
         return Line(number, raw)
     found = SHAPE.match(raw)
     if found is None:  # it begins with "=", or with a white space that no editor shows
-        return Line(number, raw, name=stripped, flaw=_flaw(raw, "", None) or ("unknown_option", "no option is named."))
+        return Line(number, raw, name=stripped, flaw=_flaw(raw, "") or ("unknown_option", "no option is named."))
     name, rest, indent = found.group("name"), found.group("rest"), found.group("indent")
     form, value, tail, flaw = _split_value(name, rest)
-    return Line(number, raw, name, value, form, indent, tail, flaw or _flaw(raw, name, value))
+    return Line(number, raw, name, value, form, indent, tail, flaw or _flaw(raw, name))
 
 
 def _split_value(name: str, rest: str) -> tuple[str, Optional[str], str, Optional[tuple[str, str]]]:
@@ -148,7 +148,7 @@ def _quoted(name: str, lead: str, body: str) -> tuple[str, Optional[str], str, O
     return " ", value, tail, None
 
 
-def _flaw(raw: str, name: str, value: Optional[str]) -> Optional[tuple[str, str]]:
+def _flaw(raw: str, name: str) -> Optional[tuple[str, str]]:
     """What is wrong with the characters of a line."""
     if "\r" in raw:
         return "carriage_return", "it ends as on Windows, and CRIU reads the carriage return as a part of the word."

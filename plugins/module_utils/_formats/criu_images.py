@@ -138,36 +138,31 @@ def first_entry(path: str, *magic: int) -> Message:
 
 @dataclass(frozen=True)
 class Task:
-    """A process in the images. Ids count in its own pid namespace."""
+    """A process in the images, with the ids of its threads. Ids count in its own pid namespace."""
 
     pid: int
-    parent: int
-    group: int
-    session: int
     threads: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """What the images say about themselves. ``uptime``: of the host at the dump, in microseconds."""
+    """The version of the images' format, and the LSM whose labels they hold (selinux, apparmor or none)."""
 
     version: int
     lsm: str
-    uptime: int
-    lock: int
 
 
 def read_inventory(folder: str) -> Inventory:
     """Read inventory.img: CRIU writes it when everything else is there."""
     entry = first_entry(os.path.join(folder, "inventory.img"), INVENTORY_MAGIC)
     lsm = {1: "selinux", 2: "apparmor"}.get(number(entry, 6), "none")
-    return Inventory(number(entry, 1), lsm, number(entry, 8), number(entry, 11))
+    return Inventory(number(entry, 1), lsm)
 
 
 def read_tasks(folder: str) -> tuple[Task, ...]:
     """Read pstree.img; the first task is the root. A pre-dump has no such file."""
     found = tuple(
-        Task(number(one, 1), number(one, 2), number(one, 3), number(one, 4), numbers(one, 5))
+        Task(number(one, 1), numbers(one, 5))
         for one in entries(os.path.join(folder, "pstree.img"), COMMON_MAGIC, PSTREE_MAGIC)
     )
     if not found:

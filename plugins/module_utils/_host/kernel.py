@@ -8,6 +8,7 @@ import os
 import re
 from typing import Any
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.versions import Version, version_tuple
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import KDAT
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 
@@ -22,14 +23,14 @@ def _number(text: str) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-def parse_release(release: str, version: str) -> tuple[int, ...]:
+def parse_release(release: str, version: str) -> Version:
     """The kernel's version as numbers.
 
     Debian's releases before 13 hide the stable update ("6.1.0-40-amd64"); uname's version tells ("Debian 6.1.153-1").
     """
     told = re.search(r"\bDebian (\d+(?:\.\d+)+)", version)
     found = told or re.match(r"(\d+(?:\.\d+)+)", release)
-    return tuple(int(number) for number in found.group(1).split(".")) if found else ()
+    return version_tuple(found.group(1)) if found else ()
 
 
 def read_kernel(root: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""How much memory a dump has to write, and how much room there is for it."""
+"""Measures the memory that a dump has to write, and the room that there is for it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import cgroup_of
+
+# A checkpoint needs more room than the memory of its processes: other images, logs, the files that changed.
+RESERVE_BYTES = 16 << 20
 
 
 def resident_memory(pids: Iterable[int]) -> int:
@@ -26,6 +29,14 @@ def cgroup_memory(pid: int) -> int | None:
     head, inside, dummy = path.partition(".scope/")
     text = read_text(f"{PLACES.cgroups}{f'{head}.scope' if inside else path}/memory.current") if path else None
     return int(text) if text and text.strip().isdigit() else None
+
+
+def folder_bytes(folder: str) -> int:
+    """Returns the bytes of all files in a folder, without those of folders in it; 0 if there is no such folder."""
+    try:
+        return sum(entry.stat().st_size for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False))
+    except OSError:
+        return 0
 
 
 def free_bytes(path: str) -> int:

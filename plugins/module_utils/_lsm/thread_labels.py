@@ -107,7 +107,7 @@ def from_record(entries: Any) -> tuple[Thread, ...]:
 
 @dataclass(frozen=True)
 class Pair:
-    """A thread after the restore and the label that it had before. ``sure`` is False for a thread that is new."""
+    """A thread after the restore, and the label that it had before (of a new thread: that of its process)."""
 
     thread: Thread
     before: str

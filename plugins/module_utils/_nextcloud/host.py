@@ -12,11 +12,11 @@ from typing import Any, Sequence
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, Runner, check
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.versions import Version
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._nextcloud.upgrade import (
     AppRange,
     Image,
-    Version,
     parse_app,
     parse_version_file,
     version_of_environment,

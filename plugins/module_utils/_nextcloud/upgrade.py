@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Mapping, Sequence
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.versions import Version, version_text, version_tuple
 
-Version = tuple[int, ...]
 _WANTED = re.compile(r"\d{1,3}(\.\d{1,4}){0,2}")
 _IN_FILE = re.compile(r"\$OC_Version\s*=\s*(?:array\s*\(|\[)\s*([\d\s,]+?)\s*[\])]")
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
@@ -48,10 +48,6 @@ class AppRange:
     until: int | None
 
 
-def text_of(version: Version) -> str:
-    return ".".join(str(number) for number in version)
-
-
 def parse_wanted(text: str) -> Version:
     """A wanted version: 32, 32.0 or 32.0.1.
 
@@ -64,7 +60,7 @@ def parse_wanted(text: str) -> Version:
             "one such as 32.0.1.",
             reason="version_invalid",
         )
-    return tuple(int(number) for number in text.split("."))
+    return version_tuple(text)
 
 
 def parse_version_file(text: str) -> Version | None:
@@ -81,7 +77,7 @@ def version_of_environment(environment: Sequence[str]) -> Version | None:
         name, dummy_sign, value = entry.partition("=")
         found = re.match(r"\d+(\.\d+){1,2}", value) if name == "NEXTCLOUD_VERSION" else None
         if found:
-            return tuple(int(number) for number in found.group().split("."))
+            return version_tuple(found.group())
     return None
 
 
@@ -112,7 +108,7 @@ def check_order(present: Version, wanted: Version) -> Refusal | None:
     if wanted < present[: len(wanted)]:
         return Refusal(
             "downgrade",
-            f"Nextcloud is {text_of(present)}, and {text_of(wanted)} is older: Nextcloud cannot go back. "
+            f"Nextcloud is {version_text(present)}, and {version_text(wanted)} is older: Nextcloud cannot go back. "
             "Restore a backup of that time.",
         )
     return None
@@ -132,19 +128,19 @@ def check_image(present: Version, major: int, image: Image) -> Refusal | None:
     if image.version[0] > max(present[0] + 1, major):
         return Refusal(
             "major_skipped",
-            f"{name} holds {text_of(image.version)}, and Nextcloud {text_of(present)} can only be upgraded to "
-            f"{present[0] + 1}. Give an image of {major}.",
+            f"{name} holds {version_text(image.version)}, and Nextcloud {version_text(present)} can only be upgraded "
+            f"to {present[0] + 1}. Give an image of {major}.",
         )
     if image.version < present:
         return Refusal(
             "downgrade",
-            f"{name} holds {text_of(image.version)}, which is older than {text_of(present)}: Nextcloud cannot go "
-            f"back. Give a newer image of {major}.",
+            f"{name} holds {version_text(image.version)}, which is older than {version_text(present)}: Nextcloud "
+            f"cannot go back. Give a newer image of {major}.",
         )
     if image.version[0] != major:
         return Refusal(
             "image_wrong",
-            f"{name} holds {text_of(image.version)} and not {major}. Give an image of {major}.",
+            f"{name} holds {version_text(image.version)} and not {major}. Give an image of {major}.",
         )
     return None
 
@@ -166,15 +162,17 @@ def plan_steps(
             refused.append(problem)
         after = (image.version or (major,)) if problem is None else (major,)
         if after != before:
-            steps.append({"from": text_of(before), "to": text_of(after), "image": image.name, "image_id": image.id})
+            steps.append(
+                {"from": version_text(before), "to": version_text(after), "image": image.name, "image_id": image.id}
+            )
         before = after
     if not refused and before[: len(wanted)] != wanted:
         name = images[wanted[0]].name
         refused.append(
             Refusal(
                 "image_wrong",
-                f"the image {name!r} holds {text_of(before)} and not {text_of(wanted)}. Give an image of "
-                f"{text_of(wanted)}.",
+                f"the image {name!r} holds {version_text(before)} and not {version_text(wanted)}. Give an image of "
+                f"{version_text(wanted)}.",
             )
         )
     return steps, refused

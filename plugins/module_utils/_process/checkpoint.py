@@ -36,7 +36,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder imp
     Images,
     is_empty,
     old_path,
-    partial_path,
     read_images,
     work_path,
 )

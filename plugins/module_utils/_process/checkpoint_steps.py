@@ -29,10 +29,11 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder imp
     inventory_hash,
     note_path,
     old_path,
-    partial_path,
     work_path,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._store.process_record import ProcessRecord, render_record
+from ansible_collections.criu.hosts.plugins.module_utils._store.process_record import ProcessRecord
+from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import partial_path
 
 
 @dataclass(frozen=True)

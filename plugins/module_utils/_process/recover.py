@@ -18,12 +18,11 @@ from ansible_collections.criu.hosts.plugins.module_utils._process.restore_steps 
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import (
     inventory_hash,
     old_path,
-    partial_path,
     read_images,
     work_path,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._store.process_record import parse_record
-from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import unsafe
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import partial_path, unsafe
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context

@@ -21,10 +21,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder imp
     Images,
     check_parents,
     inventory_hash,
-    partial_path,
     read_images,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_images_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_images_path, partial_path
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, parse_record, record_path
 
 
-def partial_path(archive_path: str) -> str:
-    """Where an archive is while it is written."""
-    folder, base = os.path.split(archive_path)
-    return os.path.join(folder, f".{base}.partial")
-
-
 def read_record(archive_path: str) -> Record | None:
     """The record beside the archive; None if there is none."""
     return parse_record(read_text(record_path(archive_path)))

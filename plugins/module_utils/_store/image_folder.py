@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import (
@@ -19,23 +19,20 @@ from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images im
 )
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECORD
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._host.resources import folder_bytes
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread
 from ansible_collections.criu.hosts.plugins.module_utils._store.process_record import ProcessRecord, parse_record
-
-
-def partial_path(path: str) -> str:
-    """Where the images are while they are made."""
-    return os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.partial")
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import beside
 
 
 def old_path(path: str) -> str:
     """Where replaced images wait for their end."""
-    return os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.old")
+    return beside(path, "old")
 
 
 def work_path(path: str) -> str:
     """Where CRIU puts its logs and statistics: beside the images, so that a failed dump leaves its log."""
-    return os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.criu")
+    return beside(path, "criu")
 
 
 def note_path(path: str) -> str:
@@ -62,7 +59,6 @@ class Images:
     digest: str
     record: ProcessRecord | None = None
     size_bytes: int = 0
-    problems: tuple[str, ...] = field(default=())
 
     @property
     def pre_dump(self) -> bool:
@@ -77,14 +73,6 @@ class Images:
         if self.record is not None:
             return self.record.text
         return f"process {self.tasks[0].pid}" if self.tasks else "a pre-dump"
-
-
-def size_of(folder: str) -> int:
-    """The bytes of all files in the folder."""
-    try:
-        return sum(entry.stat().st_size for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False))
-    except (FileNotFoundError, NotADirectoryError):
-        return 0
 
 
 def is_empty(path: str) -> bool:
@@ -110,7 +98,7 @@ def read_images(path: str) -> Images | None:
         raise invalid(path, f"its inventory.img or pstree.img is not whole ({why})") from error
     if record is not None and (record.inventory != digest or record.pre_dump is not (not tasks)):
         record = None
-    return Images(path, inventory, tasks, digest, record, size_of(path))
+    return Images(path, inventory, tasks, digest, record, folder_bytes(path))
 
 
 def invalid(path: str, why: str) -> CheckpointError:

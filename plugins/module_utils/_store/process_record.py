@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Renders and parses the record of a process checkpoint."""
+"""Parses the record of a process checkpoint."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import is_alive
-
-SCHEMA = 1
+from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import parse_entries
 
 
 @dataclass(frozen=True)
@@ -45,16 +43,10 @@ class ProcessRecord:
         return is_alive(self.pid, self.start, self.boot)
 
 
-def render_record(record: ProcessRecord) -> str:
-    return json.dumps({"schema": SCHEMA, **record.__dict__}, indent=1, sort_keys=True) + "\n"
-
-
 def parse_record(text: str | None) -> ProcessRecord | None:
-    """The record of a file; None if there is none that this release understands."""
+    """Returns the record of a file; None if there is none that this release understands."""
+    entries = parse_entries(text)
     try:
-        entries = json.loads(text or "")
-        if entries.pop("schema") != SCHEMA:
-            return None
-        return ProcessRecord(**{**entries, "pid": int(entries["pid"])})
-    except (ValueError, AttributeError, KeyError, TypeError):
+        return None if entries is None else ProcessRecord(**{**entries, "pid": int(entries["pid"])})
+    except (ValueError, KeyError, TypeError):
         return None

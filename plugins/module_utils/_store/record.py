@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Renders and parses the record of a container checkpoint, and names its files."""
+"""Parses the record of a container checkpoint, and names its files."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
-
-SCHEMA = 1
+from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import parse_entries
 
 
 @dataclass(frozen=True)
@@ -37,19 +35,12 @@ class Record:
     sha256: str = ""
 
 
-def render_record(record: Record) -> str:
-    """The text of a record file."""
-    return json.dumps({"schema": SCHEMA, **record.__dict__}, indent=1, sort_keys=True) + "\n"
-
-
 def parse_record(text: str | None) -> Record | None:
-    """The record of a file; None if there is none that this release understands."""
+    """Returns the record of a file; None if there is none that this release understands."""
+    entries = parse_entries(text)
     try:
-        entries = json.loads(text or "")
-        if entries.pop("schema") != SCHEMA:
-            return None
-        return Record(**{**entries, "volumes": tuple(entries.get("volumes", ()))})
-    except (ValueError, AttributeError, KeyError, TypeError):
+        return None if entries is None else Record(**{**entries, "volumes": tuple(entries.get("volumes", ()))})
+    except TypeError:
         return None
 
 

@@ -1,63 +1,90 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Refuses paths where other users could read or replace a checkpoint."""
+"""Names the files beside a checkpoint, and refuses paths where other users could read or replace it."""
 
 from __future__ import annotations
 
 import os
 import stat
+from dataclasses import dataclass
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 
 
-def _unsafe(path: str, why: str, advice: str) -> CheckpointError:
-    return CheckpointError(
-        f"Refuse to use the archive {path!r}: {why}. {advice}", reason="archive_path_unsafe", path=path
-    )
+def beside(path: str, purpose: str) -> str:
+    """Returns the hidden name beside ``path`` for this purpose."""
+    return os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{purpose}")
+
+
+def partial_path(path: str) -> str:
+    """Returns where an archive or a folder of images is while it is made."""
+    return beside(path, "partial")
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What lies at the path: its name in messages, the reason of a refusal, and what the file system must say of it."""
+
+    noun: str
+    reason: str
+    file: bool
+
+    def refusal(self, path: str, why: str, advice: str) -> CheckpointError:
+        return CheckpointError(f"Cannot use the {self.noun} {path!r}: {why}. {advice}", reason=self.reason, path=path)
+
+
+_ARCHIVE = _Kind("archive", "archive_path_unsafe", file=True)
+_IMAGES = _Kind("images folder", "images_path_unsafe", file=False)
 
 
 def check_path(path: str) -> None:
-    """Refuse a path where others could read memory out of the archive, or put another archive in its place."""
+    """Refuses a path where others could read memory out of the archive, or replace it.
+
+    Raises:
+        CheckpointError: archive_path_unsafe.
+    """
     if not os.path.isabs(path) or os.path.basename(path) in ("", ".", ".."):
-        raise _unsafe(path, "the path is not the absolute path of a file", "Give one in archive_path.")
+        raise _ARCHIVE.refusal(path, "the path is not the absolute path of a file", "Give one in archive_path.")
+    _check_place(_ARCHIVE, path)
+
+
+def check_images_path(path: str) -> None:
+    """Refuses a path where others could read memory out of the images, or replace them.
+
+    Raises:
+        CheckpointError: images_path_unsafe.
+    """
+    if not os.path.isabs(path) or os.path.normpath(path) != path or os.path.dirname(path) == path:
+        raise unsafe(path, "the path is not the absolute path of a folder of its own", "Give one, without '..'.")
+    _check_place(_IMAGES, path)
+
+
+def unsafe(path: str, why: str, advice: str) -> CheckpointError:
+    """Returns the refusal of an images folder."""
+    return _IMAGES.refusal(path, why, advice)
+
+
+def _check_place(kind: _Kind, path: str) -> None:
     folder = os.path.dirname(path)
     try:
-        status = os.stat(folder)
+        above = os.stat(folder)
     except FileNotFoundError:
         return
     except OSError as error:
-        raise _unsafe(path, f"{folder!r} cannot be used: {error.strerror}", "Give another archive_path.") from error
-    if not stat.S_ISDIR(status.st_mode):
-        raise _unsafe(path, f"{folder!r} is not a folder", "Give another archive_path.")
-    if _others_write(status):
-        raise _unsafe(path, f"others than root may write to the folder {folder!r}", "Use a folder of root, mode 0700.")
-    if os.path.lexists(path):
-        status = os.lstat(path)
-        if not stat.S_ISREG(status.st_mode):
-            raise _unsafe(path, "it is not a regular file", "Give another archive_path.")
-        if _others_write(status):
-            raise _unsafe(path, "others than root may write to it", "Make it anew; its mode is 0600 then.")
+        raise kind.refusal(path, f"{folder!r} cannot be used: {error.strerror}", "Give another path.") from error
+    if not stat.S_ISDIR(above.st_mode):
+        raise kind.refusal(path, f"{folder!r} is not a folder", "Give another path.")
+    if _others_write(above):
+        why = f"users other than root may write to the folder {folder!r}"
+        raise kind.refusal(path, why, "Use a folder that belongs to root, with the mode 0700.")
+    if not os.path.lexists(path):
+        return
+    own = os.lstat(path)
+    if not (stat.S_ISREG(own.st_mode) if kind.file else stat.S_ISDIR(own.st_mode)):
+        raise kind.refusal(path, f"it is not a {'regular file' if kind.file else 'folder'}", "Give another path.")
+    if _others_write(own):
+        raise kind.refusal(path, "users other than root may write to it", "Remove it, and make it again.")
 
 
 def _others_write(status: os.stat_result) -> bool:
     return bool(status.st_mode & 0o022) or status.st_uid not in (0, os.geteuid())
-
-
-def unsafe(path: str, why: str, advice: str) -> CheckpointError:
-    return CheckpointError(
-        f"Refuse to use the images folder {path!r}: {why}. {advice}", reason="images_path_unsafe", path=path
-    )
-
-
-def check_images_path(path: str) -> None:
-    """Refuse a path where others could read memory out of the images, or put others in their place."""
-    if not os.path.isabs(path) or os.path.normpath(path) != path or os.path.dirname(path) == path:
-        raise unsafe(path, "the path is not the absolute path of a folder of its own", "Give one, without '..'.")
-    for folder, what in ((os.path.dirname(path), "the folder above it"), (path, "it")):
-        if not os.path.lexists(folder):
-            continue
-        status = os.lstat(folder) if folder == path else os.stat(folder)
-        if not stat.S_ISDIR(status.st_mode):
-            raise unsafe(path, f"{what} is not a folder", "Give another path.")
-        if status.st_mode & 0o022 or status.st_uid not in (0, os.geteuid()):
-            raise unsafe(path, f"others may write to {what}", "Use a folder of your own, mode 0700.")

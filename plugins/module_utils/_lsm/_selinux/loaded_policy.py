@@ -23,7 +23,6 @@ class Decision:
 
     allowed: frozenset[str]
     audited: frozenset[str]
-    permissive_domain: bool = False
 
 
 def transact(path: str, request: bytes) -> bytes:
@@ -85,12 +84,10 @@ class LoadedPolicy:
         if len(answer) < 4:
             return None
         allowed, audited = int(answer[0], 16), int(answer[3], 16)
-        flags = int(answer[5], 16) if len(answer) > 5 else 0
         named = {name: 1 << (bit - 1) for name, bit in permissions.items()}
         return Decision(
             frozenset(name for name, bit in named.items() if allowed & bit),
             frozenset(name for name, bit in named.items() if audited & bit),
-            bool(flags & 1),
         )
 
     def lets(self, source: str, target: str, tclass: str, permissions: Iterable[str]) -> bool | None:

@@ -52,10 +52,10 @@ def read_selinux() -> Selinux:
 
 
 def permissive_warning(selinux: Selinux, what: str) -> tuple[str, ...]:
-    """Returns a warning that ``what`` has not been proven for enforcing mode; none in other modes than permissive."""
+    """Returns the warning that this checkpoint or restore (``what``) is no proof; none unless SELinux is permissive."""
     if selinux.mode != "permissive":
         return ()
-    return (f"SELinux is permissive: {what} does not prove that it works in enforcing mode.",)
+    return (f"SELinux is permissive: this {what} does not prove that one works in enforcing mode.",)
 
 
 def require_policy(selinux: Selinux, process_label: str) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
-from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, render_record
+from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
+from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
 from ansible_collections.criu.hosts.tests.unit.containers import (
     ID,
     INSPECT,

@@ -13,7 +13,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._container import label
 from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels import Traces
-from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, render_record
+from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
+from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
 from ansible_collections.criu.hosts.tests.unit.containers import (
     ID,
     INSPECT,

@@ -56,11 +56,10 @@ def test_without_a_policy_nothing_is_asked(tmp_path: Path) -> None:
     assert policy.identity_stops(nothing, SHELL, BOX, "process", "dyntransition") is None
 
 
-def test_decision_has_what_is_logged_and_permissive_domains(tmp_path: Path) -> None:
+def test_decision_has_what_is_logged(tmp_path: Path) -> None:
     decision = loaded(tmp_path).decide(BOX, BOX, "capability")
     assert decision is not None
     assert "sys_admin" in decision.audited and "sys_admin" not in decision.allowed
-    assert decision.permissive_domain is False
 
 
 class Constrained(LoadedPolicy):

@@ -34,7 +34,7 @@ def test_inventory() -> None:
 
 
 def test_tasks() -> None:
-    assert read_tasks(str(IMAGES)) == (Task(1463, 0, 1463, 1463, (1463, 1465, 1466, 1467)),)
+    assert read_tasks(str(IMAGES)) == (Task(1463, (1463, 1465, 1466, 1467)),)
 
 
 @pytest.mark.parametrize("tid", [1463, 1465, 1466, 1467])

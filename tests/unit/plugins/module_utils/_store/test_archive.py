@@ -13,9 +13,10 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.archive import read_config_dump
 from ansible_collections.criu.hosts.plugins.module_utils._formats import zstd as _zstd
 from ansible_collections.criu.hosts.plugins.module_utils._formats.zstd import ZstdError, ZstdReader
-from ansible_collections.criu.hosts.plugins.module_utils._store.archive import partial_path, read_archive
-from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, parse_record, render_record
-from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.archive import read_archive
+from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, parse_record
+from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_path, partial_path
 from ansible_collections.criu.hosts.tests.unit.containers import tar_archive
 
 # printf 'hello hello hello hello\n' | zstd

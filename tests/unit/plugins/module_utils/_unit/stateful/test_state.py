@@ -20,7 +20,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.container impo
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.engine import Podman
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import cgroup_memory
-from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, render_record
+from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
+from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful import main as _unit_state_main
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful import run as _unit_state_run
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful import state as _unit_state
