@@ -189,28 +189,21 @@ container_state:
   sample: running
 """
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.checkpoint import checkpoint
 from ansible_collections.criu.hosts.plugins.module_utils._container.remove import remove
-from ansible_collections.criu.hosts.plugins.module_utils._container.request import desired_of
+from ansible_collections.criu.hosts.plugins.module_utils._container.request import SHARED_SPEC, desired_of
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._engines.registry import engine_for
 
-SPEC = {
-    "name": {"type": "str", "required": True},
-    "archive_path": {"type": "path"},
+SPEC: dict[str, Any] = {
+    **SHARED_SPEC,
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "engine": {"type": "str", "choices": ["podman"], "default": "podman"},
     "leave_running": {"type": "bool", "default": False},
     "compression": {"type": "str", "choices": ["none", "gzip", "zstd"], "default": "zstd"},
-    "tcp_established": {"type": "bool", "default": False},
-    "file_locks": {"type": "bool", "default": False},
-    "ignore_rootfs": {"type": "bool", "default": False},
-    "ignore_volumes": {"type": "bool", "default": False},
-    "keep": {"type": "bool", "default": False},
 }
 
 

@@ -257,27 +257,20 @@ label_after:
   sample: unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023
 """
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from ansible_collections.criu.hosts.plugins.module_utils._container.request import desired_of
+from ansible_collections.criu.hosts.plugins.module_utils._container.request import SHARED_SPEC, desired_of
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore import restore
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._engines.registry import engine_for
 
-SPEC = {
-    "name": {"type": "str", "required": True},
-    "archive_path": {"type": "path"},
+SPEC: dict[str, Any] = {
+    **SHARED_SPEC,
     "new_name": {"type": "str"},
     "on_label_mismatch": {"type": "str", "choices": ["stop", "warn"], "default": "stop"},
     "shared_categories": {"type": "str", "choices": ["refuse", "accept"], "default": "refuse"},
-    "engine": {"type": "str", "choices": ["podman"], "default": "podman"},
-    "tcp_established": {"type": "bool", "default": False},
-    "file_locks": {"type": "bool", "default": False},
-    "ignore_rootfs": {"type": "bool", "default": False},
-    "ignore_volumes": {"type": "bool", "default": False},
-    "keep": {"type": "bool", "default": False},
 }
 
 

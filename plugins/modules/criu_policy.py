@@ -168,6 +168,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._formats.binary_policy 
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import DYNTRANS_BOOLEAN, NAME
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.host import SelinuxHost, disk_policy, read_host
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.module import (
+    SHARED_SPEC,
     StoredModule,
     WantedModule,
     check_priority,
@@ -187,11 +188,10 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.policy.ru
     USUAL_PURPOSES,
 )
 
-SPEC = {
+SPEC: dict[str, Any] = {
+    **SHARED_SPEC,
     "purposes": {"type": "list", "elements": "str", "choices": list(PURPOSES), "default": list(USUAL_PURPOSES)},
     "unconfined_dyntrans_all": {"type": "bool", "default": False},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "priority": {"type": "int", "default": 400},
 }
 
 # The unit tests put a folder here.

@@ -211,26 +211,22 @@ process_state:
   sample: running
 """
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._process.checkpoint import checkpoint, remove
+from ansible_collections.criu.hosts.plugins.module_utils._process.options import SHARED_SPEC
 
-SPEC = {
-    "images_path": {"type": "path", "required": True},
+SPEC: dict[str, Any] = {
+    **SHARED_SPEC,
     "pid": {"type": "int"},
     "pid_file": {"type": "path"},
-    "unit": {"type": "str"},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "leave_running": {"type": "bool", "default": False},
     "pre_dump": {"type": "bool", "default": False},
     "parent_path": {"type": "path"},
-    "shell_job": {"type": "bool", "default": False},
-    "tcp_established": {"type": "bool", "default": False},
-    "file_locks": {"type": "bool", "default": False},
-    "external": {"type": "list", "elements": "str", "default": []},
 }
 
 

@@ -198,21 +198,17 @@ label_after:
   sample: unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023
 """
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._process.options import SHARED_SPEC
 from ansible_collections.criu.hosts.plugins.module_utils._process.restore import restore
 
-SPEC = {
-    "images_path": {"type": "path", "required": True},
-    "unit": {"type": "str"},
+SPEC: dict[str, Any] = {
+    **SHARED_SPEC,
     "terminal": {"type": "path"},
-    "shell_job": {"type": "bool", "default": False},
-    "tcp_established": {"type": "bool", "default": False},
-    "file_locks": {"type": "bool", "default": False},
-    "external": {"type": "list", "elements": "str", "default": []},
     "on_label_mismatch": {"type": "str", "choices": ["stop", "warn"], "default": "stop"},
 }
 

@@ -187,13 +187,14 @@ commands:
   sample: [[semodule, -X, "400", -i, /var/lib/selinux/default/criu-hosts.site_podman/site_podman.cil]]
 """
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.host import SelinuxHost, check_name, read_host
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.module import (
+    SHARED_SPEC,
     Source,
     StoredModule,
     WantedModule,
@@ -211,13 +212,12 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.module_st
     read_source,
 )
 
-SPEC = {
+SPEC: dict[str, Any] = {
+    **SHARED_SPEC,
     "name": {"type": "str", "required": True},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "content": {"type": "str"},
     "path": {"type": "path"},
     "enabled": {"type": "bool", "default": True},
-    "priority": {"type": "int", "default": 400},
     "declare_booleans": {"type": "dict", "default": {}},
 }
 

@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
+# What container_checkpoint and container_restore have both.
+SHARED_SPEC: dict[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "archive_path": {"type": "path"},
+    "engine": {"type": "str", "choices": ["podman"], "default": "podman"},
+    "tcp_established": {"type": "bool", "default": False},
+    "file_locks": {"type": "bool", "default": False},
+    "ignore_rootfs": {"type": "bool", "default": False},
+    "ignore_volumes": {"type": "bool", "default": False},
+    "keep": {"type": "bool", "default": False},
+}
 FLAGS = ("tcp_established", "file_locks", "ignore_rootfs", "ignore_volumes", "keep")
 
 

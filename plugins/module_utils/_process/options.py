@@ -15,6 +15,15 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder imp
 
 # The first version with configuration files and pidfd; Debian 10 has 3.11.
 MINIMUM_CRIU = (3, 11)
+# What process_checkpoint and process_restore have both.
+SHARED_SPEC: dict[str, Any] = {
+    "images_path": {"type": "path", "required": True},
+    "unit": {"type": "str"},
+    "shell_job": {"type": "bool", "default": False},
+    "tcp_established": {"type": "bool", "default": False},
+    "file_locks": {"type": "bool", "default": False},
+    "external": {"type": "list", "elements": "str", "default": []},
+}
 EXTERNAL = re.compile(r"(mnt|dev|file|tty|unix|net|pid)\[[^\]\s]*\](:\S+)?\Z")
 
 

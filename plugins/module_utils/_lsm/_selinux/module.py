@@ -22,6 +22,11 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
 )
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.host import check_name, refusal
 
+# What selinux_module and criu_policy have both.
+SHARED_SPEC: dict[str, Any] = {
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "priority": {"type": "int", "default": 400},
+}
 _PACKAGE_MAGIC = 0xF97CFF8F
 _POLICY_MAGIC = 0xF97CFF8D
 _POLICY_TYPE_MODULE = 2
