@@ -283,6 +283,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.context import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build import activate as switch
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build import choice
@@ -291,6 +292,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_build.choice impo
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.compatibility import host_libc
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.compile import build_steps, clean_step
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.manifest import find_artifact, read_artifact
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.selinuxfs import read_mode
 
 EXTRAS = ["selinux", "nftables", "gnutls", "cuda", "amdgpu"]
 SPEC: dict[str, Any] = {
@@ -318,8 +320,7 @@ REQUIRED_IF = [
 ]
 EXCLUSIVE = [("version", "source"), ("version", "artifact_path")]
 
-# Where the host begins, and what it is; the unit tests script another one.
-ROOT = ""
+# The unit tests have another host.
 MACHINE = os.uname().machine
 LIBC = host_libc()
 MAX_SOURCE = 256 << 20
@@ -339,8 +340,8 @@ def fetch(url: str, checksum: str) -> bytes:
     return bytes(data)
 
 
-def want(params: dict[str, Any]) -> Wanted:
-    return Wanted.from_params(params, root=ROOT, machine=MACHINE, libc=LIBC, fetch=fetch)
+def want(params: dict[str, Any], paths: Paths) -> Wanted:
+    return Wanted.from_params(params, root=paths.root, machine=MACHINE, libc=LIBC, fetch=fetch)
 
 
 def carry_out(ctx: Context, plan: Plan, wanted: Wanted, target: switch.Target | None = None) -> Applied | None:
@@ -383,7 +384,7 @@ def run_present(ctx: Context, wanted: Wanted) -> Outcome:
         tree=chosen.tree,
         archive=chosen.archive,
         divert=wanted.family == "debian",
-        restorecon=os.path.exists(f"{ROOT}/sys/fs/selinux/enforce"),
+        restorecon=read_mode(ctx.paths.selinuxfs) != "disabled",
         check=wanted.check,
         build=chosen.build,
         clean=chosen.clean,
@@ -409,7 +410,7 @@ def run_absent(ctx: Context, wanted: Wanted) -> Outcome:
 
 
 def run(ctx: Context) -> Outcome:
-    wanted = want(ctx.params)
+    wanted = want(ctx.params, ctx.paths)
     if ctx.params["state"] == "built":
         return run_built(ctx, wanted, wanted.source or "", wanted.artifact or "")
     if ctx.params["state"] == "present":

@@ -251,14 +251,11 @@ SPEC: dict[str, Any] = {
     "version": {"type": "str"},
 }
 
-# The unit tests put a folder here.
-ROOT = "/"
 
-
-def path_of(params: dict[str, Any]) -> str:
-    if params["kind"] == "container":
-        return str(params["path"])
-    return files.path_of(ROOT, params["kind"], pwd.getpwuid(os.geteuid()).pw_dir)
+def path_of(ctx: Context) -> str:
+    if ctx.params["kind"] == "container":
+        return str(ctx.params["path"])
+    return files.path_of(ctx.paths, ctx.params["kind"], pwd.getpwuid(os.geteuid()).pw_dir)
 
 
 def judge(ctx: Context, desired: Desired, path: str, text: str) -> tuple[list[Finding], Version, bool]:
@@ -276,7 +273,7 @@ def judge(ctx: Context, desired: Desired, path: str, text: str) -> tuple[list[Fi
 def run(ctx: Context) -> Outcome:
     """Read, plan, judge, apply, read again."""
     desired = Desired.from_params(ctx.params)
-    path = path_of(ctx.params)
+    path = path_of(ctx)
     current = files.read_config_file(path)
     plan, text = plan_file(current, desired, os.geteuid())
     findings: list[Finding] = []

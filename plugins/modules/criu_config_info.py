@@ -199,9 +199,6 @@ SPEC: dict[str, Any] = {
     "executable": {"type": "path"},
 }
 
-# The unit tests put a folder here.
-ROOT = "/"
-
 
 def libcriu_carries() -> bool:
     """Whether the library that crun loads can tell CRIU the name of a file."""
@@ -213,7 +210,7 @@ def libcriu_carries() -> bool:
 
 def read_files(ctx: Context) -> dict[str, files.ConfigFile]:
     home = ctx.params["home"] or pwd.getpwuid(os.geteuid()).pw_dir
-    paths = {kind: files.path_of(ROOT, kind, home) for kind in ("default", "user", "runc", "crun")}
+    paths = {kind: files.path_of(ctx.paths, kind, home) for kind in ("default", "user", "runc", "crun")}
     if ctx.params["annotation"]:
         paths["container"] = ctx.params["annotation"]
     return {kind: files.read_config_file(path) for kind, path in paths.items()}

@@ -194,9 +194,6 @@ SPEC: dict[str, Any] = {
     "unconfined_dyntrans_all": {"type": "bool", "default": False},
 }
 
-# The unit tests put a folder here.
-ROOT = "/"
-
 
 def made_for(ctx: Context, host: SelinuxHost, stored: StoredModule) -> Made:
     """The module for this host.
@@ -248,7 +245,7 @@ def describe(after: StoredModule, priority: int, made: Made) -> dict[str, Any]:
 def run(ctx: Context) -> Outcome:
     """Read, plan, apply, read again."""
     priority = check_priority(ctx.params["priority"])
-    host = read_host(ROOT)
+    host = read_host(ctx.paths)
     nothing = host.store is None and ctx.params["state"] == "absent"
     stored = StoredModule(NAME) if nothing else read_module(host, NAME)
     refuse_foreign(stored, priority)

@@ -121,15 +121,12 @@ SPEC = {
     "persistent": {"type": "bool", "default": True},
 }
 
-# The unit tests put a folder here.
-ROOT = "/"
-
 
 def run(ctx: Context) -> Outcome:
     """Read, plan, apply, read again."""
     name = check_name(ctx.params["name"], "boolean")
     value, persistent = ctx.params["value"], ctx.params["persistent"]
-    host = read_host(ROOT)
+    host = read_host(ctx.paths)
     current = read_boolean(host, name)
     wanted = predict_boolean(current, value, persistent=persistent)
     plan = plan_boolean(current, wanted)

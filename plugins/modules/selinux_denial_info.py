@@ -308,13 +308,10 @@ SPEC: dict[str, Any] = {
     "criu_logs": {"type": "list", "elements": "path", "default": []},
 }
 
-# Where the host begins; the unit tests put a folder here.
-ROOT = ""
-
 
 def run(ctx: Context) -> Outcome:
     """Read, group, ask the policy, explain."""
-    host = look.Host(ROOT)
+    host = look.Host(ctx.paths)
     params = ctx.params
     since = read_since(params["since"], params["checkpoint_path"], now=time.time(), boot=host.boot)
     wanted = {key: params[key] for key in ("source", "audit_path", "criu_logs")}

@@ -221,9 +221,6 @@ SPEC: dict[str, Any] = {
     "declare_booleans": {"type": "dict", "default": {}},
 }
 
-# The unit tests put a folder here.
-ROOT = "/"
-
 
 def source_of(ctx: Context, host: SelinuxHost, stored: StoredModule) -> Source | None:
     """The module to install; None when it should be absent."""
@@ -239,7 +236,7 @@ def source_of(ctx: Context, host: SelinuxHost, stored: StoredModule) -> Source |
 def run(ctx: Context) -> Outcome:
     """Read, plan, apply, read again."""
     name, priority = check_name(ctx.params["name"], "policy module"), check_priority(ctx.params["priority"])
-    host = read_host(ROOT)
+    host = read_host(ctx.paths)
     nothing = host.store is None and ctx.params["state"] == "absent"
     stored = StoredModule(name) if nothing else read_module(host, name)
     wanted = WantedModule(name, priority, ctx.params["enabled"], source_of(ctx, host, stored))

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Iterator
 
 import pytest
 
-from ansible_collections.criu.hosts.tests.unit.harness import ModuleRun, run_main
+from ansible_collections.criu.hosts.tests.unit.harness import PLACE, ModuleRun, run_main
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -21,6 +21,13 @@ def fixture_text_fixture() -> Callable[[str], str]:
         return (FIXTURES / name).read_text(encoding="utf-8")
 
     return read
+
+
+@pytest.fixture(autouse=True)
+def real_host() -> Iterator[None]:
+    """Each test begins on the host that it runs on."""
+    yield
+    PLACE.root, PLACE.uid = "", None
 
 
 @pytest.fixture(name="module")

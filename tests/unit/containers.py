@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._denials import report as _denial_look
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 from ansible_collections.criu.hosts.tests.unit.harness import Host, Reply, Write
@@ -66,7 +67,7 @@ class World:
         for name in ("proc", "sys", "selinuxfs", "state", "run", "storage"):
             setattr(PLACES, name, str(self.folder / name))
         PLACES.uid = 0
-        _denial_look.HOST = _denial_look.Host(str(self.folder))
+        _denial_look.HOST = _denial_look.Host(Paths(str(self.folder)))
         (self.folder / "proc/self").mkdir(parents=True)
         self.userdata.mkdir(parents=True)
 

@@ -11,13 +11,19 @@ import importlib
 import json
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Callable, Iterator, Sequence
 
 import ansible.module_utils
 import pytest
 from ansible.module_utils import basic
 from ansible.module_utils.common import warnings
+
+from ansible_collections.criu.hosts.plugins.module_utils._core import module as glue
+from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+from ansible_collections.criu.hosts.plugins.module_utils._core.module import context_of
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 
 try:
     from ansible.module_utils.testing import patch_module_args
@@ -101,6 +107,34 @@ class Host:
         return None if name in self.missing else f"/usr/bin/{name}"
 
 
+@dataclass
+class Place:
+    """Where the host of the test lies, and who runs the module (None: whoever runs the test)."""
+
+    root: str = ""
+    uid: int | None = None
+
+    @property
+    def paths(self) -> Paths:
+        return Paths(self.root)
+
+
+# The only thing by which tests lead the collection to another host; conftest.py resets it after each test.
+PLACE = Place()
+
+
+def put_host(folder: Path, uid: int | None = None) -> Paths:
+    """Lets ``folder`` stand for the host from here on, and returns its paths."""
+    PLACE.root, PLACE.uid = str(folder), uid
+    return PLACE.paths
+
+
+def context_there(module: Any) -> Context:
+    """Returns the context of ``module`` on the host of the test."""
+    context = context_of(module)
+    return replace(context, paths=PLACE.paths, uid=context.uid if PLACE.uid is None else PLACE.uid)
+
+
 @dataclass(frozen=True)
 class ModuleRun:
     """What a module returned, and the host afterwards."""
@@ -134,6 +168,7 @@ def run_main(
     def get_bin_path(dummy_module: Any, binary: str, *args: Any, **options: Any) -> str | None:
         return host.get_bin_path(dummy_module, binary, *args, **options)
 
+    monkeypatch.setattr(glue, "context_of", context_there)
     monkeypatch.setattr(basic.AnsibleModule, "run_command", run_command)
     monkeypatch.setattr(basic.AnsibleModule, "get_bin_path", get_bin_path)
     monkeypatch.setattr(os, "kill", host.kill)

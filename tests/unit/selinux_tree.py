@@ -8,7 +8,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.criu.hosts.plugins.modules import criu_policy, selinux_boolean, selinux_module
+from ansible_collections.criu.hosts.tests.unit.harness import put_host
 
 
 def policy_bytes(booleans: dict[str, bool]) -> bytes:
@@ -31,7 +31,7 @@ class Tree:
             (self.active / "modules/disabled").mkdir()
         if mode is not None:
             self.write("sys/fs/selinux/enforce", mode)
-        selinux_module.ROOT = selinux_boolean.ROOT = criu_policy.ROOT = str(folder)
+        self.paths = put_host(folder)
 
     def write(self, path: str, content: str | bytes) -> None:
         target = self.root / path

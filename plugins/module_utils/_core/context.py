@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""What the work gets, in a module and in the program of a stateful unit: nothing of Ansible."""
+"""Holds what the work gets, in a module and in the program of a stateful unit: nothing of Ansible."""
 
 from __future__ import annotations
 
+import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan
 
 if TYPE_CHECKING:
@@ -20,11 +22,17 @@ STARTED = time.time()
 
 @dataclass(frozen=True)
 class Context:
-    """The parameters, a runner for reading commands, and the way to apply a plan."""
+    """The parameters, a runner for reading commands, the way to apply a plan, the host's paths, and who runs us."""
 
     params: dict[str, Any]
     runner: Runner
     check_mode: bool
+    paths: Paths = field(default_factory=Paths)
+    uid: int = field(default_factory=os.geteuid)
+
+    @property
+    def is_root(self) -> bool:
+        return self.uid == 0
 
     def apply(self, plan: Plan) -> Applied | None:
         """Carry out ``plan``; None in check mode or when there is nothing to do. This is the only check-mode test."""

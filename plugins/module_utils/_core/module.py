@@ -33,13 +33,18 @@ def keep_private(module: AnsibleModule, option: str) -> None:
     module.no_log_values = {value for value in values if len(value) >= SECRET_CHARACTERS and value not in others}
 
 
+def context_of(module: AnsibleModule) -> Context:
+    """Returns what the work gets. The unit tests add a folder that stands for the host, and another caller."""
+    return Context(params=dict(module.params), runner=ModuleRunner(module), check_mode=module.check_mode)
+
+
 def execute(run: Callable[[Context], Outcome], *, private: str | None = None, **module_options: Any) -> NoReturn:
     """Build the module, call ``run`` once, exit once. Only CheckpointError becomes a task failure.
 
     ``private`` names an option with no_log whose values no result holds (see keep_private).
     """
     module = AnsibleModule(**module_options)
-    context = Context(params=dict(module.params), runner=ModuleRunner(module), check_mode=module.check_mode)
+    context = context_of(module)
     if private is not None:
         keep_private(module, private)
     try:

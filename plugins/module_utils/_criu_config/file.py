@@ -13,6 +13,7 @@ from typing import Any, Optional
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, Runner, check
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import Version, version_tuple
 
 FOLDER = "/etc/criu"
@@ -58,11 +59,11 @@ class ConfigFile:
         return self.text or ""
 
 
-def path_of(root: str, kind: str, home: str) -> str:
+def path_of(paths: Paths, kind: str, home: str) -> str:
     """The path of a file of this ``kind``; a container's has none of its own."""
     if kind == "user":
         return os.path.join(home, USER_FILE)
-    return f"{root.rstrip('/')}{FOLDER}/{NAMES[kind]}"
+    return paths.below(f"{FOLDER}/{NAMES[kind]}")
 
 
 def read_config_file(path: str) -> ConfigFile:

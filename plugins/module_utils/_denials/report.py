@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._denials.criu_logs import Finding, explain_logs, read_signs
 from ansible_collections.criu.hosts.plugins.module_utils._denials.explain import explain_all, utc
 from ansible_collections.criu.hosts.plugins.module_utils._denials.groups import Groups
@@ -27,29 +28,26 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.selinuxfs
 
 @dataclass(frozen=True)
 class Host:
-    """Where the host begins: empty, but for tests."""
+    """The host whose denials are looked at."""
 
-    root: str = ""
-
-    def path(self, absolute: str) -> str:
-        return f"{self.root}{absolute}"
+    paths: Paths
 
     @property
     def boot(self) -> float:
         """When it was booted; 0 if that is not known."""
-        return boot_clock(self.root) or 0.0
+        return boot_clock(self.paths.root) or 0.0
 
     @property
     def policy(self) -> LoadedPolicy:
-        return LoadedPolicy(self.path("/sys/fs/selinux"))
+        return LoadedPolicy(self.paths.selinuxfs)
 
     @property
     def mode(self) -> str:
-        return read_mode(self.path("/sys/fs/selinux"))
+        return read_mode(self.paths.selinuxfs)
 
 
 # The host that a failure is looked at on; the unit tests put a folder here.
-HOST = Host()
+HOST = Host(Paths())
 
 
 def read_groups(
@@ -57,8 +55,8 @@ def read_groups(
 ) -> tuple[str, tuple[str, ...], Groups]:
     """Read one source. Which it was, its files, and what it holds."""
     groups = Groups(since)
-    audit = host.path(audit_path)
-    kind = choose(host.root, audit, runner, boot=host.boot) if source == "auto" else source
+    audit = host.paths.below(audit_path)
+    kind = choose(host.paths.root, audit, runner, boot=host.boot) if source == "auto" else source
     files: tuple[str, ...] = ()
     if kind == "audit":
         files = audit_files(audit, since)
@@ -66,7 +64,7 @@ def read_groups(
     elif kind == "journal" and runner is not None:
         read_journal(runner, since, groups)
     elif kind == "kernel":
-        files = (host.path(KMSG),)
+        files = (host.paths.below(KMSG),)
         read_kernel(files[0], groups)
     return kind, files, groups
 
@@ -92,7 +90,7 @@ def look(
     kind, files, groups = read_groups(host, runner, source=source, audit_path=audit_path, since=since)
     loaded = host.policy
     denials = explain_all(groups, loaded)
-    logs, findings = read_logs([host.path(path) for path in criu_logs])
+    logs, findings = read_logs([host.paths.below(path) for path in criu_logs])
     return {
         "source": kind,
         "files": list(files),

@@ -39,7 +39,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder imp
     read_images,
     work_path,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_images_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_images_path, partial_path
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context

@@ -80,7 +80,7 @@ def read_boolean(host: SelinuxHost, name: str) -> Boolean:
             f"Boot it with SELinux enabled, or skip the task.",
             reason="selinux_disabled",
         )
-    runtime = boolean_value(host.selinuxfs, name)
+    runtime = boolean_value(host.paths.selinuxfs, name)
     if runtime is None:
         raise CheckpointError(
             f"Cannot set the SELinux boolean {name!r}: the loaded policy {host.policy_type!r} has no such boolean. "

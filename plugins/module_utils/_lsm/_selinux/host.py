@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import OUTPUT_LIMIT, Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_bytes
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.selinuxfs import read_mode
 
@@ -19,18 +20,10 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.selinuxfs
 class SelinuxHost:
     """Where the SELinux of a host is. ``mode``: enforcing, permissive or disabled; ``store``: None if there is none."""
 
-    root: str
+    paths: Paths
     mode: str
     policy_type: str
     store: str | None
-
-    def path(self, absolute: str) -> str:
-        """``absolute`` below the root."""
-        return absolute if self.root == "/" else self.root + absolute
-
-    @property
-    def selinuxfs(self) -> str:
-        return self.path("/sys/fs/selinux")
 
 
 def read_file(path: str) -> bytes | None:
@@ -48,16 +41,15 @@ def _setting(text: str, key: str, default: str) -> str:
     return str(found[-1]) if found else default
 
 
-def read_host(root: str = "/") -> SelinuxHost:
-    """Find mode, policy type and policy store."""
-    base = "" if root == "/" else root
-    config = (read_file(f"{base}/etc/selinux/config") or b"").decode("utf-8", "replace")
+def read_host(paths: Paths) -> SelinuxHost:
+    """Finds mode, policy type and policy store."""
+    config = (read_file(paths.below("/etc/selinux/config")) or b"").decode("utf-8", "replace")
     policy_type = _setting(config, "SELINUXTYPE", "targeted")
-    manage = (read_file(f"{base}/etc/selinux/semanage.conf") or b"").decode("utf-8", "replace")
+    manage = (read_file(paths.below("/etc/selinux/semanage.conf")) or b"").decode("utf-8", "replace")
     roots = (_setting(manage, "store-root", "/var/lib/selinux"), "/var/lib/selinux", "/etc/selinux")
-    stores = [f"{base}{folder}/{policy_type}/active" for folder in roots]
+    stores = [paths.below(f"{folder}/{policy_type}/active") for folder in roots]
     found = next((folder for folder in stores if _is_folder(f"{folder}/modules")), None)
-    return SelinuxHost(root, read_mode(f"{base}/sys/fs/selinux"), policy_type, found)
+    return SelinuxHost(paths, read_mode(paths.selinuxfs), policy_type, found)
 
 
 def _is_folder(path: str) -> bool:
@@ -74,7 +66,7 @@ def _is_folder(path: str) -> bool:
 
 def disk_policy(host: SelinuxHost) -> bytes:
     """The policy that the next boot loads; empty if there is none."""
-    folder = host.path(f"/etc/selinux/{host.policy_type}/policy")
+    folder = host.paths.below(f"/etc/selinux/{host.policy_type}/policy")
     names = os.listdir(folder) if os.path.isdir(folder) else []
     versions = sorted(int(name[7:]) for name in names if re.fullmatch(r"policy\.\d+", name))
     return (read_file(f"{folder}/policy.{versions[-1]}") or b"") if versions else b""

@@ -42,7 +42,7 @@ def change_module(
     Raises:
         CheckpointError: what semodule complains of, change_lost.
     """
-    cache = host.path(KDAT)
+    cache = host.paths.below(KDAT)
     around = Surroundings(
         loaded=host.mode != "disabled",
         work_dir=work_dir(host, wanted.name),

@@ -21,7 +21,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_build import inst
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build import manifest as manifests
 from ansible_collections.criu.hosts.plugins.modules import criu_build
 from ansible_collections.criu.hosts.tests.unit import criu_host as fake
-from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, Write
+from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, Write, put_host
 
 LDCONFIG = Reply(["ldconfig", "-p"], (fake.FIXTURES / "criu/trixie-ldconfig.txt").read_text(encoding="utf-8"))
 FEATURES = ("nftables", "selinux")
@@ -44,7 +44,7 @@ class Machine:
     def __init__(self, folder: Path, *, selinux: bool = True) -> None:
         self.folder = folder
         self.layout = install.Layout(str(folder))
-        criu_build.ROOT = str(folder)
+        self.paths = put_host(folder)
         criu_build.MACHINE = "x86_64"
         criu_build.LIBC = "2.41"
         fake.put(folder / "lib64/ld-linux-x86-64.so.2", "")
@@ -87,7 +87,9 @@ class Machine:
     def job(self, source: Path, artifact: Path | None, **options: Any) -> build.Job:
         params = {key: spec.get("default") for key, spec in criu_build.SPEC.items()}
         given = {"source": str(source), "artifact_path": str(artifact) if artifact else None, "jobs": 2, **options}
-        return choice.make_job(Anything(), criu_build.want({**params, **given}), str(source), sha256_of(source))
+        return choice.make_job(
+            Anything(), criu_build.want({**params, **given}, self.paths), str(source), sha256_of(source)
+        )
 
     def compiling(self, job: build.Job, binary: bytes = fake.WITH_SELINUX) -> list[Any]:
         tree = Path(job.work) / "tree"

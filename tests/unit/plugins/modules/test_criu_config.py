@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config import file as _criu_config_file
 from ansible_collections.criu.hosts.plugins.modules import criu_config
-from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply
+from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, put_host
 
 CRIU = "/usr/bin/criu"
 VERSION = Reply([CRIU, "--no-default-config", "--version"], out="Version: 4.2.1\n")
@@ -242,8 +242,8 @@ def test_text_that_does_not_stay(tmp_path: Path, module: Any, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("kind", ["default", "runc", "crun"])
-def test_path_of_the_shared_files(tmp_path: Path, module: Any, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    monkeypatch.setattr(criu_config, "ROOT", str(tmp_path))
+def test_path_of_the_shared_files(tmp_path: Path, module: Any, kind: str) -> None:
+    put_host(tmp_path)
     run = module("criu_config", {"kind": kind, "options": {"timeout": 60}}, commands=[VERSION, ACCEPTS])
     assert run.result["config"]["path"] == f"{tmp_path}/etc/criu/{kind}.conf"
     assert (tmp_path / f"etc/criu/{kind}.conf").read_text(encoding="utf-8") == "timeout 60\n"
@@ -252,4 +252,5 @@ def test_path_of_the_shared_files(tmp_path: Path, module: Any, monkeypatch: pyte
 def test_path_of_a_users_file_is_that_of_the_user_of_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
     person = type("Person", (), {"pw_dir": "/home/ann"})
     monkeypatch.setattr(criu_config.pwd, "getpwuid", lambda dummy_number: person)
-    assert criu_config.path_of({"kind": "user", "path": None}) == "/home/ann/.criu/default.conf"
+    ctx = criu_config.Context({"kind": "user", "path": None}, Any, False)
+    assert criu_config.path_of(ctx) == "/home/ann/.criu/default.conf"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.criu.hosts.plugins.modules import criu_config_info
-from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply
+from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, put_host
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 CRIU = "/usr/bin/criu"
@@ -24,7 +24,7 @@ REPLIES = (
 
 def case(texts: dict[str, str], *, replies: Any = REPLIES, missing: Any = (), **params: Any) -> Any:
     def build(folder: Path) -> Any:
-        criu_config_info.ROOT = str(folder)
+        put_host(folder)
         for name, text in texts.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,8 +35,8 @@ def case(texts: dict[str, str], *, replies: Any = REPLIES, missing: Any = (), **
 
 
 @pytest.fixture(autouse=True)
-def _root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(criu_config_info, "ROOT", "/nonexistent")
+def _root() -> None:
+    put_host(Path("/nonexistent"))
 
 
 CONTRACT_CASES = [

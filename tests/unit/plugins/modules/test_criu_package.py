@@ -19,7 +19,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_build.package_deb
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.package_redhat import Rpm
 from ansible_collections.criu.hosts.plugins.modules import criu_package
 from ansible_collections.criu.hosts.tests.unit import criu_host as fake
-from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, Write
+from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, Write, put_host
 
 URIS = ["apt-get", "-q", "source", "--print-uris", "--download-only", "--only-source", "criu"]
 QUERY = ["dpkg-query", "-W", "-f", "${source:Package} ${db:Status-Status} ${Package} ${Version}\n"]
@@ -39,7 +39,7 @@ def rows(version: str, state: str = "any") -> Reply:
 
 
 def machine(folder: Path, release: str = DEBIAN12) -> None:
-    criu_package.ROOT = str(folder)
+    put_host(folder)
     criu_package.MACHINE = "x86_64"
     fake.put(folder / "etc/os-release", release)
     fake.put(folder / "run/criu.kdat", "old")

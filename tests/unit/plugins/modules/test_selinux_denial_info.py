@@ -11,9 +11,8 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._denials.sources import journal_argv
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux import loaded_policy as _loaded_policy
-from ansible_collections.criu.hosts.plugins.modules import selinux_denial_info
 from ansible_collections.criu.hosts.tests.unit.denials import CORPUS, FIXTURES, answer, lines, selinuxfs
-from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, ModuleRun, Reply
+from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, ModuleRun, Reply, put_host
 
 Run = Callable[..., ModuleRun]
 BOOT = 1795380000
@@ -23,7 +22,7 @@ JOURNAL = list(journal_argv(0))
 
 def host(folder: Path, *files: str, enforcing: bool = True, boot: int = BOOT) -> Path:
     """A host whose audit.log holds these files of the corpus."""
-    selinux_denial_info.ROOT = str(folder)
+    put_host(folder)
     (folder / "proc").mkdir()
     (folder / "proc/stat").write_text(f"cpu 1 2 3\nbtime {boot}\n")
     if enforcing:

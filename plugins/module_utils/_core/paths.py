@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Names the places where a host keeps what the collection reads and writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The places below ``root``, which is empty: only the unit tests put a folder there."""
+
+    root: str = ""
+
+    def below(self, absolute: str) -> str:
+        """Returns the place of an absolute path."""
+        return f"{self.root}{absolute}"
+
+    @property
+    def proc(self) -> str:
+        return self.below("/proc")
+
+    @property
+    def sys(self) -> str:
+        return self.below("/sys")
+
+    @property
+    def selinuxfs(self) -> str:
+        return self.below("/sys/fs/selinux")
+
+    @property
+    def cgroups(self) -> str:
+        return self.below("/sys/fs/cgroup")
+
+    @property
+    def state(self) -> str:
+        """What the collection keeps over reboots."""
+        return self.below("/var/lib/criu-hosts")
+
+    @property
+    def run(self) -> str:
+        """What it keeps until the next boot."""
+        return self.below("/run/criu-hosts")
+
+    @property
+    def units(self) -> str:
+        """Where units and drop-ins lie that the next boot forgets."""
+        return self.below("/run/systemd/system")
+
+    @property
+    def storage(self) -> str:
+        """Podman's images and containers."""
+        return self.below("/var/lib/containers/storage")
