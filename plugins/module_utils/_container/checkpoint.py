@@ -224,7 +224,9 @@ def failed(ctx: Context, desired: Desired, writer: RecordWriter, error: Checkpoi
     now = engine.inspect(ctx, container.name)
     # The log has to be read first: it goes with a checkpoint that is used.
     failure = read_failure(engine, error, now, "checkpoint")
-    facts: dict[str, Any] = {"container_state": now.status if now is not None else "absent"}
+    state = now.status if now is not None else "absent"
+    left_images = now is not None and not now.running and now.stamp not in ("", container.stamp)
+    failures: list[str] = []
     if now is None:
         outcome = "It was made with --rm and is gone."
     elif now.running:
@@ -233,19 +235,24 @@ def failed(ctx: Context, desired: Desired, writer: RecordWriter, error: Checkpoi
             left = begun(engine.checkpoint_files(now), STARTED)
             ctx.apply(Plan(steps=tuple(Remove(path, why="remove the images of the failed dump") for path in left)))
         except CheckpointError as second:
-            facts["cleanup_failed"] = [second.message]
-    elif now.stamp and now.stamp != container.stamp:
-        facts["log_path"] = ""  # the log goes with the used checkpoint
+            failures.append(second.message)
+    elif left_images:
         try:
             _bring_back(ctx, desired, writer, now)
             outcome = "It was restored from its checkpoint and runs again."
-            facts["container_state"] = "running"
+            state = "running"
         except CheckpointError as second:
             outcome = f"It could not be restored: {second.message}"
-            facts["cleanup_failed"] = [second.message]
+            failures.append(second.message)
     else:
         outcome = f"It no longer runs (status {now.status!r})."
-    return failure.told(f"checkpoint container {container.name!r}", outcome, facts)
+    told = failure.told(f"checkpoint container {container.name!r}", outcome)
+    told.facts["container_state"] = state
+    if failures:
+        told.facts.setdefault("cleanup_failed", []).extend(failures)
+    if left_images:
+        told.facts["log_path"] = ""  # the log goes with the used checkpoint
+    return told
 
 
 def _bring_back(ctx: Context, desired: Desired, writer: RecordWriter, now: Container) -> None:

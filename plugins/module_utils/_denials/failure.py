@@ -14,55 +14,34 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu.log import cause_
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 
 
-def read_log(path: str) -> dict[str, Any]:
-    """Returns ``log_path`` and ``log_tail``; the path is empty if there is no log."""
-    text = read_text(path) if path else None
-    return {"log_path": path if text else "", "log_tail": tail(text or "")}
-
-
-def read_denials(log: dict[str, Any]) -> dict[str, Any]:
-    """Returns ``denials`` and ``silent_denials`` since the task began, explained as selinux_denial_info does."""
-    # A task that succeeds need not compile this.
-    from ansible_collections.criu.hosts.plugins.module_utils._denials.report import look_back
-
-    found = look_back(STARTED, [log["log_path"]] if log["log_path"] else [])
-    return {"denials": found["denials"], "silent_denials": found["silent_denials"]}
-
-
-def denied_cause(cause: Cause, denials: list[dict[str, Any]]) -> Cause:
-    """Returns ``cause``, with what SELinux refused if nothing better is known."""
-    refused = [one for one in denials if one["matters"] == "yes" and one["permissive"] is False]
-    if cause.reason != "tool_failed" or not refused:
-        return cause
-    first = refused[0]
-    why = f"{cause.why}; SELinux refused it: {first['cause'].rstrip('.')}"
-    return Cause(why, first["remedy"]["advice"], reason="policy_missing")
-
-
-def logged_cause(cause: Cause, lines: list[str], kind: str) -> Cause:
-    """Returns ``cause``, or if it is not known the one that CRIU's log names; at least its first error is added."""
-    if cause.reason != "tool_failed":
-        return cause
-    said = first_error(lines)
-    return cause_in_log(lines, kind) or (replace(cause, why=f"{cause.why} ({said})") if said else cause)
-
-
 @dataclass(frozen=True)
 class Failure:
-    """A failed step with what was found out about it. ``cause`` is None if the command is not one that runs CRIU."""
+    """A failed step, what CRIU and SELinux logged, and the cause; None if the command is not one that runs CRIU."""
 
     error: CheckpointError
     cause: Cause | None
-    log: dict[str, Any]
+    log_path: str
+    log_tail: list[str]
+    denials: list[dict[str, Any]]
+    silent_denials: list[dict[str, Any]]
 
-    def told(self, what: str, outcome: str, facts: dict[str, Any] | None = None) -> CheckpointError:
+    def told(self, what: str, outcome: str) -> CheckpointError:
         """Returns the failure of ``what`` as a task reports it; ``outcome`` is the state of container or process."""
-        error, cause, more = self.error, self.cause, facts or {}
-        if cause is None:
-            message = f"{error.message} {outcome}".strip()
-            return CheckpointError(message, reason=error.reason, **{**self.log, **error.facts, **more})
-        message = f"Cannot {what}: {cause.why}. {outcome} {cause.advice}".replace("  ", " ")
-        return CheckpointError(message, reason=cause.reason, **{**error.facts, **self.log, **more})
+        error, cause = self.error, self.cause
+        message = f"{error.message} {outcome}".strip()
+        if cause is not None:
+            message = f"Cannot {what}: {cause.why}. {outcome} {cause.advice}".replace("  ", " ")
+        return CheckpointError(
+            message,
+            reason=cause.reason if cause is not None else error.reason,
+            **{
+                **error.facts,
+                "log_path": self.log_path,
+                "log_tail": self.log_tail,
+                "denials": self.denials,
+                "silent_denials": self.silent_denials,
+            },
+        )
 
 
 def read_failure(
@@ -73,13 +52,40 @@ def read_failure(
     owns: Callable[[Completed], bool],
     cause_of: Callable[[Completed], Cause],
 ) -> Failure:
-    """Reads CRIU's log and the denials since the task began.
+    """Reads CRIU's log and the denials since the task began, explained as selinux_denial_info does.
 
-    For a command that ``owns`` accepts, the cause is looked for in its output (``cause_of``), then in CRIU's log.
+    Only for a command that ``owns`` accepts is the cause looked for.
     """
-    log = read_log(log_path)
-    log.update(read_denials(log))
-    if not isinstance(error, CommandError) or not owns(error.completed):
-        return Failure(error, None, log)
-    cause = logged_cause(cause_of(error.completed), log["log_tail"], kind)
-    return Failure(error, denied_cause(cause, log["denials"]), log)
+    # A task that succeeds need not compile this.
+    from ansible_collections.criu.hosts.plugins.module_utils._denials.report import look_back
+
+    text = read_text(log_path) if log_path else None
+    path, lines = log_path if text else "", tail(text or "")
+    found = look_back(STARTED, [path] if path else [])
+    cause = None
+    if isinstance(error, CommandError) and owns(error.completed):
+        cause = denied_cause(logged_cause(error.completed, lines, kind, cause_of), found["denials"])
+    return Failure(error, cause, path, lines, found["denials"], found["silent_denials"])
+
+
+def logged_cause(completed: Completed, lines: list[str], kind: str, cause_of: Callable[[Completed], Cause]) -> Cause:
+    """Returns the cause that the command's output or the ``lines`` of CRIU's log name.
+
+    If it is not known, ``cause_of`` the output with the first error of the log.
+    """
+    passed_on = cause_in_log(f"{completed.err}\n{completed.out}".splitlines(), kind)
+    cause = passed_on or cause_of(completed)
+    if cause.reason != "tool_failed":
+        return cause
+    said = first_error(lines)
+    return cause_in_log(lines, kind) or (replace(cause, why=f"{cause.why} ({said})") if said else cause)
+
+
+def denied_cause(cause: Cause, denials: list[dict[str, Any]]) -> Cause:
+    """Returns ``cause``, with what SELinux refused if nothing better is known."""
+    refused = [one for one in denials if one["matters"] == "yes" and one["permissive"] is False]
+    if cause.reason != "tool_failed" or not refused:
+        return cause
+    first = refused[0]
+    why = f"{cause.why}; SELinux refused it: {first['cause'].rstrip('.')}"
+    return Cause(why, first["remedy"]["advice"], reason="policy_missing")

@@ -21,7 +21,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._process.options import
     ProcessOptions,
     require_root_for,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._process.recover import recover
 from ansible_collections.criu.hosts.plugins.module_utils._process.second_copy import read_note
 from ansible_collections.criu.hosts.plugins.module_utils._process.target import (
     Target,
@@ -140,6 +139,9 @@ def make(ctx: Context, options: ProcessOptions, target: Target, process: Process
     try:
         applied = ctx.apply(plan)
     except CheckpointError as error:
+        # A task that succeeds need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._process.recover import recover
+
         raise recover(ctx, work, error) from error
     images = read_images(options.images_path) if applied else None
     statistics = read_statistics(os.path.join(work_path(options.images_path), "stats-dump")) if applied else {}

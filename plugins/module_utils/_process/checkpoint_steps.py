@@ -21,8 +21,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECO
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import Process
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import Unit
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux
-from ansible_collections.criu.hosts.plugins.module_utils._process.failure import log_path
-from ansible_collections.criu.hosts.plugins.module_utils._process.options import ProcessOptions
+from ansible_collections.criu.hosts.plugins.module_utils._process.options import ProcessOptions, log_path
 from ansible_collections.criu.hosts.plugins.module_utils._process.restore_unit import ENDING, with_drop_in
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import (
     Images,

@@ -4,24 +4,17 @@
 
 from __future__ import annotations
 
-import os
-
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause, CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._criu.log import cause_in_log, first_error, tail
+from ansible_collections.criu.hosts.plugins.module_utils._criu.log import first_error, tail
 from ansible_collections.criu.hosts.plugins.module_utils._denials import failure
-from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import work_path
-
-
-def log_path(images_path: str, action: str) -> str:
-    return os.path.join(work_path(images_path), "dump.log" if action == "checkpoint" else "restore.log")
+from ansible_collections.criu.hosts.plugins.module_utils._process.options import log_path
 
 
 def cause_of(completed: Completed) -> Cause:
-    """Returns the cause that the output of criu or systemctl names."""
-    lines = tail(completed.err or completed.out)
-    unknown = Cause(first_error(lines) or "CRIU failed", "Read log_tail.", reason="tool_failed")
-    return cause_in_log(lines, "process") or unknown
+    """Returns the first error that criu or systemctl printed."""
+    said = first_error(tail(completed.err or completed.out))
+    return Cause(said or "CRIU failed", "Read log_tail.", reason="tool_failed")
 
 
 def read_failure(error: CheckpointError, images_path: str, action: str, programs: tuple[str, ...]) -> failure.Failure:

@@ -27,6 +27,10 @@ SHARED_SPEC: dict[str, Any] = {
 EXTERNAL = re.compile(r"(mnt|dev|file|tty|unix|net|pid)\[[^\]\s]*\](:\S+)?\Z")
 
 
+def log_path(images_path: str, action: str) -> str:
+    return os.path.join(work_path(images_path), "dump.log" if action == "checkpoint" else "restore.log")
+
+
 @dataclass(frozen=True)
 class ProcessOptions:
     """The options of both modules. Those after ``external`` belong to only one of them."""

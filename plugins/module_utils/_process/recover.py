@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan, Remove, Rename, Step
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import is_alive
 from ansible_collections.criu.hosts.plugins.module_utils._process.checkpoint_steps import Dump
-from ansible_collections.criu.hosts.plugins.module_utils._process.failure import log_path, read_failure
+from ansible_collections.criu.hosts.plugins.module_utils._process.failure import read_failure
+from ansible_collections.criu.hosts.plugins.module_utils._process.options import log_path
 from ansible_collections.criu.hosts.plugins.module_utils._process.restore import preflight
 from ansible_collections.criu.hosts.plugins.module_utils._process.restore_steps import Restored, restore_steps
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import (
@@ -33,7 +34,7 @@ def recover(ctx: Context, work: Dump, error: CheckpointError) -> CheckpointError
     path, partial = work.options.images_path, partial_path(work.options.images_path)
     # The log has to be read first: it is removed to make room for a restore.
     failure = read_failure(error, path, "checkpoint", (work.criu.path,))
-    failures: list[str] = list(error.facts.get("cleanup_failed", ()))
+    failures: list[str] = []
     if is_alive(*work.process.identity):
         state, outcome = "running", "It keeps running."
     elif not inventory_hash(partial):
@@ -44,10 +45,13 @@ def recover(ctx: Context, work: Dump, error: CheckpointError) -> CheckpointError
         ctx.apply(Plan(steps=cleanup_steps(path, keep=state == "checkpointed")))
     except CheckpointError as second:
         failures.append(second.message)
-    facts: dict[str, Any] = {"process_state": state, **({"cleanup_failed": failures} if failures else {})}
+    told = failure.told(f"checkpoint {work.process.text}", outcome)
+    told.facts["process_state"] = state
+    if failures:
+        told.facts.setdefault("cleanup_failed", []).extend(failures)
     if not os.path.exists(log_path(path, "checkpoint")):
-        facts["log_path"] = ""
-    return failure.told(f"checkpoint {work.process.text}", outcome, facts)
+        told.facts["log_path"] = ""
+    return told
 
 
 def bring_back(ctx: Context, work: Dump, failures: list[str]) -> tuple[str, str]:

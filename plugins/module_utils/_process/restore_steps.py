@@ -37,7 +37,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels impo
     read_threads,
     read_tree,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._process.failure import read_failure
 from ansible_collections.criu.hosts.plugins.module_utils._process.options import ProcessOptions
 from ansible_collections.criu.hosts.plugins.module_utils._process.restore_unit import START_SECONDS, start_steps
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import (
@@ -94,6 +93,9 @@ class Restored:
 
     def explain(self, error: CheckpointError) -> CheckpointError:
         """Returns the failure of CRIU as the task reports it."""
+        # A task that succeeds need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._process.failure import read_failure
+
         programs = (self.work.criu.path, "systemctl", "systemd-run")
         failure = read_failure(error, self.work.images.path, "restore", programs)
         return failure.told(self.work.what, "The images are unchanged.")

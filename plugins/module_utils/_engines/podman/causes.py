@@ -8,7 +8,6 @@ import re
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause
-from ansible_collections.criu.hosts.plugins.module_utils._criu.log import cause_in_log
 
 # Podman's own sentences. The first that is found in its output counts.
 CAUSES = (
@@ -74,11 +73,8 @@ CAUSES = (
 
 
 def cause_of(completed: Completed) -> Cause:
-    """Returns the cause of an error that Podman passes on from CRIU, or of its own; else Podman's own words."""
+    """Returns the first cause that matches the output; if there is none, Podman's own words."""
     text = f"{completed.err}\n{completed.out}"
-    passed_on = cause_in_log(text.splitlines(), "container")
-    if passed_on is not None:
-        return passed_on
     for pattern, cause in CAUSES:
         if re.search(pattern, text, re.IGNORECASE):
             return cause

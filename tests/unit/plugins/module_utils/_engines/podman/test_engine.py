@@ -96,7 +96,6 @@ def test_flags_that_only_archives_know_are_left_out_in_place() -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        pytest.param("checkpoint-disk-full", "disk_full", id="disk-full"),
         pytest.param("import-truncated", "archive_invalid", id="truncated"),
         pytest.param("import-image-missing", "image_missing", id="image"),
         pytest.param("import-volume-exists", "volume_exists", id="volume"),
