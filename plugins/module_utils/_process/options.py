@@ -15,7 +15,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder imp
 
 # The first version with configuration files and pidfd; Debian 10 has 3.11.
 MINIMUM_CRIU = (3, 11)
-# What process_checkpoint and process_restore have both.
+# The part of the argument spec that process_checkpoint and process_restore share.
 SHARED_SPEC: dict[str, Any] = {
     "images_path": {"type": "path", "required": True},
     "unit": {"type": "str"},
