@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Checkpointing a container: what is current, what to do, and how it comes back when that fails."""
+"""Checkpoints a container, unless its checkpoint is current, and restores it if the checkpoint fails halfway."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 
 def begun(folders: Iterable[str], since: float) -> tuple[str, ...]:
-    """The folders in which files were written since then (seconds since 1970), by a dump that failed for one."""
+    """Returns the folders in which files were written since then (seconds since 1970), for example by a failed dump."""
     return tuple(
         path
         for path in folders
@@ -64,7 +64,7 @@ def content_options(options: Options) -> dict[str, Any]:
 
 
 def archive_is_current(desired: Desired, container: Container | None, record: Record | None, size: int | None) -> bool:
-    """Whether the archive is of this run of the container: docs/checkpoints.md says when."""
+    """Returns whether the archive is of this run of the container; docs/checkpoints.md has the rules."""
     if record is None or size is None or record.size_bytes != size or record.name != desired.name:
         return False
     if record.options != content_options(desired.options):
@@ -79,14 +79,14 @@ def archive_is_current(desired: Desired, container: Container | None, record: Re
 
 
 def place_is_current(desired: Desired, container: Container, record: Record | None) -> bool:
-    """Whether the checkpoint beside the container is of this run of it."""
+    """Returns whether the checkpoint in place is of this run of the container."""
     if container.checkpointed and not container.running:
         return True
     return desired.options.leave_running and container.running and record is not None and record.run == container.run
 
 
 def refuse(engine: Engine, desired: Desired, container: Container | None) -> Container:
-    """The container, if it can be checkpointed.
+    """Returns the container, if it can be checkpointed.
 
     Raises:
         CheckpointError: container_missing, rootless_unsupported, container_not_running, auto_remove.
@@ -98,9 +98,11 @@ def refuse(engine: Engine, desired: Desired, container: Container | None) -> Con
             reason="container_missing",
         )
     if not container.running:
-        state = "checkpointed already, in place" if container.checkpointed else f"in status {container.status!r}"
+        state = (
+            "a checkpoint in place has stopped it" if container.checkpointed else f"its status is {container.status!r}"
+        )
         raise CheckpointError(
-            f"Cannot checkpoint container {desired.name!r}: it does not run, it is {state}. "
+            f"Cannot checkpoint container {desired.name!r}: it is not running: {state}. "
             f"{'Restore' if container.checkpointed else 'Start'} it first.",
             reason="container_not_running",
         )
@@ -114,7 +116,7 @@ def refuse(engine: Engine, desired: Desired, container: Container | None) -> Con
 
 
 def refuse_managed(runner: Runner, engine: Engine, desired: Desired, container: Container) -> None:
-    """Refuse to end a container behind the back of systemd, which would start it again, or count it as failed.
+    """Refuses a checkpoint that would end the container of an active unit: systemd would start it again.
 
     Raises:
         CheckpointError: unit_managed.
@@ -124,7 +126,7 @@ def refuse_managed(runner: Runner, engine: Engine, desired: Desired, container: 
         return
     if runner.run(("systemctl", "is-active", "--quiet", unit)).rc == 0:
         raise CheckpointError(
-            f"Refuse to checkpoint container {desired.name!r}: it would end, and the active unit {unit!r} would start "
+            f"Cannot checkpoint container {desired.name!r}: it would end, and the active unit {unit!r} would start "
             "it again. Stop the unit instead (a stateful one keeps the state), or set leave_running.",
             reason="unit_managed",
             unit=unit,
@@ -132,22 +134,22 @@ def refuse_managed(runner: Runner, engine: Engine, desired: Desired, container: 
 
 
 def require_space(desired: Desired, container: Container) -> None:
-    """Refuse when a container that is lost with its processes (--rm) may not fit into the archive's file system."""
+    """Refuses an archive without enough room for a container that is removed when it ends (--rm)."""
     if desired.archive_path is None or not container.auto_remove:
         return
     free = free_bytes(os.path.dirname(desired.archive_path))
     needed = resident_memory(read_tree(container.pid, host_labels())) + RESERVE_BYTES
     if free < needed:
         raise CheckpointError(
-            f"Refuse to checkpoint container {desired.name!r} to {desired.archive_path!r}: {free} bytes are free "
-            f"there and it may take {needed}; a container made with --rm could not be brought back. Free space there.",
+            f"Cannot checkpoint container {desired.name!r} to {desired.archive_path!r}: {free} bytes are free "
+            f"there, and it may need {needed}; a container made with --rm could not be restored. Free space there.",
             reason="disk_full",
         )
 
 
 @dataclass
 class RecordWriter:
-    """Makes the record at the moment when the plan comes to it: the archive and the checkpoint are there then."""
+    """Makes the record when the plan comes to it, after the archive and the checkpoint."""
 
     engine: Engine
     desired: Desired
@@ -159,7 +161,7 @@ class RecordWriter:
     written: Record | None = None
 
     def make(self) -> Record:
-        """The record of what is there now."""
+        """Makes the record of the checkpoint that is there now."""
         box, path = self.container, self.desired.archive_path
         known = {
             key: getattr(box, key) for key in ("id", "name", "image", "image_id", "runtime", "process_label", "run")
@@ -185,7 +187,7 @@ class RecordWriter:
 
 
 def checkpoint_steps(desired: Desired, container: Container, writer: RecordWriter) -> tuple[Step, ...]:
-    """In place: checkpoint, record. To an archive: under another name first, then record and record in place."""
+    """Plans a checkpoint with its record. An archive has a partial name until it is complete."""
     path, engine = desired.archive_path, writer.engine
     place = place_record_path(container.id)
     old = engine.outdated_records(container)
@@ -216,7 +218,7 @@ def is_there(pid: int) -> bool:
 
 
 def failed(ctx: Context, desired: Desired, writer: RecordWriter, error: CheckpointError) -> CheckpointError:
-    """After a failure: brings the container back if only its checkpoint is left, and says what became of it."""
+    """Reports a failure and the state of the container, which is restored if only its checkpoint is left."""
     # A task that succeeds need not compile this.
     from ansible_collections.criu.hosts.plugins.module_utils._container.failure import read_failure
 
@@ -256,21 +258,21 @@ def failed(ctx: Context, desired: Desired, writer: RecordWriter, error: Checkpoi
 
 
 def _bring_back(ctx: Context, desired: Desired, writer: RecordWriter, now: Container) -> None:
-    """Restore the container from the checkpoint in place that a failed export has left."""
+    """Restores the container from the checkpoint in place that a failed export has left."""
     place = Desired(desired.name, None, replace(desired.options, keep=False, leave_running=False))
     record = replace(writer.written or writer_record(writer), stamp=now.stamp)
     bring_back(ctx, writer.engine, place, Situation(now, record, writer.selinux))
 
 
 def writer_record(writer: RecordWriter) -> Record:
-    """The record without an archive: what a restore after a failure is compared with."""
+    """Returns the record without an archive, with which a restore after a failure is compared."""
     return RecordWriter(
         **{**writer.__dict__, "desired": replace(writer.desired, archive_path=None), "written": None}
     ).make()
 
 
 def view(desired: Desired, container: Container | None, record: Record | None, state: str) -> dict[str, Any]:
-    """The noun of container_checkpoint."""
+    """Returns the value of the key checkpoint."""
     archive = desired.archive_path if record is not None and desired.archive_path else None
     return {
         "name": desired.name,
@@ -287,7 +289,7 @@ def view(desired: Desired, container: Container | None, record: Record | None, s
 
 
 def checkpoint(ctx: Context, engine: Engine, desired: Desired) -> Outcome:
-    """Makes a checkpoint of this run of the container, unless there is one: the state present."""
+    """Checkpoints this run of the container unless that is done (state: present)."""
     require_abilities(engine, desired)
     engine.require_caller(f"checkpoint container {desired.name!r}")
     path = desired.archive_path
@@ -310,7 +312,7 @@ def checkpoint(ctx: Context, engine: Engine, desired: Desired) -> Outcome:
 
 
 def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -> Outcome:
-    """Makes the checkpoint of a running container."""
+    """Checkpoints a running container."""
     selinux = read_selinux()
     criu = read_criu(ctx.runner, engine.minimum_criu, selinux)
     require_policy(selinux, container.process_label)

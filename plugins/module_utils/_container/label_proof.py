@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Proof:
-    """What the comparison found. ``wrong`` is the difference that the task let pass (on_label_mismatch: warn)."""
+    """The result of the comparison. ``wrong`` is the difference that on_label_mismatch: warn has accepted."""
 
     pairs: tuple[Pair, ...] = ()
     differences: tuple[Difference, ...] = ()
@@ -49,7 +49,7 @@ class Proof:
 def grave_error(
     differences: Iterable[Difference], pairs: tuple[Pair, ...], name: str, then: str
 ) -> CheckpointError | None:
-    """The failure for what is not a thread's own label; None if nothing of it is grave."""
+    """Returns the failure for a label that is not a thread's own; None if no difference is grave."""
     differences = tuple(differences)
     grave = [one for one in differences if one.grave]
     if not grave:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Removing a checkpoint: an archive with its record, or what lies beside a container; never the container."""
+"""Removes a checkpoint: an archive with its record, or the files in place; never the container."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def remove(ctx: Context, engine: Engine, desired: Desired) -> Outcome:
-    """Removes a checkpoint: the state absent."""
+    """Removes a checkpoint (state: absent)."""
     engine.require_caller(f"remove the checkpoint of container {desired.name!r}")
     container = None
     if desired.archive_path is not None:
@@ -48,7 +48,7 @@ def _plan_remove_archive(desired: Desired) -> Plan:
     record = read_record(path)
     if record is not None and record.name != desired.name:
         raise CheckpointError(
-            f"Refuse to remove {path!r}: it holds container {record.name!r}, not {desired.name!r}. Give name: "
+            f"Cannot remove {path!r}: it holds container {record.name!r}, not {desired.name!r}. Give name: "
             f"{record.name}.",
             reason="archive_mismatch",
         )
@@ -60,8 +60,8 @@ def _plan_remove_place(engine: Engine, desired: Desired, container: Container | 
         return Plan(before={"checkpoint": "absent"}, after={"checkpoint": "absent"})
     if container.checkpointed and not container.running:
         raise CheckpointError(
-            f"Refuse to remove the checkpoint of container {desired.name!r}: the container is stopped in it, so its "
-            "state would be lost. Restore it first, or remove the container.",
+            f"Cannot remove the checkpoint of container {desired.name!r}: it is the only copy of the container's "
+            "state. Restore it first, or remove the container.",
             reason="checkpoint_in_use",
         )
     files = engine.checkpoint_files(container)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""The options of container_checkpoint and container_restore as one value."""
+"""Checks the options of container_checkpoint and container_restore, and holds them as one value."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FLAGS = ("tcp_established", "file_locks", "ignore_rootfs", "ignore_volumes", "ke
 
 @dataclass(frozen=True)
 class Desired:
-    """What is wanted of the container ``name``. Without an archive: in place."""
+    """The options of a task on the container ``name``. Without ``archive_path`` it works in place."""
 
     name: str
     archive_path: str | None
@@ -43,12 +43,12 @@ class Desired:
 
     @property
     def target(self) -> str:
-        """The container that runs after a restore."""
+        """The name of the container that runs after a restore."""
         return self.new_name or self.name
 
 
 def desired_of(params: Mapping[str, Any]) -> Desired:
-    """Check what an argument spec cannot."""
+    """Checks the rules that an argument spec cannot express."""
     for option in ("name", "new_name"):
         value = params.get(option)
         if value is not None and not NAME.match(value):

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Restore:
-    """One restore: the plan's steps call it, and keep in it what they find."""
+    """Holds what the steps of one restore find; their functions are its methods."""
 
     ctx: Context
     engine: Engine
@@ -58,7 +58,7 @@ class Restore:
         return f"restore container {self.desired.target!r}{origin}"
 
     def find(self) -> None:
-        """Find the container as it runs now.
+        """Finds the container as it runs now.
 
         Raises:
             CheckpointError: tool_failed, it is gone.
@@ -76,19 +76,19 @@ class Restore:
             )
 
     def read_labels(self) -> None:
-        """Read the labels of all threads; raises container_ended."""
+        """Reads the labels of all threads; raises container_ended."""
         if self.container is not None:
             self.tree = read_running(self.engine, self.container)
 
     def compare_labels(self) -> None:
-        """Compare them with those of the record; raises label_changed."""
+        """Compares them with those of the record; raises label_changed."""
         in_place = self.source == "container"
         then = "It is stopped, and its checkpoint is kept." if in_place else "It is removed, and the archive is kept."
         if self.container is not None:
             self.proof = prove(self.desired, self.situation, self.container, self.tree, then)
 
     def explain(self, error: CheckpointError) -> CheckpointError:
-        """Turn a failure of the engine's command into the one that the task reports."""
+        """Turns a failure of the engine's command into the one that the task reports."""
         # A task that succeeds need not compile this.
         from ansible_collections.criu.hosts.plugins.module_utils._container.failure import read_failure
 
@@ -99,19 +99,19 @@ class Restore:
         return read_failure(self.engine, error, container, "restore").told(self.what, outcome)
 
     def note(self) -> str:
-        """The text of the note from which archive the container was restored."""
+        """Renders the note that names the archive from which the container was restored."""
         found = self.container.id if self.container is not None else ""
         entry = {"id": found, "sha256": self.situation.sha256, "archive_path": self.desired.archive_path}
         return json.dumps(entry) + "\n"
 
     def left_nothing(self) -> bool:
-        """Whether a failed import has left no container that would be in the way of the next try."""
+        """Returns whether a failed import has left no stopped container, which would block the next try."""
         left = self.engine.inspect(self.ctx, self.desired.target)
         return left is None or left.running
 
 
 def restore_steps(work: Restore) -> tuple[Step, ...]:
-    """The engine's steps with the boolean switched on around them, and what a failure of them leads to."""
+    """Plans the engine's steps, with the boolean switched on for their time, and the reaction to their failure."""
     engine, desired, situation = work.engine, work.desired, work.situation
     steps: tuple[Step, ...] = ()
     undo: tuple[Step, ...] = ()
@@ -129,7 +129,7 @@ def restore_steps(work: Restore) -> tuple[Step, ...]:
 
 
 def proof_steps(work: Restore) -> tuple[Step, ...]:
-    """Find the container and prove its labels; a wrong label ends it."""
+    """Plans to find the container and to prove its labels; a wrong label ends it."""
     name = work.desired.target
     find = Check(work.find, why=f"find container {name!r}")
     if not work.situation.selinux.enabled:
@@ -146,7 +146,7 @@ def proof_steps(work: Restore) -> tuple[Step, ...]:
 
 
 def last_steps(work: Restore) -> tuple[Step, ...]:
-    """After the proof: remove the used checkpoint in place, unless it is to be kept; or note the archive."""
+    """Plans the end: remove the used checkpoint in place, unless ``keep`` is set; or note the archive."""
     desired, container = work.desired, work.situation.container
     if work.source == "archive":
         path = restored_path(desired.target)
@@ -163,7 +163,7 @@ def last_steps(work: Restore) -> tuple[Step, ...]:
 
 
 def plan_restore(work: Restore) -> Plan:
-    """The whole restore. From nowhere, only a boolean that was left on is switched off."""
+    """Plans the whole restore. If the container runs already, only a boolean that was left on is switched off."""
     container = work.situation.container
     before = {"name": work.desired.target, "state": container.status if container else "absent"}
     after = {"name": work.desired.target, "state": "running"}
@@ -174,7 +174,7 @@ def plan_restore(work: Restore) -> Plan:
 
 
 def carry_out(work: Restore) -> Plan:
-    """Apply the plan and keep the statistics; returns it. In check mode ``work.container`` stays None."""
+    """Applies the plan and returns it. In check mode ``work.container`` stays None."""
     plan = plan_restore(work)
     applied = work.ctx.apply(plan)
     if applied is not None:
@@ -183,14 +183,14 @@ def carry_out(work: Restore) -> Plan:
 
 
 def bring_back(ctx: Context, engine: Engine, desired: Desired, situation: Situation) -> Restore:
-    """Restores in place, for a caller that has looked already."""
+    """Restores in place, for a caller that has read the situation already."""
     work = Restore(ctx, engine, desired, situation, "container")
     carry_out(work)
     return work
 
 
 def view(container: Container | None, desired: Desired, source: str) -> dict[str, Any]:
-    """The noun of container_restore. Without a failure the container runs, or would in check mode."""
+    """Returns the value of the key restore. Without a failure the container runs, or would in check mode."""
     return {
         "name": desired.target,
         "id": container.id if container else None,
@@ -203,7 +203,7 @@ def view(container: Container | None, desired: Desired, source: str) -> dict[str
 
 
 def proof_word(work: Restore) -> str:
-    """The value of label_proof: how much the comparison of labels proves."""
+    """Returns the value of label_proof: how much the comparison of labels proves."""
     situation = work.situation
     if work.container is None:
         return "not_needed"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""What a restore starts from: the container, the record, the archive; where it comes from, and what forbids it."""
+"""Reads what a restore starts from (container, record, archive), chooses its source, and refuses what would fail."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Situation:
-    """What a plan is made from. ``record`` is the archive's own, or the one of the checkpoint in place."""
+    """All that a restore is planned from. ``record`` belongs to the archive, or to the checkpoint in place."""
 
     container: Container | None
     record: Record | None
@@ -50,13 +50,13 @@ class Situation:
 
 
 def place_record(container: Container) -> Record | None:
-    """The record of the checkpoint that lies beside the container; None if there is none, or it is of another."""
+    """Returns the record of the checkpoint in place; None if there is none, or if it describes a different one."""
     record = parse_record(read_text(place_record_path(container.id)))
     return record if record is not None and container.stamp and record.stamp == container.stamp else None
 
 
 def source_of(engine: Engine, desired: Desired, situation: Situation) -> str:
-    """Where the container comes from: nowhere (it is right already), container (in place) or archive.
+    """Returns the source of the restore: nowhere (it runs already), container (in place) or archive.
 
     Raises:
         CheckpointError: container_missing, rootless_unsupported, not_checkpointed, name_in_use, container_exists.
@@ -86,7 +86,7 @@ def source_of(engine: Engine, desired: Desired, situation: Situation) -> str:
     if container.running:
         raise CheckpointError(
             f"Cannot restore {desired.archive_path!r} as container {desired.target!r}: a container of that name runs "
-            "that does not come from this archive. Give another new_name, or remove it.",
+            "and does not come from this archive. Give a different new_name, or remove the container.",
             reason="name_in_use",
         )
     same = record is not None and container.id == record.id and bool(record.stamp)
@@ -94,14 +94,14 @@ def source_of(engine: Engine, desired: Desired, situation: Situation) -> str:
         return "container"
     raise CheckpointError(
         f"Cannot restore {desired.archive_path!r} as container {desired.target!r}: a stopped container of that name "
-        f"is there, with other state than the archive's (status {container.status!r}). Remove it, or give another "
-        "new_name.",
+        f"exists, and its state differs from the archive's (status {container.status!r}). Remove it, or give a "
+        "different new_name.",
         reason="container_exists",
     )
 
 
 def is_from_archive(desired: Desired, situation: Situation) -> bool:
-    """Whether the running container is the archive's: the same one, or our restore of it under a new name."""
+    """Returns whether the running container is the archived one, or was restored from the archive under a new name."""
     container, record = situation.container, situation.record
     if container is None or record is None:
         return False
@@ -116,14 +116,14 @@ def is_from_archive(desired: Desired, situation: Situation) -> bool:
 
 
 def read_situation(ctx: Context, engine: Engine, desired: Desired) -> Situation:
-    """Read the archive's record, the container, and SELinux."""
+    """Reads the archive's record, the container, and the state of SELinux."""
     record = None
     if desired.archive_path is not None:
         check_path(desired.archive_path)
         record = read_archive(desired.archive_path, engine.describe_archive)
         if record.name and record.name != desired.name:
             raise CheckpointError(
-                f"Refuse to restore container {desired.name!r} from {desired.archive_path!r}: the archive holds "
+                f"Cannot restore container {desired.name!r} from {desired.archive_path!r}: the archive holds "
                 f"container {record.name!r}. Give name: {record.name}, and new_name for another name.",
                 reason="archive_mismatch",
             )
@@ -134,7 +134,7 @@ def read_situation(ctx: Context, engine: Engine, desired: Desired) -> Situation:
 
 
 def refuse_shared(engine: Engine, desired: Desired, process_label: str) -> None:
-    """Refuse a second container with the categories of another one, unless that is accepted.
+    """Refuses a second container with the same SELinux categories, unless that is accepted.
 
     Raises:
         CheckpointError: categories_shared.
@@ -142,9 +142,9 @@ def refuse_shared(engine: Engine, desired: Desired, process_label: str) -> None:
     others = [name for name in engine.sharing(process_label) if name != desired.target]
     if others and desired.shared_categories == "refuse":
         raise CheckpointError(
-            f"Refuse to restore {desired.archive_path!r} as container {desired.target!r}: container {others[0]!r} has "
-            f"the archive's label {process_label!r}, so SELinux would not keep the two apart. Remove that one, or set "
-            "shared_categories to accept.",
+            f"Cannot restore {desired.archive_path!r} as container {desired.target!r}: container {others[0]!r} has "
+            f"the archive's label {process_label!r}, so SELinux would not keep the two apart. Remove that container, "
+            "or set shared_categories to accept.",
             reason="categories_shared",
             label=process_label,
             containers=others,
@@ -152,7 +152,7 @@ def refuse_shared(engine: Engine, desired: Desired, process_label: str) -> None:
 
 
 def preflight(ctx: Context, engine: Engine, desired: Desired, situation: Situation, source: str) -> Situation:
-    """Refuse what would fail: CRIU, policy, OCI runtime, and what the archive needs. Returns the verified situation."""
+    """Refuses a restore that would fail: CRIU, policy, runtime, the archive's needs. Returns the verified situation."""
     runner = ctx.runner
     read_criu(runner, engine.minimum_criu, situation.selinux)
     require_policy(situation.selinux, situation.process_label)

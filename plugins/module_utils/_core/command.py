@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""The only place that runs a command: argument lists, C locale, no shell."""
+"""Runs commands, and is the only place that does: argument lists, C locale, no shell."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Completed:
 
     @property
     def last_line(self) -> str:
-        """The last line that says something, standard error first."""
+        """The last line that is not empty, standard error first."""
         for text in (self.err, self.out):
             lines = [line.strip() for line in text.splitlines() if line.strip()]
             if lines:
@@ -60,10 +60,10 @@ class Runner(Protocol):
     """Runs commands; the unit tests have one that replays recordings."""
 
     def run(self, argv: Sequence[str], *, cwd: str | None = None, stdin: str | None = None) -> Completed:
-        """Run ``argv`` to its end whatever its exit status."""
+        """Runs ``argv`` to its end; any exit status is accepted."""
 
     def which(self, name: str) -> str | None:
-        """The full path of the executable ``name``, or None."""
+        """Returns the full path of the executable ``name``, or None."""
 
 
 class ModuleRunner:
@@ -93,12 +93,12 @@ class ModuleRunner:
 
 # The exit status of what was killed since it took too long.
 TIMED_OUT = 124
-# What systemd gives to the program of a unit is not for what that starts.
+# Set by systemd for the unit's own program; not passed on to commands.
 NOT_INHERITED = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
 
 
 class ProgramRunner:
-    """The Runner of a program that is no module. What runs longer than ``limit`` seconds is killed, all of it."""
+    """The Runner of a program outside Ansible. It kills a command, with its children, after ``limit`` seconds."""
 
     def __init__(self, limit: float | None = None) -> None:
         self.limit = limit
@@ -108,7 +108,7 @@ class ProgramRunner:
 
         kept = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
         pipe = subprocess.PIPE
-        # A session of its own, so that all of it can be ended together, as CRIU with the podman that runs it.
+        # A session of its own, so that the command and its children (an engine and its CRIU) can be ended together.
         options: dict[str, Any] = {"cwd": cwd, "env": {**kept, **C_LOCALE}, "start_new_session": True}
         options["stdin"] = subprocess.DEVNULL if stdin is None else pipe
         try:
@@ -135,7 +135,7 @@ def _text(data: bytes) -> str:
 
 
 def missing(argv: Sequence[str], error: OSError) -> CheckpointError:
-    """The failure of a command that cannot even be started."""
+    """Returns the failure of a command that cannot be started."""
     return CheckpointError(
         f"Cannot run {argv[0]!r}: {error.strerror}. Install the package that ships it.",
         reason="tool_missing",
@@ -144,7 +144,7 @@ def missing(argv: Sequence[str], error: OSError) -> CheckpointError:
 
 
 def check(completed: Completed, what: str, *, reason: str = "tool_failed", advice: str = "") -> Completed:
-    """Return ``completed`` if it succeeded, else raise CommandError ``Cannot <what>: <last line>. <advice>``."""
+    """Returns ``completed`` if it succeeded, else raises CommandError ``Cannot <what>: <last line>. <advice>``."""
     if completed.rc != 0:
         detail = completed.last_line.rstrip(".")
         raise CommandError(completed, f"Cannot {what}: {detail}.{' ' + advice if advice else ''}", reason=reason)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Holds what the work gets, in a module and in the program of a stateful unit: nothing of Ansible."""
+"""Holds the parameters and the access to the host, for modules and for the program of a stateful unit."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Context:
         return self.uid == 0
 
     def apply(self, plan: Plan) -> Applied | None:
-        """Carry out ``plan``; None in check mode or when there is nothing to do. This is the only check-mode test."""
+        """Carries out ``plan``; None in check mode or without steps. Check mode is tested here only."""
         if self.check_mode or not plan.changed:
             return None
         # Most tasks find nothing to do: they need not compile this. An archive of modules is compiled at each start.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""SHA-256 of files and streams, read piece by piece."""
+"""Computes the SHA-256 of files and streams, read piece by piece."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import IO
 
 
 def stream_sha256(handle: IO[bytes]) -> str:
-    """The digest of what is left to read."""
+    """Returns the digest of the rest of the stream."""
     import hashlib  # not needed by most tasks, and slow to load
 
     digest = hashlib.sha256()
@@ -18,6 +18,6 @@ def stream_sha256(handle: IO[bytes]) -> str:
 
 
 def file_sha256(path: str) -> str:
-    """The digest of a file."""
+    """Returns the digest of a file."""
     with open(path, "rb") as handle:
         return stream_sha256(handle)

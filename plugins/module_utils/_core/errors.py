@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""The one exception that every layer raises; only _module.py turns it into a task failure."""
+"""Defines the one exception that every layer raises; only _core/module.py turns it into a task failure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Cause:
-    """Why an engine's command failed, in words of this collection; ``reason`` is tool_failed if it is not known."""
+    """The reason for which a command failed; ``reason`` is tool_failed if none is known."""
 
     why: str
     advice: str

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Writes, renames and removes files so that a crash leaves the old one or the new one."""
+"""Writes, renames and removes files so that a crash leaves either the old or the new one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def make_dir(path: str, mode: int) -> None:
 
 
 def fsync_dir(path: str) -> None:
-    """Make a rename in the folder ``path`` durable."""
+    """Makes a rename in the folder ``path`` durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -37,7 +37,7 @@ def fsync_dir(path: str) -> None:
 
 
 def write_file(path: str, content: str | bytes, mode: int) -> None:
-    """Replace ``path`` atomically: temporary name, fsync, rename, fsync of the folder."""
+    """Replaces ``path`` atomically: temporary name, fsync, rename, fsync of the folder."""
     folder = os.path.dirname(path)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=folder)
     try:
@@ -62,7 +62,7 @@ def _fsync(path: str) -> None:
 
 
 def remove_path(path: str) -> None:
-    """Remove a file, link or folder tree; no error if it is gone."""
+    """Removes a file, link or folder tree; a missing one is no error."""
     if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path)
     elif os.path.lexists(path):

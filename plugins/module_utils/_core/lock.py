@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Lets only one task at a time work in a folder of ours."""
+"""Locks a folder, so that only one task at a time works in it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def _take(descriptor: int) -> bool:
 
 @contextmanager
 def locked(folder: str, wait: float = 0.0) -> Iterator[None]:
-    """Hold ``folder`` for the time of the block; the kernel lets go of it when the process ends in whatever way.
+    """Locks ``folder`` for the time of the block; the kernel unlocks it when the process ends, in any way.
 
-    ``wait``: so many seconds for another task to let go of it.
+    ``wait``: how many seconds to wait for another task that holds it.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     last = time.monotonic() + wait
@@ -35,8 +35,8 @@ def locked(folder: str, wait: float = 0.0) -> Iterator[None]:
         while not _take(descriptor):
             if time.monotonic() >= last:
                 raise CheckpointError(
-                    f"Cannot work in {folder!r}: another task is at work there. Run the task again when that has "
-                    "ended.",
+                    f"Cannot work in {folder!r}: another task is working there. Run this task again when that one "
+                    "has ended.",
                     reason="busy",
                     path=folder,
                 )

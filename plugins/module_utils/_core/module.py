@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""The glue of every module: parameters in, one Outcome out, one place that exits."""
+"""Runs a module: reads its parameters, returns its Outcome, and is the only place that exits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.context import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome, result_of
 
-# A secret has so many characters; what is shorter is a word like "yes".
+# Shorter values are words such as "yes" and are not masked.
 SECRET_CHARACTERS = 8
 
 
@@ -22,8 +22,7 @@ def keep_private(module: AnsibleModule, option: str) -> None:
     """Removes the values of a no_log option from the result, and lets Ansible show its other words.
 
     Ansible masks each value of such an option everywhere: an environment with USER=web would mask the name of the unit
-    "web". So values stay masked only if they are long and no other option has them. Under an alias the values stand in
-    the parameters a second time.
+    "web". So values stay masked only if they are long and no other option has them. An alias has them, too.
     """
     for name in (option, *module.argument_spec[option].get("aliases", ())):
         if name in module.params:
@@ -39,7 +38,7 @@ def context_of(module: AnsibleModule) -> Context:
 
 
 def execute(run: Callable[[Context], Outcome], *, private: str | None = None, **module_options: Any) -> NoReturn:
-    """Build the module, call ``run`` once, exit once. Only CheckpointError becomes a task failure.
+    """Builds the module, calls ``run`` once, exits once. Only CheckpointError becomes a task failure.
 
     ``private`` names an option with no_log whose values no result holds (see keep_private).
     """

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""The result of a module, before it is printed."""
+"""Holds the result of a module before it is printed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Outcome:
 
 
 def result_of(outcome: Outcome, *, diff: bool) -> dict[str, Any]:
-    """The keys that a module returns for ``outcome``."""
+    """Returns the keys of the module's result."""
     result: dict[str, Any] = {
         "changed": outcome.plan.changed,
         outcome.noun: outcome.value,

@@ -8,7 +8,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Comma
 
 
 def pack_steps(tree: str, archive: str, names: tuple[str, ...], *, compress: str = "") -> tuple[Step, ...]:
-    """The steps that pack ``names`` of the folder ``tree``: the same files make the same bytes."""
+    """Plans to pack ``names`` of the folder ``tree``; the same files make the same bytes."""
     partial = f"{archive}.partial"
     same = ("--sort=name", "--format=gnu", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "--mode=go-w")
     pipe = (f"--use-compress-program={compress}",) if compress else ()

@@ -13,7 +13,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 
 @dataclass(frozen=True)
 class Command:
-    """Run ``argv``. With ``always`` it also runs when an earlier step of the plan has failed.
+    """Runs ``argv``. With ``always`` it also runs when an earlier step of the plan has failed.
 
     ``creates_partial`` names a file that the command may leave half written; it is removed when the command fails.
     ``label`` is the name under which ``Applied.output`` returns its output. With ``finish``, signals that stop the task
@@ -38,7 +38,7 @@ class Command:
 
 @dataclass(frozen=True)
 class MakeDir:
-    """Create the folder ``path`` and its missing parents, each with ``mode``."""
+    """Creates the folder ``path`` and its missing parents, each with ``mode``."""
 
     path: str
     mode: int = 0o700
@@ -48,7 +48,7 @@ class MakeDir:
 
 @dataclass(frozen=True)
 class WriteFile:
-    """Write ``content`` to a temporary name beside ``path``, fsync, rename.
+    """Writes ``content`` to a temporary name beside ``path``, fsync, rename.
 
     A function is called when the step runs: for content that an earlier step makes. It may raise CheckpointError.
     """
@@ -62,7 +62,7 @@ class WriteFile:
 
 @dataclass(frozen=True)
 class Rename:
-    """Give ``source`` (its data fsynced first) the name ``target``, atomically, and fsync the folder.
+    """Gives ``source`` (its data fsynced first) the name ``target``, atomically, and fsync the folder.
 
     A folder may be renamed too: then ``mode`` is that of the files in it, which are fsynced as well.
     """
@@ -76,7 +76,7 @@ class Rename:
 
 @dataclass(frozen=True)
 class Link:
-    """Make ``path`` a symbolic link to ``target``, replacing what is there in one rename."""
+    """Makes ``path`` a symbolic link to ``target`` in one rename, which replaces an existing file or link."""
 
     path: str
     target: str
@@ -86,7 +86,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Remove:
-    """Remove the file, link or folder tree ``path``; one that is gone already is no error."""
+    """Removes the file, link or folder tree ``path``; a missing one is no error."""
 
     path: str
     why: str = ""
@@ -95,7 +95,7 @@ class Remove:
 
 @dataclass(frozen=True)
 class Unpack:
-    """Unpack the tar ``archive`` into the new folder ``path``, leaving out ``strip`` leading folders of each name.
+    """Unpacks the tar ``archive`` into the new folder ``path``, leaving out ``strip`` leading folders of each name.
 
     Names and links that lead out of ``path``, and devices, are refused. The caller owns it; modes are 0755 or 0644.
     ``outside`` are links that may lead out, each by its name below ``path`` and its exact target.
@@ -111,7 +111,7 @@ class Unpack:
 
 @dataclass(frozen=True)
 class Together:
-    """Carry out ``steps`` while no other task holds the folder ``lock`` (made when missing); it waits for its turn.
+    """Carries out ``steps`` while it holds the folder ``lock`` (made when missing); it waits for other tasks.
 
     The first that fails ends them.
     """
@@ -124,7 +124,7 @@ class Together:
 
 @dataclass(frozen=True)
 class Check:
-    """Call ``run``, which raises CheckpointError if the plan must not go on; ``undo`` steps run after that."""
+    """Calls ``run``, which raises CheckpointError if the plan must not go on; ``undo`` steps run after that."""
 
     run: Callable[[], object]
     why: str
@@ -134,7 +134,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Wait:
-    """Call ``until`` every ``pause`` seconds until it returns true; a failure after ``seconds``, with ``advice``.
+    """Calls ``until`` every ``pause`` seconds until it returns true; a failure after ``seconds``, with ``advice``.
 
     ``until`` may raise CheckpointError to end the wait. ``explain`` is that of Command.
     """
@@ -150,7 +150,7 @@ class Wait:
 
 @dataclass(frozen=True)
 class Kill:
-    """Send ``number`` to the processes that ``pids`` returns at that moment; one that has ended is no error."""
+    """Sends ``number`` to the processes that ``pids`` returns at that moment; one that has ended is no error."""
 
     pids: Callable[[], Iterable[int]]
     why: str
@@ -171,7 +171,7 @@ def _commands(steps: Iterable[Step]) -> Iterator[list[str]]:
 
 @dataclass(frozen=True)
 class Plan:
-    """The difference between what is and what should be, and the steps that close it.
+    """The difference between the actual and the desired state, and the steps that remove it.
 
     ``before`` and ``after`` are JSON-able and free of secrets; they become the diff.
     A plan without steps changes nothing. ``lock`` names a folder (made when missing, for its owner alone) that only one
@@ -189,5 +189,5 @@ class Plan:
 
     @property
     def commands(self) -> list[list[str]]:
-        """The argument lists of the plan, in order: what a real run executes."""
+        """The argument lists that a real run executes, in order."""
         return list(_commands(self.steps))

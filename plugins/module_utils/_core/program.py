@@ -29,7 +29,7 @@ def _running(tree: ast.Module) -> Iterator[ast.stmt]:
 
 
 def imported(source: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """What ``source`` imports from below PACKAGE when it runs, lazy imports included: a name there, and names in it."""
+    """Yields the imports below PACKAGE that ``source`` makes when it runs, lazy ones too: a name, and names in it."""
     for node in _running(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(f"{PACKAGE}."):
             yield (node.module or "")[len(PACKAGE) + 1 :], tuple(alias.name for alias in node.names)
@@ -57,7 +57,7 @@ def _read(path: str) -> bytes:
 
 
 def sources(first: str) -> dict[str, str]:
-    """The text of ``first`` and of each file that it may load, by its name below PACKAGE."""
+    """Returns the text of ``first`` and of each file that it may load, by its name below PACKAGE."""
     found: dict[str, str] = {}
     waiting, folders = [first], set()
     while waiting:
@@ -75,7 +75,7 @@ def sources(first: str) -> dict[str, str]:
 
 
 def packed_program(first: str, start: str) -> bytes:
-    """The archive of ``first`` and all that it may load, with ``start`` as the text that Python runs.
+    """Returns the archive of ``first`` and all that it may load, with ``start`` as the text that Python runs.
 
     It is not compressed, so that another zlib makes no other bytes.
     """

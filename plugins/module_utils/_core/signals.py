@@ -12,12 +12,12 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 
 
 class Interrupted(CheckpointError):
-    """The task was told to stop (SIGTERM, SIGHUP): raised so that always-steps still run."""
+    """The task was asked to stop (SIGTERM, SIGHUP): raised so that always-steps still run."""
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP (a lost connection) into an exception for the time of the block."""
+    """Turns SIGTERM and SIGHUP (a lost connection) into an exception for the time of the block."""
 
     def stop(number: int, dummy_frame: Any) -> None:
         raise Interrupted(
@@ -36,7 +36,7 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Keep a stop back until the block has ended; it is forgotten when the block fails, as that stops the work too."""
+    """Defers SIGTERM and SIGHUP until the block ends; drops them if it raises, which ends the work as well."""
     stops: list[int] = []
     numbers = (signal.SIGTERM, signal.SIGHUP)
     previous = {number: signal.signal(number, lambda got, dummy_frame: stops.append(got)) for number in numbers}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Unpacks the archives of others: the part of _apply that few tasks need."""
+"""Unpacks archives of other origin; few tasks need it, so it is not in _core/apply.py."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Unpac
 
 
 def unpack(step: Unpack) -> None:
-    """Unpack a tar archive into a new folder: files, folders and links that stay inside it, nothing else."""
+    """Unpacks a tar archive into a new folder: only files, folders and links that stay inside it."""
     if os.path.lexists(step.path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
     make_dir(step.path, FOLDER_MODE)
@@ -45,13 +45,13 @@ def unpack(step: Unpack) -> None:
 
 def refused_member(name: str, why: str) -> CheckpointError:
     return CheckpointError(
-        f"Refuse to unpack {name!r}: it is {why}. Get the archive from a source that you trust.",
+        f"Cannot unpack {name!r}: it is {why}. Get the archive from a source that you trust.",
         reason="unpack_failed",
     )
 
 
 def safe_member(member: tarfile.TarInfo, strip: int, outside: tuple[tuple[str, str], ...] = ()) -> str:
-    """The path of ``member`` below the target folder without ``strip`` leading folders; empty if nothing is left.
+    """Returns the path of ``member`` below the target without ``strip`` leading folders; empty if nothing is left.
 
     ``outside`` are the links that may lead out, by name and exact target.
 

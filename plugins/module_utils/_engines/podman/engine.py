@@ -215,7 +215,7 @@ class Podman:
         return (Command(("podman", "rm", "--force", "--ignore", "--time=0", name), why=why),)
 
     def leftovers(self, container: Container, options: Options) -> tuple[str, ...]:
-        # Podman leaves the images beside a running container: memory on disk that nobody asked for.
+        # Podman leaves the images beside a running container: memory on disk, without a use.
         return () if options.keep else self.checkpoint_files(container)
 
     def checkpoint_files(self, container: Container) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""What Podman does not bring back with a container, told before the dump.
+"""Reports before a dump what Podman will not restore with a container.
 
-Secrets below /run/secrets: Podman makes that folder of the container anew, and empty, for a restore from an archive and
+Secrets below /run/secrets: Podman recreates that folder of the container empty for a restore from an archive and
 at the first use after a boot. CRIU then has nowhere to mount the secret: "Can't stat mountpoint" (seen with Podman
 5.4.2, crun, CRIU 4.2.1). The mount point of any other path is in the container's own files, which stay with it.
 
@@ -59,7 +59,7 @@ def check_losses(container: Container, archive_path: str | None) -> tuple[str, .
     what = f"container {container.name!r} has the secret {found[0]!r}, whose mount point Podman does not keep"
     if archive_path is not None:
         raise CheckpointError(
-            f"Refuse to checkpoint to {archive_path!r}: {what}, so that no restore from an archive succeeds. {ADVICE}.",
+            f"Cannot checkpoint to {archive_path!r}: {what}, so that no restore from an archive succeeds. {ADVICE}.",
             reason="secret_not_restorable",
         )
     return (*warnings, f"The checkpoint can be restored until the next boot only: {what}. {ADVICE}.")
