@@ -111,7 +111,7 @@ container_units:
         seconds: 1.4
         why: null
 commands:
-  description: Always empty, as the module only reads.
+  description: Always empty, because the module only reads.
   returned: success
   type: list
   elements: list

@@ -1,78 +1,78 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Ansible module: settings of a Nextcloud that runs in a container."""
+"""Configures a Nextcloud that runs in a container."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: nextcloud_config
-short_description: Set up a Nextcloud that runs in a container
+short_description: Configure a Nextcloud that runs in a container
 version_added: 0.1.0
 description:
-  - Compares settings of the system (C(config.php)) and of apps with those that Nextcloud has, and imports what differs
-    with one call of its console program C(occ).
-  - All is read with one call too, so a run that changes nothing takes the time of one.
-  - No value is in an argument list, where every user of the host could read it.
+  - Compares system settings (C(config.php)) and settings of apps with the current ones, and imports those that differ
+    with one call of Nextcloud's console program C(occ).
+  - One call reads all settings, so a run without changes takes no longer than that.
+  - Values never appear in an argument list, where every user of the host could read them.
 options:
   container:
-    description: The name of the container.
+    description: Name of the container.
     type: str
     required: true
   system:
     description:
-      - Settings of the system. A value replaces the whole setting, with all that is in it; null removes it.
-      - Settings that are not named here stay as they are.
+      - System settings. A value replaces the whole setting, including nested values; null removes it.
+      - Settings that are not listed here do not change.
     type: dict
     default: {}
   secrets:
     description:
-      - Further settings of the system, whose values are not shown in results and diffs.
-      - Not shown either are the settings of O(system) that are known to hold a password or a key.
+      - More system settings. Results and diffs do not show their values.
+      - Settings in O(system) that are known to hold a password or a key are not shown either.
     type: dict
     default: {}
   apps:
     description:
-      - Settings of apps, by the name of the app. A value is text or a whole number; null removes the setting.
-      - Nextcloud keeps yes and no as words, so put them in quotes.
+      - Settings of apps, keyed by the name of the app. A value is a string or an integer; null removes the setting.
+      - Nextcloud stores yes and no as strings, so put them in quotes.
     type: dict
     default: {}
   user:
-    description: The user in the container whom C(config.php) belongs to, by name or id.
+    description: Owner of C(config.php) in the container, as a name or an id.
     type: str
     default: www-data
   path:
-    description: The folder of C(occ) in the container.
+    description: Folder of C(occ) in the container.
     type: path
     default: /var/www/html
 requirements:
-  - podman (Debian and RedHat family)
-  - a container of the official image of Nextcloud, or of one that keeps its layout
+  - Podman
+  - A container of the official Nextcloud image, or of an image with the same layout
 notes:
-  - Needs root, or the user whom the container belongs to.
-  - Further reasons are V(occ_failed) (the container does not run, or occ says no), V(answer_invalid) (the answer of occ
-    is not what was expected), V(value_invalid) (a value that Nextcloud cannot keep), V(options_conflict) (a setting
-    is in two options) and V(change_lost) (a setting is not there afterwards, since something else sets it).
+  - Needs root, or the user who owns the container.
+  - Further reasons are V(occ_failed) (the container is not running, or occ fails), V(answer_invalid) (occ prints
+    unexpected output), V(value_invalid) (Nextcloud cannot store a value), V(options_conflict) (a setting is in two
+    options) and V(change_lost) (occ succeeds but a setting does not change, because something else sets it).
 extends_documentation_fragment:
   - criu.hosts._attributes
 seealso:
   - module: criu.hosts.container_unit
   - name: Configuration parameters of Nextcloud
-    description: What the settings of the system mean.
+    description: Describes the system settings.
     link: https://docs.nextcloud.com/server/latest/admin_manual/configuration_server/config_sample_php_parameters.html
 author:
   - The criu.hosts authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""
-- name: Tell Nextcloud its names
+- name: Set the host names of Nextcloud
   criu.hosts.nextcloud_config:
     container: nextcloud
     system:
       trusted_domains: [cloud.example.com]
       overwrite.cli.url: https://cloud.example.com
 
-- name: Mail, and background jobs by a timer
+- name: Configure mail, and background jobs that a timer runs
   criu.hosts.nextcloud_config:
     container: nextcloud
     system:
@@ -93,17 +93,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changed:
-  description: Whether a setting was, or would be, changed.
+  description: Whether a setting was changed, or would be in check mode.
   returned: success
   type: bool
   sample: true
 config:
-  description: The settings that were asked for, as read after the work; in check mode, as they would be.
+  description: The settings of the task, as read after the change; in check mode, as predicted.
   returned: success
   type: dict
   contains:
     system:
-      description: Settings of the system; one that is not set is null, one that nobody may see says so.
+      description: System settings. A setting that does not exist is null; a secret one is replaced with a note.
       type: dict
       sample: {"trusted_domains": ["cloud.example.com"]}
     apps:
@@ -111,7 +111,7 @@ config:
       type: dict
       sample: {"core": {"backgroundjobs_mode": "cron"}}
 commands:
-  description: The commands that changed, or would change, the host.
+  description: The commands that changed the host, or would in check mode.
   returned: success
   type: list
   elements: list
@@ -149,11 +149,11 @@ SPEC = {
 
 
 def wanted_of(params: dict[str, Any]) -> Settings:
-    """The settings that are asked for."""
+    """Returns the settings of the task."""
     twice = sorted(set(params["system"]) & set(params["secrets"]))
     if twice:
         raise CheckpointError(
-            f"Cannot set up Nextcloud: {', '.join(twice)} is in 'system' and in 'secrets'. Keep it in 'secrets'.",
+            f"Cannot configure Nextcloud: {', '.join(twice)} is in 'system' and in 'secrets'. Keep it in 'secrets'.",
             reason="options_conflict",
         )
     wanted = Settings({**params["system"], **params["secrets"]}, params["apps"])
@@ -162,7 +162,7 @@ def wanted_of(params: dict[str, Any]) -> Settings:
 
 
 def run(ctx: Context) -> Outcome:
-    """Read, plan, apply, read again."""
+    """Imports the settings that differ."""
     wanted = wanted_of(ctx.params)
     hidden = SENSITIVE | frozenset(ctx.params["secrets"])
     console = Console(ctx.params["container"], ctx.params["user"], ctx.params["path"].rstrip("/"))

@@ -1,73 +1,75 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Ansible module: the steps of an upgrade of Nextcloud in a container, and what speaks against it."""
+"""Plans the upgrade of a Nextcloud that runs in a container."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: nextcloud_upgrade_info
-short_description: Tell the steps of an upgrade of Nextcloud in a container, and what speaks against it
+short_description: "Plan a Nextcloud upgrade: required steps and blockers"
 version_added: 0.1.0
 description:
-  - Nextcloud can be upgraded to the next major version only. The module tells the versions to go through from the one
-    that is there to the wanted one, with the image of each, and looks whether each image holds what it should.
-  - Looks at what else an upgrade needs, the container running, C(occ status), the apps, room for the copies, and tells
-    all that speaks against it at once.
-  - Nothing is changed. The role P(criu.hosts.nextcloud#role) does the upgrade.
+  - Nextcloud can be upgraded only to the next major version. The module returns the versions from the present to the
+    wanted one with the image of each, and checks that each image holds the right version.
+  - It also checks that the container is running, C(occ status), the apps and the space for the copies, and returns all
+    blockers at once.
+  - It changes nothing. The role P(criu.hosts.nextcloud#role) does the upgrade.
 options:
   container:
-    description: The name of the container.
+    description: Name of the container.
     type: str
     required: true
   to:
-    description: The wanted version, a major one such as V(32) or a full one such as V(32.0.1).
+    description: The wanted version, either a major version such as V(32) or a full version such as V(32.0.1).
     type: str
     required: true
   image:
-    description: The name of the images, with C({major}) in place of the major version.
+    description: Name of the images, with C({major}) in place of the major version.
     type: str
     default: docker.io/library/nextcloud:{major}-fpm
   images:
-    description: The image for a major version where it is another one, with a digest for instance.
+    description: Images that differ from O(image), keyed by the major version, for example with a digest.
     type: dict
     default: {}
   html_path:
-    description: The folder on the host that the container has as C(/var/www/html).
+    description: Folder on the host that is mounted at C(/var/www/html) in the container.
     type: path
     required: true
   apps_paths:
-    description: The folders on the host with apps that are not part of Nextcloud.
+    description: Folders on the host with apps that are not part of Nextcloud.
     type: list
     elements: path
     default: []
   incompatible_apps:
-    description: Whether enabled apps that are not for a version speak against the upgrade, as Nextcloud disables them.
+    description:
+      - What happens to enabled apps that do not support the wanted version. With V(refuse) they block the upgrade; with
+        V(disable) Nextcloud disables them.
     type: str
     choices: [refuse, disable]
     default: refuse
   copied_paths:
-    description: The folders that will be copied before the upgrade.
+    description: Folders that the upgrade copies first.
     type: list
     elements: path
     default: []
   saved_path:
-    description: The folder, or the one to be made, that the copies go to.
+    description: Folder for the copies. It need not exist.
     type: path
     required: true
   database_bytes:
-    description: The size of the database, of which a dump will lie there too.
+    description: Size of the database in bytes. The folder of the copies gets a dump of it, too.
     type: int
     default: 0
   user:
-    description: The user in the container who owns C(config.php).
+    description: Owner of C(config.php) in the container.
     type: str
     default: www-data
 requirements:
-  - Podman, of root
+  - Podman, rootful
 notes:
-  - C(reason) of a failure may also be V(version_invalid) (O(to) is no version), V(version_unknown) (there is no
-    C(version.php)) or V(answer_invalid) (podman or occ answered something else than JSON).
+  - Further reasons are V(version_invalid) (O(to) is not a version), V(version_unknown) (C(version.php) is missing) and
+    V(answer_invalid) (Podman or occ printed something other than JSON).
 extends_documentation_fragment:
   - criu.hosts._attributes.info
 author:
@@ -75,7 +77,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Look which steps lead to version 33
+- name: Plan the upgrade to version 33
   criu.hosts.nextcloud_upgrade_info:
     container: nextcloud
     to: "33"
@@ -83,7 +85,7 @@ EXAMPLES = r"""
     saved_path: /var/lib/criu-hosts/nextcloud
   register: found
 
-- name: Stop when something speaks against it
+- name: Stop if anything blocks the upgrade
   ansible.builtin.fail:
     msg: "{{ found.upgrade.refused | map(attribute='message') | join(' ') }}"
   when: found.upgrade.refused | length > 0
@@ -91,12 +93,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 upgrade:
-  description: The answer.
+  description: The plan.
   returned: success
   type: dict
   contains:
     version:
-      description: The version of the program files.
+      description: Version of the program files.
       type: str
       sample: 31.0.10
     to:
@@ -104,55 +106,55 @@ upgrade:
       type: str
       sample: "33"
     steps:
-      description: The steps, each with C(from), C(to), C(image) and C(image_id). Empty if there is nothing to do.
+      description: The steps, each with C(from), C(to), C(image) and C(image_id). Empty if no upgrade is needed.
       type: list
       elements: dict
       sample: [{from: 31.0.10, to: 32.0.1, image: "docker.io/library/nextcloud:32-fpm", image_id: 3f1b2a}]
     refused:
       description:
-        - What speaks against the upgrade, each with C(message) and C(code), one of V(downgrade), V(major_skipped),
+        - The blockers of the upgrade, each with C(message) and C(code), one of V(downgrade), V(major_skipped),
           V(image_missing), V(image_wrong), V(image_version_unknown), V(image_moved), V(container_not_running),
           V(not_installed), V(upgrade_pending), V(apps_incompatible) and V(disk_full).
       type: list
       elements: dict
       sample: []
     missing_images:
-      description: The images that are not on the host.
+      description: Images that are not on the host.
       type: list
       elements: str
       sample: []
     missing_tools:
-      description: The programs that an upgrade needs and the host has not.
+      description: Programs that an upgrade needs and that are not on the host.
       type: list
       elements: str
       sample: [rsync]
     incompatible_apps:
-      description: The enabled apps that are not for the wanted version, with the last major version that they are for.
+      description: Enabled apps that do not support the wanted version, with the last major version that they support.
       type: list
       elements: dict
       sample: [{name: polls, until: 32}]
     image:
-      description: The image of the container. V(null) if there is no container.
+      description: Image of the container. V(null) if there is no container.
       type: str
       sample: docker.io/library/nextcloud:31-fpm
     image_id:
-      description: Its id.
+      description: Id of that image.
       type: str
       sample: 91f04b5701638eb4362448c14748787880a8911fc8d78418cf9409c87ec9520d
     maintenance:
-      description: Whether maintenance mode is on. V(null) if occ was not asked.
+      description: Whether maintenance mode is on. V(null) if occ was not run.
       type: bool
       sample: false
     needed_bytes:
-      description: The room that the copies take at most.
+      description: Space that the copies need at most.
       type: int
       sample: 1363148800
     free_bytes:
-      description: The room that there is.
+      description: Free space for the copies.
       type: int
       sample: 21474836480
 commands:
-  description: Always empty, as nothing is changed.
+  description: Always empty, because the module only reads.
   returned: success
   type: list
   elements: list
@@ -205,7 +207,7 @@ SPEC = {
 
 
 def look(ctx: Context, container: Running | None, wanted: Version) -> tuple[dict[str, Any], list[Refusal | None]]:
-    """What an upgrade finds beside the versions: occ, apps, image and room."""
+    """Checks everything but the versions: occ, apps, image and disk space."""
     params, runner = ctx.params, ctx.runner
     runs = container if container is not None and container.pid > 0 else None
     status = ask_occ(runner, runs, params["user"], "status") if runs else None
@@ -234,7 +236,7 @@ NOTHING: dict[str, Any] = {"incompatible_apps": [], "maintenance": None, "needed
 
 
 def run(ctx: Context) -> Outcome:
-    """Read all, then judge; where there is nothing to do, the rest does not matter."""
+    """Reads everything and returns the plan. If no step is needed, blockers do not matter."""
     params, runner = ctx.params, ctx.runner
     wanted, present = parse_wanted(params["to"]), read_version(params["html_path"])
     container = read_container(runner, params["container"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host with systemd and podman in a folder: it remembers units, and does with them what systemctl is told."""
+"""A host with systemd and podman in a folder: it remembers units, and does with them what systemctl asks for."""
 
 from __future__ import annotations
 

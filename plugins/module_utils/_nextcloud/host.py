@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""What a host with Nextcloud in a container says of it: files, podman and occ. Nothing is written."""
+"""Reads a Nextcloud that runs in a container: its files, podman and occ. Writes nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._nextcloud.upgrade impo
 
 @dataclass(frozen=True)
 class Running:
-    """The container; ``pid`` is 0 if it does not run."""
+    """The container; ``pid`` is 0 if it is not running."""
 
     name: str
     image: str
@@ -38,15 +38,15 @@ def _json(completed: Completed, what: str) -> Any:
         return json.loads(completed.out)
     except ValueError as error:
         raise CheckpointError(
-            f"Cannot {what}: {completed.argv[0]} answered {completed.last_line[:200]!r}, which is no JSON. Run it by "
-            "hand and see.",
+            f"Cannot {what}: {completed.argv[0]} printed {completed.last_line[:200]!r}, which is not JSON. Run the "
+            "command manually.",
             reason="answer_invalid",
             cmd=list(completed.argv),
         ) from error
 
 
 def read_version(html_path: str) -> Version:
-    """The version of the program files.
+    """Returns the version of the program files.
 
     Raises:
         CheckpointError: reason version_unknown.
@@ -55,15 +55,15 @@ def read_version(html_path: str) -> Version:
     version = parse_version_file(read_text(path) or "")
     if version is None:
         raise CheckpointError(
-            f"Cannot tell the version of Nextcloud: {path!r} is missing or names none. Give the folder of the volume "
-            "/var/www/html.",
+            f"Cannot read the version of Nextcloud: {path!r} is missing or has no version. Give the folder of the "
+            "volume /var/www/html.",
             reason="version_unknown",
         )
     return version
 
 
 def read_container(runner: Runner, name: str) -> Running | None:
-    """The container ``name``; None if there is none."""
+    """Reads the container ``name``; None if there is none."""
     completed = runner.run(["podman", "container", "inspect", name])
     if completed.rc != 0:
         return None
@@ -72,7 +72,7 @@ def read_container(runner: Runner, name: str) -> Running | None:
 
 
 def read_image(runner: Runner, name: str) -> Image:
-    """The image ``name``, from its environment."""
+    """Reads the image ``name``, with the version in its environment."""
     completed = runner.run(["podman", "image", "inspect", name])
     if completed.rc != 0:
         return Image(name)
@@ -81,22 +81,22 @@ def read_image(runner: Runner, name: str) -> Image:
 
 
 def ask_occ(runner: Runner, container: Running, user: str, command: str) -> dict[str, Any]:
-    """What an occ command answers as JSON."""
+    """Runs an occ command and returns the JSON object that it prints."""
     argv = ["podman", "exec", f"--user={user}", container.name, "php", "/var/www/html/occ", command, "--output=json"]
-    what = f"ask 'occ {command}' in container {container.name!r}"
+    what = f"run 'occ {command}' in container {container.name!r}"
     answer = _json(check(runner.run(argv), what), what)
     return answer if isinstance(answer, dict) else {}
 
 
 def read_apps(paths: Sequence[str]) -> list[AppRange]:
-    """The apps in these folders, with the versions that they are for."""
+    """Reads the apps in these folders, with the versions that they support."""
     files = [file for path in paths for file in sorted(glob.glob(f"{glob.escape(path)}/*/appinfo/info.xml"))]
     apps = [parse_app(read_text(file) or "") for file in files]
     return [app for app in apps if app is not None]
 
 
 def disk_bytes(path: str) -> int:
-    """The room that a file tree takes; 0 if it is not there."""
+    """Returns the disk space that a file tree takes; 0 if it does not exist."""
     total = 0
     for folder, folders, files in os.walk(path):
         for name in (*folders, *files):

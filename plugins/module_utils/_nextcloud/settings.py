@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Settings of a Nextcloud in a container, by its console program occ: what is set, and what changes it."""
+"""Reads and imports the settings of a Nextcloud in a container, with its console program occ."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.command import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Plan
 
-# Settings that hold a password or a key, by themselves or inside: never shown.
+# Settings that are or contain a password or a key; never shown.
 SENSITIVE = frozenset(
     (
         "dbpassword",
@@ -28,20 +28,20 @@ SENSITIVE = frozenset(
         "secret",
     )
 )
-# What stands for a value that is not shown, and for one that takes its place.
-HIDDEN, REPLACED = "(hidden)", "(hidden, another one)"
+# Shown in place of a secret value, and of one that replaces it.
+HIDDEN, REPLACED = "(hidden)", "(hidden, value changed)"
 
 
 @dataclass(frozen=True)
 class Console:
-    """Where occ is: the container, the user whom Nextcloud's files belong to, and the folder of the program."""
+    """The place of occ: the container, the owner of Nextcloud's files, and the folder of the program."""
 
     container: str
     user: str
     path: str
 
     def php(self, *, stdin: bool = False) -> tuple[str, ...]:
-        """PHP in the container."""
+        """Returns the command line of PHP in the container."""
         return ("podman", "exec", *(["--interactive"] if stdin else []), "--user", self.user, self.container, "php")
 
     def occ(self, *words: str) -> tuple[str, ...]:
@@ -57,7 +57,7 @@ class Settings:
 
 
 def read_settings(runner: Runner, console: Console) -> Settings:
-    """All settings, private ones too.
+    """Reads all settings, including private ones.
 
     Raises:
         CheckpointError: reasons occ_failed, answer_invalid.
@@ -69,21 +69,21 @@ def read_settings(runner: Runner, console: Console) -> Settings:
 
 
 def parse_settings(text: str, console: Console) -> Settings:
-    """The answer of occ config:list; a notice may come before it."""
+    """Parses the output of occ config:list, which may begin with a notice."""
     try:
         found = json.loads(text[text.index("{") :])
         return Settings(found["system"], {app: values or {} for app, values in (found.get("apps") or {}).items()})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        # The answer itself has passwords in it, and stays unsaid.
+        # The output contains passwords, so the message does not quote it.
         raise CheckpointError(
-            f"Cannot read the settings of Nextcloud in the container {console.container!r}: occ config:list gave no "
-            "JSON with 'system' in it. Run it by hand and see.",
+            f"Cannot read the settings of Nextcloud in the container {console.container!r}: occ config:list printed no "
+            "JSON with 'system' in it. Run it manually.",
             reason="answer_invalid",
         ) from error
 
 
 def occ_error(completed: Completed, console: Console, what: str) -> CheckpointError:
-    """What a failure of podman exec or occ means; what it printed is not returned, but for the line that says why."""
+    """Returns the failure of podman exec or occ. Of the output it has only the last line, which gives the reason."""
     return CheckpointError(
         f"Cannot {what} of Nextcloud in the container {console.container!r}: {completed.last_line[:300].rstrip('.')}. "
         "Check that the container runs and that Nextcloud is installed (occ status).",
@@ -93,7 +93,7 @@ def occ_error(completed: Completed, console: Console, what: str) -> CheckpointEr
 
 
 def check_wanted(wanted: Settings) -> None:
-    """Refuse what occ cannot store.
+    """Refuses values that occ cannot store.
 
     Raises:
         CheckpointError: reason value_invalid.
@@ -101,7 +101,8 @@ def check_wanted(wanted: Settings) -> None:
     for app, values in wanted.apps.items():
         if not isinstance(values, Mapping):
             raise CheckpointError(
-                f"Cannot set the app {app!r}: its settings have to be a dictionary.", reason="value_invalid"
+                f"Cannot set the app {app!r}: its settings are no dictionary. Give a dictionary of settings.",
+                reason="value_invalid",
             )
         for key, value in values.items():
             if value is not None and (isinstance(value, bool) or not isinstance(value, (str, int))):
@@ -113,14 +114,14 @@ def check_wanted(wanted: Settings) -> None:
 
 
 def app_text(value: Any) -> str | None:
-    """A setting of an app as the database keeps it: text."""
+    """Returns a setting of an app as the database stores it, as text."""
     if isinstance(value, bool):
         return "1" if value else "0"
     return None if value is None else str(value)
 
 
 def differing(current: Settings, wanted: Settings) -> Settings:
-    """The wanted settings that are not so yet."""
+    """Returns the wanted settings that differ from the current ones."""
     system = {key: value for key, value in wanted.system.items() if current.system.get(key) != value}
     apps = {}
     for app, values in wanted.apps.items():
@@ -132,7 +133,7 @@ def differing(current: Settings, wanted: Settings) -> Settings:
 
 
 def shown(current: Settings, wanted: Settings, *, hidden: frozenset[str]) -> dict[str, Any]:
-    """The settings of ``current`` that are asked for, without those that nobody may see."""
+    """Returns the wanted settings with their current values; hidden values are masked."""
     system = {}
     for key in sorted(wanted.system):
         value = current.system.get(key)
@@ -145,13 +146,13 @@ def shown(current: Settings, wanted: Settings, *, hidden: frozenset[str]) -> dic
 
 
 def predicted(current: Settings, wanted: Settings) -> Settings:
-    """The settings after the plan."""
+    """Returns the settings as they are after the plan."""
     apps = {app: {**current.apps.get(app, {}), **values} for app, values in wanted.apps.items()}
     return Settings({**current.system, **wanted.system}, apps)
 
 
 def import_script(settings: Settings, path: str) -> str:
-    """PHP that gives occ the settings to import: they are in no argument list and in no file but for that moment."""
+    """Returns PHP code that runs occ with the settings: they are in no argument list, and in a file only meanwhile."""
     content = base64.b64encode(json.dumps({"system": settings.system, "apps": settings.apps}).encode()).decode()
     folder = base64.b64encode(path.encode("utf-8", "surrogateescape")).decode()
     return f"""<?php
@@ -168,25 +169,25 @@ require $folder . '/console.php';
 
 
 def plan_settings(current: Settings, wanted: Settings, console: Console, *, hidden: frozenset[str]) -> Plan:
-    """Import what differs, all at once."""
+    """Plans one import of all settings that differ."""
     missing = differing(current, wanted)
     before = shown(current, wanted, hidden=hidden)
     if not missing.system and not missing.apps:
         return Plan(before=before, after=before)
     after = shown(predicted(current, wanted), wanted, hidden=hidden)
     for key in set(missing.system) & hidden:
-        # One sees that it is set anew, and neither value.
+        # The diff shows the change, and neither value.
         after["system"][key] = None if wanted.system[key] is None else REPLACED
     step = Command(
         console.php(stdin=True),
-        why=f"set up Nextcloud in the container {console.container!r}",
+        why=f"configure Nextcloud in the container {console.container!r}",
         stdin=import_script(missing, console.path),
     )
     return Plan(before=before, after=after, steps=(step,))
 
 
 def check_result(after: Settings, wanted: Settings, console: Console) -> None:
-    """Fail when a setting is not as wanted although occ succeeded.
+    """Refuses a result in which a setting is not as wanted although occ succeeded.
 
     Raises:
         CheckpointError: reason change_lost.
@@ -195,9 +196,9 @@ def check_result(after: Settings, wanted: Settings, console: Console) -> None:
     names = sorted(lost.system) + [f"{app}/{key}" for app in sorted(lost.apps) for key in sorted(lost.apps[app])]
     if names:
         raise CheckpointError(
-            f"Cannot set {', '.join(names)} of Nextcloud in the container {console.container!r}: occ succeeded, and "
-            "the values are others. Look for another file in its folder config that sets them, and for a variable "
-            "of the container's environment.",
+            f"Cannot set {', '.join(names)} of Nextcloud in the container {console.container!r}: occ reported success, "
+            "but the values did not change. Find out whether another file in its folder config sets them, or a "
+            "variable of the container's environment.",
             reason="change_lost",
             lost=names,
         )

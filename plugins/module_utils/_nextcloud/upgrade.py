@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Nextcloud's versions: what is there, which steps lead to the wanted one, and what speaks against them."""
+"""Plans the steps of a Nextcloud upgrade and finds its blockers. Pure."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _IN_FILE = re.compile(r"\$OC_Version\s*=\s*(?:array\s*\(|\[)\s*([\d\s,]+?)\s*[\]
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _APP_ID = re.compile(r"<id>\s*([A-Za-z0-9_-]+)\s*</id>")
 _APP_UNTIL = re.compile(r"<nextcloud\s[^>]*?\bmax-version\s*=\s*[\"'](\d{1,3})")
-# What the volumes are copied beside has to hold more than they do: the files of the next version, the archive's index.
+# The copies need more space than the volumes: for the files of the next version and the index of the archive.
 RESERVE_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image of the host; ``id`` None says that it is not there, ``version`` None that it does not tell its own."""
+    """An image of the host. ``id`` is None if it is missing, ``version`` None if it does not name its version."""
 
     name: str
     id: str | None = None
@@ -31,7 +31,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why the upgrade is not begun: a word and a line for people."""
+    """A blocker of the upgrade: a code and a message."""
 
     code: str
     message: str
@@ -42,29 +42,29 @@ class Refusal:
 
 @dataclass(frozen=True)
 class AppRange:
-    """An app's name and the last major version of Nextcloud that it is for; None: it names none."""
+    """The name of an app and the last major version of Nextcloud that it supports; None if it names none."""
 
     name: str
     until: int | None
 
 
 def parse_wanted(text: str) -> Version:
-    """A wanted version: 32, 32.0 or 32.0.1.
+    """Parses a wanted version: 32, 32.0 or 32.0.1.
 
     Raises:
         CheckpointError: reason version_invalid.
     """
     if not _WANTED.fullmatch(text):
         raise CheckpointError(
-            f"Cannot upgrade Nextcloud to {text!r}: that is no version. Give a major version such as 32, or a full "
-            "one such as 32.0.1.",
+            f"Cannot upgrade Nextcloud to {text!r}: this is not a version. Give a major version such as 32, or a full "
+            "version such as 32.0.1.",
             reason="version_invalid",
         )
     return version_tuple(text)
 
 
 def parse_version_file(text: str) -> Version | None:
-    """The version in Nextcloud's version.php; None if there is none in the text."""
+    """Returns the version in Nextcloud's version.php; None if the text has none."""
     found = _IN_FILE.search(text)
     if found is None:
         return None
@@ -72,7 +72,7 @@ def parse_version_file(text: str) -> Version | None:
 
 
 def version_of_environment(environment: Sequence[str]) -> Version | None:
-    """The version that an image's environment names, as the official image and those made from it do."""
+    """Returns the version in the environment of an image, as in the official image and images made from it."""
     for entry in environment:
         name, dummy_sign, value = entry.partition("=")
         found = re.match(r"\d+(\.\d+){1,2}", value) if name == "NEXTCLOUD_VERSION" else None
@@ -82,9 +82,9 @@ def version_of_environment(environment: Sequence[str]) -> Version | None:
 
 
 def parse_app(text: str) -> AppRange | None:
-    """The range of an app's appinfo/info.xml; None if it is not such a file.
+    """Returns the range of versions in an app's appinfo/info.xml; None if it is not such a file.
 
-    The container can write there, so no XML parser, which entities may keep busy, gets to see it.
+    The container can write the file, so an XML parser, which entities can overload, does not read it.
     """
     bare = _COMMENT.sub("", text)
     name, until = _APP_ID.search(bare), _APP_UNTIL.search(bare)
@@ -92,38 +92,38 @@ def parse_app(text: str) -> AppRange | None:
 
 
 def majors_to(present: Version, wanted: Version) -> list[int]:
-    """The major versions to go through; that of today alone for a newer release of it, none if wanted is older."""
+    """Returns the major versions of the steps: only the present one for a minor upgrade, none if wanted is older."""
     if wanted[0] == present[0]:
         return [present[0]]
     return list(range(present[0] + 1, wanted[0] + 1))
 
 
 def image_name(major: int, pattern: str, images: Mapping[str, str]) -> str:
-    """The image of a major version: its own, else the pattern's."""
+    """Returns the image of a major version: its own if there is one, else that of the pattern."""
     return images.get(str(major)) or pattern.replace("{major}", str(major))
 
 
 def check_order(present: Version, wanted: Version) -> Refusal | None:
-    """Whether wanted is older than what is there."""
+    """Returns a blocker if the wanted version is older than the present one."""
     if wanted < present[: len(wanted)]:
         return Refusal(
             "downgrade",
-            f"Nextcloud is {version_text(present)}, and {version_text(wanted)} is older: Nextcloud cannot go back. "
-            "Restore a backup of that time.",
+            f"Nextcloud is {version_text(present)}, and {version_text(wanted)} is older: Nextcloud cannot be downgraded. "
+            "Restore a backup of that version.",
         )
     return None
 
 
 def check_image(present: Version, major: int, image: Image) -> Refusal | None:
-    """Whether an image is the one that may follow ``present``, the version before it."""
+    """Returns a blocker unless the image is one that may follow the version ``present``."""
     name = f"the image {image.name!r}"
     if image.id is None:
         return Refusal("image_missing", f"{name} for {major} is not on the host. Pull it, or let the role pull it.")
     if image.version is None:
         return Refusal(
             "image_version_unknown",
-            f"{name} does not say which version it holds (no NEXTCLOUD_VERSION in its environment). Build it from "
-            "the official image.",
+            f"{name} does not name its version (no NEXTCLOUD_VERSION in its environment). Build it from the official "
+            "image.",
         )
     if image.version[0] > max(present[0] + 1, major):
         return Refusal(
@@ -134,8 +134,8 @@ def check_image(present: Version, major: int, image: Image) -> Refusal | None:
     if image.version < present:
         return Refusal(
             "downgrade",
-            f"{name} holds {version_text(image.version)}, which is older than {version_text(present)}: Nextcloud "
-            f"cannot go back. Give a newer image of {major}.",
+            f"{name} holds {version_text(image.version)}, which is older than {version_text(present)}: Nextcloud cannot be "
+            f"downgraded. Give a newer image of {major}.",
         )
     if image.version[0] != major:
         return Refusal(
@@ -148,7 +148,7 @@ def check_image(present: Version, major: int, image: Image) -> Refusal | None:
 def plan_steps(
     present: Version, wanted: Version, images: Mapping[int, Image]
 ) -> tuple[list[dict[str, Any]], list[Refusal]]:
-    """The steps from present to wanted, one major version after the other, and what speaks against them."""
+    """Returns the steps from present to wanted, one for each major version, and the blockers."""
     older = check_order(present, wanted)
     if older is not None:
         return [], [older]
@@ -179,36 +179,36 @@ def plan_steps(
 
 
 def left_behind(apps: Sequence[AppRange], enabled: Sequence[str], wanted: Version) -> list[dict[str, Any]]:
-    """The enabled apps that are not for the wanted version: Nextcloud turns them off."""
+    """Returns the enabled apps that do not support the wanted version: Nextcloud would disable them."""
     found = {app.name: app.until for app in apps if app.until is not None and app.until < wanted[0]}
     return [{"name": name, "until": found[name]} for name in sorted(found) if name in enabled]
 
 
 def check_apps(apps: Sequence[Mapping[str, Any]], wanted: Version) -> Refusal | None:
-    """Whether apps would be turned off."""
+    """Returns a blocker if apps would be disabled."""
     if not apps:
         return None
     names = ", ".join(f"{app['name']} (up to {app['until']})" for app in apps)
     return Refusal(
         "apps_incompatible",
-        f"these apps are not for {wanted[0]} and would be turned off: {names}. Update or disable them first, or let "
-        "them be disabled.",
+        f"these apps do not support {wanted[0]} and would be disabled: {names}. Disable or update them first, or "
+        "allow the upgrade to disable them (incompatible_apps).",
     )
 
 
 def check_tag(name: str, running: str, tagged: str | None) -> Refusal | None:
-    """Whether the name of the container's image still means that image: a way back starts it by its name."""
+    """Returns a blocker if the name of the container's image no longer means that image: a rollback uses the name."""
     if running == tagged:
         return None
     return Refusal(
         "image_moved",
-        f"the container runs image {running[:12]}, and {name!r} means another one by now, so there would be no way "
-        f"back. Run 'podman tag {running[:12]} {name}'.",
+        f"the container runs image {running[:12]}, and {name!r} is a different image by now, so a rollback would be "
+        f"impossible. Run 'podman tag {running[:12]} {name}'.",
     )
 
 
 def check_space(path: str, needed_bytes: int, free_bytes: int) -> Refusal | None:
-    """Whether the copies fit."""
+    """Returns a blocker if the disk has not enough space for the copies."""
     if free_bytes >= needed_bytes:
         return None
     return Refusal(
@@ -218,17 +218,17 @@ def check_space(path: str, needed_bytes: int, free_bytes: int) -> Refusal | None
 
 
 def check_status(status: Mapping[str, Any] | None, name: str) -> Refusal | None:
-    """Whether occ says that Nextcloud is in a state to begin from; None for a container that does not run."""
+    """Returns a blocker unless occ reports a state in which an upgrade can begin. ``status`` is None for a stopped container."""
     if status is None:
         return Refusal(
-            "container_not_running", f"the container {name!r} does not run, so occ cannot be asked. Start its unit."
+            "container_not_running", f"the container {name!r} is not running, so occ cannot run. Start its unit."
         )
     if not status.get("installed"):
         return Refusal("not_installed", f"Nextcloud in the container {name!r} is not installed. Install it first.")
     if status.get("needsDbUpgrade"):
         return Refusal(
             "upgrade_pending",
-            f"Nextcloud in the container {name!r} waits for 'occ upgrade' of an upgrade that was begun otherwise. "
-            "Finish it first.",
+            f"Nextcloud in the container {name!r} has an unfinished upgrade that this role did not start. Run 'occ "
+            "upgrade' first.",
         )
     return None
