@@ -218,7 +218,7 @@ def check_space(path: str, needed_bytes: int, free_bytes: int) -> Refusal | None
 
 
 def check_status(status: Mapping[str, Any] | None, name: str) -> Refusal | None:
-    """Returns a blocker unless occ reports a state in which an upgrade can begin. ``status`` is None for a stopped container."""
+    """Returns a blocker unless occ reports a state to upgrade from; ``status`` is None for a stopped container."""
     if status is None:
         return Refusal(
             "container_not_running", f"the container {name!r} is not running, so occ cannot run. Start its unit."
