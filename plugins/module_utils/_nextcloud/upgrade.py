@@ -108,8 +108,8 @@ def check_order(present: Version, wanted: Version) -> Refusal | None:
     if wanted < present[: len(wanted)]:
         return Refusal(
             "downgrade",
-            f"Nextcloud is {version_text(present)}, and {version_text(wanted)} is older: Nextcloud cannot be downgraded. "
-            "Restore a backup of that version.",
+            f"Nextcloud is {version_text(present)}, and {version_text(wanted)} is older: Nextcloud cannot be "
+            "downgraded. Restore a backup of that version.",
         )
     return None
 
@@ -134,8 +134,8 @@ def check_image(present: Version, major: int, image: Image) -> Refusal | None:
     if image.version < present:
         return Refusal(
             "downgrade",
-            f"{name} holds {version_text(image.version)}, which is older than {version_text(present)}: Nextcloud cannot be "
-            f"downgraded. Give a newer image of {major}.",
+            f"{name} holds {version_text(image.version)}, which is older than {version_text(present)}: Nextcloud "
+            f"cannot be downgraded. Give a newer image of {major}.",
         )
     if image.version[0] != major:
         return Refusal(
