@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The pure parts of the lab: what names an image, what QEMU is called with, how Ansible and ssh find a machine."""
+"""The pure parts of the lab: the key of an image, QEMU's arguments, the inventory and the ssh configuration."""
 
 from __future__ import annotations
 
@@ -149,6 +149,17 @@ def test_only_what_nobody_needs_is_removed(monkeypatch, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["artifact-1", "build.part", "image-2", "log"]
 
 
+def test_the_code_of_the_artifact_is_there_and_includes_whole_folders():
+    names = {path.relative_to(artifact.PROJECT).as_posix() for path in artifact.code_files()}
+    assert {"plugins/modules/criu_build.py", "plugins/module_utils/_criu_build/compile.py"} <= names
+
+
+def test_a_missing_name_in_the_code_of_the_artifact_is_an_error(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(base.LabError, match="'empty' does not exist"):
+        artifact.code_files(tmp_path, ["empty"])
+
+
 def test_the_build_root_has_the_packages_of_the_role():
     text = "---\n# a comment\n__criu_build_packages:\n  - gcc\n  - libselinux1-dev\n"
     assert artifact.build_packages(text) == ["gcc", "libselinux1-dev"]
@@ -167,11 +178,11 @@ def test_choose_version(versions, chosen):
 
 
 def test_no_source_is_an_error_that_names_the_suite():
-    with pytest.raises(base.LabError, match="sid offers no source of criu"):
+    with pytest.raises(base.LabError, match="sid has no source of criu"):
         artifact.choose_version("")
 
 
 def test_a_failed_program_shows_the_end_of_its_log(monkeypatch, tmp_path):
     monkeypatch.setattr(base, "BUILD", tmp_path)
-    with pytest.raises(base.LabError, match=r"(?s)ended with 3.*the reason"):
+    with pytest.raises(base.LabError, match=r"(?s)exit status 3.*the reason"):
         base.run("trying", [sys.executable, "-c", "print('the reason'); raise SystemExit(3)"])

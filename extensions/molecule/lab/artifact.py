@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Build CRIU for the lab's machine: natively in a root of its suite, by the collection's own playbook."""
+"""Build CRIU for the lab's machines: in a chroot of their suite, with the collection's own playbook."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Sequence
 
 from base import BUILD, PROJECT, LabError, digest, output, run, say
 from image import SUITE, chroot_argv, debootstrap, remove_tree
@@ -16,32 +17,43 @@ SOURCE_SUITE = "sid"
 SOURCE_VERSION = "4.2.1"
 ROLE = PROJECT / "roles" / "criu"
 PLAYBOOK = "criu.hosts.build_criu"
-# What decides how the artifact comes out
+# A change in one of these files, or in a Python file of one of these folders, makes a new artifact.
 CODE = (
-    PROJECT / "plugins/modules/criu_build.py",
-    PROJECT / "plugins/module_utils/_criu_build/compile.py",
-    PROJECT / "plugins/module_utils/_criu_build/choice.py",
-    PROJECT / "plugins/module_utils/_criu_build/manifest.py",
-    PROJECT / "plugins/module_utils/_criu_build/needs.py",
-    PROJECT / "playbooks/build_criu.yml",
-    ROLE / "tasks/build_dependencies.yml",
-    ROLE / "vars/Debian.yml",
+    "plugins/modules/criu_build.py",
+    "plugins/module_utils/_criu_build",
+    "playbooks/build_criu.yml",
+    "roles/criu/tasks/build_dependencies.yml",
+    "roles/criu/vars/Debian.yml",
 )
 
 
+def code_files(project: Path = PROJECT, names: Sequence[str] = CODE) -> list[Path]:
+    """Return the files that decide the content of the artifact; each name must lead to one at least."""
+    files: list[Path] = []
+    for name in names:
+        path = project / name
+        found = [path] if path.is_file() else sorted(path.rglob("*.py"))
+        if not found:
+            raise LabError(
+                f"Cannot compute the key of the artifact: {name!r} does not exist. Correct CODE in {__file__}."
+            )
+        files += found
+    return files
+
+
 def build_packages(text: str) -> list[str]:
-    """Return the packages listed in the role's variables; the root has them from the start."""
+    """Return the packages listed in the role's variables; they are installed when the chroot is made."""
     return re.findall(r"^ +- ([a-z0-9][a-z0-9.+-]+)$", text, re.MULTILINE)
 
 
 def ensure_artifact() -> Path:
-    """Return the path of CRIU's artifact, built when it is not there."""
+    """Return the path of CRIU's artifact; build it if it does not exist."""
     if os.geteuid():
-        raise LabError("CRIU is built in a chroot: run this as root")
+        raise LabError("Cannot build CRIU: it is built in a chroot. Run this as root.")
     root = ensure_root()
     source = ensure_source(root)
     texts = [SUITE, source.name, digest([], [source])]
-    final = BUILD / f"artifact-{digest(texts, CODE)}"
+    final = BUILD / f"artifact-{digest(texts, code_files())}"
     artifact = final / "criu.tar.gz"
     if artifact.exists():
         return point_to(artifact)
@@ -61,7 +73,7 @@ def ensure_artifact() -> Path:
 
 
 def point_to(artifact: Path) -> Path:
-    """Return the one path under which the artifact is always found."""
+    """Link the artifact to the path that always names the current one; return that path."""
     link = BUILD / "criu-artifact.tar.gz"
     part = BUILD / "criu-artifact.link"
     part.unlink(missing_ok=True)
@@ -71,7 +83,7 @@ def point_to(artifact: Path) -> Path:
 
 
 def build_criu_artifact(root: Path, copy: Path, source: Path) -> None:
-    """Run the collection's playbook in a copy of the root."""
+    """Run the collection's playbook in a copy of the chroot."""
     output(["cp", "-a", "--reflink=auto", str(root), str(copy)])
     shutil.copyfile("/etc/resolv.conf", copy / "etc/resolv.conf")
     shutil.copyfile(source, copy / "root" / source.name)
@@ -85,23 +97,23 @@ def build_criu_artifact(root: Path, copy: Path, source: Path) -> None:
     for name, value in variables.items():
         play += ["-e", f"{name}={value}"]
     run(
-        "CRIU, compiled by the collection's playbook in about 60 s",
+        "compiling CRIU, with the collection's playbook, about 60 s",
         chroot_argv(copy, play, inside=False),
         env=ansible_environment(),
     )
 
 
 def ansible_playbook() -> str:
-    """Return the path of ansible-playbook: that of the project's environment, else the first in PATH."""
+    """Return the path of ansible-playbook: that of .build/venv if it exists, else the first one in PATH."""
     search = f"{PROJECT}/.build/venv/bin:{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"
     found = shutil.which("ansible-playbook", path=search)
     if not found:
-        raise LabError("ansible-playbook is not there: run 'make venv collections' first")
+        raise LabError("Cannot build CRIU: ansible-playbook is not installed. Run 'make venv collections' first.")
     return found
 
 
 def ansible_environment() -> dict[str, str]:
-    """Return an environment in which Ansible finds the collection and those that it needs."""
+    """Return an environment in which Ansible finds this collection and its dependencies."""
     build = PROJECT / ".build"
     environment = {
         "ANSIBLE_COLLECTIONS_PATH": f"{build}:{build / 'collections'}",
@@ -109,12 +121,12 @@ def ansible_environment() -> dict[str, str]:
         **os.environ,
     }
     if not (build / "ansible_collections/criu/hosts").exists():
-        raise LabError("the collection is not linked into .build: run 'make venv collections' first")
+        raise LabError("Cannot build CRIU: .build has no link to the collection. Run 'make venv collections' first.")
     return {**environment, "LC_ALL": "C.UTF-8", "ANSIBLE_NOCOLOR": "1"}
 
 
 def ensure_root(suite: str = SUITE) -> Path:
-    """Return a root file system of a suite with a compiler and the headers."""
+    """Return a root file system of a suite with the compiler and the headers; make it if it does not exist."""
     packages = ["ca-certificates", "python3", "python3-apt", *build_packages((ROLE / "vars/Debian.yml").read_text())]
     final = BUILD / f"buildroot-{suite}-{digest([suite, *packages])}"
     if not final.exists():
@@ -122,13 +134,13 @@ def ensure_root(suite: str = SUITE) -> Path:
             remove_tree(old)
         part = BUILD / "buildroot.part"
         remove_tree(part)
-        debootstrap(part, suite, packages, f"Debian {suite} with a compiler, about 60 s")
+        debootstrap(part, suite, packages, f"installing Debian {suite} with a compiler, about 60 s")
         os.replace(part, final)
     return final
 
 
 def ensure_source(root: Path) -> Path:
-    """Return CRIU's source tarball as Debian has it; apt checks its signature and sum."""
+    """Return Debian's source tarball of CRIU; apt verifies its signature and checksum."""
     folder = BUILD / f"source-{SOURCE_VERSION}"
     if not folder.exists():
         part = BUILD / "source.part"
@@ -149,9 +161,9 @@ def ensure_source(root: Path) -> Path:
             "Dir::State::status=/dev/null",
         ]
         flags = [word for option in options for word in ("-o", option)]
-        run("source index, apt-get update", ["apt-get", *flags, "update"])
+        run("updating the source index, apt-get update", ["apt-get", *flags, "update"])
         run(
-            "source of CRIU, apt-get source",
+            "downloading the source of CRIU, apt-get source",
             ["apt-get", *flags, "source", "--download-only", "--tar-only", newest_wanted(flags)],
             cwd=part,
         )
@@ -162,15 +174,15 @@ def ensure_source(root: Path) -> Path:
 
 
 def newest_wanted(flags: list[str]) -> str:
-    """Return apt's word for the wanted source version, or for the newest when the suite has moved on."""
+    """Return the apt argument for the wanted source version, or for the newest if the suite no longer has it."""
     versions = choose_version(output(["apt-cache", *flags, "showsrc", "criu"]))
-    say(f"CRIU {versions} from {SOURCE_SUITE}")
+    say(f"source: CRIU {versions} from Debian {SOURCE_SUITE}")
     return f"criu={versions}"
 
 
 def choose_version(showsrc: str) -> str:
-    """Return the version to fetch out of what apt-cache showsrc prints."""
+    """Return the version to download from the output of apt-cache showsrc."""
     versions = re.findall(r"^Version: (\S+)$", showsrc, re.MULTILINE)
     if not versions:
-        raise LabError(f"Debian {SOURCE_SUITE} offers no source of criu")
+        raise LabError(f"Cannot build CRIU: Debian {SOURCE_SUITE} has no source of criu. Check the mirror.")
     return next((one for one in versions if one.startswith(SOURCE_VERSION + "-")), versions[-1])

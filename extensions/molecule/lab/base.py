@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every part of the lab needs: folders, progress lines, running programs."""
+"""Folders, progress lines and the start of programs: the parts that all files of the lab share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEARTBEAT_SECONDS = 15
 
 
 class LabError(Exception):
-    """Something the person at the keyboard has to know, in one line."""
+    """An error for the person at the keyboard, in one line: why, and what to do."""
 
 
 def say(text: str) -> None:
@@ -30,7 +30,7 @@ def say(text: str) -> None:
 
 
 def run(what: str, argv: Sequence[str], *, cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
-    """Run a slow program; its output goes to a log that is shown only when it fails."""
+    """Run a slow program; its output goes to a log, whose end is shown if the program fails."""
     logs = BUILD / "log"
     logs.mkdir(parents=True, exist_ok=True)
     log = logs / (what.split(",")[0].replace(" ", "-").replace("/", "-") + ".log")
@@ -49,11 +49,13 @@ def run(what: str, argv: Sequence[str], *, cwd: Path | None = None, env: dict[st
         wait_with_heartbeat(process, what)
     if process.returncode:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
-        raise LabError(f"{what}: {argv[0]} ended with {process.returncode}, see {log}\n{tail}")
+        raise LabError(
+            f"{what}: {argv[0]} failed with exit status {process.returncode}. See {log}; it ends with:\n{tail}"
+        )
 
 
 def wait_with_heartbeat(process: subprocess.Popen[bytes], what: str) -> None:
-    """Wait for a program and say now and then that it is still at work; stop it when we are stopped."""
+    """Wait for a program, report at intervals that it still runs, and terminate it if this program is interrupted."""
     began = time.monotonic()
     try:
         while True:
@@ -61,22 +63,22 @@ def wait_with_heartbeat(process: subprocess.Popen[bytes], what: str) -> None:
                 process.wait(timeout=HEARTBEAT_SECONDS)
                 return
             except subprocess.TimeoutExpired:
-                say(f"  ... {what.split(',')[0]}: at work for {time.monotonic() - began:.0f} s")
+                say(f"  ... {what.split(',')[0]}: still running after {time.monotonic() - began:.0f} s")
     except BaseException:
         process.terminate()
         raise
 
 
 def output(argv: Sequence[str]) -> str:
-    """Return what a quick program prints."""
+    """Run a quick program; return its output."""
     done = subprocess.run(list(argv), capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     if done.returncode:
-        raise LabError(f"{' '.join(argv)}: ended with {done.returncode}: {done.stderr.strip()}")
+        raise LabError(f"{' '.join(argv)} failed with exit status {done.returncode}: {done.stderr.strip()}")
     return done.stdout
 
 
 def digest(texts: Iterable[str], files: Iterable[Path] = ()) -> str:
-    """Return a short key that changes with any of the texts and files."""
+    """Return a short key that changes when any of the texts or files changes."""
     total = hashlib.sha256()
     for text in texts:
         total.update(text.encode() + b"\0")
@@ -87,13 +89,13 @@ def digest(texts: Iterable[str], files: Iterable[Path] = ()) -> str:
 
 @contextmanager
 def lock(name: str = "lock") -> Iterator[None]:
-    """Let only one lab command at a time change the build folder."""
+    """Hold a lock, so that only one command of the lab at a time changes the build folder."""
     BUILD.mkdir(parents=True, exist_ok=True)
     with (BUILD / name).open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("waiting for another lab command to finish")
+            say("waiting for another command of the lab to finish")
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make the disk image of the lab's machine, and what is tried on it, from Debian packages."""
+"""Make the disk image of the lab's machines from Debian packages, with the image of the test containers in it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ PACKAGES = (
     "aardvark-dns auditd ca-certificates conmon criu crun dbus iproute2 libcap2-bin libcriu2 linux-image-cloud-amd64 "
     "netavark nftables openssh-server podman policycoreutils policycoreutils-python-utils procps python3 python3-apt "
     "python3-selinux python3-semanage runc selinux-policy-default setools systemd systemd-sysv tar udev zstd "
-    # What CRIU is linked with, beyond what comes anyway
+    # Libraries of the lab's CRIU that the other packages do not pull in
     "libgnutls30t64 libnet1 libnftables1 libnl-3-200 libprotobuf-c1"
 ).split()
 WORKLOAD_PACKAGES = "dash procps python3-minimal redis-server".split()
-# An image of half the size is imported in half the time; under emulation that is many seconds.
+# An image of half the size is imported in half the time, which saves many seconds under emulation.
 NOT_IN_CONTAINERS = (
     "var/lib/apt var/lib/dpkg var/cache usr/bin/perl* usr/bin/dpkg* usr/bin/localedef usr/bin/redis-benchmark "
     "usr/lib/*/gconv usr/lib/*/perl* usr/lib/*/libdb-* usr/lib/*/libmvec* usr/lib/locale usr/lib/python3 "
@@ -58,12 +58,12 @@ def payload_files() -> list[Path]:
 
 
 def image_key(public_key: str) -> str:
-    """Return what names an image: a digest of everything it is made from."""
+    """Return the key of an image: a digest of all its sources."""
     return digest([public_key], [HERE / "image.py", *payload_files()])
 
 
 def ssh_key() -> Path:
-    """Return the private key of the lab, made once per build folder."""
+    """Return the private ssh key of the lab; make it once per build folder."""
     key = BUILD / "id_ed25519"
     if not key.exists():
         BUILD.mkdir(parents=True, exist_ok=True)
@@ -72,46 +72,49 @@ def ssh_key() -> Path:
 
 
 def image_dir() -> Path:
-    """Return the folder of the image that belongs to the present sources; it may not exist yet."""
+    """Return the folder of the image that belongs to the current sources; it may not exist yet."""
     return BUILD / f"image-{image_key(ssh_key().with_suffix('.pub').read_text())}"
 
 
 def ensure_image() -> Path:
-    """Return the folder with disk.raw, vmlinuz and initrd.img, made when it is not there."""
+    """Return the folder with disk.raw, vmlinuz and initrd.img; make it if it does not exist."""
     final = image_dir()
     if final.exists():
         return final
     if os.geteuid():
-        raise LabError("the image has file owners and SELinux labels: run this as root")
+        raise LabError("Cannot make the image: only root can set its file owners and SELinux labels. Run this as root.")
     part = BUILD / "image.part"
     remove_tree(part)
     part.mkdir()
     root = part / "root"
-    debootstrap(root, SUITE, PACKAGES, f"Debian {SUITE} for the image, about 90 s")
+    debootstrap(root, SUITE, PACKAGES, f"installing Debian {SUITE} for the image, about 90 s")
     add_workload(root, part / "workload")
     configure(root)
     seal(root, part)
     for name in ("vmlinuz", "initrd.img"):
         shutil.copyfile(root / os.readlink(root / name), part / name)
-    # The root stays beside its disk: other images are made on top of it.
+    # The root file system is kept beside its disk: other images are built on top of it.
     os.replace(part, final)
     say(f"image {final.name} is ready")
     return final
 
 
 def seal(root: Path, part: Path) -> None:
-    """Label a root file system and make a disk of it."""
+    """Label a root file system and make a disk from it."""
     contexts = "/etc/selinux/default/contexts/files/file_contexts"
     outside = [word for path in ("/proc", "/sys", "/dev") for word in ("-e", path)]
-    run("labels, setfiles in the image's root", chroot_argv(root, ["setfiles", "-F", *outside, contexts, "/"]))
     run(
-        "disk, mke2fs",
+        "setting SELinux labels, setfiles in the root of the image",
+        chroot_argv(root, ["setfiles", "-F", *outside, contexts, "/"]),
+    )
+    run(
+        "making the disk, mke2fs",
         ["mke2fs", "-q", "-t", "ext4", "-m", "0", "-L", "lab", "-d", str(root), str(part / "disk.raw"), DISK_SIZE],
     )
 
 
 def debootstrap(root: Path, suite: str, packages: Sequence[str], what: str, variant: str = "minbase") -> None:
-    """Make a root file system of Debian packages."""
+    """Make a root file system from Debian packages."""
     options = [f"--dpkgopt={option}" for option in SLIM]
     run(
         what,
@@ -129,7 +132,10 @@ def debootstrap(root: Path, suite: str, packages: Sequence[str], what: str, vari
 
 
 def chroot_argv(root: Path, argv: Sequence[str], inside: bool = True) -> list[str]:
-    """Return how to run a program in a root file system, or beside it with its mounts; they vanish with the program."""
+    """Return the command that runs a program in a root file system, or outside it with the same mounts.
+
+    The mounts disappear when the program ends.
+    """
     script = 'mount -t proc proc "$1/proc" && mount --bind /dev "$1/dev" && shift && exec "$@"'
     return [
         "unshare",
@@ -146,7 +152,7 @@ def chroot_argv(root: Path, argv: Sequence[str], inside: bool = True) -> list[st
 
 
 def configure(root: Path) -> None:
-    """Make a virgin host of the root file system: it boots into enforcing and lets the lab's key in."""
+    """Configure a pristine host that boots with SELinux enforcing and accepts the lab's ssh key."""
     for name, text in FILES.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,15 +167,17 @@ def configure(root: Path) -> None:
         link.unlink(missing_ok=True)
         link.symlink_to("/dev/null")
     run(
-        "units, systemctl enable in the image's root",
+        "enabling units, systemctl in the root of the image",
         chroot_argv(root, ["systemctl", "enable", "systemd-networkd.service"]),
     )
-    run("initrd, only what the machine needs", chroot_argv(root, ["update-initramfs", "-u"]))
+    run("making the initrd, with the modules that the machine needs", chroot_argv(root, ["update-initramfs", "-u"]))
 
 
 def add_workload(root: Path, scratch: Path) -> None:
-    """Put the image of the containers into the machine's image as a tar file for podman import."""
-    debootstrap(scratch, SUITE, WORKLOAD_PACKAGES, "Debian for the containers, about 30 s", variant="essential")
+    """Add the image of the test containers to the machine's image, as a tar file for podman import."""
+    debootstrap(
+        scratch, SUITE, WORKLOAD_PACKAGES, "installing Debian for the containers, about 30 s", variant="essential"
+    )
     for pattern in NOT_IN_CONTAINERS:
         for path in scratch.glob(pattern):
             remove_tree(path) if path.is_dir() else path.unlink()
@@ -179,7 +187,7 @@ def add_workload(root: Path, scratch: Path) -> None:
     target = root / "var/lib/lab"
     target.mkdir(parents=True)
     run(
-        "archive of the containers' root",
+        "packing the image of the containers",
         ["tar", "--numeric-owner", "-C", str(scratch), "-cf", str(target / "workload.tar"), "."],
     )
     for path in payload_files():
@@ -188,13 +196,13 @@ def add_workload(root: Path, scratch: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder that may or may not be there."""
+    """Remove a folder if it exists."""
     if path.exists():
         shutil.rmtree(path)
 
 
 def remove_old(keep: set[str]) -> None:
-    """Remove images and snapshots that nothing needs any more, and halves of interrupted builds."""
+    """Remove images and snapshots that are no longer used, and the remains of interrupted builds."""
     for path in BUILD.glob("*"):
         old = path.name.startswith(("image-", "virgin-")) and path.name not in keep
         if old or path.name in ("image.part", "virgin.part"):

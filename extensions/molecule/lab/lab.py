@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Disposable virtual machines with SELinux enforcing, made from Debian packages.
+"""Run disposable virtual machines with SELinux enforcing, made from Debian packages.
 
-lab.py deps            install what the lab needs (root on Debian), or say what is missing
-lab.py image           make the disk image and the snapshot of its first boot, unless they are there already
-lab.py artifact        print the path of the CRIU build for the machine, made when it is not there
+lab.py deps            install the packages that the lab needs (as root on Debian), or list the missing ones
+lab.py image           make the disk image and the snapshot of its first boot, unless they exist
+lab.py artifact        build CRIU for the machines unless it exists, and print the path of the artifact
 lab.py up NAME...      start machines; write .build/lab/ssh_config, inventory.yml (all) and inventory-NAME,NAME.yml
-lab.py down [NAME...]  remove machines (all when none is named)
+lab.py down [NAME...]  remove machines (all if no name is given)
 lab.py status          list the machines
 """
 
@@ -28,7 +28,7 @@ import machine
 import services_image
 from base import BUILD, LabError, lock, say
 
-# Debian package -> what shows that it is there
+# Debian package -> the program, file or Python module whose presence shows that it is installed
 NEEDS = {
     "mmdebstrap": "mmdebstrap",
     "qemu-system-x86": "qemu-system-x86_64",
@@ -39,12 +39,12 @@ NEEDS = {
     "openssh-client": "ssh",
     "python3-venv": "ensurepip",
 }
-# The browser that the tests of the services use; installed with the first machine for them
+# The browser for the tests of web applications; installed when the first machine with the services image is started
 SERVICES_NEEDS = {"chromium": "chromium", "chromium-driver": "chromedriver"}
 
 
 def missing_packages(needs: dict[str, str]) -> list[str]:
-    """Return the Debian packages that are not there."""
+    """Return the Debian packages that are not installed."""
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 
     def there(sign: str) -> bool:
@@ -56,7 +56,7 @@ def missing_packages(needs: dict[str, str]) -> list[str]:
 
 
 def is_debian() -> bool:
-    """Tell whether this is a Debian whose package names we know."""
+    """Return whether this is Debian, whose package names NEEDS lists."""
     try:
         return re.search(r"^ID=debian$", Path("/etc/os-release").read_text(), re.MULTILINE) is not None
     except OSError:
@@ -64,51 +64,52 @@ def is_debian() -> bool:
 
 
 def deps(needs: dict[str, str]) -> None:
-    """Install what is missing, or say how to get it."""
+    """Install the missing packages, or fail with the command that installs them."""
     missing = missing_packages(needs)
     if not missing:
-        say("everything the lab needs is installed")
+        say("all packages that the lab needs are installed")
         return
     if os.geteuid() or not is_debian():
-        raise LabError(f"missing: {' '.join(missing)}; on Debian 12 or 13: sudo apt-get install {' '.join(missing)}")
+        names = " ".join(missing)
+        raise LabError(f"Cannot run machines: missing {names}. On Debian 12 or 13, run: sudo apt-get install {names}")
     say(f"installing {' '.join(missing)}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for argv in (["apt-get", "update", "-q"], ["apt-get", "install", "-q", "-y", "--no-install-recommends", *missing]):
         if subprocess.run(argv, env=environment, stdout=sys.stderr, check=False).returncode:
-            raise LabError(f"{' '.join(argv)} failed, see above")
+            raise LabError(f"{' '.join(argv)} failed. See the output above.")
 
 
 def up(names: list[str]) -> None:
     """Start machines one after the other."""
     for name in names:
         if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name) or name == machine.SNAPSHOT:
-            raise LabError(f"{name!r} is no name for a machine: small letters, digits and dashes")
+            raise LabError(f"Cannot start {name!r}: invalid name. Use lower-case letters, digits and dashes.")
         machine.start(name)
     machine.write_group(names)
     machine.tidy()
-    print(f"ansible-playbook -i {BUILD}/inventory.yml ... | ssh -F {BUILD}/ssh_config {names[0]}")
+    print(f"To use it: ssh -F {BUILD}/ssh_config {names[0]}, or ansible-playbook -i {BUILD}/inventory.yml PLAYBOOK")
 
 
 def down(names: list[str]) -> None:
     """Remove machines."""
     for name in names or [one.name for one in machine.machines()]:
-        print(f"{name}: {'removed' if machine.stop(name) else 'not there'}")
+        print(f"{name}: {'removed' if machine.stop(name) else 'does not exist'}")
 
 
 def status() -> None:
     """List the machines."""
     for one in machine.machines():
-        state = "running" if machine.pid_of(one) else "dead"
+        state = "running" if machine.pid_of(one) else "not running"
         print(f"{one.name} {state} {one.accel} port={one.port} {one.image}")
 
 
 def stopped(number: int, frame: object) -> None:
-    """End in the same way as with Ctrl-C."""
+    """End the program as Ctrl-C does."""
     raise KeyboardInterrupt
 
 
 def main() -> int:
-    """Read the command line and do it."""
+    """Read the command line and run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("deps", "image", "artifact", "status"):
@@ -117,7 +118,7 @@ def main() -> int:
     commands.add_parser("down").add_argument("names", nargs="*")
     arguments = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stopped)  # so that every "finally" is carried out
+        signal.signal(number, stopped)  # so that every "finally" block runs
     os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     try:
         if arguments.command == "deps":
@@ -136,13 +137,13 @@ def main() -> int:
         print(f"lab: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("lab: stopped", file=sys.stderr)
+        print("lab: interrupted", file=sys.stderr)
         return 130
     return 0
 
 
 def prepare_services() -> None:
-    """Make the services' image before anything is locked that machines of the base image wait for."""
+    """Make the services image before the lock is taken that machines with the base image wait for."""
     deps(SERVICES_NEEDS)
     with lock():
         image.ensure_image()
@@ -151,7 +152,7 @@ def prepare_services() -> None:
 
 
 def change(arguments: argparse.Namespace) -> None:
-    """Do what changes the build folder."""
+    """Run a command that changes the build folder."""
     if arguments.command == "image":
         made = image.ensure_image()
         machine.ensure_snapshot(made, machine.probe_accel(made))

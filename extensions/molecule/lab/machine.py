@@ -19,7 +19,7 @@ from services_image import MACHINES, PREFIX, ensure_services_image, services_dir
 
 QEMU = "qemu-system-x86_64"
 MEMORY_MIB = 2048
-# Web server, databases and the containers of the applications
+# For the web server, the databases and the containers of the applications
 SERVICES_MEMORY_MIB = 3072
 SNAPSHOT = "virgin"
 BOOT_SECONDS = 600
@@ -31,7 +31,7 @@ KERNEL_ARGUMENTS = (
 
 @dataclass(frozen=True)
 class Machine:
-    """One virtual machine: its folder holds the overlay disk, the console log and QEMU's sockets."""
+    """A virtual machine; its folder holds the overlay disk, the console log and QEMU's sockets."""
 
     name: str
     port: int
@@ -44,7 +44,7 @@ class Machine:
 
 
 def qemu_argv(machine: Machine, image: Path, snapshot: str | None = None) -> list[str]:
-    """Return QEMU's arguments; a snapshot can only be loaded with those it was saved with."""
+    """Return QEMU's arguments; a snapshot can only be loaded with the arguments that it was saved with."""
     cpu, accel = ("host", "kvm") if machine.accel == "kvm" else ("max,la57=off", "tcg,thread=single,tb-size=512")
     folder = machine.folder
     return [
@@ -91,23 +91,27 @@ def qemu_argv(machine: Machine, image: Path, snapshot: str | None = None) -> lis
 
 
 def qemu_version() -> str:
-    """Return QEMU's version line."""
+    """Return the first line of QEMU's version."""
     return output([QEMU, "--version"]).splitlines()[0]
 
 
 def probe_accel(image: Path) -> str:
-    """Return kvm when the guest's kernel really comes up with it, else tcg; /dev/kvm alone proves nothing."""
+    """Return kvm if a guest kernel actually boots with it, else tcg; the existence of /dev/kvm is no proof."""
     answer = BUILD / f"accel-{digest([qemu_version(), os.uname().release, image.name])}"
     if answer.exists():
         return answer.read_text().strip()
     accel = "kvm" if os.access("/dev/kvm", os.R_OK | os.W_OK) and kernel_starts(image) else "tcg"
-    say(f"KVM {'works here' if accel == 'kvm' else 'does not start a guest here: emulation, about ten times slower'}")
+    say(
+        "KVM works"
+        if accel == "kvm"
+        else "KVM does not boot a guest here: using emulation, which is about ten times slower"
+    )
     write_atomic(answer, accel + "\n")
     return accel
 
 
 def kernel_starts(image: Path) -> bool:
-    """Boot the bare kernel with KVM; without a root disk it has to end in the panic that says so."""
+    """Boot the kernel with KVM and without a root disk; return whether it ends in the panic about the missing disk."""
     argv = [
         QEMU,
         "-nodefaults",
@@ -138,14 +142,14 @@ def kernel_starts(image: Path) -> bool:
 
 
 def free_port() -> int:
-    """Return a port on the loopback address that nobody listens on."""
+    """Return a free port of the loopback address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def machines() -> list[Machine]:
-    """Return the machines that have a folder, running or not."""
+    """Return all machines that have a folder, running or not."""
     found = []
     for path in sorted(BUILD.glob("machine-*/machine.json")):
         found.append(Machine(**json.loads(path.read_text())))
@@ -153,7 +157,7 @@ def machines() -> list[Machine]:
 
 
 def pid_of(machine: Machine) -> int | None:
-    """Return the process of a machine, but only when it is really that machine's QEMU."""
+    """Return the process id of a machine's QEMU, or None if that process is not this QEMU."""
     try:
         pid = int((machine.folder / "qemu.pid").read_text())
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
@@ -163,7 +167,7 @@ def pid_of(machine: Machine) -> int | None:
 
 
 def start(name: str) -> Machine:
-    """Start one machine, from the snapshot of a booted one where that exists."""
+    """Start a machine from the snapshot of a booted one, which is made if it does not exist."""
     image = ensure_services_image() if name in MACHINES else ensure_image()
     accel = probe_accel(image)
     virgin = ensure_snapshot(image, accel)
@@ -180,45 +184,47 @@ def start(name: str) -> Machine:
 
 
 def prepare_folder(machine: Machine) -> None:
-    """Make the machine's folder and write down what it is."""
+    """Make the machine's folder and record the machine in it."""
     machine.folder.mkdir(parents=True)
     write_atomic(machine.folder / "machine.json", json.dumps(asdict(machine)))
 
 
 def launch(machine: Machine, image: Path, snapshot: str | None) -> None:
-    """Start QEMU and wait until the machine lets us in with the right time and name."""
-    how = "waking up from the snapshot" if snapshot else "booting"
+    """Start QEMU, wait until ssh works, and set the machine's time and name."""
+    how = "resuming from the snapshot" if snapshot else "booting"
     say(f"{machine.name}: {how} ({machine.accel}, port {machine.port})")
     done = subprocess.run(
         qemu_argv(machine, image, snapshot), cwd=machine.folder, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise LabError(f"{machine.name}: {QEMU} ended with {done.returncode}: {done.stderr.strip()}")
+        raise LabError(f"{machine.name}: {QEMU} failed with exit status {done.returncode}: {done.stderr.strip()}")
     write_access()
     wait_for_ssh(machine)
     ssh(machine, f"date -u -s @{int(time.time()) + 1}; echo {machine.name} > /etc/hostname; hostname {machine.name}")
-    say(f"{machine.name}: ssh answers")
+    say(f"{machine.name}: ready")
 
 
 def wait_for_ssh(machine: Machine) -> None:
-    """Wait for the greeting of sshd; give up at once when the machine has died or panicked."""
+    """Wait for the greeting of sshd; fail at once if QEMU has ended or the kernel has panicked."""
     console = machine.folder / "console.log"
     until = time.monotonic() + BOOT_SECONDS
-    told = time.monotonic()
+    reported = time.monotonic()
     while not greets(machine.port):
         text = console.read_text(errors="replace") if console.exists() else ""
         if pid_of(machine) is None or "Kernel panic" in text:
-            raise LabError(f"{machine.name}: the machine died while booting, see {console}\n{text[-1500:]}")
+            raise LabError(
+                f"{machine.name}: the machine ended while it booted. See {console}; it ends with:\n{text[-1500:]}"
+            )
         if time.monotonic() > until:
-            raise LabError(f"{machine.name}: no ssh after {BOOT_SECONDS} s, see {console}")
-        if time.monotonic() - told > 10:
-            told = time.monotonic()
-            say(f"  ... {machine.name}: no ssh yet")
+            raise LabError(f"{machine.name}: no answer from ssh within {BOOT_SECONDS} s. See {console}.")
+        if time.monotonic() - reported > 10:
+            reported = time.monotonic()
+            say(f"  ... {machine.name}: waiting for ssh")
         time.sleep(0.2)
 
 
 def greets(port: int) -> bool:
-    """Tell whether sshd says its name; QEMU accepts connections long before that."""
+    """Return whether sshd sends its greeting; QEMU accepts connections long before sshd listens."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
             return connection.recv(4) == b"SSH-"
@@ -227,12 +233,12 @@ def greets(port: int) -> bool:
 
 
 def ssh(machine: Machine, command: str) -> str:
-    """Run a command in a machine."""
+    """Run a command on a machine; return its output."""
     return output(["ssh", "-F", str(BUILD / "ssh_config"), machine.name, command])
 
 
 def ensure_snapshot(image: Path, accel: str) -> Path:
-    """Return the folder with the overlay of a machine that has just booted; booted now when it is not there."""
+    """Return the folder with the snapshot of a machine that has just booted; make it if it does not exist."""
     key = digest([image.name, " ".join(qemu_argv(Machine("x", 1, image.name, accel), Path("x"))), qemu_version()])
     final = BUILD / f"virgin-{key}"
     if final.exists():
@@ -262,8 +268,8 @@ def ensure_snapshot(image: Path, accel: str) -> Path:
 
 
 def monitor(machine: Machine, *commands: str) -> None:
-    """Give QEMU's monitor some commands."""
-    # The socket's path may be too long for an address; by way of a descriptor of its folder it never is.
+    """Send commands to QEMU's monitor."""
+    # The path of the socket may be too long for an address; the path through a descriptor of its folder never is.
     descriptor = os.open(machine.folder, os.O_RDONLY)
     try:
         with socket.socket(socket.AF_UNIX) as connection:
@@ -275,9 +281,9 @@ def monitor(machine: Machine, *commands: str) -> None:
                 stream.flush()
                 answer = next(line for line in map(json.loads, stream) if "event" not in line)
                 if "error" in answer or answer.get("return"):
-                    raise LabError(f"{machine.name}: QEMU's monitor says: {answer}")
+                    raise LabError(f"{machine.name}: QEMU's monitor returned an error: {answer}")
     except StopIteration:
-        pass  # it quits before it answers
+        pass  # QEMU quits before it answers
     finally:
         os.close(descriptor)
 
@@ -288,7 +294,7 @@ def human(command: str) -> dict[str, object]:
 
 
 def wait_gone(machine: Machine) -> None:
-    """Wait until QEMU has ended; kill it when it does not."""
+    """Wait until QEMU has ended; kill it after 20 seconds."""
     pid = pid_of(machine)
     until = time.monotonic() + 20
     while pid_of(machine) is not None:
@@ -298,7 +304,7 @@ def wait_gone(machine: Machine) -> None:
 
 
 def stop(name: str) -> bool:
-    """Remove a machine with its disk; tell whether there was anything to remove."""
+    """Remove a machine and its disk; return whether it existed."""
     folder = BUILD / f"machine-{name}"
     if not folder.exists():
         return False
@@ -314,13 +320,13 @@ def stop(name: str) -> bool:
 
 
 def control_path() -> str | None:
-    """Return where ssh keeps its shared connections; a socket's path has a short limit."""
+    """Return the path of ssh's shared connections, or None if it would be too long for a socket."""
     path = f"{BUILD}/ssh-%p"
     return path if len(path) < 80 else None
 
 
 def ssh_options() -> dict[str, str]:
-    """Return how ssh gets into a machine of the lab, quickly and without a trace in the user's own files."""
+    """Return the ssh options for the lab's machines: fast, and without traces in the user's own files."""
     options = {
         "StrictHostKeyChecking": "no",
         "UserKnownHostsFile": "/dev/null",
@@ -336,7 +342,7 @@ def ssh_options() -> dict[str, str]:
 
 
 def render_ssh_config(found: list[Machine], key: Path) -> str:
-    """Return an ssh configuration that knows the machines by name."""
+    """Return an ssh configuration with the machines by name."""
     common = "".join(f"  {name} {value}\n" for name, value in ssh_options().items())
     return "".join(
         f"Host {one.name}\n  HostName 127.0.0.1\n  Port {one.port}\n  User root\n  IdentityFile {key}\n{common}"
@@ -345,12 +351,12 @@ def render_ssh_config(found: list[Machine], key: Path) -> str:
 
 
 def render_inventory(found: list[Machine], key: Path) -> str:
-    """Return an Ansible inventory of the machines (JSON, which is YAML too)."""
+    """Return an Ansible inventory of the machines, in JSON, which is YAML as well."""
     arguments = " ".join(f"-o {name}={value}" for name, value in ssh_options().items())
     hosts = {one.name: {"ansible_host": "127.0.0.1", "ansible_port": one.port} for one in found}
     variables = {
         "ansible_user": "root",
-        # There is no sudo on the machines; from root to another user su does.
+        # The machines have no sudo; root becomes another user with su.
         "ansible_become_method": "su",
         "ansible_ssh_private_key_file": str(key),
         "ansible_ssh_common_args": arguments,
@@ -362,7 +368,7 @@ def render_inventory(found: list[Machine], key: Path) -> str:
 
 
 def write_access() -> None:
-    """Write the inventory and the ssh configuration of the machines that run."""
+    """Write the inventory and the ssh configuration of the running machines."""
     found = [machine for machine in machines() if pid_of(machine) is not None]
     write_atomic(BUILD / "ssh_config", render_ssh_config(found, ssh_key()))
     named = [machine for machine in found if machine.name != SNAPSHOT]
@@ -373,13 +379,13 @@ def write_access() -> None:
 
 
 def write_group(names: list[str]) -> None:
-    """Write inventory-NAME,NAME.yml with these machines only, for a scenario that runs beside others."""
+    """Write inventory-NAME,NAME.yml with only these machines, for a scenario that runs in parallel with others."""
     found = [machine for machine in machines() if machine.name in names]
     write_atomic(BUILD / f"inventory-{','.join(names)}.yml", render_inventory(found, ssh_key()))
 
 
 def tidy() -> None:
-    """Remove images and snapshots of other sources, as long as no machine uses them."""
+    """Remove images and snapshots of older sources that no machine uses."""
     images = {image_dir().name, services_dir().name}
     keep = images | {machine.image for machine in machines()}
     for path in BUILD.glob("virgin-*"):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make the disk image for services: the base one with web servers and databases, and images of PHP applications in it.
+"""Make the services image: the base image plus web servers, databases and container images of PHP applications.
 
-No registry is needed: the containers' images are archives of Debian packages and of payload/nextcloud, loaded by the
-podman of the image's own root, so that a machine has them as if they had been pulled.
+No registry is needed: the container images are made from Debian packages and from payload/nextcloud. The podman in the
+root of the disk image loads them, so a machine finds them as if they had been pulled.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import image
 from base import BUILD, HERE, digest, output, run, say
 from image import NOT_IN_CONTAINERS, SUITE, chroot_argv, debootstrap, ensure_image, image_dir, remove_tree, seal
 
-# The machines that are made from this image; all others are made from the base one.
+# The machines that use this image; all others use the base image.
 MACHINES = frozenset({"services", "services-long", "web"})
 PREFIX = "image-services-"
 PAYLOAD = HERE / "payload/nextcloud"
@@ -30,16 +30,16 @@ PHP_PACKAGES = (
     "php8.4-mbstring php8.4-opcache php8.4-pgsql php8.4-readline php8.4-redis php8.4-xml php8.4-zip procps tzdata "
     "util-linux"
 ).split()
-# PHP needs its modules' settings and the time zones; a web server came only because mediawiki asks for one.
+# PHP needs the settings of its modules and the time zones. nginx comes only as a dependency of mediawiki.
 NOT_IN_PHP = (
     *(name for name in NOT_IN_CONTAINERS if name not in ("usr/share", "var/cache", "usr/lib/*/gconv")),
     *"usr/sbin/nginx usr/share/perl* usr/share/doc usr/share/man usr/share/locale".split(),
     *"usr/share/nginx var/cache/apt".split(),
 )
 MEDIAWIKI = ("etc/mediawiki", "usr/share/mediawiki", "var/lib/mediawiki")
-# Tag -> full version of the stand-in
+# Tag -> full version of the test application
 NEXTCLOUDS = {"30-fpm": "30.0.17.2", "31-fpm": "31.0.10.2", "32-fpm": "32.0.1.2"}
-# Where the contract has them
+# Paths that the image nextcloud:fpm promises
 LINKS = {
     "usr/local/bin/php": "/usr/bin/php8.4",
     "usr/local/sbin/php-fpm": "/usr/sbin/php-fpm8.4",
@@ -48,7 +48,7 @@ LINKS = {
 ENVIRONMENT = (
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "PHP_INI_DIR=/usr/local/etc/php",
-    # Debian's own folder first, then the one of the contract
+    # Debian's own folder first, then the folder that nextcloud:fpm promises
     "PHP_INI_SCAN_DIR=:/usr/local/etc/php/conf.d",
     "PHP_MEMORY_LIMIT=512M",
     "PHP_UPLOAD_LIMIT=512M",
@@ -77,13 +77,13 @@ def payload_files() -> list[Path]:
 
 
 def services_dir() -> Path:
-    """Return the folder of the services' image that belongs to the present sources; it may not exist yet."""
+    """Return the folder of the services image that belongs to the current sources; it may not exist yet."""
     names = [str(path.relative_to(PAYLOAD)) for path in payload_files()]
     return BUILD / f"{PREFIX}{digest([image_dir().name, *names], [Path(__file__), *payload_files()])}"
 
 
 def ensure_services_image() -> Path:
-    """Return the folder with the services' disk.raw, vmlinuz and initrd.img, made when it is not there."""
+    """Return the folder with disk.raw, vmlinuz and initrd.img of the services image; make it if it does not exist."""
     final = services_dir()
     if final.exists():
         return final
@@ -108,11 +108,11 @@ def ensure_services_image() -> Path:
 
 
 def add_packages(base: Path, root: Path) -> None:
-    """Make a root file system of the base one and more packages; their services are not enabled."""
-    # mmdebstrap mounts this machine's own devices there before its hooks run: a copy of /dev would change them.
+    """Make a root file system from the base one and more packages; their services are disabled."""
+    # mmdebstrap mounts the devices of this machine there before its hooks run: a copy of /dev would change them.
     copy = f'find {base} -mindepth 1 -maxdepth 1 ! -name dev -exec cp -a --reflink=auto -t "$1" {{}} +'
     run(
-        "packages of the services on the base root, about 60 s",
+        "installing web servers and databases on the base root, about 60 s",
         [
             "mmdebstrap",
             "--mode=root",
@@ -125,22 +125,24 @@ def add_packages(base: Path, root: Path) -> None:
             str(root),
         ],
     )
-    # mmdebstrap brings the host's own
+    # mmdebstrap copies these files from this machine
     for name in ("etc/resolv.conf", "etc/hostname"):
         (root / name).write_text(image.FILES[name])
     shutil.copyfile(base / "etc/machine-id", root / "etc/machine-id")
-    run("services off, systemctl disable in the image's root", chroot_argv(root, ["systemctl", "disable", *STOPPED]))
+    run("disabling services, systemctl in the root of the image", chroot_argv(root, ["systemctl", "disable", *STOPPED]))
 
 
 def ensure_php_root() -> Path:
-    """Return a root file system of PHP and mediawiki, slim enough for a container."""
+    """Return a root file system with PHP and mediawiki that is small enough for a container."""
     final = BUILD / f"phproot-{digest([SUITE, *PHP_PACKAGES, *NOT_IN_PHP])}"
     if final.exists():
         return final
     for old in BUILD.glob("phproot*"):
         remove_tree(old)
     part = BUILD / "phproot.part"
-    debootstrap(part, SUITE, PHP_PACKAGES, "Debian with PHP for the containers, about 60 s", variant="essential")
+    debootstrap(
+        part, SUITE, PHP_PACKAGES, "installing Debian with PHP for the containers, about 60 s", variant="essential"
+    )
     for pattern in NOT_IN_PHP:
         for path in part.glob(pattern):
             remove_tree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -149,7 +151,7 @@ def ensure_php_root() -> Path:
 
 
 def write_archive(php: Path, scratch: Path, archive: Path) -> None:
-    """Write an archive for podman load with all images; what they share is in it once."""
+    """Write an archive with all images for podman load; layers that they share are in it once."""
     scratch.mkdir()
     common = scratch / "common"
     shutil.copytree(PAYLOAD / "root", common, symlinks=True)
@@ -176,7 +178,7 @@ def write_archive(php: Path, scratch: Path, archive: Path) -> None:
 
 
 def pack(scratch: Path, name: str, top: Path, *paths: str, exclude: tuple[str, ...] = ()) -> Layer:
-    """Make a layer of a folder: root owns everything that is ours, packages keep their owners."""
+    """Make a layer from a folder: root owns the files of this project, files of packages keep their owners."""
     target = scratch / f"{name}.tar"
     stable = ["--owner=0", "--group=0", "--mode=u+rwX,go+rX,go-w", "--mtime=@0", "--sort=name"]
     ours = stable if scratch in top.parents else []
@@ -187,7 +189,7 @@ def pack(scratch: Path, name: str, top: Path, *paths: str, exclude: tuple[str, .
 
 
 def entry(scratch: Path, name: str, layers: list[Layer], config: dict[str, object]) -> dict[str, Any]:
-    """Write an image's configuration; return its entry in the manifest."""
+    """Write the configuration of an image; return its entry for the manifest."""
     text = json.dumps(
         {
             "architecture": "amd64",
@@ -204,7 +206,7 @@ def entry(scratch: Path, name: str, layers: list[Layer], config: dict[str, objec
 
 
 def nextcloud_config(version: str) -> dict[str, object]:
-    """Return what an image of the application says about itself."""
+    """Return the configuration of an image of the application."""
     return {
         **PHP_CONFIG,
         "Env": [*ENVIRONMENT, f"NEXTCLOUD_VERSION={version.rpartition('.')[0]}"],
@@ -214,7 +216,7 @@ def nextcloud_config(version: str) -> dict[str, object]:
 
 
 def version_php(version: str) -> str:
-    """Return version.php as the server's releases have it."""
+    """Return version.php in the form of the releases of Nextcloud server."""
     short, major = version.rpartition(".")[0], int(version.partition(".")[0])
     numbers = version.replace(".", ",")
     return (
@@ -229,11 +231,11 @@ def version_php(version: str) -> str:
 
 
 def load(root: Path, archive: Path) -> None:
-    """Let the root's own podman load the images; nothing of it is left in /run."""
-    # It remounts /, which has to be a mount for that, and asks /sys for the kind of cgroups.
+    """Load the images with the podman of the root file system, and remove its traces from /run."""
+    # podman remounts /, which must be a mount for that, and reads /sys to find the version of cgroups.
     script = 'mount --rbind "$1" "$1" && mount --rbind /sys "$1/sys" && exec chroot "$1" podman load -q -i "$2"'
     argv = ["sh", "-c", script, "sh", str(root), f"/{archive.relative_to(root)}"]
-    run("images of the containers, podman load in the image's root", chroot_argv(root, argv, inside=False))
+    run("loading the container images, podman in the root of the image", chroot_argv(root, argv, inside=False))
     archive.unlink()
     for path in (root / "run").iterdir():
         remove_tree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
