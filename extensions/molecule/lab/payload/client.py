@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Increment a counter in redis over one TCP connection that is never made anew.
+"""Increment a counter in Redis over one TCP connection that is never reopened.
 
 Usage: client.py [--host ADDRESS] [--port PORT] [--key NAME] [--interval SECONDS] [--log FILE] [--wait SECONDS]
-Each line of the log: the answer of redis and the local port. When the connection breaks, the last line says so and the
-program ends with 3.
+Each line of the log has the answer of Redis and the local port. When the connection breaks, the last line reports it
+and the program ends with exit status 3.
 """
 
 import socket
@@ -17,7 +17,7 @@ def option(name, default):
 
 
 def connect(host, port, patience):
-    """Connect once the server listens."""
+    """Connect as soon as the server listens."""
     until = time.time() + patience
     while True:
         try:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hold one file descriptor of each kind, use all of them again and again, and count the rounds.
+"""Hold one file descriptor of each kind, use all of them repeatedly, and count the rounds.
 
 Usage: descriptors.py [--interval SECONDS] [--folder DIR]
 
-A descriptor that does not work after a restore, or that SELinux no longer lets the program use, ends it.
+The program ends if a descriptor does not work after a restore, or if SELinux no longer allows its use.
 """
 
 import os
@@ -19,7 +19,7 @@ def option(name, default):
 
 
 def expect(found, wanted, what):
-    """End the program when a descriptor gives back something else."""
+    """End the program if a descriptor returns a different value."""
     if found != wanted:
         raise OSError("%s gave %r instead of %r" % (what, found, wanted))
 

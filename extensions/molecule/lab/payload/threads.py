@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Count in several threads; a checkpoint that loses one of them, its counter or its lock is seen at once.
+"""Count in several threads, so that a checkpoint that loses a thread, its counter or the lock is detected at once.
 
 Usage: threads.py [--threads N] [--interval SECONDS] [--folder DIR] [--lock PATH]
 """
@@ -17,7 +17,7 @@ def option(name, default):
 
 
 def count(number, folder, interval):
-    """Count for ever; the file stays open, so its descriptor has to survive as well."""
+    """Count without end; the file stays open, so its descriptor must survive a checkpoint as well."""
     with open(os.path.join(folder, "thread-%d" % number), "w") as out:
         value = 0
         while True:
@@ -40,7 +40,7 @@ def take_lock(path):
 
 
 def main():
-    """Start the threads and stay."""
+    """Start the threads and count in the main thread."""
     folder = option("--folder", "/app/state")
     interval = float(option("--interval", "0.5"))
     os.makedirs(folder, exist_ok=True)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Installs or upgrades the application in /var/www/html, then becomes the command: the contract of nextcloud:fpm's
-# entrypoint, written anew for the stand-in of the tests.
+# Installs or upgrades the application in /var/www/html, then executes the command. Behaves like the entrypoint of
+# nextcloud:fpm, and was written from scratch for the tests.
 set -eu
 
 SOURCE=/usr/src/nextcloud
@@ -16,7 +16,7 @@ as_user() {
 	fi
 }
 
-# NAME from the file NAME_FILE, a secret that is mounted
+# Sets NAME from the file that NAME_FILE names, a mounted secret
 from_file() {
 	value=
 	file=
@@ -70,7 +70,7 @@ redis_sessions() {
 	umask 022
 }
 
-# The program's own files are replaced as a whole, those of the instance are left alone.
+# Replaces all files of the program and leaves those of the instance alone.
 copy_program() {
 	for path in "$TARGET"/* "$TARGET"/.[!.]*; do
 		name=${path##*/}

@@ -1,11 +1,11 @@
 <?php
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Not the Nextcloud server but a stand-in for tests, which keeps the contract of its image: see lib/README.md.
+// Not the Nextcloud server: a replacement for tests that behaves like the image nextcloud:fpm, see lib/README.md.
 declare(strict_types=1);
 
 namespace StandIn;
 
-/** config/config.php and the fragments beside it, written as a whole. */
+/** config/config.php, always written as a whole, and the fragments beside it. */
 final class Config
 {
     private const SECRET = ['dbpassword', 'dbuser', 'passwordsalt', 'secret', 'redis', 'mail_smtppassword', 'instanceid'];
@@ -25,7 +25,7 @@ final class Config
             if (is_file($file)) {
                 $CONFIG = [];
                 if (function_exists('opcache_invalidate')) {
-                    // occ is another process: FPM would see its changes a minute later.
+                    // occ is a different process: FPM would see its changes only after a minute.
                     opcache_invalidate($file, false);
                 }
                 include $file;

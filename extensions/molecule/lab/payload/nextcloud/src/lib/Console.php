@@ -1,11 +1,11 @@
 <?php
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Not the Nextcloud server but a stand-in for tests, which keeps the contract of its image: see lib/README.md.
+// Not the Nextcloud server: a replacement for tests that behaves like the image nextcloud:fpm, see lib/README.md.
 declare(strict_types=1);
 
 namespace StandIn;
 
-/** The commands of occ that hosts are managed with. */
+/** The commands of occ that manage a host. */
 final class Console
 {
     /** @var list<string> */
@@ -67,7 +67,7 @@ final class Console
         return 0;
     }
 
-    /** Why a command cannot run now; null when it can. */
+    /** Returns why a command cannot run in the current state, or null if it can. */
     private function refused(string $command): ?string
     {
         $file = $this->server->config->file();

@@ -1,11 +1,11 @@
 <?php
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Not the Nextcloud server but a stand-in for tests, which keeps the contract of its image: see lib/README.md.
+// Not the Nextcloud server: a replacement for tests that behaves like the image nextcloud:fpm, see lib/README.md.
 declare(strict_types=1);
 
 namespace StandIn;
 
-/** Files over WebDAV, as far as an upload, a download and a look need it. */
+/** Files over WebDAV, limited to the methods that the tests use. */
 final class Files extends Web
 {
     private const CHUNK = 1 << 20;
@@ -74,7 +74,7 @@ final class Files extends Web
             $this->store($file, $part, $path);
         } finally {
             @unlink($part);
-            // Not the same connection: it may have waited through a long upload.
+            // A new connection: the old one may have been idle during a long upload.
             $this->server->redis()?->del($lock);
         }
     }

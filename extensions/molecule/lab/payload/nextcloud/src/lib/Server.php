@@ -1,11 +1,11 @@
 <?php
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Not the Nextcloud server but a stand-in for tests, which keeps the contract of its image: see lib/README.md.
+// Not the Nextcloud server: a replacement for tests that behaves like the image nextcloud:fpm, see lib/README.md.
 declare(strict_types=1);
 
 namespace StandIn;
 
-/** What every entry point needs: versions, settings, database, users. */
+/** Versions, settings, database and users, for every entry point. */
 final class Server
 {
     private ?\PDO $database = null;
@@ -73,7 +73,7 @@ final class Server
     {
         $port = '';
         if (preg_match('/^([^\/]*):(\d+|\/.*)$/', $host, $found)) {
-            // localhost:/run/postgresql is a socket's folder, localhost:5433 a port
+            // localhost:/run/postgresql is the folder of a socket, localhost:5433 a port
             [$host, $port] = $found[2][0] === '/' ? [$found[2], ''] : [$found[1], ";port=$found[2]"];
         }
         return new \PDO("pgsql:host=$host;dbname=$name$port", $user, $password, [

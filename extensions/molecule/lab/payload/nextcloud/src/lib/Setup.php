@@ -1,6 +1,6 @@
 <?php
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Not the Nextcloud server but a stand-in for tests, which keeps the contract of its image: see lib/README.md.
+// Not the Nextcloud server: a replacement for tests that behaves like the image nextcloud:fpm, see lib/README.md.
 declare(strict_types=1);
 
 namespace StandIn;
@@ -8,7 +8,7 @@ namespace StandIn;
 /** Installation, and upgrades by one major version. */
 final class Setup
 {
-    /** What a major version adds to the tables. */
+    /** The SQL statements that migrate the database to each major version. */
     private const MIGRATIONS = [
         30 => [
             'CREATE TABLE oc_appconfig (appid text, configkey text, configvalue text, PRIMARY KEY (appid, configkey))',
@@ -92,7 +92,7 @@ final class Setup
         }
     }
 
-    /** Tests of the way back ask for an upgrade that fails half-way. */
+    /** Returns whether a test of the rollback wants the upgrade to fail half-way. */
     private function broken(): bool
     {
         return getenv('NEXTCLOUD_TEST_BREAK') === 'upgrade' || is_file($this->server->data() . '/.break-upgrade');

@@ -1,11 +1,11 @@
 <?php
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Not the Nextcloud server but a stand-in for tests, which keeps the contract of its image: see lib/README.md.
+// Not the Nextcloud server: a replacement for tests that behaves like the image nextcloud:fpm, see lib/README.md.
 declare(strict_types=1);
 
 namespace StandIn;
 
-/** Pages, the front controller and the background job; how a web server passes a request on is taken as the server takes it. */
+/** Pages, the front controller and the background job; reads requests from a web server as Nextcloud server does. */
 class Web
 {
     public function __construct(protected Server $server)
@@ -34,7 +34,7 @@ class Web
         return $protocol ? $protocol === 'https' : !in_array($said, ['', 'off'], true);
     }
 
-    /** The folder in the address under which the application lives, without a final slash. */
+    /** The folder of the application in the URL, without a final slash. */
     public function webroot(): string
     {
         $overwrite = $this->server->config->get('overwritewebroot');
@@ -49,7 +49,7 @@ class Web
         return substr($script, 0, -strlen($inside));
     }
 
-    /** The part of the address behind the script. */
+    /** The part of the URL after the script. */
     protected function path(): string
     {
         $path = rawurldecode((string) strtok((string) $_SERVER['REQUEST_URI'], '?'));
@@ -78,7 +78,7 @@ class Web
         exit;
     }
 
-    /** Refuse what must not be answered now. */
+    /** Refuse requests that must not be answered in the current state. */
     protected function guard(): void
     {
         if (!$this->server->installed()) {
@@ -192,7 +192,7 @@ class Web
             'session' => substr(hash('sha256', (string) session_id()), 0, 12),
             'backend' => (int) $this->server->query('SELECT pg_backend_pid()')->fetchColumn(),
             'pid' => getmypid(),
-            // Lives in the memory of FPM alone: 1 again after a fresh start.
+            // Kept only in the memory of FPM: 1 again after a fresh start.
             'memory' => function_exists('apcu_enabled') && apcu_enabled() ? (int) apcu_inc('lab/views') : null,
             'version' => $this->server->versionString,
         ];
@@ -211,7 +211,7 @@ class Web
         echo '</body></html>';
     }
 
-    /** What the web server said about this request, for tests of its settings. @return array<string, mixed> */
+    /** The values that the web server passed with this request, for tests of its settings. @return array<string, mixed> */
     private function request(): array
     {
         $names = ['SCRIPT_NAME', 'SCRIPT_FILENAME', 'PATH_INFO', 'REQUEST_URI', 'HTTPS', 'REMOTE_ADDR', 'SERVER_NAME', 'SERVER_PORT'];
@@ -233,7 +233,7 @@ class Web
         $this->server->setAppValue('core', 'lastcron', (string) time());
     }
 
-    /** The background job: by cron as the owner of config.php, or by the browser if the host asks for that. */
+    /** The background job: run by cron as the owner of config.php, or by the browser if it is configured. */
     public function cron(): int
     {
         $cli = PHP_SAPI === 'cli';
