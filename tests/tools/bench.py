@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measure in the lab: our tasks against bare commands and hand-written tasks, the unchanged play, and the readers.
+"""Measure in the lab: the modules against plain commands and hand-written tasks, an unchanged play, info modules.
 
-bench.py [ROUNDS]    medians over ROUNDS (default 5) alternating rounds; ratios against the same run
+bench.py [ROUNDS]    print medians over ROUNDS (default 5) alternating rounds, and ratios within the same run
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Any
 from common import BUILD, LAB, RESULTS, ROOT, ToolError, environment, main, say, venv_bin
 
 MACHINE = "bench"
-# Has the image with the containers of the applications.
+# A machine with the services image, which has the containers of the applications
 SERVICES_MACHINE, SERVICES_ROUNDS = "services", 3
 SECONDS = RESULTS / "task-seconds.jsonl"
-# The most that a ratio may be, as the project set itself before it measured.
+# Upper limits of the ratios, set before the first measurement
 GOALS = {"dump against bare": 1.3, "restore against bare": 1.3, "dump against hand": 0.6, "restore against hand": 0.6}
 UNCHANGED_TASKS, UNCHANGED_RATIO = 15, 3.0
 INFO_RATIO = 1.5
@@ -31,15 +31,15 @@ LOG_RATIO, LOG_ROUNDS, LOG_PEAK_KIB = 1.0, 3, 65536
 
 
 def lab(*arguments: str) -> str:
-    """Call the lab and return what it prints."""
+    """Run lab.py; return its output."""
     done = subprocess.run([sys.executable, str(LAB), *arguments], stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
-        raise ToolError(f"the lab could not do {' '.join(arguments)!r}; see the lines above")
+        raise ToolError(f"lab.py {' '.join(arguments)} failed. See the output above.")
     return done.stdout.strip()
 
 
 def ansible(program: str, *arguments: str, machine: str = MACHINE) -> list[dict[str, Any]]:
-    """Run ansible on the machine and return its tasks with their seconds."""
+    """Run a program of Ansible on the machine; return its tasks with their seconds."""
     SECONDS.unlink(missing_ok=True)
     env = {
         **environment(),
@@ -58,7 +58,7 @@ def ansible(program: str, *arguments: str, machine: str = MACHINE) -> list[dict[
 
 
 def rounds(tasks: list[dict[str, Any]], way: str) -> list[float]:
-    """The seconds of each round of a way: its tasks added up between two starts of the first one."""
+    """Return the seconds of each round of a way: the sum of its tasks from each start of its first task to the next."""
     own = [task for task in tasks if task["name"].startswith(f"{way} |") and task["outcome"] != "skipped"]
     first = own[0]["name"]
     sums: list[float] = []
@@ -70,12 +70,12 @@ def rounds(tasks: list[dict[str, Any]], way: str) -> list[float]:
 
 
 def single(tasks: list[dict[str, Any]], name: str) -> list[float]:
-    """The seconds of each run of one task."""
+    """Return the seconds of each run of one task."""
     return [task["seconds"] for task in tasks if task["name"] == name]
 
 
 def compare(name: str, ours: list[float], other: list[float], goal: float) -> dict[str, Any]:
-    """Print the medians and the ratio; return them."""
+    """Print the medians and the ratio; return them with the raw values."""
     ratio = statistics.median(a / b for a, b in zip(ours, other))
     reached = "reached" if ratio <= goal else "MISSED"
     say(
@@ -86,14 +86,14 @@ def compare(name: str, ours: list[float], other: list[float], goal: float) -> di
 
 
 def unchanged_play(artifact: str, count: int) -> list[dict[str, Any]]:
-    """Compare an unchanged run of the whole play with a bare setup."""
+    """Compare a run of the whole play that changes nothing with a run of the setup module alone."""
     found = []
     plays, setups, counts = [], [], []
     for dummy in range(count):
         tasks = ansible("ansible-playbook", "criu.hosts.enable_host", "-e", f"criu_artifact={artifact}")
         changed = [task["name"] for task in tasks if task["changed"]]
         if changed:
-            raise ToolError(f"the play is not unchanged: {changed}")
+            raise ToolError(f"Cannot measure an unchanged play: these tasks changed something: {changed}.")
         ran = [task for task in tasks if task["outcome"] != "skipped"]
         plays.append(sum(task["seconds"] for task in ran))
         counts.append(len(ran))
@@ -110,9 +110,10 @@ def unchanged_play(artifact: str, count: int) -> list[dict[str, Any]]:
 
 
 def info(count: int) -> list[dict[str, Any]]:
-    """Compare criu_info of a ready host with the tools that it has to call.
+    """Compare criu_info on a ready host with the tools that it must call.
 
-    The goal is for run(), what the module itself does. A whole task also has Ansible's own seconds; it is told beside.
+    The goal applies to run(), the work of the module itself. The time of a whole task, which includes Ansible's
+    overhead, is printed as well.
     """
     plugins, result = RESULTS / "plugins.tar.gz", RESULTS / "criu_info-seconds.json"
     with tarfile.open(plugins, "w:gz") as archive:
@@ -121,10 +122,10 @@ def info(count: int) -> list[dict[str, Any]]:
     tasks = ansible("ansible-playbook", str(ROOT / "tests/bench/criu_info.yml"), "-e", json.dumps(variables))
     calls = json.loads(result.read_text(encoding="utf-8"))
     if "container" not in calls[-1]["ready"]:
-        raise ToolError(f"the host is ready for {calls[-1]['ready']} only")
+        raise ToolError(f"Cannot measure criu_info: the host is ready only for {calls[-1]['ready']}.")
     tools = [call["tools"] for call in calls]
     found = compare("criu_info's run() / its tools", [call["run"] for call in calls], tools, INFO_RATIO)
-    # The seconds of the loop are those of all its rounds.
+    # The seconds of the task are the sum of all rounds of its loop.
     whole = sum(single(tasks, "Ours | info")) / count
     usual = statistics.median(tools)
     say(f"  {'the whole task / its tools':28} {whole:6.2f} s / {usual:6.2f} s = {whole / usual:4.2f}   no goal")
@@ -133,14 +134,14 @@ def info(count: int) -> list[dict[str, Any]]:
 
 
 def denial_log() -> list[dict[str, Any]]:
-    """Compare a look at 1 GiB of audit log with ausearch on this machine, if that is installed."""
+    """Compare selinux_denial_info with ausearch on 1 GiB of audit log, on this machine, if ausearch is installed."""
     if shutil.which("ausearch") is None:
-        say("  selinux_denial_info / ausearch: not measured, install auditd (Debian) or audit (RedHat family)")
+        say("  selinux_denial_info / ausearch: not measured, install auditd (Debian) or audit (Red Hat family)")
         return []
     argv = [sys.executable, str(ROOT / "tests/bench/denial_log.py"), str(BUILD), str(RESULTS / "logs"), str(LOG_ROUNDS)]
     done = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
-        raise ToolError("tests/bench/denial_log.py failed; see the lines above")
+        raise ToolError("tests/bench/denial_log.py failed. See the output above.")
     found = []
     for name, one in json.loads(done.stdout).items():
         entry = compare(f"1 GiB audit log, {name}", one["ours"], one["ausearch"], LOG_RATIO)
@@ -153,7 +154,7 @@ def denial_log() -> list[dict[str, Any]]:
 
 
 def services(artifact: str, count: int) -> list[dict[str, Any]]:
-    """Compare stateful units with plain ones of the same containers: start and restart to the first good answer."""
+    """Compare stateful with plain units of the same containers: seconds of a start and a restart until they answer."""
     result = RESULTS / "services-seconds.json"
     variables = {"bench_rounds": count, "bench_result": str(result)}
     try:
@@ -164,13 +165,17 @@ def services(artifact: str, count: int) -> list[dict[str, Any]]:
         ansible("ansible-playbook", *play, machine=SERVICES_MACHINE)
     finally:
         lab("down", SERVICES_MACHINE)
-    return [line for name, seen in json.loads(result.read_text(encoding="utf-8")).items() for line in told(name, seen)]
+    return [
+        line
+        for name, seen in json.loads(result.read_text(encoding="utf-8")).items()
+        for line in service_lines(name, seen)
+    ]
 
 
-def told(name: str, seen: dict[str, Any]) -> list[dict[str, Any]]:
-    """Print the medians of a service and their ratios; there is no goal for them, they are what they are."""
+def service_lines(name: str, seen: dict[str, Any]) -> list[dict[str, Any]]:
+    """Print the medians of a service and their ratios, which have no goal; return them."""
     if set(seen["actions"]) != {"restored"}:
-        raise ToolError(f"{name} was not restored each time: {seen['actions']}")
+        raise ToolError(f"Cannot measure {name}: not every start was a restore: {seen['actions']}.")
     found = []
     for what, ours, other in (
         ("restore / cold start", seen["restore"], seen["cold_start"]),
@@ -185,15 +190,15 @@ def told(name: str, seen: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def measure(count: int) -> int:
-    """All measurements; a missed goal is said and is not an error."""
+    """Run all measurements; a missed goal is printed and is not an error."""
     artifact = lab("artifact").splitlines()[-1]
     lab("up", MACHINE)
-    say("Making the host checkpoint-enabled (not measured)")
+    say("Enabling checkpoint and restore on the machine (not measured)")
     ansible("ansible-playbook", "criu.hosts.enable_host", "-e", f"criu_artifact={artifact}")
     say(f"Measuring {count} alternating rounds")
     tasks = ansible("ansible-playbook", str(ROOT / "tests/bench/bench.yml"), "-e", f"bench_rounds={count}")
     where = f"{platform.machine()}, {os.cpu_count()} cores"
-    say(f"\nWhole tasks with Ansible's own overhead, medians of {count} rounds, {where}:")
+    say(f"\nWhole tasks including Ansible's overhead, medians of {count} rounds, {where}:")
     found = []
     for verb in ("dump", "restore"):
         ours = single(tasks, f"Ours | {verb}")
@@ -210,14 +215,14 @@ def measure(count: int) -> int:
     found += services(artifact, SERVICES_ROUNDS)
     (RESULTS / "bench.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
     missed = [one["name"] for one in found if not one["reached"]]
-    say("\nEvery goal is reached." if not missed else f"\nMissed: {', '.join(missed)}.")
+    say("\nAll goals were reached." if not missed else f"\nGoals missed: {', '.join(missed)}.")
     return 0
 
 
 def work() -> int:
-    """Measure, and remove the machine on every path."""
+    """Run the measurements; remove the machine in any case."""
     if not Path(venv_bin()).exists():
-        raise ToolError("the tools are not installed; run `make bench`")
+        raise ToolError("Cannot measure: the tools are not installed. Run `make bench`.")
     RESULTS.mkdir(parents=True, exist_ok=True)
     try:
         return measure(int(sys.argv[1]) if len(sys.argv) > 1 else 5)

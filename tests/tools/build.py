@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Build the collection, install the archive beside the collections it needs, and let ansible-doc load all of it."""
+"""Build the collection archive, install it, and load every module and role of it with ansible-doc."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INSTALL = BUILD / "install"
 
 
 def work() -> int:
-    """Build, install, load."""
+    """Build the archive, install it, check its content and load it."""
     report = Report("build")
     shutil.rmtree(DIST, ignore_errors=True)
     shutil.rmtree(INSTALL, ignore_errors=True)
@@ -40,9 +40,9 @@ def work() -> int:
 
 
 def load(kind: str, names: list[str], env: dict[str, str]) -> list[Entry]:
-    """Let ansible-doc load plugins from the installed collection; it warns about those that it cannot load."""
+    """Load plugins of one kind from the installed collection with ansible-doc, which must not print a warning."""
     if not names:
-        return [Entry(f"ansible-doc, {kind}", failed=1, notes=["there is none"])]
+        return [Entry(f"ansible-doc, {kind}", failed=1, notes=[f"the collection has no {kind}"])]
     argv = [f"{venv_bin()}/ansible-doc", "--json", "--type", kind, *names]
     done = subprocess.run(argv, env=env, cwd=BUILD, capture_output=True, text=True, check=False)
     found = json.loads(done.stdout) if done.returncode == 0 else {}
@@ -51,6 +51,8 @@ def load(kind: str, names: list[str], env: dict[str, str]) -> list[Entry]:
         good = bool(found.get(name)) and "error" not in found[name]
         said = [line for line in done.stderr.splitlines() if line.strip()][-4:]
         entries.append(Entry(f"ansible-doc, {kind} {name}", int(good), int(not good), notes=[] if good else said))
+    warned = [line for line in done.stderr.splitlines() if "WARNING]" in line]
+    entries.append(Entry(f"ansible-doc, {kind}, no warnings", int(not warned), int(bool(warned)), notes=warned[:8]))
     return entries
 
 

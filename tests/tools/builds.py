@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Try every way to a CRIU of one's own in roots of Debian, natively: four versions from source, and the package.
+"""Test every way to build CRIU, in chroots of Debian: four versions from source, and the rebuilt package.
 
-builds.py            all of it, as root, in about 15 minutes on two cores
-builds.py VERSION... only these (3.17.1, 4.1.1, 4.2.1, 4.3) and no package
+builds.py            run all tests, as root, in about 15 minutes on two cores
+builds.py VERSION... build only these versions (3.17.1, 4.1.1, 4.2.1, 4.3), without the package
 
-Sources come from Debian by apt, which holds them to their sums. Files that lie in .build/lab/sources already are not
-fetched again. A source that Debian's mirror does not have is told and counted as skipped.
+apt downloads the sources from Debian and verifies their checksums. Files that exist in .build/lab/sources are not
+downloaded again. A source that Debian's mirror does not have is reported and counted as skipped.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LIBRARIES = (
     "libuuid1 python3 python3-apt"
 ).split()
 WHAT = {"criu_features": ["selinux", "nftables", "gnutls"], "criu_wanted": ["cuda", "amdgpu"]}
-# In a mount namespace of its own: what CRIU wants to see of a host, gone with the command.
+# Mounts that CRIU needs in a chroot, in a mount namespace of their own, so that they disappear with the command
 HOST = (
     'mount --bind "$1" "$1" && mount -t proc proc "$1/proc" && mount --rbind /dev "$1/dev"'
     ' && mount -t tmpfs tmpfs "$1/run" && shift && exec "$@"'
@@ -46,13 +46,13 @@ HOST = (
 
 @dataclass(frozen=True)
 class Version:
-    """One version to build: where Debian has it, and what else it needs."""
+    """A version to build: the suite of its source, whether Debian's patches are needed, and where it is built."""
 
     number: str
     suite: str
     patched: bool = False
     root: str = "trixie"
-    # Whether its own check must be content; an old CRIU may refuse a kernel of today.
+    # Whether criu check must pass; an old CRIU may reject a current kernel.
     check: bool = True
 
 
@@ -65,7 +65,7 @@ VERSIONS = (
 
 
 def apt_options() -> list[str]:
-    """Return what lets apt work in a folder of ours with the source lists of all suites."""
+    """Return options that make apt work in a folder of its own, with the source lists of all suites."""
     for name in ("lists/partial", "archives/partial"):
         (SOURCES / name).mkdir(parents=True, exist_ok=True)
     mirror = (ensure_root("trixie") / "etc/apt/sources.list").read_text().split()[1]
@@ -84,7 +84,7 @@ def apt_options() -> list[str]:
 
 
 def full_versions(options: list[str]) -> dict[str, str]:
-    """Return Debian's version of each upstream version that it has the source of."""
+    """Return the available source versions of Debian, by upstream version."""
     subprocess.run(["apt-get", "-qq", *options, "update"], check=True)
     shown = subprocess.run(
         ["apt-cache", *options, "showsrc", "criu"], check=True, stdout=subprocess.PIPE, text=True
@@ -94,7 +94,7 @@ def full_versions(options: list[str]) -> dict[str, str]:
 
 
 def fetch(options: list[str], full: str, *parts: str) -> list[Path] | None:
-    """Let apt fetch parts of a source package ("tar", "diff", "dsc"); None if the mirror lacks one."""
+    """Download parts of a source package ("tar", "diff", "dsc") with apt; return None if the mirror lacks one."""
     upstream = full.split(":")[-1].split("-")[0]
     names = {
         "tar": f"criu_{upstream}.orig.tar.xz",
@@ -109,12 +109,12 @@ def fetch(options: list[str], full: str, *parts: str) -> list[Path] | None:
 
 
 def host_argv(root: Path, argv: list[str]) -> list[str]:
-    """Return how to run a program beside a root that looks like a host to CRIU."""
+    """Return the command that runs a program outside a chroot, with the mounts that CRIU needs in it."""
     return ["unshare", "--mount", "--", "sh", "-c", HOST, "sh", str(root), *argv]
 
 
 def play(playbook: str, roots: list[Path], **variables: Any) -> dict[str, Any]:
-    """Run a playbook in roots; return what it wrote as its result."""
+    """Run a playbook in chroots; return the result that it wrote."""
     result = WORK / "result.json"
     result.unlink(missing_ok=True)
     variables = {
@@ -135,31 +135,31 @@ def play(playbook: str, roots: list[Path], **variables: Any) -> dict[str, Any]:
     )
     (WORK / "last.log").write_text(done.stdout, encoding="utf-8")
     if done.returncode:
-        raise ToolError(f"{Path(playbook).name} failed:\n{done.stdout[-2500:]}")
+        raise ToolError(f"{Path(playbook).name} failed. Its output ends with:\n{done.stdout[-2500:]}")
     found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {}
     return found
 
 
 def new_root(name: str, suite: str, *, compiler: bool) -> Path:
-    """Return a fresh root of a suite, with a compiler and the headers or only with CRIU's libraries."""
+    """Return a new chroot of a suite, with a compiler and the headers or only with CRIU's libraries."""
     root = WORK / name
     if not root.exists():
         if compiler:
             subprocess.run(["cp", "-a", "--reflink=auto", str(ensure_root(suite)), str(root)], check=True)
         else:
             gnutls = "libgnutls30" if suite == "bookworm" else "libgnutls30t64"
-            debootstrap(root, suite, [*LIBRARIES, gnutls], f"Debian {suite} without a compiler, about 30 s")
+            debootstrap(root, suite, [*LIBRARIES, gnutls], f"installing Debian {suite} without a compiler, about 30 s")
         shutil.copyfile("/etc/resolv.conf", root / "etc/resolv.conf")
         subprocess.run(["chroot", str(root), "apt-get", "-qq", "update"], check=True)
     return root
 
 
 def build_version(report: Report, version: Version, options: list[str], full: str | None) -> Path | None:
-    """Build one version from Debian's source archives; return its artifact."""
+    """Build one version from Debian's source archives; return its artifact, or None if there is no source."""
     parts = ("tar", "diff") if version.patched else ("tar",)
     files = fetch(options, full, *parts) if full else None
     if files is None:
-        note = f"the mirror has no whole source of {full or version.number} today"
+        note = f"the mirror does not have the complete source of {full or version.number}"
         report.add(Entry(f"CRIU {version.number}", skipped=1, notes=[note]))
         return None
     root = new_root(f"build-{version.root}", version.root, compiler=True)
@@ -184,7 +184,7 @@ def build_version(report: Report, version: Version, options: list[str], full: st
 
 
 def verify(root: Path, artifact: Path, version: Version) -> str:
-    """Install an artifact in a root without a compiler and say what is there."""
+    """Install an artifact in a chroot without a compiler; return a line that describes it."""
     shutil.copyfile(artifact, root / "root" / artifact.name)
     result = play(
         str(PLAYS / "artifact.yml"),
@@ -201,7 +201,7 @@ def verify(root: Path, artifact: Path, version: Version) -> str:
 
 
 def fleet(report: Report, source: Path) -> None:
-    """One of three hosts builds, all of them install, and the second run changes nothing."""
+    """Test that one of three hosts builds, that all install, and that a second run changes nothing."""
     roots = [new_root("build-trixie", "trixie", compiler=True)]
     roots += [new_root(name, "trixie", compiler=False) for name in ("fleet-1", "fleet-2")]
     shutil.copyfile(source, roots[0] / "root" / source.name)
@@ -219,22 +219,22 @@ def fleet(report: Report, source: Path) -> None:
     good = len(built) == 1 and len(installed) == len(roots)
     notes = [f"{len(roots)} hosts, {len(built)} compiled, {len(installed)} installed"]
     report.add(
-        Entry("one builds, all install", int(good), int(not good), seconds=time.monotonic() - began, notes=notes)
+        Entry("one host builds, all install", int(good), int(not good), seconds=time.monotonic() - began, notes=notes)
     )
     play("criu.hosts.install_criu", roots, **variables)
     log = (WORK / "last.log").read_text(encoding="utf-8")
     changed = [line for line in log.splitlines() if line.startswith("changed:")]
-    report.add(Entry("the second run changes nothing", int(not changed), int(bool(changed)), notes=changed[:3]))
+    report.add(Entry("a second run changes nothing", int(not changed), int(bool(changed)), notes=changed[:3]))
 
 
 def section(log: str, name: str) -> list[str]:
-    """The lines of a task's section in the output of ansible-playbook."""
+    """Return the lines of a task in the output of ansible-playbook."""
     parts = log.split("\nTASK [")
     return [line for part in parts if name in part.split("]")[0] for line in part.splitlines()[1:]]
 
 
 def side_by_side(report: Report, artifacts: list[Path]) -> None:
-    """Install several versions on one host, go back and forth, fill the disk, and give the distribution's back."""
+    """Install several versions on one host, switch between them, fill the disk, and remove them all."""
     root = new_root("plain-trixie", "trixie", compiler=False)
     usable = [version.number for version in VERSIONS if version.check]
     names = [path.name for path in artifacts if path.name.split("-")[1] in usable]
@@ -244,20 +244,24 @@ def side_by_side(report: Report, artifacts: list[Path]) -> None:
         return
     result = play(str(PLAYS / "switch.yml"), [root], builds_artifacts=[f"/root/{name}" for name in names])
     seconds = time.monotonic() - began
-    report.add(Entry("versions side by side, going back, a full disk", 1, seconds=seconds, notes=[result["told"]]))
+    report.add(
+        Entry("versions side by side, switching back, a full disk", 1, seconds=seconds, notes=[result["summary"]])
+    )
 
 
 def package(report: Report, options: list[str], known: dict[str, str]) -> None:
-    """Rebuild the distribution's package in the first suite whose source the mirror has whole."""
+    """Rebuild the distribution's package in the first suite whose complete source the mirror has."""
     for upstream, suite in (("4.1.1", "trixie"), ("3.17.1", "bookworm")):
         full = known.get(upstream)
         if full and fetch(options, full, "tar", "diff", "dsc"):
             break
-        report.add(Entry(f"package of {suite}", skipped=1, notes=[f"the mirror has no whole source of {full} today"]))
+        report.add(
+            Entry(f"package of {suite}", skipped=1, notes=[f"the mirror does not have the complete source of {full}"])
+        )
     else:
         return
     began = time.monotonic()
-    # Without the headers for the tarball: the playbook installs what the package asks for.
+    # The chroot has no headers: the playbook installs the build dependencies of the package.
     root = new_root(f"package-{suite}", suite, compiler=False)
     mirror = root / "srv/mirror"
     mirror.mkdir(parents=True, exist_ok=True)
@@ -275,13 +279,13 @@ def package(report: Report, options: list[str], known: dict[str, str]) -> None:
     shutil.copyfile(archive, plain / "root" / archive.name)
     result = play(str(PLAYS / "package.yml"), [plain], builds_archive=f"/root/{archive.name}")
     seconds = time.monotonic() - began
-    report.add(Entry(f"package of {suite}, rebuilt", 1, seconds=seconds, notes=[result["told"]]))
+    report.add(Entry(f"package of {suite}, rebuilt", 1, seconds=seconds, notes=[result["summary"]]))
 
 
 def work() -> int:
-    """Try all of it; what was left by an earlier try is removed first."""
+    """Run all tests; remove the remains of an earlier run first."""
     if os.geteuid():
-        raise ToolError("builds are tried in roots of Debian: run this as root")
+        raise ToolError("Cannot build CRIU: the builds run in chroots. Run this as root.")
     wanted = sys.argv[1:]
     report = Report("builds")
     remove_tree(WORK)
@@ -297,7 +301,7 @@ def work() -> int:
     if not wanted and source.exists():
         fleet(report, source)
         package(report, options, known)
-    say(f"Debian roots on {platform.system()} {platform.release()}, {platform.machine()}, {os.cpu_count()} cores")
+    say(f"Debian chroots on {platform.system()} {platform.release()}, {platform.machine()}, {os.cpu_count()} cores")
     remove_tree(WORK)
     RESULTS.mkdir(parents=True, exist_ok=True)
     return report.finish()

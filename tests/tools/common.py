@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the programs behind the Makefile share: folders, the environment, and how a check is run and counted."""
+"""Folders, the environment, and functions that run and count checks, for the programs behind the Makefile."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LINK = BUILD / "ansible_collections" / NAMESPACE / NAME
 
 
 class ToolError(Exception):
-    """What a person at the keyboard must know and do, in one line."""
+    """An error for the person at the keyboard, in one line: why, and what to do."""
 
 
 def say(text: str) -> None:
@@ -34,12 +34,12 @@ def say(text: str) -> None:
 
 
 def venv_bin(venv: str = "venv") -> Path:
-    """Return the folder of the programs of a virtual environment."""
+    """Return the folder with the programs of a virtual environment."""
     return BUILD / venv / "bin"
 
 
 def pip_settings() -> dict[str, str]:
-    """Return what lets pip find its user's settings although HOME is another."""
+    """Return the variable with which pip finds the user's settings although HOME is changed."""
     config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "pip/pip.conf"
     files = [file for file in (config, Path.home() / ".pip/pip.conf") if file.is_file()]
     return {"PIP_CONFIG_FILE": str(files[0])} if files and "PIP_CONFIG_FILE" not in os.environ else {}
@@ -54,7 +54,7 @@ def environment(venv: str = "venv") -> dict[str, str]:
         **pip_settings(),
         "ANSIBLE_COLLECTIONS_PATH": f"{BUILD}:{BUILD / 'collections'}",
         "ANSIBLE_HOME": str(BUILD / "ansible"),
-        # A checkout that belongs to somebody else (in CI's containers) is trusted: this program lies in it.
+        # git must trust a checkout that belongs to a different user, as in the containers of CI.
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": "safe.directory",
         "GIT_CONFIG_VALUE_0": str(ROOT),
@@ -72,7 +72,7 @@ def environment(venv: str = "venv") -> dict[str, str]:
 
 
 def tracked_files() -> list[Path]:
-    """Return the files of the collection relative to the top: tracked ones and new ones that are not ignored."""
+    """Return the files of the collection, relative to its top: tracked files and new ones that are not ignored."""
     argv = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(argv, env=environment(), check=True, stdout=subprocess.PIPE, text=True).stdout
     return sorted(Path(name) for name in listed.split("\0") if name and (ROOT / name).exists())
@@ -80,7 +80,7 @@ def tracked_files() -> list[Path]:
 
 @dataclass
 class Entry:
-    """One thing that was run, and what came of it."""
+    """One check that was run, and its result."""
 
     name: str
     passed: int = 0
@@ -102,14 +102,14 @@ class Report:
         return any(entry.failed for entry in self.entries)
 
     def check(self, name: str, argv: Sequence[str], *, cwd: Path = ROOT, **variables: str) -> Entry:
-        """Run one check that passes or fails as a whole; its output is shown."""
+        """Run one check that passes or fails as a whole, with its output shown."""
         seconds, rc = call(name, argv, env={**environment(), **variables}, cwd=cwd)
         entry = Entry(name, passed=int(rc == 0), failed=int(rc != 0), seconds=seconds)
         self.add(entry)
         return entry
 
     def add(self, entry: Entry) -> None:
-        """Record an entry and say how it went."""
+        """Record an entry and print its result."""
         self.entries.append(entry)
         word = "FAILED" if entry.failed else "ok"
         counts = f"{entry.passed} passed, {entry.failed} failed, {entry.skipped} skipped"
@@ -138,7 +138,7 @@ def call(name: str, argv: Sequence[str], *, env: dict[str, str], cwd: Path = ROO
 
 
 def junit_entry(name: str, files: Sequence[Path], *, seconds: float, rc: int) -> Entry:
-    """Count the test cases of JUnit files; an exit status that no counted failure explains is a failure of its own."""
+    """Count the test cases of JUnit files; a nonzero exit status without a failed case counts as a failure."""
     entry = Entry(name, seconds=seconds)
     for file in files:
         for case in ElementTree.parse(file).iter("testcase"):
@@ -154,7 +154,7 @@ def junit_entry(name: str, files: Sequence[Path], *, seconds: float, rc: int) ->
         entry.notes.append(f"exit status {rc}")
     if not rc and not entry.passed + entry.failed:
         entry.failed = 1
-        entry.notes.append("nothing was tested")
+        entry.notes.append("no test ran")
     return entry
 
 
@@ -163,7 +163,7 @@ COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def pytest_counts(line: str) -> tuple[int, int, int] | None:
-    """Return passed, failed and skipped of a closing line of pytest; None for every other line."""
+    """Return the counts of passed, failed and skipped from the last line of pytest; None for any other line."""
     found = CLOSING.match(COLOR.sub("", line).strip())
     if not found:
         return None
@@ -173,7 +173,7 @@ def pytest_counts(line: str) -> tuple[int, int, int] | None:
 
 
 def main(work: object) -> None:
-    """Run ``work`` as a program: its result is the exit status, a ToolError is one line."""
+    """Run ``work`` as a program: its result is the exit status; a ToolError is printed in one line."""
     assert callable(work)
     try:
         sys.exit(work())

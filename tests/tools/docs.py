@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Check the documentation: the text in the plugins and roles, and the documents with their tables."""
+"""Check the documentation: the texts in plugins and roles, and the documents with their tables."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run one of our programs with the tools of .build/venv: in_env.py PROGRAM [ARGUMENT...]"""
+"""Run a program of this project with the tools of .build/venv: in_env.py PROGRAM [ARGUMENT...]"""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from common import ROOT, ToolError, environment, main, venv_bin
 
 
 def work() -> int:
-    """Become the program."""
+    """Replace this process with the program."""
     if len(sys.argv) < 2:
         raise ToolError("usage: in_env.py PROGRAM [ARGUMENT...]")
     if not os.path.exists(sys.argv[1]):
-        raise ToolError(f"{sys.argv[1]} does not exist")
+        raise ToolError(f"Cannot run {sys.argv[1]!r}: the file does not exist. Check the path.")
     os.chdir(ROOT)
     python = str(venv_bin() / "python")
     os.execve(python, [python, *sys.argv[1:]], environment())

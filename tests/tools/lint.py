@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run the linters, the cheap ones first."""
+"""Run the linters, the fast ones first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from common import BUILD, LINK, ROOT, Report, main, tracked_files, venv_bin
 
 
 def work() -> int:
-    """Run all of them; one that fails does not hide the next."""
+    """Run all linters, even if one fails."""
     report = Report("lint")
     tool = venv_bin()
     code = [name for name in ("plugins", "roles", "tests", "extensions") if (ROOT / name).is_dir()]
@@ -23,7 +23,7 @@ def work() -> int:
     mypy = [f"{tool}/mypy", "--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(BUILD / "mypy")]
     report.check("mypy, plugins", [*mypy, "--python-version", "3.11", f"{LINK}/plugins"], cwd=BUILD)
     for name in ("extensions/molecule/lab", "tests/tools"):
-        # builds.py uses the lab's roots.
+        # builds.py imports from the lab.
         report.check(f"mypy, {name}", [*mypy, name], MYPYPATH=f"{ROOT / name}:{ROOT}/extensions/molecule/lab")
     report.check("changelog", [f"{tool}/antsibull-changelog", "lint"])
     report.check("ansible-lint", [f"{tool}/ansible-lint", "--profile", "production", "--offline", "--strict"])

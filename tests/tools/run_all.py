@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run every check: `make test`. Two lanes side by side, since a machine uses one processor; a summary at the end.
+"""Run every check (`make test`) in two parallel lanes, since a machine uses one processor, and print a summary.
 
-run_all.py [STEP...]    only these steps
+run_all.py [STEP...]    run only these steps
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from common import BUILD, COLOR, LAB, RESULTS, ROOT, ToolError, environment, mai
 LOGS = BUILD / "logs"
 SETUP = ("deps", "venv", "floor", "collections")
 IMAGE = "image"
-# The longest scenario begins at once; one lane takes about as long as the other. Not here, since they take too long:
-# absent_host, domains, services_long (make molecule SCENARIO=NAME).
+# The longest scenario starts first; both lanes take about the same time. The scenarios absent_host, domains and
+# services_long take too long for this program; run them with make molecule SCENARIO=NAME.
 LANES = (
     (IMAGE, "checkpoint_host", "virgin_host", "sanity"),
     ("lint", "unit", "docs", "build", "processes", "services"),
@@ -33,16 +33,16 @@ LANES = (
 SCENARIOS = ("checkpoint_host", "virgin_host", "processes", "services")
 STEPS = tuple(name for lane in LANES for name in lane)
 STARTED = time.monotonic()
-# What a step's log shows again at the end when the step failed.
+# Lines of the log of a failed step that the summary repeats
 TAIL_LINES = 60
-# What runs now, to be stopped when we are.
+# The running steps, to be stopped if this program is interrupted
 RUNNING: list[subprocess.Popen[str]] = []
 STOPPING = threading.Event()
 
 
 @dataclass
 class Step:
-    """One step and what came of it."""
+    """One step and its result."""
 
     name: str
     rc: int = -1
@@ -58,17 +58,17 @@ class Step:
 
 
 def stamp() -> str:
-    """Return the time since the start, for the head of a line."""
+    """Return the time since the start, as the prefix of a line."""
     return f"[{time.monotonic() - STARTED:6.0f} s]"
 
 
 def target(name: str) -> list[str]:
-    """Return what make is asked for."""
+    """Return the arguments of make for a step."""
     return ["molecule", f"SCENARIO={name}"] if name in SCENARIOS else [name]
 
 
 def run_step(name: str) -> Step:
-    """Run a make target; each line goes to the log and, with the step's name before it, to the screen."""
+    """Run a make target; write each line to the log and print it with the name of the step before it."""
     step = Step(name)
     results = RESULTS / f"{name}.json"
     results.unlink(missing_ok=True)
@@ -103,12 +103,12 @@ def run_step(name: str) -> Step:
 
 
 def without_make() -> dict[str, str]:
-    """Return the environment without what the make above us put into it."""
+    """Return the environment without the variables of the make that started this program."""
     return {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
 
 
 def read_counts(step: Step, results: Path) -> None:
-    """Add up what the step recorded; a step that fails without a record counts as one failure."""
+    """Add up the results that the step recorded; a step that fails without a recorded failure counts as one."""
     if results.exists():
         for entry in json.loads(results.read_text(encoding="utf-8")):
             for key in step.counts:
@@ -118,7 +118,7 @@ def read_counts(step: Step, results: Path) -> None:
 
 
 def stop(process: subprocess.Popen[str]) -> None:
-    """End a step and what it started; it gets the time to tidy up."""
+    """Stop a step and its child processes; give it 30 seconds to clean up."""
     try:
         os.killpg(process.pid, signal.SIGINT)
         process.wait(timeout=30)
@@ -129,18 +129,18 @@ def stop(process: subprocess.Popen[str]) -> None:
 
 
 def about() -> list[str]:
-    """Return lines that say what was tested, where and with what."""
+    """Return lines with the tested commit, the system and the versions of the tools."""
 
     def first(argv: list[str]) -> str:
         try:
             done = subprocess.run(argv, capture_output=True, text=True, env=environment(), cwd=ROOT, check=False)
         except OSError:
-            return "not there"
-        return (done.stdout.splitlines() or ["not there"])[0].strip()
+            return "not installed"
+        return (done.stdout.splitlines() or ["unknown"])[0].strip()
 
     def version(program: str, venv: str = "venv") -> str:
         found = re.search(r"\d+(\.\d+)+", first([str(venv_bin(venv) / program), "--version"]))
-        return found.group() if found else "not there"
+        return found.group() if found else "not installed"
 
     release = Path("/etc/os-release").read_text(encoding="utf-8") if Path("/etc/os-release").exists() else ""
     system = re.search(r'^PRETTY_NAME="?([^"\n]+)', release, re.MULTILINE)
@@ -154,12 +154,12 @@ def about() -> list[str]:
 
 
 def summarize(steps: list[Step]) -> int:
-    """Print what ran, what failed, and the closing line; return the exit status."""
+    """Print the ends of failed logs, the table of steps and the closing line; return the exit status."""
     say("")
     for step in steps:
         log = LOGS / f"{step.name}.log"
         if step.rc > 0 and log.exists():
-            say(f"==== the end of .build/logs/{step.name}.log ====")
+            say(f"==== end of .build/logs/{step.name}.log ====")
             for line in log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]:
                 say(f"  {line}")
     say("==== summary ====")
@@ -179,18 +179,18 @@ def summarize(steps: list[Step]) -> int:
 
 
 def stopped(number: int, dummy_frame: object) -> None:
-    """Turn a signal into the way out that tidies up."""
+    """Turn a signal into an exception, so that everything is cleaned up."""
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def run_lane(names: list[str], image: Future[bool]) -> list[Step]:
-    """Run the steps of a lane one after the other; a scenario waits for the image."""
+    """Run the steps of a lane in order; a scenario waits for the image."""
     steps: list[Step] = []
     for name in names:
         if STOPPING.is_set():
             break
         if name in SCENARIOS and not image.result():
-            steps.append(Step(name, why_not="because there is no image"))
+            steps.append(Step(name, why_not="no image"))
             continue
         steps.append(run_step(name))
         if name == IMAGE:
@@ -199,7 +199,7 @@ def run_lane(names: list[str], image: Future[bool]) -> list[Step]:
 
 
 def run_lanes(wanted: list[str]) -> list[Step]:
-    """Run the wanted steps of all lanes side by side; whatever ends us ends them."""
+    """Run the wanted steps of all lanes in parallel; stop them if this program is interrupted."""
     image: Future[bool] = Future()
     if IMAGE not in wanted:
         image.set_result(False)
@@ -213,18 +213,19 @@ def run_lanes(wanted: list[str]) -> list[Step]:
                 stop(process)
             if not image.done():
                 image.set_result(False)
-            # A scenario that did not end in time had no chance to remove its machine.
+            # A scenario that was killed could not remove its machine.
             machines = [name.replace("_", "-") for name in SCENARIOS if name in wanted]
             subprocess.run([sys.executable, str(LAB), "down", *machines], env=environment(), check=False)
             raise
 
 
 def work() -> int:
-    """Set up, then run what is wanted."""
+    """Run the setup, then the wanted steps."""
     wanted = sys.argv[1:] or list(STEPS)
     unknown = set(wanted) - set(STEPS)
     if unknown:
-        raise ToolError(f"no such step: {', '.join(sorted(unknown))}; there are {', '.join(STEPS)}")
+        names = ", ".join(sorted(unknown))
+        raise ToolError(f"Cannot run {names}: no such step. Choose from {', '.join(STEPS)}.")
     signal.signal(signal.SIGTERM, stopped)
     LOGS.mkdir(parents=True, exist_ok=True)
     needs_machines = bool(set(wanted) & {IMAGE, *SCENARIOS})

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run ansible-test sanity on a copy of the collection: a git checkout in the folder that ansible-test asks for.
+"""Run ansible-test sanity on a copy of the collection: a git checkout in the folder that ansible-test requires.
 
-ansible-test makes one small virtual environment for each of its tests. It wants to download a script that puts pip
-into them; a few lines of our own with a wheel that pip itself brought do the same.
+ansible-test makes a small virtual environment for each of its tests and downloads a script that installs pip in them.
+A few lines of this program, with a wheel of pip from the package index, replace that script.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SANITY = BUILD / "sanity"
 COPY = SANITY / "ansible_collections" / NAMESPACE / NAME
 JUNIT = COPY / "tests/output/junit"
 
-BOOTSTRAP = '''"""Installs what the arguments name with the pip of the wheel beside this file."""
+BOOTSTRAP = '''"""Installs the packages in the arguments with pip from the wheel beside this file."""
 import os
 import sys
 
@@ -46,7 +46,7 @@ sys.exit(main(["install", *names]))
 
 
 def sync() -> None:
-    """Make the copy equal to the checkout; only files that differ are written."""
+    """Update the copy from the checkout; write only files that differ."""
     if not (COPY / ".git").is_dir():
         COPY.mkdir(parents=True, exist_ok=True)
         subprocess.run(["git", "init", "--quiet", str(COPY)], check=True)
@@ -67,27 +67,29 @@ def sync() -> None:
 
 
 def bootstrap() -> None:
-    """Put the script that installs pip where ansible-test keeps the one it downloads."""
+    """Put the script that installs pip where ansible-test keeps the downloaded one."""
     package = next((BUILD / "venv/lib").glob("python3*/site-packages/ansible_test"))
     source = (package / "_internal/python_requirements.py").read_text(encoding="utf-8")
     found = re.search(r"pip='([0-9.]+)'", source)
     if not found:
-        raise ToolError("this ansible-test names no version of pip: see get_venv_packages in ansible_test")
+        raise ToolError(
+            "Cannot prepare ansible-test: it names no version of pip. Check get_venv_packages in ansible_test."
+        )
     cache = HOME / ".ansible/test/cache"
     wheel = f"pip-{found.group(1)}-py3-none-any.whl"
     cache.mkdir(parents=True, exist_ok=True)
     if not (cache / wheel).exists():
         argv = [f"{venv_bin()}/python", "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(cache)]
         if subprocess.run([*argv, f"pip=={found.group(1)}"], env=environment(), check=False).returncode:
-            raise ToolError("pip download of pip failed, see above")
+            raise ToolError("pip download of pip failed. See the output above.")
     script = cache / f"get_pip_{found.group(1).replace('.', '_')}.py"
     script.write_text(BOOTSTRAP.format(wheel=wheel), encoding="utf-8")
 
 
 def usable_path() -> str:
-    """Return a search path for ansible-test to find every Python of this machine on.
+    """Return a search path on which ansible-test finds every Python of this machine.
 
-    Launchers of a version manager that name a Python which is not selected do not run; what they launch does.
+    The launchers of a version manager do not work for a Python that is not selected, so its real folders are used.
     """
     folders = []
     for folder in environment()["PATH"].split(":"):
@@ -101,18 +103,18 @@ def usable_path() -> str:
 
 
 def skipped(files: list[Path]) -> list[str]:
-    """Return one line for each test that did not run, with its reason."""
+    """Return one line for each test that did not run, with the reason."""
     lines = []
     for file in files:
         for case in ElementTree.parse(file).iter("testcase"):
             for child in case.iter("skipped"):
-                reason = child.get("message") or child.text or "nothing in the collection for it to look at"
+                reason = child.get("message") or child.text or "the collection has no files for it"
                 lines.append(f"not run: {case.get('name')}: {reason.strip()}")
     return sorted(set(lines))
 
 
 def work() -> int:
-    """Copy, prepare, run, count."""
+    """Copy the collection, prepare ansible-test, run it and count its results."""
     sync()
     bootstrap()
     shutil.rmtree(JUNIT, ignore_errors=True)

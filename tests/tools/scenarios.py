@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run a scenario of molecule on a machine of its own and count what its verifier tested.
+"""Run a Molecule scenario on a machine of its own and count its actions and tests.
 
-scenarios.py NAME    the folder's name in extensions/molecule
+scenarios.py NAME    the name of the folder in extensions/molecule
 """
 
 from __future__ import annotations
@@ -17,14 +17,21 @@ DONE = re.compile(r"\[([\w-]+) > (\w+)\] Executed: (\w+)")
 
 
 def work() -> int:
-    """Run it; whatever happens take the machine down."""
+    """Run the scenario; remove the machine in any case."""
     name = sys.argv[1]
     machine = name.replace("_", "-")
     report = Report(name)
     argv = [f"{venv_bin()}/molecule", "test", "--scenario-name", name]
-    env = {**environment(), "ANSIBLE_FORCE_COLOR": "0", "NO_COLOR": "1", "LAB_MACHINES": machine}
-    entry = Entry(f"molecule, scenario {name}")
-    say(f"-- molecule: {' '.join(argv[1:])}")
+    env = {
+        **environment(),
+        "ANSIBLE_FORCE_COLOR": "0",
+        "NO_COLOR": "1",
+        "LAB_MACHINES": machine,
+        # Without it, create and destroy get the inventory of machines that do not exist, and Ansible warns.
+        "MOLECULE_ANSIBLE_ARGS_STRICT_MODE": "1",
+    }
+    entry = Entry(f"scenario {name}")
+    say(f"-- scenario {name}: molecule {' '.join(argv[1:])}")
     began = time.monotonic()
     try:
         with subprocess.Popen(
@@ -49,13 +56,13 @@ def work() -> int:
         entry.notes.append(f"exit status {rc}")
     if not rc and not entry.passed:
         entry.failed = 1
-        entry.notes.append("nothing was tested")
+        entry.notes.append("no action and no test ran")
     report.add(entry)
     return report.finish()
 
 
 def count(line: str, entry: Entry) -> None:
-    """Count a finished action of a scenario, and the tests of a verifier."""
+    """Add a finished action of the scenario, or the tests of a finished pytest run, to the entry."""
     tests = pytest_counts(line)
     if tests:
         entry.passed += tests[0]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make the virtual environment .build/NAME from requirements/FILE; nothing is done while the file is the same.
+"""Make the virtual environment .build/NAME from requirements/FILE, unless it exists and the file is unchanged.
 
 setup_venv.py NAME FILE
 """
@@ -19,18 +19,22 @@ FLOOR = (3, 11)
 
 
 def check_python() -> None:
-    """Refuse a Python that cannot do it, with the way out."""
+    """Fail with advice if this Python is too old or lacks ensurepip."""
     if sys.version_info < FLOOR:
         wanted = ".".join(map(str, FLOOR))
         raise ToolError(
-            f"Python {wanted} or newer is needed, this is {sys.version.split()[0]}: make PYTHON=python{wanted}"
+            f"Cannot make the environment: Python {wanted} or newer is needed, and this is {sys.version.split()[0]}. "
+            f"Run make PYTHON=python{wanted}."
         )
     if importlib.util.find_spec("ensurepip") is None:
-        raise ToolError("python3-venv is missing: run `make deps` as root, or apt-get install python3-venv")
+        raise ToolError(
+            "Cannot make the environment: python3-venv is not installed. Run `make deps` as root, or "
+            "apt-get install python3-venv."
+        )
 
 
 def make_link() -> None:
-    """Let the collection be found by its name, without an installation."""
+    """Link the checkout into .build, so that Ansible and Python find the collection by its name."""
     LINK.parent.mkdir(parents=True, exist_ok=True)
     if not LINK.is_symlink() or LINK.resolve() != ROOT:
         LINK.unlink(missing_ok=True)
@@ -38,7 +42,7 @@ def make_link() -> None:
 
 
 def make_venv(name: str, file: str) -> None:
-    """Make the environment anew unless its stamp fits the requirements and this Python."""
+    """Recreate the environment unless its stamp matches the requirements and this Python."""
     requirements = ROOT / "requirements" / file
     key = hashlib.sha256(requirements.read_bytes() + sys.version.encode() + str(ROOT).encode()).hexdigest()
     folder = BUILD / name
@@ -54,12 +58,12 @@ def make_venv(name: str, file: str) -> None:
         [str(venv_bin(name) / "python"), "-m", "pip", "install", "--quiet", "-r", str(requirements)],
     ):
         if subprocess.run(argv, env=env, check=False).returncode:
-            raise ToolError(f"{argv[0]} {' '.join(argv[1:4])} failed, see above")
+            raise ToolError(f"{argv[0]} {' '.join(argv[1:4])} failed. See the output above.")
     stamp.write_text(key, encoding="ascii")
 
 
 def work() -> int:
-    """Read the command line and do it."""
+    """Read the command line, link the checkout and make the environment."""
     if len(sys.argv) != 3:
         raise ToolError("usage: setup_venv.py NAME FILE")
     make_link()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run the unit and contract tests: with branch coverage on the newest ansible-core, and once more on the floor.
+"""Run the unit and contract tests: with branch coverage on the newest ansible-core, and again on the oldest one.
 
-unit.py [PYTEST ARGUMENT...]    with arguments: only these tests, without coverage
+unit.py [PYTEST ARGUMENT...]    with arguments, run only these tests, without coverage
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ GATE = 90
 
 
 def run(name: str, venv: str, arguments: list[str]) -> Entry:
-    """Run pytest in one of the environments."""
+    """Run pytest in one of the environments; return its counted results."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     file = RESULTS / f"{venv}-unit.xml"
     file.unlink(missing_ok=True)
@@ -27,7 +27,7 @@ def run(name: str, venv: str, arguments: list[str]) -> Entry:
 
 
 def work() -> int:
-    """Run both, or what the arguments name."""
+    """Run both, or the tests that the arguments name."""
     if sys.argv[1:]:
         return int(run("unit", "venv", sys.argv[1:]).failed > 0)
     report = Report("unit")

@@ -127,7 +127,7 @@ final class Console
             }
         }
         if (($options['database'] ?? '') !== 'pgsql') {
-            $this->say('Only --database=pgsql is supported by this stand-in');
+            $this->say('Only --database=pgsql is supported by this test application');
             return 1;
         }
         try {
