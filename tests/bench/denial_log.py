@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Read a large audit log as selinux_denial_info does and as ausearch does, in turn; print the seconds as JSON.
+"""Measure how fast selinux_denial_info and ausearch read a large audit log, in turn; print the seconds as JSON.
 
-denial_log.py FOLDER LOG_FOLDER ROUNDS [MIB]    FOLDER holds ansible_collections/criu/hosts
-denial_log.py --look FOLDER LOG                 one look, in a process of its own
+denial_log.py FOLDER LOG_FOLDER ROUNDS [MIB]    FOLDER contains ansible_collections/criu/hosts
+denial_log.py --look FOLDER LOG                 read the log once, in a process of its own
 
-Two logs are made from recorded events: one as hosts have it, with a denial in a hundred events, and one of denials
-only. ausearch writes what it finds as it stands in the log, which is the fastest that it can do.
+Two logs are made from recorded events: a typical one with one denial in a hundred events, and one with denials only.
+ausearch prints the records in raw form, which is its fastest mode.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SYSCALL = (
 
 
 def denials() -> list[str]:
-    """Recorded denials, as auditd wrote them, each with the records that belong to it."""
+    """Return recorded denials as auditd wrote them, each with the other records of its event."""
     found = []
     for path in sorted(FIXTURES.glob("debian13-*.txt")):
         for line in path.read_text(encoding="utf-8").splitlines():
@@ -49,7 +49,7 @@ def denials() -> list[str]:
 
 
 def make_log(path: Path, size: int, every: int) -> int:
-    """Write events until ``size`` bytes are there, one in ``every`` a denial; the number of denials."""
+    """Write ``size`` bytes of events, of which one in ``every`` is a denial; return the number of denials."""
     events, made, serial = denials(), 0, 0
     with path.open("w", encoding="utf-8") as handle:
         while handle.tell() < size:
@@ -65,7 +65,7 @@ def make_log(path: Path, size: int, every: int) -> int:
 
 
 def look(folder: str, log: str) -> None:
-    """One look; prints what was found and the most memory that it took."""
+    """Read the log once; print the counts and the peak of the memory."""
     sys.path.insert(0, folder)
     module = importlib.import_module(LOOK)
     value = module.look(module.Host(), None, source="audit", audit_path=log, since=0.0, criu_logs=[])
@@ -74,14 +74,14 @@ def look(folder: str, log: str) -> None:
 
 
 def timed(argv: list[str]) -> tuple[float, str]:
-    """The seconds of a command and what it printed."""
+    """Return the seconds of a command and its output."""
     began = time.monotonic()
     done = subprocess.run(argv, stdout=subprocess.PIPE, check=True)
     return time.monotonic() - began, done.stdout.decode("utf-8", "replace")
 
 
 def searched(log: Path) -> float:
-    """The seconds of ausearch, whose output is thrown away."""
+    """Return the seconds of ausearch, whose output is discarded."""
     argv = ["ausearch", "--input", str(log), "--message", "AVC,USER_AVC,SELINUX_ERR", "--raw"]
     began = time.monotonic()
     subprocess.run(argv, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, check=True)
@@ -89,7 +89,7 @@ def searched(log: Path) -> float:
 
 
 def compare(folder: str, log: Path, made: int, rounds: int) -> dict[str, object]:
-    """Both ways in turn, on a log that is in the page cache for both."""
+    """Measure both programs in turn, on a log that is in the page cache for both."""
     ours, other = [], []
     found: dict[str, int] = {}
     for dummy in range(rounds):
@@ -98,7 +98,7 @@ def compare(folder: str, log: Path, made: int, rounds: int) -> dict[str, object]
         found = json.loads(text)
         other.append(searched(log))
     if found["records"] != made:
-        raise SystemExit(f"{found['records']} of {made} denials were found")
+        raise SystemExit(f"selinux_denial_info found only {found['records']} of {made} denials")
     return {"bytes": log.stat().st_size, "ours": ours, "ausearch": other, **found}
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Call criu_info's run() some times on this machine and print its seconds and those of the tools that it called.
+"""Call criu_info's run() repeatedly on this machine; print its seconds and those of the tools that it called.
 
-info_seconds.py FOLDER ROUNDS    FOLDER holds ansible_collections/criu/hosts
+info_seconds.py FOLDER ROUNDS    FOLDER contains ansible_collections/criu/hosts
 
-Ansible is not there and not needed: run() gets a runner that times each command.
+Ansible is not needed: run() gets a runner that measures each command.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from typing import Any, Sequence
 PLUGINS = "ansible_collections.criu.hosts.plugins"
 
 
-def stand_in() -> None:
-    """Let the glue of modules be imported without Ansible."""
+def replace_ansible() -> None:
+    """Register empty modules in place of Ansible, so that the collection can be imported without it."""
     for name in ("ansible", "ansible.module_utils", "ansible.module_utils.basic"):
         sys.modules[name] = ModuleType(name)
     sys.modules["ansible.module_utils.basic"].AnsibleModule = object  # type: ignore[attr-defined]
 
 
 class TimedRunner:
-    """Runs commands as the real one does, and keeps their seconds."""
+    """Runs commands as the real runner does, and keeps their seconds."""
 
     def __init__(self, completed: Any) -> None:
         self.completed = completed
@@ -43,7 +43,7 @@ class TimedRunner:
 
 
 def measure(criu_info: Any, context: Any, completed: Any) -> dict[str, Any]:
-    """One call."""
+    """Measure one call."""
     runner = TimedRunner(completed)
     began = time.monotonic()
     outcome = criu_info.run(context({"features": None}, runner, False))
@@ -54,7 +54,7 @@ def measure(criu_info: Any, context: Any, completed: Any) -> dict[str, Any]:
 
 def main() -> None:
     folder, rounds = sys.argv[1], int(sys.argv[2])
-    stand_in()
+    replace_ansible()
     sys.path.insert(0, folder)
     criu_info = importlib.import_module(f"{PLUGINS}.modules.criu_info")
     context = importlib.import_module(f"{PLUGINS}.module_utils._core.context").Context

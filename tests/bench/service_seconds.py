@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Start and restart two units of one image in turn, and print the seconds until each answers well.
+"""Start and restart two units of one image in turn; print the seconds until each gives a good answer.
 
 service_seconds.py ROUNDS SERVICES    SERVICES: JSON list of {name, port, probe, script, query}
-                                      probe: redis, http or fastcgi; script and query: what FastCGI is asked for
+                                      probe: redis, http or fastcgi; script and query: for the FastCGI request
 
-bench-NAME-plain and bench-NAME-stateful are units of the same container with the same port, so one runs at a time.
-A start and a restart are timed from the call of systemctl to the first good answer. During a restart nothing is asked
-before the old process has gone: a question that waits for it would be part of the dump.
+bench-NAME-plain and bench-NAME-stateful are units of the same container with the same port, so only one runs at a time.
+A start and a restart are measured from the call of systemctl to the first good answer. During a restart, no request is
+sent before the old process has ended: a request that waits for the old process would be part of the dump.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ import threading
 import time
 from typing import Any
 
-# Between two questions: a busy loop would take the one processor from the service that is to answer.
+# Seconds between two requests: a busy loop would take the only processor from the service.
 PAUSE = 0.05
 PATIENCE = 300
 
 
 def exchange(port: int, request: bytes) -> bytes:
-    """Send and read until the other side closes or has answered a line."""
+    """Send a request and read until the other side closes the connection, or until the first answer to PING."""
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall(request)
         answer = b""
@@ -47,12 +47,12 @@ def ask_http(service: dict[str, Any]) -> bool:
 
 
 def record(kind: int, content: bytes) -> bytes:
-    """A FastCGI record of request 1."""
+    """Return a FastCGI record of request 1."""
     return struct.pack("!BBHHBx", 1, kind, 1, len(content), 0) + content
 
 
 def ask_fastcgi(service: dict[str, Any]) -> bool:
-    """A GET of the script; good is an answer without an error status."""
+    """Send a GET of the script; return whether the answer has no error status."""
     script = service["script"]
     values = {
         "SCRIPT_FILENAME": script,
@@ -92,11 +92,11 @@ def answers(service: dict[str, Any]) -> bool:
 
 
 def wait_for_answer(service: dict[str, Any]) -> float:
-    """The moment of the first good answer."""
+    """Return the time of the first good answer."""
     until = time.monotonic() + PATIENCE
     while not answers(service):
         if time.monotonic() > until:
-            raise SystemExit(f"{service['name']} does not answer")
+            raise SystemExit(f"{service['name']} gave no good answer within {PATIENCE} s")
         time.sleep(PAUSE)
     return time.monotonic()
 
@@ -106,7 +106,7 @@ def systemctl(verb: str, unit: str) -> None:
 
 
 def start(service: dict[str, Any], unit: str) -> float:
-    """Seconds from the call to the first good answer."""
+    """Return the seconds from the call to the first good answer."""
     began = time.monotonic()
     caller = threading.Thread(target=systemctl, args=("start", unit))
     caller.start()
@@ -116,13 +116,13 @@ def start(service: dict[str, Any], unit: str) -> float:
 
 
 def main_pid(unit: str) -> str:
-    """The first process of the unit's container, which has the unit's name."""
+    """Return the first process of the unit's container, which has the name of the unit."""
     argv = ["podman", "container", "inspect", "--format={{.State.Pid}}", unit]
     return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def restart(service: dict[str, Any], unit: str) -> float:
-    """Seconds from the call to the first good answer of what comes after the old process."""
+    """Return the seconds from the call to the first good answer after the end of the old process."""
     old = f"/proc/{main_pid(unit)}"
     began = time.monotonic()
     caller = threading.Thread(target=systemctl, args=("restart", unit))
@@ -135,13 +135,13 @@ def restart(service: dict[str, Any], unit: str) -> float:
 
 
 def action_of(unit: str) -> dict[str, Any]:
-    """What a stateful unit says of its last start."""
+    """Return the record of the last start or stop of a stateful unit."""
     with open(f"/var/lib/criu-hosts/units/{unit}/last.json", encoding="utf-8") as handle:
         return json.load(handle)
 
 
 def measure(service: dict[str, Any], rounds: int) -> dict[str, Any]:
-    """All rounds of one service; both units are stopped before and after."""
+    """Run all rounds of one service; both units are stopped before and after."""
     plain, stateful = (f"bench-{service['name']}-{kind}" for kind in ("plain", "stateful"))
     found: dict[str, Any] = {
         key: [] for key in ("cold_start", "restore", "plain_restart", "stateful_restart", "actions", "bytes")

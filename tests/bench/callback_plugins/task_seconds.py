@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Append the name and the seconds of every task to the file TASK_SECONDS, a JSON line each."""
+"""Append a JSON line with the name and the seconds of every task to the file TASK_SECONDS."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class CallbackModule(CallbackBase):
         self._began = time.monotonic()
 
     def _write(self, result: Any, outcome: str) -> None:
-        task = result._task
+        task = result.task
         line = {"name": task.get_name(), "action": task.action, "outcome": outcome}
         line["seconds"] = time.monotonic() - self._began
-        line["changed"] = bool(result._result.get("changed"))
+        line["changed"] = bool(result.result.get("changed"))
         with open(os.environ["TASK_SECONDS"], "a", encoding="utf-8") as handle:
             handle.write(json.dumps(line) + "\n")
 
