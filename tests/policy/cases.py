@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is dumped and restored while a rule is switched off: containers, processes, and what users do.
+"""The cases that run while a rule is switched off: dumps and restores of containers, processes and users' processes.
 
-Runs on the machine. A case raises Failed, or returns the denials that were logged meanwhile.
+Runs on the machine. A case raises Failed, or returns the denials that were logged while it ran.
 """
 
 import contextlib
@@ -25,12 +25,12 @@ DENIAL = re.compile(
 )
 NUMBERS = itertools.count(time.time_ns())
 
-# Slow ones: on an emulated machine, what all of them do in between is felt.
+# Slow programs: on an emulated machine, the work of all of them between two cases takes noticeable time.
 DESCRIPTORS = ["python3", "/app/descriptors.py", "--interval", "2"]
-# Without Podman there is no conmon that takes what it says of errors.
+# Without Podman there is no conmon that reads its error output.
 ERRORS_KEPT = ["sh", "-c", f"exec {' '.join(DESCRIPTORS)} 2>/app/state/errors"]
 THREADS = ["python3", "/app/threads.py", "--interval", "2"]
-# It holds a connection that the other side has closed.
+# A program that holds a connection which the other side has closed
 CLOSED_PROGRAM = """
 import socket, time
 listening = socket.create_server(("127.0.0.1", 0))
@@ -44,10 +44,10 @@ for count in range(1, 100000):
     time.sleep(2)
 """
 CLOSED = ["python3", "-c", CLOSED_PROGRAM]
-# Its processes are not root's, and have higher limits than CRIU in a unit.
+# A case whose processes are not root's and have higher limits than CRIU in a unit
 USER_CASE = "unit-user-crun"
 USER_ID, FILES = 65534, 1200000
-# The kernel loads them when they are asked for; who asks may need a rule for it.
+# The kernel loads these modules when a process requests them; that process may need a rule for it.
 MODULES = ["unix_diag", "tcp_diag", "udp_diag", "netlink_diag", "af_packet_diag"]
 ROOT = "/var/lib/containers/lab-rules"
 PODMAN_DOMAIN = "system_u:system_r:podman_t:s0"
@@ -57,8 +57,9 @@ def redis(port):
     return ["redis-server", "--save", "", "--port", port]
 
 
-# Containers of the runtime alone, in the domain that Podman gives it: on an emulated machine Podman itself takes most
-# of the time. name -> started by, runtime, command, port of redis (on the host's network); the cheapest case first
+# Containers that the OCI runtime starts without Podman, in the domain that Podman gives to the runtime: on an emulated
+# machine, Podman takes most of the time. name -> started by, runtime, command, port of Redis (on the host's network);
+# the cheapest case first
 CONTAINERS = {
     "shell-threads-runc": ("shell", "runc", THREADS, None),
     "unit-threads-crun": ("unit", "crun", THREADS, None),
@@ -71,7 +72,7 @@ CONTAINERS = {
     "unit-closed-crun": ("unit", "crun", CLOSED, None),
     USER_CASE: ("unit", "crun", [*THREADS, "--folder", "/app/state"], None),
 }
-# With Podman: started, dumped, restored and removed. name -> started by, runtime, network
+# Containers that Podman starts, dumps, restores and removes. name -> started by, runtime, network
 PODMAN = {
     "podman-shell": ("shell", "runc", "podman"),
     "podman-unit": ("unit", "crun", "podman"),
@@ -82,7 +83,7 @@ USERS = {"user-unconfined": "lab-member", "user-confined": "lab-confined"}
 
 
 class Failed(Exception):
-    """A case failed; the text is the line that says why."""
+    """A case failed; the text is one line with the reason."""
 
 
 def call(argv):
@@ -92,11 +93,11 @@ def call(argv):
         )
     except subprocess.TimeoutExpired as error:
         subprocess.run(["pkill", "-9", "-x", "criu"], check=False)
-        raise Failed(f"{' '.join(argv[:6])}: no end after {SECONDS} s") from error
+        raise Failed(f"{' '.join(argv[:6])}: did not end within {SECONDS} s") from error
 
 
 def require(argv, way="shell", label=""):
-    """Run it in this shell or by systemd, in a unit that stays: systemd ends what others leave behind, conmon too."""
+    """Run a command in this shell or in a unit; the unit remains active, so that systemd does not end its processes."""
     unit = f"rules-{next(NUMBERS)}"
     by = ["systemd-run", "--quiet", "--service-type=oneshot", "--remain-after-exit", f"--unit={unit}"]
     by += [f"--property=SELinuxContext={label}", "--property=StandardOutput=null"] if label else []
@@ -105,13 +106,13 @@ def require(argv, way="shell", label=""):
         said = done.stderr + done.stdout
         if way == "unit":
             said += call(["journalctl", "--unit", unit, "--output=cat", "--lines=6"]).stdout
-        lines = [line for line in said.splitlines() if line.startswith("Error: ")] or said.splitlines() or ["no word"]
+        lines = [line for line in said.splitlines() if line.startswith("Error: ")] or said.splitlines() or ["no output"]
         raise Failed(f"{' '.join(argv[:6])}: {lines[-1].strip()}")
     return done.stdout
 
 
 def switch(values):
-    """Give booleans their values, all at once."""
+    """Set SELinux booleans, all at once."""
     changed = False
     for name, value in values.items():
         with open(f"{BOOLEANS}/{name}", "r+", encoding="ascii") as handle:
@@ -125,7 +126,7 @@ def switch(values):
 
 
 @contextlib.contextmanager
-def lent(boolean):
+def switched_on(boolean):
     switch({boolean: True})
     try:
         yield
@@ -134,7 +135,7 @@ def lent(boolean):
 
 
 def denials(place):
-    """The denials since then, as dictionaries."""
+    """Return the denials after this place in the audit log, as dictionaries."""
     with open(AUDIT, encoding="utf-8", errors="replace") as handle:
         handle.seek(place)
         found = [(DENIAL.search(line), line.strip()) for line in handle if line.startswith("type=AVC ")]
@@ -168,7 +169,7 @@ def write(path, text):
 
 
 def bundle(name, number):
-    """An OCI bundle like Podman's, made from the configuration of a container of Podman's."""
+    """Make an OCI bundle like Podman's, from the configuration of a container that Podman started."""
     dummy_way, dummy_program, command, port = CONTAINERS[name]
     with open(f"{ROOT}/config.json", encoding="utf-8") as handle:
         config = json.load(handle)
@@ -181,7 +182,7 @@ def bundle(name, number):
     config["process"].update(args=command, selinuxLabel=f"system_u:system_r:container_t:{categories}", terminal=False)
     linux = config["linux"]
     linux.update(cgroupsPath=f"/lab-{name}", mountLabel=f"system_u:object_r:container_file_t:{categories}")
-    # runc gives a container without a network no loopback back.
+    # runc does not restore the loopback interface of a container without a network.
     if port or name == "unit-descriptors-runc":
         linux["namespaces"] = [one for one in linux["namespaces"] if one["type"] != "network"]
         linux.pop("sysctl", None)
@@ -196,7 +197,7 @@ def bundle(name, number):
 
 
 def make_bundles():
-    """The root of all of them, and a bundle for each."""
+    """Make the common root file system and a bundle for each case."""
     if not os.path.exists(f"{ROOT}/config.json"):
         name = "rules-pattern"
         call(["podman", "rm", "--force", "--ignore", "--time", "0", name])
@@ -211,7 +212,8 @@ def make_bundles():
         ) as made:
             write(f"{ROOT}/config.json", made.read())
         call(["podman", "rm", "--force", "--time", "0", name])
-    # As Podman's overlay is one: runc makes the mount below a root private. os.path.ismount does not see such a mount.
+    # The root must be a mount, as Podman's overlay is one: runc makes the mount below it private. os.path.ismount does
+    # not detect such a mount.
     with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
         if not any(line.split()[4] == f"{ROOT}/rootfs" for line in mounts):
             require(["mount", "--bind", "--make-private", f"{ROOT}/rootfs", f"{ROOT}/rootfs"])
@@ -226,7 +228,7 @@ def runtime(name, action, *arguments):
     argv += [action, *flags, *arguments]
     if way == "unit":
         require(argv, way, PODMAN_DOMAIN)
-    # A pipe of this shell would have all categories, and the container could not hold it.
+    # A pipe of this shell would have all categories, so the container could not use it.
     elif subprocess.run(argv, stdin=NULL, stdout=NULL, stderr=NULL, timeout=SECONDS, check=False).returncode:
         raise Failed(" ".join(argv[3:5]))
 
@@ -244,7 +246,7 @@ def pid_of(name):
                 return pid
     except (OSError, ValueError):
         pass
-    raise Failed(f"{name} does not run")
+    raise Failed(f"{name} is not running")
 
 
 def runs(name):
@@ -259,14 +261,14 @@ def count(name):
         with open(f"{HERE}/{name}.log", encoding="utf-8") as handle:
             line = handle.read().splitlines()[-1]
         if not line.startswith("count "):
-            raise Failed(f"the client of redis says: {line}")
+            raise Failed(f"the Redis client reports: {line}")
         return int(line.split()[1])
     with open(place_of(name, "state/thread-0"), encoding="utf-8") as handle:
         return int(handle.read().split()[2])
 
 
 def wait_for_more(name, counted):
-    # TCP of a client that got no answer for long waits as long again.
+    # A TCP client that has long had no answer waits as long again before it sends the next packet.
     for dummy in range(450):
         time.sleep(0.2)
         try:
@@ -274,11 +276,11 @@ def wait_for_more(name, counted):
                 return
         except (IndexError, FileNotFoundError):
             continue
-    raise Failed("it does not go on")
+    raise Failed("it does not continue to count")
 
 
 def start(name):
-    """Start the container anew, and its client."""
+    """Start a new container, and its client."""
     port = CONTAINERS[name][3]
     delete(name)
     subprocess.run(["rm", "-rf", place_of(name, "images"), place_of(name, "state/thread-0")], check=True)
@@ -295,7 +297,7 @@ def dump(name):
     subprocess.run(["rm", "-rf", place_of(name, "images")], check=True)
     run(name, "checkpoint", "--image-path", place_of(name, "images"), "--work-path", place_of(name, "log"), name)
     if runs(name):
-        raise Failed("checkpoint: it still runs")
+        raise Failed("checkpoint: the container is still running")
 
 
 def restore(name):
@@ -306,9 +308,9 @@ def restore(name):
 
 
 def run(name, action, *arguments):
-    """Dump or restore; a failure is told by CRIU's first error."""
+    """Dump or restore; a failure is reported by CRIU's first error."""
     began = time.time()
-    with lent(RESTORE):
+    with switched_on(RESTORE):
         try:
             runtime(name, action, *arguments)
         except Failed as error:
@@ -321,7 +323,7 @@ def first_error(logs, began):
         if os.path.getmtime(path) >= began:
             with open(path, encoding="utf-8", errors="replace") as handle:
                 for line in handle:
-                    if "Error (" in line and "tables" not in line:  # iptables is looked for, and is not there
+                    if "Error (" in line and "tables" not in line:  # CRIU searches for iptables, which is not installed
                         return line.strip()
     return ""
 
@@ -333,7 +335,7 @@ def last_line(path):
 
 
 def container_case(name):
-    """Dump and restore; every thread has its label again, and it works on."""
+    """Dump and restore a container; check that every thread has its label and that the program continues."""
     before, counted = threads(pid_of(name)), count(name)
     dump(name)
     restore(name)
@@ -343,8 +345,8 @@ def container_case(name):
     wait_for_more(name, counted)
 
 
-def mend(name):
-    """Have the container running again with every rule on: go on with the same images, or start it anew."""
+def repair(name):
+    """Run the container again, with every rule on: restore it from its images, or start a new one."""
     try:
         if not runs(name) and os.path.exists(place_of(name, "images/inventory.img")):
             restore(name)
@@ -355,7 +357,7 @@ def mend(name):
 
 
 def podman_case(name):
-    """Start by Podman, dump and restore by Podman, remove."""
+    """Start, dump, restore and remove a container with Podman."""
     way, program, network = PODMAN[name]
     try:
         run_argv = ["podman", "--runtime", program, "run", "-d", "--name", name, "--network", network, "lab-workload"]
@@ -363,7 +365,7 @@ def podman_case(name):
         time.sleep(3)
         for action in ("checkpoint", "restore"):
             began = time.time()
-            with lent(RESTORE):
+            with switched_on(RESTORE):
                 try:
                     require(["podman", "--runtime", program, "container", action, name], way)
                 except Failed as error:
@@ -377,7 +379,7 @@ def podman_case(name):
 
 
 def process_case(way):
-    """A service's process, dumped and restored by criu from a shell or from a unit."""
+    """Dump and restore the process of a service with criu, from a shell or from a unit."""
     folder = f"{HERE}/rules-process"
     subprocess.run(["rm", "-rf", folder], check=True)
     os.makedirs(f"{folder}/images", mode=0o700)
@@ -389,7 +391,7 @@ def process_case(way):
     label = label_of(f"/proc/{pid}")
     images = ["-D", f"{folder}/images"]
     try:
-        with lent(DYNTRANS):
+        with switched_on(DYNTRANS):
             for action, *more in (["dump", "-t", pid], ["restore", "-d"]):
                 try:
                     require(["criu", action, *more, *images, "-o", f"{action}.log"], way)
@@ -400,7 +402,7 @@ def process_case(way):
         time.sleep(1)
         after = label_of(f"/proc/{pid}")
     except FileNotFoundError as error:
-        raise Failed(f"the process is gone: {error}") from error
+        raise Failed(f"the process has disappeared: {error}") from error
     finally:
         subprocess.run(["pkill", "-9", "-f", f"{HERE}/threads.py"], check=False)
     if after != label:
@@ -408,12 +410,12 @@ def process_case(way):
 
 
 def user_case(user):
-    """A user's own process, dumped and restored in a login of his own."""
+    """Dump and restore a user's own process in a login session of this user."""
     done = call(["python3", "/usr/local/bin/without_root.py", "login", user])
     try:
         seen = json.loads(done.stdout)
     except ValueError as error:
-        raise Failed(f"no answer: {done.stderr[-200:]}") from error
+        raise Failed(f"no JSON in the output: {done.stderr[-200:]}") from error
     for action in ("dump", "restore"):
         found = seen.get(action, {"rc": -1, "errors": [], "err": str(seen)[-200:]})
         if found["rc"]:
@@ -423,13 +425,13 @@ def user_case(user):
 
 
 def run_case(case):
-    """Run it and return the denials."""
-    # CRIU keeps what it learned of the kernel, and would not ask again.
+    """Run a case; return the denials."""
+    # CRIU caches what it learns of the kernel, and would not probe it again.
     with contextlib.suppress(FileNotFoundError):
         os.unlink("/run/criu.kdat")
     call(["modprobe", "--remove", "--quiet", *MODULES, "raw_diag", "inet_diag"])
     if case in USERS:
-        call(["modprobe", "--all", *MODULES])  # as the role criu has it
+        call(["modprobe", "--all", *MODULES])  # as the role criu does
     place = os.path.getsize(AUDIT)
     try:
         if case in CONTAINERS:
@@ -441,8 +443,8 @@ def run_case(case):
         else:
             user_case(USERS[case])
     except OSError as error:
-        raise Failed(f"it is gone: {error}") from error
-    time.sleep(0.7)  # auditd writes
+        raise Failed(f"a file or process has disappeared: {error}") from error
+    time.sleep(0.7)  # auditd needs time to write
     return denials(place)
 
 

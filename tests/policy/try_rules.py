@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs on a lab machine whose policy module has each permission behind a boolean of its own. Prints JSON lines.
+"""Run cases on a lab machine whose policy module has a separate boolean for each permission. Prints JSON lines.
 
-try_rules.py scan PLAN        permissive, every rule off: what does each case ask for?
-try_rules.py rules PLAN       enforcing, one trial after the other: what fails?
+try_rules.py scan PLAN        in permissive mode with every rule off: record the accesses that each case requests
+try_rules.py rules PLAN       in enforcing mode, trial by trial: record the case that fails
 PLAN is JSON: {"booleans": {NAME: whether it is for the cases of users}, "trials": [{"key", "off", "labels", "cases"}]}
 """
 
@@ -11,18 +11,18 @@ import json
 import os
 import sys
 
-from cases import AUDIT, CONTAINERS, PODMAN, Failed, call, denials, make_bundles, mend, run_case, runs, start, switch
+from cases import AUDIT, CONTAINERS, PODMAN, Failed, call, denials, make_bundles, repair, run_case, runs, start, switch
 
 USER = "user-"
 ATTRIBUTE = "security.selinux"
 
 
-def tell(**entry):
+def emit(**entry):
     print(json.dumps(entry), flush=True)
 
 
 def attempt(case):
-    """Run a case: why it failed (empty if it did not), and the denials meanwhile."""
+    """Run a case; return why it failed, or an empty text, and the denials that it caused."""
     place = os.path.getsize(AUDIT)
     try:
         return "", run_case(case)
@@ -36,24 +36,24 @@ def enforce(value):
 
 
 def scan(plan):
-    # The containers are started with every rule on: a case is about what comes then.
+    # The containers are started with every rule on: a case tests only the dump and the restore.
     for case in plan["cases"]:
         if case in CONTAINERS:
-            mend(case)
+            repair(case)
     switch(dict.fromkeys(plan["booleans"], False))
     enforce(0)
     try:
         for case in plan["cases"]:
             why, found = attempt(case)
             asked = {(one["source"], one["target"], one["class"], one["permissions"]) for one in found}
-            tell(kind="scan", case=case, why=why, asked=sorted(asked))
+            emit(kind="scan", case=case, why=why, asked=sorted(asked))
     finally:
         enforce(1)
         switch(dict.fromkeys(plan["booleans"], True))
 
 
 def touches(trial, denial):
-    """Whether a denial is of what the trial took away; ``vectors`` are source, target, class and permissions."""
+    """Return whether the trial has caused a denial; its ``vectors`` are source, target, class and permissions."""
     for source, target, class_name, permissions in trial["vectors"]:
         end = denial["source"] if target == "self" else target
         same = (source, class_name) == (denial["source"], denial["class"]) and end in ("domain", denial["target"])
@@ -64,7 +64,7 @@ def touches(trial, denial):
 
 @contextlib.contextmanager
 def relabeled(labels):
-    """Give objects the type that they would have without a rule; the old labels come back, each as it was."""
+    """Give objects the type that they would have without a rule; reset the old labels at the end."""
     before = {}
     for top, made in labels:
         device = os.lstat(top).st_dev
@@ -87,11 +87,11 @@ def relabeled(labels):
 
 
 def one_case(plan, trial, case):
-    """Why the case fails without what the trial takes away, and a denial if it works and one is logged."""
+    """Run a case without the permissions or labels of the trial; return why it failed, and a denial of the trial."""
     for_user = case.startswith(USER)
     off = set(trial["off"])
     if case in CONTAINERS and not runs(case):
-        mend(case)
+        repair(case)
     switch({name: name not in off and (for_user or not user) for name, user in plan["booleans"].items()})
     try:
         with relabeled(trial["labels"]):
@@ -103,7 +103,7 @@ def one_case(plan, trial, case):
     finally:
         switch(dict.fromkeys(plan["booleans"], True))
     if case in CONTAINERS and (why or trial["labels"]):
-        mend(case)
+        repair(case)
     return why, next((one["line"] for one in found if touches(trial, one)), "")
 
 
@@ -118,13 +118,13 @@ def rules(plan):
             if why:
                 failed = {"case": case, "why": why}
                 break
-        tell(kind="rule", key=trial["key"], failed=failed, logged=logged, tried=tried)
+        emit(kind="rule", key=trial["key"], failed=failed, logged=logged, tried=tried)
 
 
 def main():
     with open(sys.argv[2], encoding="utf-8") as handle:
         plan = json.load(handle)
-    # A trial may have been killed.
+    # An earlier trial may have been killed.
     enforce(1)
     switch(dict.fromkeys(plan["booleans"], True))
     for case in PODMAN:
