@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fixtures of the host specs. They run against the lab's machines and against any host that was enabled.
+"""Fixtures of the host tests, which run against the lab's machines and against any enabled host.
 
-The matrix of real dumps needs an inventory: CRIU_HOSTS_INVENTORY, by default that of the lab.
+The tests that run playbooks need an inventory: CRIU_HOSTS_INVENTORY, by default the inventory of the lab.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ROOT = HERE.parents[1]
 
 
 def run_playbook(path: Path, inventory: Path, host: str, report: Path, **variables: str) -> dict[str, Any]:
-    """Run a playbook that writes what it saw to ``report``; its output is shown when it fails."""
+    """Run a playbook that writes its observations to ``report``; return them, or show its output if it fails."""
     report.unlink(missing_ok=True)
     program = shutil.which("ansible-playbook")
     assert program, "ansible-playbook is not in PATH"
@@ -29,7 +29,7 @@ def run_playbook(path: Path, inventory: Path, host: str, report: Path, **variabl
         argv += ["-e", f"{name}={value}"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode:
-        # The end is the recap; what went wrong stands where the word fatal is.
+        # The output ends with the recap; the error follows the word fatal.
         fatal = done.stdout[max(done.stdout.find("fatal:"), 0) :][:4000]
         pytest.fail(f"{' '.join(argv)}\n{fatal}\n{done.stderr[-2000:]}", pytrace=False)
     found: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
@@ -43,7 +43,7 @@ def inventory() -> Path:
 
 @pytest.fixture(scope="module")
 def seen_by(host: Any, inventory: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Any]]:
-    """``seen_by("matrix.yml")`` runs a playbook of the folder matrix on the host and returns what it saw."""
+    """``seen_by("matrix.yml")`` runs a playbook of the folder matrix on the host and returns its observations."""
 
     def run(name: str, **variables: str) -> dict[str, Any]:
         report = tmp_path_factory.mktemp("seen") / "report.json"
@@ -54,13 +54,13 @@ def seen_by(host: Any, inventory: Path, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 def matrix(seen_by: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    """What was seen while every case of the matrix was dumped and restored on the host."""
+    """The observations of one run of all cases of the matrix on the host."""
     return seen_by("matrix.yml")
 
 
 @pytest.fixture(autouse=True)
 def journal_on_failure(request: pytest.FixtureRequest, host: Any) -> Any:
-    """Print the end of the host's journal and audit log beside a failed test."""
+    """Print the end of the host's journal and audit log if a test fails."""
     failed_before = request.session.testsfailed
     yield
     if request.session.testsfailed > failed_before:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is required of a case of the matrix; the matrix is run on an enabled host and again after its reboot."""
+"""Requirements that each case of the matrix must meet, on an enabled host and again after its reboot."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ CONNECTION = re.compile(r"count (\d+) port (\d+)")
 
 
 def entry(matrix: dict[str, Any], case: str) -> dict[str, Any]:
-    """Return what was seen of a case, which must have run just once."""
+    """Return the observations of a case, which must have run exactly once."""
     found: list[dict[str, Any]] = [one for one in matrix["cases"] if one["case"] == case]
     assert len(found) == 1, f"{case} was run {len(found)} times"
     return found[0]
 
 
 def threads_of(seen: dict[str, Any]) -> int:
-    """How many threads the case's program has at least: that with the descriptors has one."""
+    """Return the minimum number of threads of the case's program: descriptors.py has one thread."""
     return 1 if seen["case"].startswith("descriptors-") else 4
 
 
 def require_same_labels(seen: dict[str, Any]) -> None:
-    """Every thread has the label it had, and it is a container's."""
+    """Check that every thread has the same label as before, and that it is the label of a container."""
     assert len(seen["before"]["threads"]) >= threads_of(seen)
     assert seen["after"]["threads"] == seen["before"]["threads"]
     assert {re.sub(r":s0:c\d+,c\d+$", "", thread["label"]) for thread in seen["after"]["threads"]} == {
@@ -31,7 +31,7 @@ def require_same_labels(seen: dict[str, Any]) -> None:
 
 
 def require_counting_on(seen: dict[str, Any]) -> None:
-    """Every thread counts on from where it was."""
+    """Check that every thread continues to count from its value before."""
     before, after = seen["before"]["counters"], seen["after"]["counters"]
     assert len(before) == threads_of(seen)
     assert set(after) == set(before)
@@ -39,7 +39,7 @@ def require_counting_on(seen: dict[str, Any]) -> None:
 
 
 def require_connection(seen: dict[str, Any], moment: str) -> None:
-    """The client's connection goes on, from the same local port, and so does its count."""
+    """Check that the client's connection continues from the same local port, and so does its count."""
     before, later = CONNECTION.fullmatch(seen["before"]["client"]), CONNECTION.fullmatch(seen[moment]["client"])
     assert before, seen["before"]["client"]
     assert later, seen[moment]["client"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Nextcloud on the host, as a browser and as an administrator see it."""
+"""Access to Nextcloud on the host, as a visitor and as an administrator."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ SITE = "http://localhost"
 USER = "admin"
 PASSWORD = VARIABLES["nextcloud_admin_password"]
 DATA = "/srv/nextcloud/data"
-# Of systems without KVM, where everything takes ten times as long
+# Long enough for systems without KVM, where everything takes ten times as long
 PATIENCE_SECONDS = 300
 
 
 def wait_for(what: str, found: Callable[[], Any]) -> Any:
-    """Return the first true answer; the time is no subject of a test, it only ends one that hangs."""
+    """Return the first true answer; the time limit only ends a test that hangs."""
     until = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until:
         answer = found()
         if answer:
             return answer
         time.sleep(2)
-    return pytest.fail(f"waited in vain for {what}", pytrace=False)
+    return pytest.fail(f"{what}: nothing within {PATIENCE_SECONDS} s", pytrace=False)
 
 
 class Cloud:
@@ -54,24 +54,24 @@ class Cloud:
         assert self.code("/index.php/login", data) == "303"
 
     def state(self) -> dict[str, Any]:
-        """What the application knows of the session; each look counts."""
+        """Return the application's data of the session; each call increments its counters."""
         found: dict[str, Any] = json.loads(self.get("/index.php/apps/lab/state"))
         return found
 
     def backends(self) -> set[str]:
-        """The server processes of PostgreSQL that work for the application."""
+        """Return the server processes of PostgreSQL that serve the application."""
         sql = "SELECT pid FROM pg_stat_activity WHERE usename = 'nextcloud'"
         return set(self.host.check_output(f'cd /; runuser -u postgres -- psql -Atc "{sql}"').split())
 
     def workers(self) -> list[str]:
-        """The processes of FPM, by their ids inside the container."""
+        """Return the processes of FPM, with their ids inside the container."""
         return sorted(self.host.check_output("podman top nextcloud pid comm").splitlines()[1:])
 
     def systemctl(self, verb: str) -> None:
         self.host.check_output(f"systemctl {verb} nextcloud.service")
 
     def last(self) -> dict[str, Any]:
-        """What the unit wrote down about its last start or stop."""
+        """Return the unit's record of its last start or stop."""
         found: dict[str, Any] = json.loads(self.host.file("/var/lib/criu-hosts/units/nextcloud/last.json").content)
         return found
 

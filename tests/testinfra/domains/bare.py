@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""criu restore as somebody would type it, without our modules; prints JSON.
+"""Run criu restore as in a shell, without the modules; print JSON.
 
 bare.py IMAGES PID off                 with the boolean off
-bare.py IMAGES PID on [COMMAND...]     with the boolean on, CRIU started by COMMAND, say runcon with its options
+bare.py IMAGES PID on [COMMAND...]     with the boolean on, CRIU started by COMMAND, for example runcon with options
 """
 
 import json

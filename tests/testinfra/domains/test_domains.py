@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Processes of other domains: refused while the boolean is off, their label again while it is on, and trees of two."""
+"""Processes and process trees in other domains: denied while the boolean is off, restored while it is on."""
 
 from __future__ import annotations
 
@@ -27,21 +27,23 @@ def test_runcon_started_it_in_another_domain(labels: dict[str, Any]) -> None:
     assert len(labels["before"][0]["threads"]) == 4
 
 
-def test_it_is_refused_while_the_boolean_is_off(labels: dict[str, Any]) -> None:
+def test_the_restore_is_denied_while_the_boolean_is_off(labels: dict[str, Any]) -> None:
     off = labels["off"]
     assert off["rc"] != 0
     denied = [line for line in off["denied"] if "{ dyntransition }" in line or "{ execmem }" in line]
     assert denied and all("unconfined_t" in line for line in denied)
 
 
-def test_the_refusal_is_explained(labels: dict[str, Any]) -> None:
-    told = [one for one in labels["refused"]["denials"] if one["source"].startswith(SHELL) and one["matters"] == "yes"]
-    assert told and {one["verdict"] for one in told} == {"rule_missing"}
-    assert all("process_restore" in one["remedy"]["advice"] for one in told)
+def test_the_denial_is_explained(labels: dict[str, Any]) -> None:
+    explained = [
+        one for one in labels["refused"]["denials"] if one["source"].startswith(SHELL) and one["matters"] == "yes"
+    ]
+    assert explained and {one["verdict"] for one in explained} == {"rule_missing"}
+    assert all("process_restore" in one["remedy"]["advice"] for one in explained)
 
 
 @pytest.mark.parametrize("way", ["runcon", "unit", "shell"])
-def test_the_label_is_equal_while_it_is_on(labels: dict[str, Any], way: str) -> None:
+def test_the_label_is_the_same_while_the_boolean_is_on(labels: dict[str, Any], way: str) -> None:
     before = of_threads(labels["before"][0])
     if way == "runcon":
         assert labels["runcon"]["rc"] == 0, labels["runcon"]
@@ -52,12 +54,12 @@ def test_the_label_is_equal_while_it_is_on(labels: dict[str, Any], way: str) -> 
     assert [(one["before"], one["after"]) for one in restored["labels"]] == [(*before, *before)]
 
 
-def test_it_counts_on(labels: dict[str, Any]) -> None:
+def test_it_continues_to_count(labels: dict[str, Any]) -> None:
     for before, after in zip(labels["before"], labels["after"], strict=True):
         assert all(after["counters"][number] > count for number, count in before["counters"].items())
 
 
-def test_a_child_of_another_label_keeps_it(labels: dict[str, Any]) -> None:
+def test_a_child_with_a_different_label_keeps_it(labels: dict[str, Any]) -> None:
     for moment in ("before", "after"):
         parent, child = (of_threads(labels[moment][number]) for number in (1, 2))
         assert [label.startswith(SHELL) for label in parent] == [True]
@@ -68,7 +70,7 @@ def test_a_child_of_another_label_keeps_it(labels: dict[str, Any]) -> None:
 
 
 def test_two_tasks_at_once_share_the_boolean(host: Any, labels: dict[str, Any]) -> None:
-    """Each borrows it and returns it: the one that ends first must not take it from the other."""
+    """Each task switches it on and off again: the first to end must leave it on for the other."""
     assert [one["changed"] for one in labels["restored"]] == [True, True]
     for one in labels["restored"]:
         switched = [argv for argv in one["commands"] if argv[0] == "setsebool"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What operators give by mistake gets one clear line and a stable reason, and harms nothing."""
+"""Mistakes of operators get one clear line and a stable reason, and do no harm."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REASONS = {
 
 @pytest.fixture(scope="module")
 def answers(seen_by: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    """What the modules answered to bad input."""
+    """The answers of the modules to bad input."""
     return seen_by("bad_input.yml")
 
 
@@ -43,7 +43,7 @@ def test_message_is_one_clear_line(answers: dict[str, Any], case: str) -> None:
     assert message.endswith(".")
 
 
-def test_container_runs_on_when_the_disk_is_full(answers: dict[str, Any]) -> None:
+def test_container_keeps_running_when_the_disk_is_full(answers: dict[str, Any]) -> None:
     assert answers["running"]["status"] == "running"
     assert len(answers["running"]["threads"]) == 4
 

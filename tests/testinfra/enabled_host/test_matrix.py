@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What real containers keep through dump and restore on a checkpoint-enabled host."""
+"""Real containers keep labels, counters, locks and connections through checkpoint and restore on an enabled host."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def test_every_case_was_run(matrix: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("case", [*BY_MODULES, *BY_UNITS])
-def test_every_thread_has_the_label_it_had(matrix: dict[str, Any], case: str) -> None:
+def test_every_thread_has_the_same_label(matrix: dict[str, Any], case: str) -> None:
     require_same_labels(entry(matrix, case))
 
 
 @pytest.mark.parametrize("case", COUNTING)
-def test_every_thread_counts_on(matrix: dict[str, Any], case: str) -> None:
+def test_every_thread_continues_to_count(matrix: dict[str, Any], case: str) -> None:
     require_counting_on(entry(matrix, case))
 
 
 @pytest.mark.parametrize("case", BY_MODULES)
-def test_the_modules_tell_what_they_did(matrix: dict[str, Any], case: str) -> None:
+def test_the_modules_report_the_change(matrix: dict[str, Any], case: str) -> None:
     seen = entry(matrix, case)
     assert seen["dumped"]["changed"] is True
     assert seen["restored"]["changed"] is True
@@ -47,7 +47,7 @@ def test_the_file_lock_is_held_again(matrix: dict[str, Any], case: str) -> None:
 
 @pytest.mark.parametrize("case", CONNECTED)
 @pytest.mark.parametrize("moment", ["after", "after_import"])
-def test_the_connection_goes_on(matrix: dict[str, Any], case: str, moment: str) -> None:
+def test_the_connection_continues(matrix: dict[str, Any], case: str, moment: str) -> None:
     require_connection(entry(matrix, case), moment)
 
 

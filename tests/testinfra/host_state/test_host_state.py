@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What enable_host sets up on a host, and what has to be there after a reboot too."""
+"""The state that enable_host sets up on a host, and that must remain after a reboot."""
 
 from __future__ import annotations
 

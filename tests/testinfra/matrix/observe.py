@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a test sees of a container, a client and the audit log, read from the kernel and not by the modules under test.
+"""Observe a container, a client and the audit log for the tests, without the modules under test.
 
 observe.py container NAME [CLIENT_LOG]    JSON: status, threads with labels, counters, locks, client
 observe.py denials SINCE                  JSON: audit records of denials since the Unix time SINCE
@@ -12,9 +12,9 @@ import re
 import subprocess
 import sys
 
-# Permissions that every exec of a program with another label asks for and that nothing depends on.
+# Permissions that every exec of a program with a different label requests and that nothing depends on.
 ASKED_BY_EVERY_EXEC = re.compile(r"denied\s+\{ (noatsecure|siginh|rlimitinh)( noatsecure| siginh| rlimitinh)* \}")
-# The commands whose denials are ours to explain: the engine, its helpers, the workload.
+# The commands whose denials the tests must see: Podman, its helpers, the workload.
 OURS = ("podman", "runc", "crun", "criu", "conmon", "netavark", "aardvark", "python3", "redis", "threads", "nft", "exe")
 
 
@@ -28,7 +28,7 @@ def namespace_id(status, key):
 
 
 def threads_of(main_pid):
-    """Every thread in the pid namespace of ``main_pid``: ids in that namespace, command, label."""
+    """Return every thread in the pid namespace of ``main_pid``: its ids in that namespace and its label."""
     space = os.readlink(f"/proc/{main_pid}/ns/pid")
     found = []
     for task in glob.glob("/proc/[0-9]*/task/[0-9]*"):
@@ -44,7 +44,7 @@ def threads_of(main_pid):
 
 
 def counters_of(main_pid):
-    """What each thread of threads.py has counted to, by its number."""
+    """Return the counter of each thread of threads.py, by its number."""
     counters = {}
     for path in glob.glob(f"/proc/{main_pid}/root/app/state/thread-*"):
         words = read(path).split()
@@ -72,7 +72,7 @@ def container(name, client_log=None):
 
 
 def denials(since):
-    """AVC and SELINUX_ERR records since a time, of the commands that are ours to explain."""
+    """Return the AVC and SELINUX_ERR records of these commands since a time."""
     found = []
     for line in read("/var/log/audit/audit.log").splitlines():
         match = re.match(r"type=(AVC|SELINUX_ERR) msg=audit\((\d+)", line)

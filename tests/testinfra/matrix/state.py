@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Print as JSON what the collection changes on a host: policy store, booleans, labels, files, diversions, packages."""
+"""Print the parts of a host that the collection changes: policy, booleans, labels, files, diversions, packages."""
 
 import hashlib
 import json
@@ -25,20 +25,20 @@ LABELLED = (
     "/var/lib",
     "/run",
 )
-# Rebuilt with every policy: what they hold is compared as the policy itself, the booleans and the modules.
+# Rebuilt with every policy, so their content is compared as booleans and modules instead
 PASSING = ("/var/lib/selinux/default/active/commit_num", "/var/lib/selinux/final")
 
 
 def output(*argv):
-    """Lines that a command prints."""
+    """Return the sorted lines that a command prints."""
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
     return sorted(done.stdout.splitlines())
 
 
 def label(path):
-    """Role, type and range of a path's label; none if it is not there.
+    """Return role, type and range of a path's label, or None if it does not exist.
 
-    The user is that of whoever wrote it last: every commit of a policy, of anybody, copies the whole store.
+    The user is left out: every commit of the policy copies the whole store, with the user of the process that commits.
     """
     try:
         return os.getxattr(path, "security.selinux", follow_symlinks=False).rstrip(b"\0").decode().partition(":")[2]
@@ -47,7 +47,7 @@ def label(path):
 
 
 def entry(path):
-    """Kind, mode, owner, label and content of a path."""
+    """Return mode, owner, label and content of a path."""
     status = os.lstat(path)
     what = [oct(status.st_mode), status.st_uid, status.st_gid, label(path)]
     if os.path.islink(path):
@@ -59,7 +59,7 @@ def entry(path):
 
 
 def files():
-    """Everything below the folders that the collection writes to."""
+    """Return all paths below the folders that the collection writes to."""
     found = {}
     for tree in TREES:
         for folder, folders, names in os.walk(tree):
@@ -71,7 +71,7 @@ def files():
 
 
 def booleans():
-    """Value of each boolean of the loaded policy."""
+    """Return the value of each boolean of the loaded policy."""
     base = "/sys/fs/selinux/booleans"
     found = {}
     for name in os.listdir(base):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A real browser logs in before a checkpoint and finds its session afterwards."""
+"""A real browser logs in before a checkpoint and still has its session after the restore."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def site(host: Any) -> Iterator[str]:
-    """The host's web server on a port of this machine, by way of ssh."""
+    """The host's web server on a local port, forwarded by ssh."""
     port = free_port()
     forward = f"127.0.0.1:{port}:127.0.0.1:80"
     argv = ["ssh", *["-F", host.backend.ssh_config], "-N", "-o", "ExitOnForwardFailure=yes", "-o", "ControlPath=none"]
@@ -45,7 +45,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     options = ChromeOptions()
     options.binary_location = "/usr/bin/chromium"
     profile: Path = tmp_path_factory.mktemp("chromium")
-    # It runs as root in CI, where its own sandbox cannot be used.
+    # CI runs the browser as root, for whom its sandbox does not work.
     for word in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
         options.add_argument(word)
     options.add_argument(f"--user-data-dir={profile}")
@@ -56,7 +56,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 
 
 def page(browser: Chrome) -> dict[str, str]:
-    """What the page of the session shows."""
+    """Return the values on the page of the session."""
     return {name: browser.find_element(By.ID, name).text for name in ("user", "session", "count", "memory")}
 
 
@@ -81,12 +81,12 @@ def test_the_form_leads_to_the_dashboard(seen: dict[str, Any]) -> None:
     assert seen["before"]["user"] == USER
 
 
-def test_the_session_is_found_again(seen: dict[str, Any]) -> None:
+def test_the_session_is_the_same(seen: dict[str, Any]) -> None:
     before, after = seen["before"], seen["after"]
     assert (after["user"], after["session"]) == (USER, before["session"])
     assert int(after["count"]) == int(before["count"]) + 1
 
 
-def test_it_is_the_memory_of_before(seen: dict[str, Any]) -> None:
+def test_the_memory_is_the_same(seen: dict[str, Any]) -> None:
     assert seen["last"] == "restored"
     assert int(seen["after"]["memory"]) == int(seen["before"]["memory"]) + 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Nextcloud through checkpoints: what visitors, uploads and databases notice, and what a failure leaves."""
+"""Nextcloud through checkpoints: visitors, uploads and databases, and the state after failures."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ CODE = "/var/tmp/lab-upload.code"
 
 
 def part_mib(host: Any) -> int:
-    """How much of the upload the application has written."""
+    """Return the MiB of the upload that the application has written."""
     sizes = host.run(f"stat --format=%s {DATA}/{USER}/files/*.part").stdout.split()
     return int(sizes[0]) >> 20 if sizes else 0
 
 
 @pytest.fixture(scope="module")
 def upload(host: Any, cloud: Cloud) -> dict[str, Any]:
-    """An upload of 200 MB is under way while the unit is stopped, which dumps, and started, which restores."""
+    """Stop the unit, which dumps, and start it, which restores, during an upload of 200 MiB."""
     seen: dict[str, Any] = {"state": cloud.state(), "backends": cloud.backends(), "workers": cloud.workers()}
     host.check_output(f"head --bytes={UPLOAD_MIB}M /dev/urandom > {FILE}; rm -f {CODE} {DATA}/{USER}/files/upload.bin")
     seen["sum"] = host.check_output(f"sha256sum {FILE}").split()[0]
@@ -55,18 +55,18 @@ def test_the_stop_was_a_dump_and_the_start_a_restore(upload: dict[str, Any]) -> 
     assert upload["stopped"]["code"] == "503"
 
 
-def test_the_session_goes_on(upload: dict[str, Any]) -> None:
+def test_the_session_continues(upload: dict[str, Any]) -> None:
     before, after = upload["state"], upload["after"]["state"]
     assert (after["user"], after["session"]) == (USER, before["session"])
     assert after["count"] == before["count"] + 1
 
 
-def test_the_memory_of_fpm_goes_on(upload: dict[str, Any]) -> None:
-    """A counter that is nowhere but in FPM's shared memory."""
+def test_the_memory_of_fpm_continues(upload: dict[str, Any]) -> None:
+    """The counter exists only in FPM's shared memory."""
     assert upload["after"]["state"]["memory"] == upload["state"]["memory"] + 1
 
 
-def test_the_upload_goes_on(upload: dict[str, Any]) -> None:
+def test_the_upload_continues(upload: dict[str, Any]) -> None:
     assert BEGUN_MIB <= upload["stopped"]["mib"] < UPLOAD_MIB
     assert upload["code"] == "201"
     assert upload["received"] == upload["sum"]
@@ -95,7 +95,7 @@ def test_the_database_may_restart_while_nextcloud_is_frozen(host: Any, cloud: Cl
     cloud.systemctl("stop")
     host.check_output("systemctl restart postgresql.service")
     cloud.systemctl("start")
-    # Each worker finds out once that its connection is gone; the persistent ones are made anew.
+    # Each worker gets one error, because its connection is closed; then it opens a new one.
     wait_for("an answer over a new connection", lambda: cloud.code("/index.php/apps/lab/state") == "200")
     after = cloud.state()
     assert after["session"] == before["session"]
@@ -103,7 +103,7 @@ def test_the_database_may_restart_while_nextcloud_is_frozen(host: Any, cloud: Cl
     assert not old & cloud.backends()
 
 
-def test_a_full_disk_costs_the_memory_but_nothing_else(host: Any, cloud: Cloud) -> None:
+def test_a_full_disk_loses_the_memory_but_nothing_else(host: Any, cloud: Cloud) -> None:
     before = cloud.state()
     kib = int(host.check_output("df --output=avail / | tail -n 1"))
     try:
@@ -122,11 +122,11 @@ def test_a_full_disk_costs_the_memory_but_nothing_else(host: Any, cloud: Cloud) 
     assert (after["session"], after["memory"]) == (before["session"], 1)
 
 
-def test_systemd_starts_a_killed_fpm_anew(host: Any, cloud: Cloud) -> None:
+def test_systemd_restarts_a_killed_fpm(host: Any, cloud: Cloud) -> None:
     before = cloud.state()
     pid = host.check_output("podman container inspect --format '{{.State.Pid}}' nextcloud")
     host.check_output(f"kill -KILL {pid}")
-    wait_for("another FPM", lambda: host.run(f"test -d /proc/{pid}").rc and cloud.is_up())
+    wait_for("a new FPM", lambda: host.run(f"test -d /proc/{pid}").rc and cloud.is_up())
     after = cloud.state()
     assert cloud.last()["action"] == "fresh"
     assert (after["session"], after["memory"]) == (before["session"], 1)

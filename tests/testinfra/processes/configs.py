@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What lies where CRIU's configuration files are looked for. Prints JSON.
+"""Create paths that are no CRIU configuration files, and describe paths. Prints JSON.
 
-configs.py make FOLDER     make one thing for each way in which a file can be none
-configs.py look PATH...    kind, mode, size and SHA-256 of each, and what CRIU says to its version
+configs.py make FOLDER     create a directory, a link and unusable files
+configs.py look PATH...    kind, mode, size and SHA-256 of each path, and the answer of criu --version
 """
 
 import hashlib
@@ -12,7 +12,7 @@ import stat
 import subprocess
 import sys
 
-# What a file of 100 MB is to the module: too large, and not worth the disk.
+# 100 MiB is too large for the module; the file is sparse, so it uses no disk space.
 HUGE = 100 * 1024 * 1024
 TEXTS = {
     "crlf": b"timeout 5\r\ntcp-established\r\n",

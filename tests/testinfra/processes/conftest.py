@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What was seen of plain processes while they were dumped and restored on the host."""
+"""Observations of plain processes that are dumped and restored on the host."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ import pytest
 
 @pytest.fixture(scope="module")
 def processes(seen_by: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    """One run of processes.yml: every case, the refusals, and the denials meanwhile."""
+    """One run of processes.yml: all cases, the refused restores, and the denials."""
     return seen_by("../processes/processes.yml")

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs in an unprivileged container: dumps a child of several threads, restores it in a fresh container, or only looks.
+"""Run in an unprivileged container: dump a child with several threads, or restore it in a new container, or only look.
 
     inside.py dump|restore|look FOLDER
 
-Prints one line of JSON with what was seen. Nothing is imported that the self-test, whose image this is, does not have.
+Prints one line of JSON with the observations. The image is that of the self-test, so this program imports only modules
+that the self-test imports as well.
 """
 
 import json
@@ -13,7 +14,7 @@ import time
 
 CRIU = "/usr/local/bin/criu"
 PROGRAM = ["/usr/bin/setpriv", "--no-new-privs", "/usr/bin/python3", "/self_test.py", "run"]
-# A fresh container has other processes with low numbers: the child gets one that is free there.
+# In a new container, the low process ids are taken: the child gets an id that is free there.
 FREE = 200
 
 
@@ -36,7 +37,7 @@ def run(argv):
 
 
 def last(path):
-    """The last whole line that the child has printed; None if there is none."""
+    """Return the last complete line that the child has printed, or None."""
     for line in reversed(read(path).splitlines()):
         try:
             return json.loads(line)
@@ -55,7 +56,7 @@ def wait_for(path, least):
 
 
 def start(output):
-    """Start the child with a high process number and nothing of ours open."""
+    """Start the child with a high process id and without open files of this program."""
     while True:
         pid = os.fork()
         if pid == 0:
@@ -88,7 +89,7 @@ def child(pid):
 def dump(folder):
     images, output = f"{folder}/images", f"{folder}/output"
     os.makedirs(images, mode=0o700)
-    # The manifest of the pod mounts the volume only.
+    # The pod mounts only the volume, so the program must be in it.
     with open(f"{folder}/inside.py", "w", encoding="utf-8") as copy:
         copy.write(read(os.path.abspath(__file__)) + "\n")
     pid = start(output)
@@ -105,7 +106,7 @@ def dump(folder):
 
 def restore(folder):
     images, output = f"{folder}/images", f"{folder}/output"
-    # CRIU refuses a file with another size, and an earlier restore from these images has written on.
+    # CRIU refuses a file whose size has changed, and an earlier restore from these images has written to it.
     os.truncate(output, int(read(f"{folder}/size")))
     before = last(output)
     log, number = "restore.log", f"{images}/number"
@@ -121,10 +122,10 @@ def restore(folder):
 
 
 def write(path):
-    """What happens to who writes there."""
+    """Write to a path; return the error, or "written"."""
     try:
-        # open() of Python asks in addition whether the file is a terminal. With O_CREAT the kernel looks at the mount
-        # first, and only then SELinux at the file.
+        # Python's open() would also check whether the file is a terminal. With O_CREAT, the kernel checks the mount
+        # before SELinux checks the file.
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
             os.write(handle, b"1")

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plain processes to dump, and what a test sees of them, read from the kernel and not by the modules under test.
+"""Run plain processes to dump, and observe them for the tests, without the modules under test.
 
-plain.py start NAME count|server|client|job|family [ARGUMENT]    start it in the background; its pid goes to NAME.pid
+plain.py start NAME count|server|client|job|family [ARGUMENT]    start a process; write its pid to NAME.pid
 plain.py run NAME count [ARGUMENT]                        the same in the foreground, for a service
-plain.py occupy PID                                       let a process sleep that has this id
+plain.py occupy PID                                       start a sleeping process with this id
 plain.py observe NAME [PID]                               JSON: pid, threads with labels, counters, locks, session
-plain.py end NAME...                                      end what was started
+plain.py end NAME...                                      kill these processes
 """
 
 import json
@@ -14,7 +14,7 @@ import sys
 
 FOLDER = "/var/lib/lab/plain"
 TERMINAL = "/run/lab-terminal"
-# This program with the label that starts another domain.
+# This program, in a file whose label makes it start in a different domain
 OTHER = "/usr/local/bin/lab-other-domain"
 CLONE3 = 435
 
@@ -24,7 +24,7 @@ def path(name, kind):
 
 
 def write(name, kind, text):
-    """In one rename: who reads meanwhile sees the old text or the new one."""
+    """Replace a file in one rename, so that a reader gets either the old or the new text."""
     part = path(name, f"{kind}.part")
     with open(part, "w", encoding="utf-8") as out:
         out.write(text)
@@ -37,7 +37,7 @@ def read(file):
 
 
 def tick(name, number):
-    import time  # each mode imports what it needs: on an emulated machine every module counts
+    import time  # imported where it is needed: on an emulated machine, each import takes noticeable time
 
     value = 0
     while True:
@@ -72,7 +72,7 @@ def server(name, port):
 
 
 def client(name, port):
-    """Send numbers over one connection; a break in the row ends it."""
+    """Send numbers over one connection; end if an answer is wrong."""
     import socket
     import time
 
@@ -92,9 +92,9 @@ def client(name, port):
 
 
 def job(name, dummy_argument=None):
-    """A job of a shell: the shell has the session and the terminal, and stays outside of the dump.
+    """Run a job of a shell: the shell owns the session and the terminal, and is not part of the dump.
 
-    The terminals live on, and a second one waits for the job to come back to.
+    The terminals outlive the job; the second one is for its restore.
     """
     import fcntl
     import pty
@@ -130,7 +130,7 @@ def job(name, dummy_argument=None):
 
 
 def family(name, domain):
-    """Count, and have a child in another domain that does."""
+    """Count, with a child in a different domain that counts as well."""
     if os.fork():
         tick(name, 0)
     os.execvp("runcon", ["runcon", "-t", domain, OTHER, "run", f"{name}-child", "count"])
@@ -140,7 +140,7 @@ KINDS = {"count": count, "server": server, "client": client, "job": job, "family
 
 
 def start(name, kind, *arguments):
-    """Start it as a session of its own, with nothing of the caller."""
+    """Start a process in a session of its own, without open files of the caller."""
     os.makedirs(FOLDER, exist_ok=True)
     if os.fork():
         os.wait()
@@ -160,7 +160,7 @@ def start(name, kind, *arguments):
 
 
 def occupy(pid):
-    """clone3 with set_tid: the kernel gives the child this very id."""
+    """Start a child with exactly this id, by clone3 with set_tid."""
     import ctypes
     import signal
     import struct

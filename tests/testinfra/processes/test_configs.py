@@ -26,31 +26,31 @@ def seen(seen_by: Callable[..., dict[str, Any]]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_is_no_file_of_options_is_refused(seen: dict[str, Any], case: str) -> None:
+def test_a_path_that_is_no_options_file_is_refused(seen: dict[str, Any], case: str) -> None:
     answer = seen["refused"][case]
     assert answer["reason"] == BAD[case], answer["msg"]
     assert f"{FOLDER}/{case}" in answer["msg"] and "\n" not in answer["msg"]
 
 
 @pytest.mark.parametrize(("case", "code"), [("garbage", "not_text"), ("crlf", "carriage_return")])
-def test_bad_lines_are_named(seen: dict[str, Any], case: str, code: str) -> None:
+def test_bad_lines_are_reported(seen: dict[str, Any], case: str, code: str) -> None:
     assert code in {finding["code"] for finding in seen["refused"][case]["findings"]}
 
 
-def test_a_file_that_cannot_be_read_is_told(seen: dict[str, Any]) -> None:
+def test_an_unreadable_file_is_reported(seen: dict[str, Any]) -> None:
     assert seen["unreadable"]["reason"] == "config_unreadable", seen["unreadable"]["msg"]
     assert f"'{FOLDER}/private'" in seen["unreadable"]["msg"]
 
 
 @pytest.mark.parametrize("case", [*BAD, "private"])
-def test_what_was_refused_is_as_it_was(seen: dict[str, Any], case: str) -> None:
+def test_a_refused_file_is_unchanged(seen: dict[str, Any], case: str) -> None:
     path = f"{FOLDER}/{case}"
     before = seen["before"]["files"][path]
     assert before is not None
     assert seen["after"]["files"][path] == before
 
 
-def test_a_users_file_is_written_judged_and_read(seen: dict[str, Any]) -> None:
+def test_a_users_file_is_written_validated_and_used(seen: dict[str, Any]) -> None:
     found = seen["user"]
     assert found["changed"] is True
     assert (found["config"]["path"], found["config"]["validated"]) == (USERS, True)
@@ -64,13 +64,13 @@ def test_a_users_file_is_removed(seen: dict[str, Any]) -> None:
     assert seen["after"]["files"][USERS] is None
 
 
-def test_the_role_refuses_a_misspelt_option(seen: dict[str, Any]) -> None:
+def test_the_role_refuses_a_misspelled_option(seen: dict[str, Any]) -> None:
     answer = seen["role_refused"]
     assert answer["reason"] == "config_invalid", answer
     assert "'tcp-establishd'" in answer["msg"] and "tcp-established" in answer["msg"]
 
 
-def test_the_role_writes_its_options_and_takes_them_away(seen: dict[str, Any]) -> None:
+def test_the_role_writes_its_options_and_removes_them(seen: dict[str, Any]) -> None:
     assert "# BEGIN MANAGED BY criu.hosts.criu\nghost-limit 2M\n# END MANAGED BY" in seen["role"]
     before, after = (seen[when]["files"].get(DEFAULT) for when in ("before", "after"))
     assert (before and before["sha256"]) == (after and after["sha256"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plain processes and services: what they keep through dump and restore with SELinux enforcing, and what is refused."""
+"""Plain processes and services through dump and restore with SELinux enforcing, and restores that are refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_the_same_threads_come_back_with_the_same_labels(processes: dict[str, An
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_it_counts_on(processes: dict[str, Any], case: str) -> None:
+def test_it_continues_to_count(processes: dict[str, Any], case: str) -> None:
     seen = entry(processes, case)
     gone, after = seen["gone"]["counters"], seen["after"]["counters"]
     assert set(after) == set(gone)
@@ -45,7 +45,7 @@ def test_the_label_of_a_service_is_not_that_of_a_shell(processes: dict[str, Any]
     assert label["foreign"].startswith("system_u:system_r:")
 
 
-def test_another_role_is_restored_by_systemd(processes: dict[str, Any]) -> None:
+def test_a_process_with_a_different_role_is_restored_by_systemd(processes: dict[str, Any]) -> None:
     seen = entry(processes, "foreign")
     unit = f"criu-hosts-{seen['before']['pid']}.service"
     assert seen["restored"]["restore"]["unit"] == unit
@@ -94,7 +94,7 @@ def test_the_option_of_default_conf_is_enough(processes: dict[str, Any]) -> None
     assert any("--tcp-established" in argv for argv in tcp["dumped"]["commands"])
 
 
-def test_the_connection_goes_on(processes: dict[str, Any]) -> None:
+def test_the_connection_continues(processes: dict[str, Any]) -> None:
     tcp = processes["tcp"]
     assert tcp["after"]["alive"] is True
     assert tcp["after"]["port"] == tcp["before"]["port"]
@@ -115,19 +115,19 @@ def test_a_dump_on_pre_dumps_writes_less(processes: dict[str, Any]) -> None:
     assert steps["dumped"]["checkpoint"]["process_state"] == "running"
 
 
-def test_never_two_of_a_process(processes: dict[str, Any]) -> None:
+def test_a_running_process_is_not_restored_twice(processes: dict[str, Any]) -> None:
     living = processes["steps"]["living"]
     assert living["reason"] == "process_running"
     assert living["pid"] == processes["steps"]["before"]["pid"]
 
 
-def test_an_id_that_is_taken_is_refused_by_name(processes: dict[str, Any]) -> None:
+def test_an_id_in_use_is_refused_with_the_name_of_its_process(processes: dict[str, Any]) -> None:
     taken = processes["steps"]["taken"]
     assert taken["reason"] == "pid_in_use"
     assert "'sleep'" in taken["msg"]
 
 
-def test_it_comes_back_from_all_folders(processes: dict[str, Any]) -> None:
+def test_it_is_restored_from_all_folders(processes: dict[str, Any]) -> None:
     steps = processes["steps"]
     assert steps["restored"]["changed"] is True
     assert steps["after"]["threads"] == steps["before"]["threads"]
@@ -145,5 +145,5 @@ def test_the_boolean_is_off_again(host: Any, processes: dict[str, Any]) -> None:
 
 
 def test_nothing_was_denied(processes: dict[str, Any]) -> None:
-    """But for Quadlet's generator, which Debian's policy keeps from /run/containers in every daemon-reload."""
+    """Quadlet's generator is exempt: Debian's policy denies it /run/containers in every daemon-reload."""
     assert [line for line in processes["denials"] if 'comm="podman-system-g"' not in line] == []

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Without root: users' own processes, CRIU inside of an unprivileged container, and what is refused.
+"""Without root: users' own processes, CRIU inside an unprivileged container, and requests that are refused.
 
-Each line of the matrix in docs/without-root.md has its test here.
+Each row of the matrix in docs/without-root.md has a test here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import yaml
 
 MEMBERS = ("lab-member", "lab-confined")
 CAPABILITIES = {"CHECKPOINT_RESTORE", "SYS_PTRACE", "NET_ADMIN"}
-# Those three, as the kernel prints them: bits 40, 19 and 12.
+# These three capabilities as the kernel prints them: bits 40, 19 and 12
 BITS = "0000010000081000"
 USER = "1000\t1000\t1000\t1000"
 
@@ -38,7 +38,7 @@ def printed(seen: dict[str, Any], key: str) -> dict[str, Any]:
     return found
 
 
-def test_binary_is_for_the_group_alone(host: Any) -> None:
+def test_binary_is_only_for_the_group(host: Any) -> None:
     file = host.file(host.file("/usr/local/sbin/criu").linked_to)
     assert (file.user, file.group, oct(file.mode)) == ("root", "criu", "0o750")
     assert host.check_output(f"getcap {file.path}").endswith("cap_checkpoint_restore=eip")
@@ -52,7 +52,7 @@ def test_users_have_the_label_of_a_login(seen: dict[str, Any], name: str, label:
 
 
 @pytest.mark.parametrize("name", MEMBERS)
-def test_member_dumps_and_restores_a_process_of_his_own(seen: dict[str, Any], name: str) -> None:
+def test_member_dumps_and_restores_an_own_process(seen: dict[str, Any], name: str) -> None:
     found = own(seen, name)
     assert found["dump"]["rc"] == 0, found["dump"]
     assert found["restore"]["rc"] == 0, found["restore"]
@@ -67,7 +67,7 @@ def test_threads_keep_label_and_get_no_capability(seen: dict[str, Any], name: st
     assert int(found["after"]["capabilities"], 16) == 0
 
 
-def test_unprivileged_has_to_be_said(seen: dict[str, Any]) -> None:
+def test_the_option_unprivileged_is_required(seen: dict[str, Any]) -> None:
     found = own(seen, "lab-member")["without_option"]
     assert found["rc"] != 0 and "--unprivileged" in found["out"] + found["err"]
 
@@ -83,14 +83,14 @@ def test_member_cannot_dump_a_process_of_root(seen: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("what", ["checkpoint", "restore"])
-def test_rootless_podman_refuses_by_itself(seen: dict[str, Any], what: str) -> None:
+def test_rootless_podman_refuses(seen: dict[str, Any], what: str) -> None:
     found = own(seen, "rootless")
     assert found["pid"], found["run"]
     assert found[what]["rc"] != 0 and "requires root" in found[what]["err"]
 
 
 def left(seen: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    """A process that a user left to root: as it was, its dump, its restore, and what became of it."""
+    """Return a user's process that root dumps: its state before, the dump, the restore, and its state after."""
     return [seen[f"left{part}"][MEMBERS.index(name)] for part in ("", "_dumped", "_restored", "_seen")]
 
 
@@ -131,18 +131,18 @@ def test_root_cannot_dump_a_rootless_container_with_criu(seen: dict[str, Any]) -
     assert found["rc"] != 0 and found["alive"] is True, found
 
 
-def test_criu_that_is_not_there_is_told(seen: dict[str, Any]) -> None:
+def test_a_missing_criu_is_reported(seen: dict[str, Any]) -> None:
     answer = seen["absent"]["present"]
     assert answer["reason"] == "criu_missing" and "'/usr/local/sbin/no-criu'" in answer["msg"]
 
 
-def test_nothing_is_taken_from_a_criu_that_is_not_there(seen: dict[str, Any]) -> None:
+def test_absent_changes_nothing_for_a_missing_criu(seen: dict[str, Any]) -> None:
     answer = seen["absent"]["absent"]
     assert (answer["changed"], answer["commands"], answer["non_root"]["path"]) == (False, [], None)
 
 
 @pytest.mark.parametrize("task", ["as_user", "as_root", "restore"])
-def test_modules_say_what_works_instead(seen: dict[str, Any], task: str) -> None:
+def test_modules_name_the_alternatives(seen: dict[str, Any], task: str) -> None:
     answer = seen["modules"][task]
     assert answer["reason"] == "rootless_unsupported"
     assert "process_checkpoint" in answer["msg"] and "unprivileged_container" in answer["msg"]
@@ -159,7 +159,7 @@ def test_container_is_unprivileged(seen: dict[str, Any], step: str) -> None:
     assert found["sysctl"] == found["ns_last_pid"] == "Read-only file system"
 
 
-def test_ns_last_pid_is_writable_where_it_is_asked_for(seen: dict[str, Any]) -> None:
+def test_ns_last_pid_is_writable_if_requested(seen: dict[str, Any]) -> None:
     found = printed(seen, "old")
     assert found["self"]["CapBnd"] == BITS
     assert (found["ns_last_pid"], found["sysctl"]) == ("written", "Read-only file system")
@@ -173,7 +173,7 @@ def test_child_is_dumped_in_the_container(seen: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("where", ["restored", "pod"])
-def test_child_goes_on_in_a_fresh_container(seen: dict[str, Any], where: str) -> None:
+def test_child_continues_in_a_new_container(seen: dict[str, Any], where: str) -> None:
     before, found = printed(seen, "dumped"), printed(seen, where)
     assert found["rc"] == 0, found["errors"]
     assert found["pid"] == before["pid"]
@@ -184,7 +184,7 @@ def test_child_goes_on_in_a_fresh_container(seen: dict[str, Any], where: str) ->
     assert found["clone3"] is True
 
 
-def test_options_and_manifest_say_the_same(seen: dict[str, Any]) -> None:
+def test_options_and_manifest_agree(seen: dict[str, Any]) -> None:
     options, context = seen["options"], seen["context"]
     added = {option[len("--cap-add=") :] for option in options if option.startswith("--cap-add=")}
     assert added == set(context["capabilities"]["add"]) == CAPABILITIES
@@ -198,7 +198,7 @@ def test_options_and_manifest_say_the_same(seen: dict[str, Any]) -> None:
 def test_nothing_else_was_denied(host: Any, seen: dict[str, Any]) -> None:
     found = json.loads(host.check_output(f"python3 /var/lib/lab/observe.py denials {seen['started']}"))
     mine = [line for line in found if 'comm="criu"' in line or "criu_container_t" in line or ":user_t:" in line]
-    # The process that root could not dump, since user_t may not use what unconfined_t has opened
+    # Root could not dump this process, because user_t may not use file descriptors of unconfined_t.
     confined = f" pid={left(seen, 'lab-confined')[0]['pid']} "
     assert [line for line in mine if confined not in line] == []
     assert any(confined in line and "tclass=fd" in line for line in mine)

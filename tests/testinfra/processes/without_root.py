@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Dumps and restores as users who are not root. Prints JSON.
+"""Dump and restore as users other than root. Prints JSON.
 
-without_root.py users            (root) make three users who may come in by ssh from this host
-without_root.py all              (root) let each of them run `own`, one of them `foreign` and `container`
-without_root.py login USER [WHAT] (root) let this one run `own`, or `left`
-without_root.py own              dump and restore a process of one's own
-without_root.py left             start the same process and leave it to root
-without_root.py seen USER PID    (root) what became of it
-without_root.py foreign PID      try to dump a process of root's
+without_root.py users            (root) create three users who can log in by ssh from this host
+without_root.py all TAR          (root) run `own` as each user, and `foreign` and `container` as one of them
+without_root.py login USER [WHAT] (root) run `own`, or `left`, as this user
+without_root.py own              dump and restore an own process
+without_root.py left             start the same process and leave it running for root
+without_root.py seen USER PID    (root) observe that process, and end it
+without_root.py foreign PID      try to dump a process that belongs to root
 without_root.py container TAR    start a rootless container, and try to checkpoint it
 """
 
@@ -23,7 +23,7 @@ import time
 HERE = os.path.abspath(__file__)
 CRIU = "/usr/local/sbin/criu"
 KEY = "/root/.ssh/lab-without-root"
-# The group, and the SELinux user that the login gets; None is the default one, unconfined_u.
+# The group, and the SELinux user of the login; None means the default, unconfined_u.
 USERS = {"lab-member": ("criu", None), "lab-confined": ("criu", "user_u"), "lab-outsider": ("", None)}
 SEUSERS = "/etc/selinux/default/seusers"
 
@@ -53,13 +53,13 @@ def users():
         try:
             home = pwd.getpwnam(name).pw_dir
         except KeyError:
-            # Without newuidmap podman maps the user alone, if he has no further ids.
+            # Without newuidmap, podman maps only the user himself, provided that he has no subordinate ids.
             alone = ("-K", "SUB_UID_COUNT=0", "-K", "SUB_GID_COUNT=0")
             more = ["--groups", group] if group else []
             must("useradd", "--create-home", "--shell", "/bin/bash", *alone, *more, name)
             home = pwd.getpwnam(name).pw_dir
         if selinux and f"{name}:" not in read(SEUSERS):
-            # semanage login does the same and compiles the policy anew, which takes more than a minute here.
+            # semanage login does the same, but also recompiles the policy, which takes more than a minute here.
             with open(SEUSERS, "a", encoding="ascii") as handle:
                 handle.write(f"{name}:{selinux}:s0\n")
         os.makedirs(f"{home}/.ssh", exist_ok=True)
@@ -68,11 +68,11 @@ def users():
         must("chown", "-R", f"{name}:{name}", f"{home}/.ssh")
         must("restorecon", "-R", home)
         if selinux:
-            must("chcon", "-R", "-u", selinux, home)  # as restorecon would after semanage login
+            must("chcon", "-R", "-u", selinux, home)  # as restorecon does after semanage login
 
 
 def login(name, *arguments):
-    """Run this program as ``name`` in a login of his own, with the label that a login gives."""
+    """Run this program as ``name`` in a login session, with the label of a login."""
     options = ["BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR"]
     argv = ["ssh", "-i", KEY, *(word for option in options for word in ("-o", option)), f"{name}@127.0.0.1"]
     done = run(*argv, "python3", HERE, *arguments)
@@ -83,7 +83,7 @@ def login(name, *arguments):
 
 
 def count():
-    """The process that is dumped: three threads that count, the sums in a file."""
+    """Count in three threads and write the counters to a file; this is the process that is dumped."""
     import threading
 
     counters = [0, 0, 0]
@@ -212,7 +212,7 @@ def container(archive):
 
 
 def dump_as_root(pid):
-    """CRIU of root, on the first process of the user's container."""
+    """Run criu as root on the first process of the user's container."""
     folder = "/var/lib/lab/rootless-images"
     must("rm", "-rf", folder)
     os.makedirs(folder, mode=0o700)

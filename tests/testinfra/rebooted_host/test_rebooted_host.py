@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Dump and restore go on working after a reboot: one case of each way to do it, since the others differ in no way
-that hangs on the boot."""
+"""Checkpoint and restore after a reboot: one case of each kind, since the others do not depend on the boot."""
 
 from __future__ import annotations
 
@@ -15,21 +14,21 @@ CONNECTED = "redis-crun"
 
 @pytest.fixture(scope="module")
 def matrix(seen_by: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    """What was seen while these cases were dumped and restored again."""
+    """The observations of a run of these cases after the reboot."""
     return seen_by("matrix.yml", matrix_only="|".join(f"{case}$" for case in [*COUNTING, CONNECTED]))
 
 
 @pytest.mark.parametrize("case", [*COUNTING, CONNECTED])
-def test_every_thread_has_the_label_it_had(matrix: dict[str, Any], case: str) -> None:
+def test_every_thread_has_the_same_label(matrix: dict[str, Any], case: str) -> None:
     require_same_labels(entry(matrix, case))
 
 
 @pytest.mark.parametrize("case", COUNTING)
-def test_every_thread_counts_on(matrix: dict[str, Any], case: str) -> None:
+def test_every_thread_continues_to_count(matrix: dict[str, Any], case: str) -> None:
     require_counting_on(entry(matrix, case))
 
 
-def test_the_connection_goes_on(matrix: dict[str, Any]) -> None:
+def test_the_connection_continues(matrix: dict[str, Any]) -> None:
     require_connection(entry(matrix, CONNECTED), "after")
 
 

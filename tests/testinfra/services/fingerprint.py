@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Say what a Nextcloud on this host is made of, so that two moments can be compared. Runs on the host, prints JSON.
+"""Describe a Nextcloud on this host, so that two moments can be compared. Runs on the host, prints JSON.
 
 fingerprint.py CONTAINER DATABASE FOLDER...
 """
@@ -20,7 +20,7 @@ def output(*argv: str) -> str:
 
 
 def tree(top: str) -> dict[str, list[Any]]:
-    """Each name with its type, mode, owner, time, label and content."""
+    """Return each path with its mode, owner, size, time, label and content."""
     found = {}
     for folder, folders, files in os.walk(top):
         for name in (".", *folders, *files) if folder == top else (*folders, *files):
@@ -46,7 +46,7 @@ def tree(top: str) -> dict[str, list[Any]]:
 
 
 def database(name: str) -> list[str]:
-    """What a dump holds, and what the database was made with. pg_dump gives each text a key of its own."""
+    """Return the lines of a dump with the statement that creates the database, without the random key of pg_dump."""
     text = output("runuser", "-u", "postgres", "--", "pg_dump", "--create", name)
     return [line for line in text.splitlines() if line and not line.startswith(("--", "\\restrict", "\\unrestrict"))]
 

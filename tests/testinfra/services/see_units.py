@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tells, as JSON, what a host has of the units that units.yml makes. Runs on the host, as root."""
+"""Describe the units of units.yml on a host. Runs on the host as root, prints JSON."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 DATA = "/srv/units"
-# In two pieces, since Ansible logs the text of this program.
+# In two parts, because Ansible logs the text of this program
 SECRET = "correct-" + "horse"
 PROPERTIES = "ActiveState,UnitFileState,MainPID,InvocationID,NRestarts,FragmentPath,Type"
 
@@ -43,7 +43,7 @@ def unit(name):
 
 
 def files(name):
-    """What lies on the disk: path, mode, and whether a secret is in it."""
+    """Return the files of a unit: path, mode, and whether a secret is in it."""
     found = {}
     for folder in ("/etc/containers/systemd", "/etc/systemd/system", "/etc/criu-hosts/units", "/run/criu-hosts"):
         for top, dummy, names in os.walk(folder):

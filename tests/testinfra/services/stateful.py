@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Takes stateful units through what may happen to them, and prints as JSON what was seen at each step.
+"""Stop, start, restart, kill and damage stateful units; print the observations of each step as JSON.
 
-Runs on the host, as root, on the units that stateful.yml has made. What it tells is read from the kernel, from systemd
-and from the journal, but for the program's own record.
+Runs on the host as root, on the units that stateful.yml has created. The observations come from the kernel, systemd and
+the journal; only ``last`` is the unit program's own record.
 """
 
 import glob
@@ -44,7 +44,7 @@ def unified(pid):
 
 
 def container_pid(conmon):
-    """The child of conmon: the first process of the container."""
+    """Return the child of conmon, which is the first process of the container."""
     children = read(f"/proc/{conmon}/task/{conmon}/children").split()
     return int(children[0]) if children else 0
 
@@ -63,7 +63,7 @@ def counters(pid):
 
 
 def look(name):
-    """The unit as systemd, the kernel and our record have it."""
+    """Return the state of the unit: from systemd, from the kernel and from its record."""
     unit = properties(f"{name}.service", PROPERTIES)
     seen = {"unit": unit, "last": json.loads(read(f"{STATE}/units/{name}/last.json") or "null")}
     conmon = int(unit["MainPID"])
@@ -82,7 +82,7 @@ def look(name):
 
 
 def journal(name, cursor):
-    """What the unit's program and the container have said since then."""
+    """Return the lines of the unit's program and of the container since then."""
     argv = ("journalctl", "--unit", f"{name}.service", "--output=cat", "--no-pager", f"--after-cursor={cursor}")
     return run(*argv, check=True).stdout.splitlines()
 
@@ -93,7 +93,7 @@ def cursor():
 
 
 def systemctl(verb, name):
-    """One call of systemctl: its exit status, what the journal got of it, and what is there then."""
+    """Call systemctl; return the exit status, the new lines of the journal and the state of the unit."""
     since = cursor()
     code = run("systemctl", verb, f"{name}.service").returncode
     time.sleep(1)
@@ -107,7 +107,7 @@ def images(name):
 
 
 def damage(name, kept):
-    """Take a part of the checkpoint away."""
+    """Truncate a file of the checkpoint; keep a copy."""
     path = images(name)
     shutil.copy2(path, kept)
     os.truncate(path, 0)
@@ -123,7 +123,7 @@ def choose(name, word):
 
 
 def unusable(name):
-    """A checkpoint that cannot be restored: refused, made whole again and restored, then given up."""
+    """Test an unusable checkpoint: refused, then repaired and restored, then set aside by a fresh start."""
     seen = {}
     kept = f"{STATE}/pages-of-the-test.img"
     run("systemctl", "stop", name, check=True)
@@ -143,7 +143,7 @@ def unusable(name):
 
 
 def killed(name):
-    """The container is killed: no state is left, so systemd starts it anew, once."""
+    """Kill the container: its state is lost, and systemd restarts the unit once."""
     before, since = look(name), cursor()
     os.kill(container_pid(int(before["unit"]["MainPID"])), signal.SIGKILL)
     for dummy_second in range(120):

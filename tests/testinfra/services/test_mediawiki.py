@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Debian's mediawiki behind nginx: its sessions are in the memory of PHP alone, so only a restore can keep them."""
+"""Debian's mediawiki behind nginx: its sessions exist only in the memory of PHP, so only a restore can keep them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ API = (
 
 
 class Wiki:
-    """A visitor of the wiki's interface for programs."""
+    """A client of the wiki's API."""
 
     def __init__(self, host: Any) -> None:
         self.host = host
@@ -67,7 +67,7 @@ def test_it_was_restored_with_its_labels(seen: dict[str, Any]) -> None:
     assert seen["after"] == seen["workers"]
 
 
-def test_the_session_goes_on(seen: dict[str, Any]) -> None:
+def test_the_session_continues(seen: dict[str, Any]) -> None:
     assert seen["name"] == "Admin"
 
 

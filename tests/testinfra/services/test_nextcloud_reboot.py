@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Nextcloud with its database, its cache and its secret, over a reboot of the host."""
+"""Nextcloud with its database, its cache and its secrets through a reboot of the host."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BOOT = "cat /proc/sys/kernel/random/boot_id"
 
 @pytest.fixture(scope="module")
 def rebooted(host: Any, inventory: Path) -> dict[str, Any]:
-    """What a visitor saw before and after reboot_host."""
+    """The observations of a visitor before and after reboot_host."""
     cloud = Cloud(host)
     host.run("rm -f /var/tmp/lab.jar; systemctl start nextcloud.service")
     wait_for("an answer of Nextcloud", lambda: host.service("apache2").is_running and cloud.is_up())
@@ -47,7 +47,7 @@ def test_it_was_restored_with_its_labels(rebooted: dict[str, Any]) -> None:
     assert (rebooted["last"]["action"], rebooted["last"]["label_proof"]) == ("restored", "enforcing")
 
 
-def test_session_and_memory_go_on(rebooted: dict[str, Any]) -> None:
+def test_session_and_memory_continue(rebooted: dict[str, Any]) -> None:
     before, after = rebooted["before"], rebooted["after"]
     assert (after["user"], after["session"]) == (before["user"], before["session"])
     assert after["memory"] > before["memory"]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""reboot_host on a real host: what it tells beforehand, what a refused reboot leaves, what comes back from a real one.
+"""reboot_host on a real host: its report beforehand, the state after a failed reboot and after a real one.
 
-The services are those of the folder examples, and one that cannot be checkpointed as it is.
+The services are those of the folder examples, and one that cannot be checkpointed with its settings.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 STATEFUL = ("counter", "redis")
-# Sends a line to a port of the host and prints what comes back.
+# Sends a line to a port of the host and prints the answer.
 ASK = (
     "import socket, sys; s = socket.create_connection(('127.0.0.1', int(sys.argv[1])), 30); "
     "s.sendall(sys.argv[2].encode() + b'\\r\\n\\r\\n'); print(s.recv(65536).decode())"
@@ -29,7 +29,7 @@ def ask(host: Any, port: int, line: str) -> str:
 
 
 def seen(host: Any) -> dict[str, Any]:
-    """What the services know, and their threads with their labels as the kernel has them."""
+    """Return the data of the services, and their threads with the labels that the kernel reports."""
     boxes = {
         name: json.loads(host.check_output("python3 /var/lib/lab/observe.py container %s", name)) for name in STATEFUL
     }
@@ -54,7 +54,7 @@ def require_the_same_state(before: dict[str, Any], after: dict[str, Any]) -> Non
 
 
 def play(host: Any, inventory: Path, path: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a playbook of the collection to its end, whatever that is."""
+    """Run a playbook of the collection, which may fail."""
     program = shutil.which("ansible-playbook")
     assert program, "ansible-playbook is not in PATH"
     argv = [program, "-i", str(inventory), "-l", host.backend.get_hostname(), str(ROOT / path)]
@@ -64,7 +64,7 @@ def play(host: Any, inventory: Path, path: str, **variables: str) -> subprocess.
 
 
 def row(output: str, name: str) -> list[str]:
-    """The words of a unit's line in the last table of the output."""
+    """Return the words of a unit's row in the last table of the output."""
     return [line for line in output.splitlines() if line.strip().startswith(f'"{name} ')][-1].strip(' ",').split()
 
 
@@ -75,7 +75,7 @@ def main_pids(host: Any) -> str:
 
 @pytest.fixture(scope="module")
 def before(host: Any, inventory: Path) -> dict[str, Any]:
-    """The services run and know something."""
+    """Start the services and give them data to keep."""
     done = play(host, inventory, "tests/testinfra/services/reboot.yml")
     assert done.returncode == 0, done.stdout[-3000:]
     assert ask(host, 6379, "SET kept in-memory-only").startswith("+OK")
@@ -83,15 +83,15 @@ def before(host: Any, inventory: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def told(host: Any, inventory: Path, before: dict[str, Any]) -> dict[str, Any]:
-    """A reboot that the operator has to decide about, and does not."""
+def reported(host: Any, inventory: Path, before: dict[str, Any]) -> dict[str, Any]:
+    """Request a reboot that would lose state, without accepting the loss."""
     done = play(host, inventory, "playbooks/reboot_host.yml")
     return {"rc": done.returncode, "output": done.stdout, "pids": main_pids(host)}
 
 
 @pytest.fixture(scope="module")
-def refused(host: Any, inventory: Path, told: dict[str, Any]) -> dict[str, Any]:
-    """A reboot that fails when all is stopped already."""
+def refused(host: Any, inventory: Path, reported: dict[str, Any]) -> dict[str, Any]:
+    """Request a reboot whose command fails after all units were stopped."""
     options = {
         "reboot_host_accept_loss": "holder",
         "reboot_host_command": "/usr/bin/false",
@@ -106,7 +106,7 @@ def refused(host: Any, inventory: Path, told: dict[str, Any]) -> dict[str, Any]:
 def rebooted(
     host: Any, inventory: Path, refused: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
-    """A real one."""
+    """Reboot the host."""
     report = tmp_path_factory.mktemp("reboot") / "report.json"
     options = {"reboot_host_accept_loss": "holder", "reboot_host_report_path": str(report)}
     done = play(host, inventory, "playbooks/reboot_host.yml", **options)
@@ -114,21 +114,23 @@ def rebooted(
     return {"output": done.stdout, **json.loads(report.read_text(encoding="utf-8")), **seen(host)}
 
 
-def test_what_would_be_lost_is_told_before_anything_is_stopped(told: dict[str, Any], before: dict[str, Any]) -> None:
-    assert told["rc"] != 0
-    assert row(told["output"], "holder")[2] == "lost" and row(told["output"], "holder")[-1] == "file_locks_needed"
-    assert [row(told["output"], name)[2] for name in STATEFUL] == ["restored", "restored"]
-    assert row(told["output"], "cache")[2] == "fresh"
-    assert "nothing was stopped: holder would lose the state" in told["output"]
-    assert told["pids"] == before["pids"]
+def test_a_loss_is_reported_before_anything_is_stopped(reported: dict[str, Any], before: dict[str, Any]) -> None:
+    assert reported["rc"] != 0
+    assert (
+        row(reported["output"], "holder")[2] == "lost" and row(reported["output"], "holder")[-1] == "file_locks_needed"
+    )
+    assert [row(reported["output"], name)[2] for name in STATEFUL] == ["restored", "restored"]
+    assert row(reported["output"], "cache")[2] == "fresh"
+    assert "nothing was stopped: holder would lose the state" in reported["output"]
+    assert reported["pids"] == before["pids"]
 
 
-def test_the_rehearsal_leaves_nothing(host: Any, told: dict[str, Any]) -> None:
-    assert told["rc"] != 0
+def test_the_rehearsal_leaves_nothing(host: Any, reported: dict[str, Any]) -> None:
+    assert reported["rc"] != 0
     assert host.check_output("find /var/lib/containers/storage/overlay-containers -name checkpoint") == ""
 
 
-def test_a_refused_reboot_loses_nothing(refused: dict[str, Any], before: dict[str, Any]) -> None:
+def test_a_failed_reboot_loses_nothing(refused: dict[str, Any], before: dict[str, Any]) -> None:
     assert refused["rc"] != 0
     assert "Not rebooted: Reboot command failed" in refused["output"]
     assert "All units run again." in refused["output"]
@@ -148,19 +150,19 @@ def test_they_are_stopped_in_the_order_of_systemd(rebooted: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize("name", STATEFUL)
-def test_the_report_tells_the_downtime(rebooted: dict[str, Any], name: str) -> None:
-    told = next(one for one in rebooted["report"] if one["name"] == name)
-    assert (told["came_back"], told["labels"], told["problem"]) == ("restored", "same", "")
-    assert told["down_seconds"] > told["dump_seconds"] + told["restore_seconds"] > 0
-    assert row(rebooted["output"], name)[-2:] == [f"{told['down_seconds']:.1f}", "s"]
+def test_the_report_contains_the_downtime(rebooted: dict[str, Any], name: str) -> None:
+    unit = next(one for one in rebooted["report"] if one["name"] == name)
+    assert (unit["came_back"], unit["labels"], unit["problem"]) == ("restored", "same", "")
+    assert unit["down_seconds"] > unit["dump_seconds"] + unit["restore_seconds"] > 0
+    assert row(rebooted["output"], name)[-2:] == [f"{unit['down_seconds']:.1f}", "s"]
 
 
-def test_what_was_accepted_comes_back_fresh(host: Any, rebooted: dict[str, Any]) -> None:
-    told = next(one for one in rebooted["report"] if one["name"] == "holder")
-    assert (told["expected"], told["came_back"]) == ("lost", "fresh")
+def test_an_accepted_loss_comes_back_fresh(host: Any, rebooted: dict[str, Any]) -> None:
+    unit = next(one for one in rebooted["report"] if one["name"] == "holder")
+    assert (unit["expected"], unit["came_back"]) == ("lost", "fresh")
     assert host.service("holder").is_running and host.service("cache").is_running
 
 
-def test_why_it_was_stopped_without_its_state_is_in_the_journal(refused: dict[str, Any]) -> None:
+def test_the_journal_has_the_reason_of_the_loss(refused: dict[str, Any]) -> None:
     assert "holds file locks" in refused["journal"]
     assert "without its state" in refused["journal"]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Stateful units on a real host: what stop and start keep, what failures cost, what systemd and the journal know.
+"""Stateful units on a real host: the state through stop and start, failures, and the view of systemd and the journal.
 
-A reboot is the matter of test_reboot.py.
+Reboots are tested in test_reboot.py.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def seen_fixture(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def require_running(step: dict[str, Any], name: str) -> None:
-    """systemd knows the main process, and every limit, order and label is as the unit asks."""
+    """Check that systemd knows the main process, and that limits, order and labels are those of the unit."""
     assert step["unit"]["ActiveState"] == "active"
     assert step["conmon"] == "conmon"
     assert step["conmon_cgroup"] == step["unit"]["ControlGroup"] == f"/system.slice/{name}.service"
@@ -55,7 +55,7 @@ def test_running_unit(seen: dict[str, Any], name: str) -> None:
 
 
 @pytest.mark.parametrize("name", UNITS)
-def test_stop_dumps_and_nothing_starts_it_again(seen: dict[str, Any], name: str) -> None:
+def test_stop_dumps_and_nothing_restarts_the_unit(seen: dict[str, Any], name: str) -> None:
     stopped = seen[name]["stopped"]
     assert stopped["rc"] == 0
     assert stopped["unit"]["ActiveState"] == "inactive"
@@ -68,7 +68,7 @@ def test_stop_dumps_and_nothing_starts_it_again(seen: dict[str, Any], name: str)
 
 
 @pytest.mark.parametrize("name", UNITS)
-def test_start_goes_on_where_it_was(seen: dict[str, Any], name: str) -> None:
+def test_start_restores_the_state(seen: dict[str, Any], name: str) -> None:
     restored = seen[name]["restored"]
     require_running(restored, name)
     require_the_same_state(seen[name]["started"], restored)
@@ -88,7 +88,7 @@ def test_restart_keeps_the_state(seen: dict[str, Any]) -> None:
     assert restarted["unit"]["NRestarts"] == "0"
 
 
-def test_killed_container_is_started_anew_once(seen: dict[str, Any]) -> None:
+def test_killed_container_is_restarted_once(seen: dict[str, Any]) -> None:
     killed = seen["lab-stateful"]["killed"]
     require_running(killed["after"], "lab-stateful")
     assert any("ended on its own with status 137" in line for line in killed["journal"])
@@ -132,7 +132,7 @@ def test_module_does_not_end_the_container_of_an_active_unit(report: dict[str, A
     assert "lab-stateful.service" in report["refused"]["msg"]
 
 
-def test_other_description_makes_another_container(report: dict[str, Any]) -> None:
+def test_a_changed_unit_recreates_the_container(report: dict[str, Any]) -> None:
     assert report["changed"]["changed"] is True
     (unit,) = report["listed"]
     assert unit["state"] == "active"
@@ -141,13 +141,14 @@ def test_other_description_makes_another_container(report: dict[str, Any]) -> No
 
 
 def harmless(denial: str) -> bool:
-    """Whether it is of the generator that daemon-reload runs, or of conmon, which does not get our program's output.
+    """Return whether a denial is one of two that have no effect.
 
-    The generator looks for units in /run/containers/systemd, and does without; conmon has its output from Podman.
+    The generator that daemon-reload runs may not search /run/containers/systemd, and works without it. conmon may not
+    inherit the output of the unit's program, and uses the output that Podman gives it.
     """
     inherited = 'comm="conmon"' in denial and "{ use }" in denial and ":initrc_t:" in denial
     return inherited or "scontext=system_u:system_r:systemd_generator_t" in denial
 
 
-def test_selinux_refused_nothing(report: dict[str, Any]) -> None:
+def test_selinux_denied_nothing_else(report: dict[str, Any]) -> None:
     assert [line for line in report["denials"] if not harmless(line)] == []

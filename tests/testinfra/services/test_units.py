@@ -9,14 +9,14 @@ import pytest
 
 NAMES = ("lab-quadlet", "lab-plain")
 KINDS = dict(zip(NAMES, ("quadlet", "plain")))
-# What the program in units.yml gets as arguments, and has in its own text.
+# The arguments of the program in units.yml, which its text contains as well
 WORDS = ['100% $HOME "quoted" \\ back', "$$", "%n"]
 MEMORY = 128 << 20
 
 
 @pytest.fixture(name="units", scope="module")
 def units_fixture(seen_by: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    """What was seen while units.yml ran."""
+    """The observations of one run of units.yml."""
     return seen_by("../services/units.yml")
 
 
@@ -26,12 +26,12 @@ def name_fixture(request: pytest.FixtureRequest) -> str:
 
 
 def started(units: dict[str, Any], name: str, moment: str) -> list[dict[str, Any]]:
-    """What each start of the container has seen, the last one last."""
+    """Return the observations of the container's program, one entry per start."""
     found: list[dict[str, Any]] = units[moment]["units"][name]["starts"]
     return found
 
 
-def test_check_mode_tells_what_is_done(units: dict[str, Any]) -> None:
+def test_check_mode_predicts_the_change(units: dict[str, Any]) -> None:
     predicted, real = units["predicted"], units["started"]
     assert predicted["changed"] and real["changed"]
     assert predicted["commands"] == real["commands"]
@@ -39,18 +39,18 @@ def test_check_mode_tells_what_is_done(units: dict[str, Any]) -> None:
     assert "Image=localhost/lab-workload" in real["diff"]["after"]["unit"]
 
 
-def test_unit_runs_as_systemd_sees_it(units: dict[str, Any], name: str) -> None:
+def test_unit_runs(units: dict[str, Any], name: str) -> None:
     seen = units["running"]["units"][name]
     assert (seen["systemd"]["ActiveState"], seen["systemd"]["Type"]) == ("active", "notify")
     assert seen["container"]["status"] == "running"
     assert seen["container"]["comm"] == "conmon", "systemd's main process"
 
 
-def test_same_again_changes_nothing(units: dict[str, Any]) -> None:
+def test_a_second_run_changes_nothing(units: dict[str, Any]) -> None:
     assert [(one["changed"], one["commands"]) for one in units["again"]] == [(False, [])] * 2
 
 
-def test_container_gets_every_word_as_it_was_given(units: dict[str, Any], name: str) -> None:
+def test_container_gets_every_word_unchanged(units: dict[str, Any], name: str) -> None:
     (seen,) = started(units, name, "running")
     assert seen["arguments"] == WORDS and seen["words"] == WORDS
     assert seen["environment"] == {"LAB_PASSWORD": 'correct-horse $HOME 100% "x"', "LAB_WORD": "web"}
@@ -59,12 +59,12 @@ def test_container_gets_every_word_as_it_was_given(units: dict[str, Any], name: 
 
 def test_limits_hold(units: dict[str, Any], name: str) -> None:
     (seen,) = started(units, name, "running")
-    assert seen["memory"] == str(MEMORY), "as the container's own cgroup has it"
+    assert seen["memory"] == str(MEMORY), "the limit in the container's own cgroup"
     assert int(seen["capabilities"], 16) == 0
     assert units["running"]["units"][name]["container"]["memory"] == MEMORY
 
 
-def test_volumes_have_the_label_that_was_asked_for(units: dict[str, Any]) -> None:
+def test_volumes_have_the_requested_label(units: dict[str, Any]) -> None:
     private, shared = (units["running"]["units"][name] for name in NAMES)
     assert private["label"] == private["container"]["mount"] and ":c" in private["label"]
     assert shared["label"] == "system_u:object_r:container_file_t:s0"
@@ -75,7 +75,7 @@ def test_health_is_watched(units: dict[str, Any]) -> None:
     assert not units["after"]["units"]["lab-plain"]["container"]["health"]
 
 
-def test_change_starts_the_container_once_more(units: dict[str, Any], name: str) -> None:
+def test_a_change_restarts_the_container_once(units: dict[str, Any], name: str) -> None:
     seen = started(units, name, "after")
     assert len(seen) == 2 and seen[-1]["environment"] == {"LAB_WORD": "new"}
     after = units["after"]["units"][name]
@@ -85,14 +85,14 @@ def test_change_starts_the_container_once_more(units: dict[str, Any], name: str)
         assert verbs == ["daemon-reload", "restart"]
 
 
-def test_refusal_of_the_generator_is_told(units: dict[str, Any]) -> None:
+def test_a_refusal_of_the_generator_is_reported(units: dict[str, Any]) -> None:
     refused = units["refused"]
     assert refused["reason"] == "unit_refused"
     assert "nosuch.network" in refused["msg"] and "\n" not in refused["msg"]
-    assert units["after"]["units"]["lab-quadlet"]["systemd"]["ActiveState"] == "active", "the old unit runs on"
+    assert units["after"]["units"]["lab-quadlet"]["systemd"]["ActiveState"] == "active", "the old unit keeps running"
 
 
-def test_secrets_are_where_only_root_can_read_them(units: dict[str, Any], name: str) -> None:
+def test_only_root_can_read_secrets(units: dict[str, Any], name: str) -> None:
     files = units["running"]["files"][name]
     with_secret = {path: mode for path, (mode, secret) in files.items() if secret}
     assert with_secret == {f"/etc/criu-hosts/units/{name}.env": "0o600"}

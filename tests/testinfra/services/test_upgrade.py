@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An upgrade that fails half-way, and what it left behind: nothing."""
+"""An upgrade that fails half-way leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 
 @pytest.fixture(scope="module")
 def broken(seen_by: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    """What was there before and after an upgrade whose 'occ upgrade' failed when it had altered a table."""
+    """The state before and after an upgrade whose 'occ upgrade' failed after it had altered a table."""
     return seen_by("../services/upgrade.yml")
 
 
-def test_it_failed_in_the_middle_and_says_so(broken: dict[str, Any]) -> None:
+def test_the_failure_is_reported(broken: dict[str, Any]) -> None:
     message = broken["message"]
     assert "from 31.0.10 to 32.0.1 failed, and everything is as it was before" in message
     assert "Upgrade | Run the upgrade" in message and "migration 32 for app core" in message
@@ -22,23 +22,23 @@ def test_it_failed_in_the_middle_and_says_so(broken: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("what", ["id", "image", "image_name", "label"])
-def test_container_is_the_one_of_before(broken: dict[str, Any], what: str) -> None:
+def test_container_is_the_same(broken: dict[str, Any], what: str) -> None:
     assert broken["after"][what] == broken["before"][what]
 
 
-def test_its_memory_went_on(broken: dict[str, Any]) -> None:
-    """A counter in FPM's memory alone: a container that began anew would count from one."""
+def test_its_memory_is_kept(broken: dict[str, Any]) -> None:
+    """The counter exists only in FPM's memory: in a new container it would begin at one."""
     before, after = broken["session_before"]["memory"], broken["session_after"]["memory"]
     assert broken["after"]["restored"] is True
     assert before >= 3 and after == before + 1
 
 
-def test_database_is_the_one_of_before(broken: dict[str, Any]) -> None:
+def test_database_is_the_same(broken: dict[str, Any]) -> None:
     assert len(broken["before"]["database"]) > 50
     assert broken["after"]["database"] == broken["before"]["database"]
 
 
-def test_volumes_are_those_of_before(broken: dict[str, Any]) -> None:
+def test_volumes_are_the_same(broken: dict[str, Any]) -> None:
     """Names, modes, owners, times, SELinux labels and contents."""
     ((folder, before),) = broken["before"]["folders"].items()
     after = broken["after"]["folders"][folder]
@@ -47,7 +47,7 @@ def test_volumes_are_those_of_before(broken: dict[str, Any]) -> None:
     assert set(after) - set(before) == set()
 
 
-def test_session_lives_on(broken: dict[str, Any]) -> None:
+def test_session_continues(broken: dict[str, Any]) -> None:
     before, after = broken["session_before"], broken["session_after"]
     assert broken["status_after"] == 200
     assert after["user"] == before["user"] and after["session"] == before["session"]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Why the collection is needed: the same machine without it, and with half of it, SELinux enforcing.
+"""Why the collection is needed: the same machine without it, and with only its policy, SELinux enforcing.
 
-The messages are those that operators see; they were recorded on Debian 13 (podman 5.4.2, runc 1.1.15, CRIU 4.1.1).
+The messages are those that operators get; they were recorded on Debian 13 (podman 5.4.2, runc 1.1.15, CRIU 4.1.1).
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ UNIT = "systemd-run --quiet --service-type=oneshot --remain-after-exit --unit {u
 
 
 def has_boolean(host: Any, name: str) -> bool:
-    """Whether the loaded policy has the boolean (getsebool ends with 255, which testinfra takes for ssh's own)."""
+    """Return whether the loaded policy has the boolean.
+
+    getsebool would fail with 255, which testinfra takes for an error of ssh.
+    """
     return bool(host.file(f"/sys/fs/selinux/booleans/{name}").exists)
 
 
 class Attempt:
-    """A container started and then dumped, from a root shell or from systemd units: what was said, what was logged."""
+    """A container that is started and checkpointed in a root shell or in systemd units, with output and logs."""
 
     def __init__(self, host: Any, name: str, *, unit: bool) -> None:
         before = host.check_output("wc -l < /var/log/audit/audit.log")
@@ -39,7 +42,7 @@ class Attempt:
         host.run(f"podman rm --force --time 0 {name}")
 
     def denied(self, permission: str, source: str, target: str, kind: str) -> bool:
-        """Whether the audit log has this denial."""
+        """Return whether the audit log has this denial."""
         labels = rf"scontext=\S*:{source}:.*tcontext=\S*:{target}:.*tclass={kind}\b"
         pattern = rf"denied +\{{[^}}]*\b{permission}\b[^}}]*\}}.*{labels}"
         return re.search(pattern, self.audit) is not None
@@ -47,8 +50,8 @@ class Attempt:
 
 @pytest.fixture(scope="module")
 def image(host: Any) -> None:
-    """The workload's image, imported by a unit: who runs podman first decides labels, and here it is systemd."""
-    host.check_output("modprobe overlay")  # podman_t may not ask for the module
+    """Import the image in a unit: the first caller of podman determines the labels, and here it is systemd."""
+    host.check_output("modprobe overlay")  # podman_t may not request the module
     host.check_output("chcon --type container_file_t /var/lib/lab/workload.tar")
     host.check_output("systemd-run --quiet --wait podman import /var/lib/lab/workload.tar lab-virgin")
 
@@ -65,7 +68,7 @@ def from_shell(host: Any, image: None) -> Attempt:
 
 @pytest.fixture(scope="module")
 def with_policy(host: Any, from_unit: Attempt, from_shell: Attempt, seen_by: Callable[..., dict[str, Any]]) -> Any:
-    """The same with our policy, but the distribution's CRIU; the policy is removed afterwards."""
+    """The same with our policy and the distribution's CRIU; the policy is removed afterwards."""
     seen_by("policy.yml", criu_selinux_state="present")
     yield Attempt(host, "policy", unit=True)
     seen_by("policy.yml", criu_selinux_state="absent")
@@ -77,16 +80,16 @@ def test_selinux_is_enforcing(host: Any) -> None:
     assert host.check_output("getenforce") == "Enforcing"
 
 
-def test_the_distributions_criu_knows_no_labels(host: Any) -> None:
+def test_the_distributions_criu_is_not_linked_with_libselinux(host: Any) -> None:
     assert "libselinux" not in host.check_output("ldd /usr/sbin/criu")
 
 
 @pytest.mark.parametrize("boolean", ["unconfined_dyntrans_all", "criu_container_restore"])
-def test_the_booleans_are_not_there(host: Any, boolean: str) -> None:
+def test_the_booleans_do_not_exist(host: Any, boolean: str) -> None:
     assert not has_boolean(host, boolean)
 
 
-def test_a_unit_cannot_dump(from_unit: Attempt) -> None:
+def test_a_unit_cannot_checkpoint(from_unit: Attempt) -> None:
     assert from_unit.started.rc == 0
     assert from_unit.dumped.rc != 0
     assert "write /proc/thread-self/attr/sockcreate: permission denied" in from_unit.said
@@ -98,14 +101,14 @@ def test_a_container_of_a_shell_cannot_write_to_its_conmon(from_shell: Attempt) 
     assert from_shell.denied("write", "container_t", "unconfined_t", "fifo_file")
 
 
-def test_a_shell_cannot_dump(from_shell: Attempt) -> None:
+def test_a_shell_cannot_checkpoint(from_shell: Attempt) -> None:
     assert from_shell.dumped.rc != 0
     assert "uffd: Failed to get uffd API: Permission denied" in from_shell.log
     assert from_shell.denied("ioctl", "unconfined_t", "unconfined_t", "anon_inode")
 
 
 @pytest.mark.parametrize("start", ["from_unit", "from_shell"])
-def test_the_container_runs_on(start: str, request: pytest.FixtureRequest) -> None:
+def test_the_container_keeps_running(start: str, request: pytest.FixtureRequest) -> None:
     assert request.getfixturevalue(start).status == "running"
 
 
