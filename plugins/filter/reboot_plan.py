@@ -94,14 +94,19 @@ def host_reasons(criu_info: Mapping[str, Any]) -> list[Reason]:
     return [reason(one["code"], one["message"]) for one in answer["reasons"] if one["level"] == "blocks"]
 
 
+def unit_of(result: Mapping[str, Any]) -> str:
+    """Returns the name of the unit that a result of the loop belongs to."""
+    return str(result[result.get("ansible_loop_var", "item")]["name"])
+
+
 def refusals(checked: Iterable[Mapping[str, Any]]) -> dict[str, list[Reason]]:
     """Why container_checkpoint would not, or did not, checkpoint: by unit."""
-    return {one["item"]["name"]: [reason(one["reason"], one["msg"])] for one in checked if "reason" in one}
+    return {unit_of(one): [reason(one["reason"], one["msg"])] for one in checked if "reason" in one}
 
 
 def rehearsed(checked: Iterable[Mapping[str, Any]]) -> set[str]:
     """The units that were really dumped: more is not to be asked of the host. In check mode there are no statistics."""
-    return {one["item"]["name"] for one in checked if one.get("statistics")}
+    return {unit_of(one) for one in checked if one.get("statistics")}
 
 
 def own_reasons(unit: Unit) -> list[Reason]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The playbook reboot_host on this machine, with stand-ins for the modules that look at a host and for systemctl.
+"""Runs the playbook and role reboot_host on this machine, with stand-ins for the modules and for systemctl.
 
-It comes to the reboot, which ansible-core refuses for the machine that it runs on: so every path but the last one is
-taken. What follows a real reboot is tested in the lab.
+ansible-core refuses to reboot the machine that it runs on, so every path but the last one is taken. The lab tests what
+follows a real reboot.
 """
 
 from __future__ import annotations
@@ -63,6 +63,8 @@ if verb == "show" and rest[0] == "*":
     print(host["shown"])
 elif verb == "show":
     print("Id=%s\\nLoadState=loaded\\nActiveState=%s\\nSubState=x" % (rest[0], unit["state"]))
+elif verb == "is-system-running":
+    print("degraded")
 elif verb in ("start", "stop"):
     host["calls"].append([verb, unit["name"]])
     unit["state"] = "active" if verb == "start" else "inactive"
@@ -74,6 +76,19 @@ elif verb in ("start", "stop"):
     save(host)
 """
 )
+# The role without its reboot: units are stopped, and started as at boot.
+WITHOUT_REBOOT = """\
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_role: {name: criu.hosts.reboot_host, tasks_from: plan}
+    - ansible.builtin.command: {argv: [systemctl, stop, "{{ item }}.service"]}
+      loop: [app, redis]
+    - criu.hosts.container_unit_info:
+      register: __reboot_host_stopped
+    - ansible.builtin.command: {argv: [systemctl, start, redis.service]}
+    - ansible.builtin.include_role: {name: criu.hosts.reboot_host, tasks_from: verify}
+"""
 SHOWN = "Id=redis.service\nActiveState=active\n\nId=app.service\nAfter=redis.service\nActiveState=active\n"
 
 
@@ -103,6 +118,7 @@ class Host:
         modules = self.collection / "plugins/modules"
         modules.mkdir(parents=True)
         (self.collection / "plugins/filter").symlink_to(ROOT / "plugins/filter")
+        (self.collection / "roles").symlink_to(ROOT / "roles")
         for name, text in (
             ("container_unit_info", UNIT_INFO),
             ("criu_info", CRIU_INFO),
@@ -113,7 +129,13 @@ class Host:
         (folder / "bin/systemctl").write_text(SYSTEMCTL, encoding="utf-8")
         (folder / "bin/systemctl").chmod(0o755)
 
-    def play(self, units: list[dict[str, Any]], *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+    def play(
+        self,
+        units: list[dict[str, Any]],
+        *arguments: str,
+        playbook: Path = ROOT / "playbooks/reboot_host.yml",
+        **variables: Any,
+    ) -> subprocess.CompletedProcess[str]:
         host = {"units": {one["name"]: one for one in units}, "shown": SHOWN, "calls": []}
         self.file.write_text(json.dumps(host), encoding="utf-8")
         given = {
@@ -132,7 +154,7 @@ class Host:
             "LC_ALL": "C.UTF-8",
         }
         argv = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local"]
-        argv += [*arguments, "-e", json.dumps(given), str(ROOT / "playbooks/reboot_host.yml")]
+        argv += [*arguments, "-e", json.dumps(given), str(playbook)]
         return subprocess.run(argv, env=env, cwd=self.folder, capture_output=True, text=True, check=False)
 
     def calls(self, *verbs: str) -> list[Any]:
@@ -168,7 +190,7 @@ def test_what_was_stopped_is_started_again_when_the_reboot_is_refused(this_host:
     units = [unit("redis"), unit("app"), unit("web", stateful=False), unit("off", state="inactive")]
     done = this_host.play(units, reboot_host_rehearse=False)
     assert done.returncode != 0
-    assert "Not rebooted: Running" in done.stdout and "All units run again." in done.stdout
+    assert "Not rebooted: Running" in done.stdout and "All units are running again." in done.stdout
     assert this_host.calls("container_checkpoint") == [
         ["container_checkpoint", "app", "present", True],
         ["container_checkpoint", "redis", "present", True],
@@ -206,3 +228,44 @@ def test_check_mode_tells_and_changes_nothing(this_host: Host) -> None:
     assert {call[3] for call in this_host.calls("container_checkpoint")} == {True}
     assert "changed: [localhost] => (item=app)" in done.stdout
     assert this_host.states() == {"redis": ("active", None), "app": ("active", None)}
+
+
+@pytest.mark.parametrize("breaks", [False, True], ids=["restored", "lost"])
+def test_what_came_back_is_checked_and_reported(this_host: Host, tmp_path: Path, breaks: bool) -> None:
+    """app does not start at boot, so the role starts it."""
+    playbook, report = tmp_path / "without_reboot.yml", tmp_path / "report.json"
+    playbook.write_text(WITHOUT_REBOOT, encoding="utf-8")
+    units = [unit("redis", breaks=breaks), unit("app", enabled=False)]
+    done = this_host.play(units, playbook=playbook, reboot_host_report_path=str(report))
+    assert (done.returncode != 0) is breaks, done.stdout
+    assert ("redis did not come back with the same state" in done.stdout) is breaks
+    written = json.loads(report.read_text(encoding="utf-8"))
+    assert written["plan"]["stop"] == ["app", "redis"]
+    came_back = {one["name"]: one["came_back"] for one in written["report"]}
+    assert came_back == {"redis": "fresh" if breaks else "restored", "app": "restored"}
+
+
+@pytest.mark.parametrize("given", [["app.service"], ["all"], "all"], ids=["list", "all", "string"])
+def test_units_whose_loss_is_accepted_may_be_a_list_or_all(this_host: Host, given: Any) -> None:
+    done = this_host.play([unit("redis"), unit("app", refuses=True)], reboot_host_accept_loss=given)
+    assert "Not rebooted: Running" in done.stdout
+    assert this_host.states() == {"redis": ("active", "restored"), "app": ("active", "fresh")}
+
+
+def test_a_mistyped_variable_is_an_error(this_host: Host) -> None:
+    done = this_host.play([unit("redis")], reboot_host_acept_loss=["redis"], reboot_host_serial=1)
+    assert done.returncode != 0
+    text = " ".join(done.stdout.split())
+    assert "Cannot reboot 'localhost': the role reboot_host has no variable reboot_host_acept_loss." in text
+    assert this_host.calls("container_checkpoint", "container_unit_info", "start", "stop") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("reboot_host_rehearse", "perhaps"), ("reboot_host_timeout", "soon"), ("reboot_host_accept_loss", {"app": True})],
+)
+def test_a_value_of_the_wrong_type_is_an_error(this_host: Host, name: str, value: Any) -> None:
+    done = this_host.play([unit("redis")], **{name: value})
+    assert done.returncode != 0
+    assert f"argument '{name}' is of type" in " ".join(done.stdout.replace('\\"', '"').split())
+    assert this_host.calls("container_checkpoint", "container_unit_info", "start", "stop") == []

@@ -133,7 +133,7 @@ def test_the_rehearsal_leaves_nothing(host: Any, reported: dict[str, Any]) -> No
 def test_a_failed_reboot_loses_nothing(refused: dict[str, Any], before: dict[str, Any]) -> None:
     assert refused["rc"] != 0
     assert "Not rebooted: Reboot command failed" in refused["output"]
-    assert "All units run again." in refused["output"]
+    assert "All units are running again." in refused["output"]
     assert refused["boot"] == before["boot"]
     require_the_same_state(before, refused)
 

@@ -130,7 +130,7 @@ def test_what_was_really_dumped_needs_no_ready_host() -> None:
     reasons = [{"code": "network_lock_missing", "message": "No iptables.", "level": "blocks"}]
     info = {"readiness": {"container": {"ready": False, "reasons": reasons}}}
     checked = [
-        {"item": unit("redis"), "statistics": {"frozen_microseconds": 9}},
+        {"ansible_loop_var": "box", "box": unit("redis"), "statistics": {"frozen_microseconds": 9}},
         {"item": unit("app"), "statistics": {}},
     ]
     assert plan([unit("redis"), unit("app")], criu_info=info, checked=checked)["lost"] == ["app"]
