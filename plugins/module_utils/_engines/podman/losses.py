@@ -7,14 +7,17 @@ at the first use after a boot. CRIU then has nowhere to mount the secret: "Can't
 5.4.2, crun, CRIU 4.2.1). The mount point of any other path is in the container's own files, which stay with it.
 
 Loopback of a container without network: runc 1.1.15 lets CRIU restore an empty network namespace (--empty-ns), where
-loopback is down; crun 1.21 makes it as at the start, and a bridge has it up.
+loopback is down; crun 1.21 makes it as at the start, and a bridge has it up. That matters only to a container with an
+internet socket on a loopback address or on all addresses.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
-from typing import Any
+import sys
+from typing import Any, Union
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
@@ -65,10 +68,38 @@ def check_losses(container: Container, archive_path: str | None) -> tuple[str, .
     return (*warnings, f"The checkpoint can be restored until the next boot only: {what}. {ADVICE}.")
 
 
+Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+SOCKETS = ("tcp", "tcp6", "udp", "udp6")
+
+
+def parse_address(digits: str) -> Address:
+    """Returns an address that the kernel prints as one or four words of 32 bits in the byte order of the host."""
+    words = [int(digits[start : start + 8], 16).to_bytes(4, sys.byteorder) for start in range(0, len(digits), 8)]
+    address = ipaddress.ip_address(b"".join(words))
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def parse_local_addresses(text: str) -> list[Address]:
+    """Returns the local address of each socket in ``/proc/PID/net/tcp``, ``tcp6``, ``udp`` or ``udp6``."""
+    rows = [line.split() for line in text.splitlines()]
+    return [parse_address(row[1].partition(":")[0]) for row in rows if len(row) > 2 and row[0].rstrip(":").isdigit()]
+
+
+def uses_loopback(pid: int) -> bool:
+    """Returns whether the network namespace of a process has sockets on loopback; True if that cannot be read."""
+    texts = [read_text(f"{PLACES.proc}/{pid}/net/{name}") for name in SOCKETS]
+    if texts[0] is None:
+        return True
+    addresses = [address for text in texts for address in parse_local_addresses(text or "")]
+    return any(address.is_loopback or address.is_unspecified for address in addresses)
+
+
 def _loopback(container: Container) -> tuple[str, ...]:
     if container.own["network"] != "none" or os.path.basename(container.runtime) != "runc":
         return ()
+    if not uses_loopback(container.pid):
+        return ()
     return (
-        f"Container {container.name!r} has no network, and its loopback will be down after a restore by runc. If it "
-        "uses loopback, make it with crun or with a bridge.",
+        f"Container {container.name!r} has no network and uses loopback, which will be down after a restore by runc. "
+        "Use crun or a bridge for it.",
     )

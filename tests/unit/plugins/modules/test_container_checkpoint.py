@@ -318,7 +318,22 @@ def test_checkpoint_in_place_with_a_secret_lives_until_the_boot(module: Any, tmp
     (tmp_path / f"storage/overlay-containers/{ID}/userdata/config.json").write_text(recorded("oci-secret.json"))
     loopback, secret = module("container_checkpoint", params, host=host).result["warnings"]
     assert "until the next boot only" in str(secret)
-    assert "its loopback will be down after a restore by runc" in str(loopback)
+    assert "loopback, which will be down after a restore by runc" in str(loopback)
+
+
+LISTENER = "  0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 51 1 0 100 0 0 10 0\n"
+
+
+@pytest.mark.parametrize(("sockets", "count"), [("", 0), (LISTENER, 1)], ids=["none", "listener"])
+def test_only_a_container_with_sockets_on_loopback_is_warned_about(
+    module: Any, tmp_path: Path, sockets: str, count: int
+) -> None:
+    params, host = in_place(tmp_path)
+    net = tmp_path / f"proc/{pid_of('running')}/net"
+    net.mkdir()
+    (net / "tcp").write_text(f"  sl  local_address rem_address   st\n{sockets}")
+    result = module("container_checkpoint", params, host=host).result
+    assert not result.get("failed") and len(result.get("warnings", [])) == count
 
 
 def _no_container(made: World, params: dict[str, Any]) -> None:
