@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The self-test of a checkpoint-enabled host: a multi-threaded program, and the image that it runs in.
+"""Runs the multi-threaded program of the self-test, or packs the image that it runs in.
 
-    self_test.py pack TAR     write a root file system with this program and the host's own Python into TAR
-    self_test.py run          count in four threads for ever; print the counters five times a second
+    self_test.py pack TAR     write a root file system with this program and the host's own Python to TAR
+    self_test.py run          count in four threads until stopped; print the counters five times a second
 
-No registry is needed: the image holds the interpreter, the shared libraries that it has mapped and the modules that it
-has imported, each at its path on the host. The nonce lives in memory only: a restored program still has it, a restarted
-program has another.
+No registry is needed: the image contains the interpreter, the shared libraries that it has mapped and the modules that
+it has imported, each at its path on the host. The nonce exists in memory only: a restored program still has it, a
+restarted program has a different nonce.
 """
 
 import glob
@@ -37,12 +37,12 @@ def run():
 
 
 def files_in_use():
-    """The paths of the interpreter, its mapped libraries and its imported modules, with the links that lead to them."""
+    """Returns the paths of the interpreter, its mapped libraries and its imported modules, with links to them."""
     paths = {sys.executable}
     with open("/proc/self/maps", encoding="utf-8") as maps:
         mapped = {line.split(None, 5)[5].strip() for line in maps if len(line.split(None, 5)) == 6 and "/" in line}
     for library in mapped:
-        # The loader asks for the soname, which is often a link to the file that is mapped.
+        # The loader opens the soname, which is often a link to the mapped file.
         beside = glob.glob(glob.escape(os.path.dirname(library)) + "/*")
         paths |= {path for path in beside if os.path.realpath(path) == library}
     paths |= set(glob.glob("/lib*/ld-*.so*"))
@@ -54,7 +54,7 @@ def files_in_use():
 
 
 def with_links(path):
-    """``path`` with its folder resolved, and each link of the chain down to the file."""
+    """Yields ``path`` with its folder resolved, then each link of the chain down to the file."""
     while True:
         path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
         yield path
@@ -65,11 +65,11 @@ def with_links(path):
 
 def pack(target):
     wanted = sorted({step for path in files_in_use() for step in with_links(path)})
-    # Imported only now: what it imports is not needed in the image.
+    # Imported only here: the modules that it imports are not needed in the image.
     import tarfile
 
     with tarfile.open(target, "w") as tar:
-        # On a merged-usr host the path of the loader begins with a link of the root folder.
+        # On a merged-usr host the path of the loader begins with a link in the root folder.
         for path in ("/bin", "/lib", "/lib64", "/sbin"):
             if os.path.islink(path):
                 tar.add(path)
