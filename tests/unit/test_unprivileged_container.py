@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The archive with which the role unprivileged_container brings CRIU into an image."""
+"""Tests the archive with which the role unprivileged_container adds CRIU to an image."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pack the host's CRIU and the libraries that it needs into a tar archive that is unpacked over an image.
+"""Packs the host's CRIU and the libraries that it needs into a tar archive that is unpacked over an image.
 
     pack_criu.py TAR CRIU CAPABILITY,... [PROGRAM...]
 
-The archive holds CRIU as /usr/local/bin/criu with the file capabilities, for everyone to run, and further programs and
-all libraries at their paths on the host. The loader takes a library by a name that is often a link, so links are packed
-with the files that they lead to.
+The archive contains CRIU as /usr/local/bin/criu with the file capabilities, executable by all users, and further
+programs and all libraries at their paths on the host. The loader opens a library by a name that is often a link, so
+links are packed together with their targets.
 """
 
 import os
@@ -23,22 +23,22 @@ XATTR = "SCHILY.xattr.security.capability"
 
 
 def capability_attribute(names):
-    """The value of security.capability that gives ``names`` to whoever runs the file."""
+    """Returns the value of security.capability that gives ``names`` to each process that runs the file."""
     bits = sum(1 << BITS[name] for name in names)
     low, high = bits & 0xFFFFFFFF, bits >> 32
     return struct.pack("<5I", VFS_CAP, low, low, high, high)
 
 
 def libraries(listing):
-    """The paths in what ldd prints; a library that was not found ends the work."""
+    """Returns the paths in the output of ldd; exits if a library was not found."""
     lost = re.findall(r"^\s*(\S+) => not found", listing, re.MULTILINE)
     if lost:
-        sys.exit(f"This host's CRIU lacks {', '.join(lost)}.")
+        sys.exit(f"Cannot pack CRIU: the libraries {', '.join(lost)} are not on this host. Install them.")
     return re.findall(r"^\s*(?:\S+ => )?(/\S+) \(0x", listing, re.MULTILINE)
 
 
 def with_links(path):
-    """``path`` with its folder resolved, and each link of the chain down to the file."""
+    """Yields ``path`` with its folder resolved, then each link of the chain down to the file."""
     path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
     while os.path.islink(path):
         yield path
@@ -47,14 +47,14 @@ def with_links(path):
 
 
 def needed(program):
-    """The libraries of ``program``."""
+    """Returns the libraries of ``program``."""
     environment = {**os.environ, "LC_ALL": "C"}
     done = subprocess.run(["ldd", program], capture_output=True, text=True, check=True, env=environment)
     return libraries(done.stdout)
 
 
 def pack(target, criu, names, programs):
-    """Write the archive."""
+    """Writes the archive."""
     paths = {*programs, *(path for program in (criu, *programs) for path in needed(program))}
     wanted = sorted({step for path in paths for step in with_links(path)})
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as tar:
