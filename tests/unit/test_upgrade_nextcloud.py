@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The playbook upgrade_nextcloud on this machine, with stand-ins for podman, rsync and the modules that change a host.
+"""Runs the playbook upgrade_nextcloud on this machine, with stand-ins for podman, rsync and the modules.
 
-The stand-ins keep one file that is the host: version, database, image, what runs. Folders are real ones. What a real
-database and a real container come back as is tested in the lab.
+The stand-ins store the state of the host in one file: version, database, image and what is running. Folders are real.
+The lab tests how a real database and a real container are restored.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pytest
 from ansible_collections.criu.hosts.plugins.modules import container_checkpoint, container_restore, container_unit
 from ansible_collections.criu.hosts.tests.unit import stand_ins
 
-# What the tasks give to the modules that have a stand-in.
+# The options that the tasks pass to modules with a stand-in.
 OPTIONS = {
     *container_unit.SPEC,
     *container_checkpoint.SPEC,
@@ -284,7 +284,7 @@ def test_what_breaks_half_way_leaves_nothing_behind(one: Host) -> None:
     before = one.files()
     one.change(breaks="31")
     broken = one.play("32")
-    assert broken.returncode and "everything is as it was before" in broken.stdout and "Update failed" in broken.stdout
+    assert broken.returncode and "the state before it was restored" in broken.stdout and "Update failed" in broken.stdout
     assert one.is_as_before(before) and one.record["phase"] == "rolled_back"
     assert one.now["memory"] == "memory of r/cloud:30-fpm" and one.now["renewed"]
 
@@ -328,7 +328,7 @@ def test_interrupted_then_brought_back_or_continued(one: Host) -> None:
     ("to", "breaks", "word"),
     [
         ("29", "", "Nextcloud cannot go back"),
-        ("31", "options", "its unit is not as the variables say"),
+        ("31", "options", "its unit differs from the variables"),
     ],
 )
 def test_refused_before_anything_is_touched(one: Host, to: str, breaks: str, word: str) -> None:

@@ -16,7 +16,7 @@ def broken(seen_by: Callable[..., dict[str, Any]]) -> dict[str, Any]:
 
 def test_the_failure_is_reported(broken: dict[str, Any]) -> None:
     message = broken["message"]
-    assert "from 31.0.10 to 32.0.1 failed, and everything is as it was before" in message
+    assert "from 31.0.10 to 32.0.1 failed, and the state before it was restored" in message
     assert "Upgrade | Run the upgrade" in message and "migration 32 for app core" in message
     assert broken["record"]["phase"] == "rolled_back"
 
