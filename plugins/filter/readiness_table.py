@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Ansible filter: what criu_info says of a host's readiness, as a table for people."""
+"""Ansible filter: shows the readiness of a host, as criu_info returns it, in a table."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ WORDS = {True: "yes", False: "no", None: "?"}
 
 
 def row_of(intent: str, answer: Mapping[str, Any]) -> tuple[str, str, str]:
-    """The line of an intent; what only warns is in brackets."""
+    """Returns the line of an intent, with warnings in parentheses."""
     codes = [one["code"] if one["level"] != "warns" else f"({one['code']})" for one in answer["reasons"]]
     return intent, WORDS[answer["ready"]], " ".join(unique(codes))
 
 
 def unique(values: list[Any]) -> list[Any]:
-    """The values, each once, in their order."""
+    """Returns the values without duplicates, in their order."""
     return [value for number, value in enumerate(values) if value not in values[:number]]
 
 
 def explain(reason: Mapping[str, Any]) -> str:
-    """Why, what to do, and where it is known from."""
+    """Returns the message, the advice and the source of a reason."""
     source = [f"  Known from {reason['source']}"] if reason["source"] else []
     return "\n".join([f"{reason['code']}: {reason['message']}", f"  {reason['advice']}", *source])
 
 
 def render(readiness: Mapping[str, Any], tasks: bool) -> str:
+    """Renders the table, the reasons and, if wanted, the tasks."""
     rows = [HEAD, *(row_of(intent, answer) for intent, answer in readiness.items())]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     lines = [f"{intent:{widths[0]}}  {ready:{widths[1]}}  {why}".rstrip() for intent, ready, why in rows]
@@ -47,20 +48,20 @@ def render(readiness: Mapping[str, Any], tasks: bool) -> str:
 
 
 def readiness_table(value: Any, tasks: bool = False) -> str:
-    """The table of what criu_info returned."""
+    """Returns the table for a result of criu_info."""
     readiness = value.get("readiness", value) if isinstance(value, Mapping) else None
     try:
         if not isinstance(readiness, Mapping) or not readiness:
-            raise TypeError("it is no dictionary with answers")
+            raise TypeError("the value has no readiness")
         return render(readiness, tasks)
     except (KeyError, TypeError) as error:
         raise AnsibleFilterError(
-            f"readiness_table takes the criu_info that the module criu.hosts.criu_info returns: {error}"
+            f"Cannot render the readiness: {error}. Use the key criu that the module criu.hosts.criu_info returns."
         ) from error
 
 
 class FilterModule:
-    """The filters of this file."""
+    """Provides the filter of this file."""
 
     def filters(self) -> dict[str, Callable[..., str]]:
         return {"readiness_table": readiness_table}

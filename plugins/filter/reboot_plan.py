@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Ansible filter: in which order the container units of a host are stopped for a reboot, and which would lose state."""
+"""Ansible filter: plans the order in which units are stopped for a reboot, and lists those that lose their state."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import RESERVE_BYTES
 
-# What a checkpoint takes on disk beside the memory.
-# With a unit, systemd stops those that name it in these ways: Requires, BindsTo, Requisite, PartOf, seen from its side.
+# systemd stops the units in these properties together with a unit: inverse of Requires, BindsTo, Requisite and PartOf.
 STOPPED_TOGETHER = ("RequiredBy", "BoundBy", "RequisiteOf", "ConsistsOf")
 RESTORED = "restored"
 LOST = "lost"
@@ -25,12 +24,12 @@ Reason = dict[str, str]
 
 
 def service(name: str) -> str:
-    """The unit of a container."""
+    """Returns the unit of a container."""
     return f"{name}.service"
 
 
 def parse_shown(text: str) -> dict[str, dict[str, str]]:
-    """The properties of each unit, from ``systemctl show``: blocks with a blank line between them."""
+    """Returns the properties of each unit from ``systemctl show``, which separates units with a blank line."""
     blocks = [
         dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in text.strip().split("\n\n")
     ]
@@ -38,13 +37,13 @@ def parse_shown(text: str) -> dict[str, dict[str, str]]:
 
 
 def relations(shown: Mapping[str, Mapping[str, str]], properties: Iterable[str]) -> dict[str, set[str]]:
-    """The units that the properties of each unit name."""
+    """Returns the units that are listed in the properties of each unit."""
     wanted = tuple(properties)
     return {name: {one for key in wanted for one in unit.get(key, "").split()} for name, unit in shown.items()}
 
 
 def reachable(edges: Mapping[str, set[str]], start: str) -> set[str]:
-    """All that ``start`` leads to, by way of other units too."""
+    """Returns all units that can be reached from ``start``, directly or indirectly."""
     seen: set[str] = set()
     left = list(edges.get(start, ()))
     while left:
@@ -56,14 +55,14 @@ def reachable(edges: Mapping[str, set[str]], start: str) -> set[str]:
 
 
 def dependents(order: Iterable[str], shown: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """The other units that run and that systemd stops together with these."""
+    """Returns the other running units that systemd stops together with these."""
     edges = relations(shown, STOPPED_TOGETHER)
     along = {one for name in order for one in reachable(edges, name)} - set(order)
     return sorted(one for one in along if shown.get(one, {}).get("ActiveState") == "active")
 
 
 def stop_order(names: Iterable[str], after: Mapping[str, set[str]]) -> list[str]:
-    """The reverse of the order in which systemd starts the units; by name where it has none."""
+    """Returns the units in reverse start order; sorted by name if systemd defines no order."""
     wanted = sorted(set(names))
     sorter = TopologicalSorter({one: reachable(after, one) & set(wanted) - {one} for one in wanted})
     try:
@@ -71,7 +70,7 @@ def stop_order(names: Iterable[str], after: Mapping[str, set[str]]) -> list[str]
     except CycleError as error:
         circle = " -> ".join(error.args[1])
         raise AnsibleFilterError(
-            f"The units wait for each other, so that systemd starts one of them without its order: {circle}. "
+            f"Cannot order the units: they wait for each other ({circle}), so systemd ignores one of the orderings. "
             "Remove one of these After= or Before=."
         ) from error
     order: list[str] = []
@@ -83,11 +82,12 @@ def stop_order(names: Iterable[str], after: Mapping[str, set[str]]) -> list[str]
 
 
 def reason(code: str, message: str) -> Reason:
+    """Returns a reason why a unit loses its state."""
     return {"code": code, "message": message}
 
 
 def host_reasons(criu_info: Mapping[str, Any]) -> list[Reason]:
-    """What stands against a checkpoint of any container on this host."""
+    """Returns the reasons that block a checkpoint of any container on this host."""
     answer = criu_info["readiness"]["container"]
     if answer["ready"] is not False:
         return []
@@ -100,25 +100,25 @@ def unit_of(result: Mapping[str, Any]) -> str:
 
 
 def refusals(checked: Iterable[Mapping[str, Any]]) -> dict[str, list[Reason]]:
-    """Why container_checkpoint would not, or did not, checkpoint: by unit."""
+    """Returns the reasons for which container_checkpoint refused or failed, by unit."""
     return {unit_of(one): [reason(one["reason"], one["msg"])] for one in checked if "reason" in one}
 
 
 def rehearsed(checked: Iterable[Mapping[str, Any]]) -> set[str]:
-    """The units that were really dumped: more is not to be asked of the host. In check mode there are no statistics."""
+    """Returns the units that were actually dumped, which proves that they can be. Check mode has no statistics."""
     return {unit_of(one) for one in checked if one.get("statistics")}
 
 
 def own_reasons(unit: Unit) -> list[Reason]:
-    """What the unit says itself."""
+    """Returns the reasons that result from the unit itself."""
     if not unit["restart_due"]:
         return []
-    text = f"{unit['name']} was changed and its container not yet made anew, so that a stop ends it. Restart it before."
+    text = f"{unit['name']} was changed and its container not yet recreated, so a stop discards its state. Restart it."
     return [reason("restart_due", text)]
 
 
 def without_room(order: Iterable[str], memory: Mapping[str, int], free: int) -> dict[str, list[Reason]]:
-    """The units whose checkpoints do not fit beside those that are made before them."""
+    """Returns the units whose checkpoints do not fit on disk in addition to the earlier ones."""
     found: dict[str, list[Reason]] = {}
     for name in order:
         needed = memory[name] + RESERVE_BYTES
@@ -131,7 +131,7 @@ def without_room(order: Iterable[str], memory: Mapping[str, int], free: int) -> 
 
 
 def row_of(unit: Unit, reasons: list[Reason]) -> dict[str, Any]:
-    """What the reboot means for one unit."""
+    """Returns what the reboot means for one unit."""
     if unit["state"] != "active":
         expected = AT_REST
     elif not unit["stateful"]:
@@ -151,6 +151,7 @@ def row_of(unit: Unit, reasons: list[Reason]) -> dict[str, Any]:
 def plan(
     units: list[Unit], text: str, checked: list[Mapping[str, Any]], criu_info: Mapping[str, Any], free: int
 ) -> dict[str, Any]:
+    """Plans the stops and the result for each unit."""
     running = {one["name"]: one for one in units if one["stateful"] and one["state"] == "active"}
     shown = parse_shown(text)
     order = [name.removesuffix(".service") for name in stop_order(map(service, running), relations(shown, ("After",)))]
@@ -177,18 +178,19 @@ def plan(
 def reboot_plan(
     units: Any, shown: str = "", checked: Any = (), criu_info: Any = None, free_bytes: Any = 0
 ) -> dict[str, Any]:
-    """The plan of a reboot."""
+    """Returns the plan of a reboot."""
     try:
         return plan(list(units), shown, list(checked), criu_info, int(free_bytes))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise AnsibleFilterError(
-            "reboot_plan takes the units that the module criu.hosts.container_unit_info returns, what systemctl show "
-            f"tells of their order, the results of container_checkpoint, criu_info and a number of bytes: {error!r}"
+            f"Cannot plan the reboot: the input is invalid ({error!r}). Use the units of the module "
+            "criu.hosts.container_unit_info, the output of systemctl show, the results of container_checkpoint, the "
+            "key criu of criu_info and a number of bytes."
         ) from error
 
 
 class FilterModule:
-    """The filters of this file."""
+    """Provides the filter of this file."""
 
     def filters(self) -> dict[str, Callable[..., dict[str, Any]]]:
         return {"reboot_plan": reboot_plan}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Ansible filter: what reboot_plan or reboot_report say of the units, as a table for people."""
+"""Ansible filter: shows the result of reboot_plan or reboot_report in a table."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from ansible.errors import AnsibleFilterError
 
 
 def mebibytes(value: int) -> str:
+    """Renders bytes."""
     return f"{value / (1 << 20):.1f} MiB"
 
 
 def seconds(value: float) -> str:
+    """Renders seconds."""
     return f"{value:.1f} s"
 
 
 def codes(value: list[Mapping[str, str]]) -> str:
+    """Renders the codes of reasons, without duplicates."""
     return " ".join(dict.fromkeys(one["code"] for one in value))
 
 
-# Key, head, and how a value is written: those that a row has, in this order.
+# Key, heading and renderer of each column. A table has the columns whose keys its rows have, in this order.
 COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("name", "UNIT", str),
     ("state", "STATE", str),
@@ -40,6 +43,7 @@ COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
 
 
 def render(rows: list[Mapping[str, Any]]) -> str:
+    """Renders the table and the reasons."""
     columns = [column for column in COLUMNS if column[0] in rows[0]]
     lines = [[head for dummy, head, dummy_write in columns]]
     for row in rows:
@@ -51,17 +55,18 @@ def render(rows: list[Mapping[str, Any]]) -> str:
 
 
 def reboot_table(rows: Any) -> str:
-    """The table of the rows."""
+    """Returns the table for the rows."""
     try:
         return render(list(rows)) if rows else "No units."
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise AnsibleFilterError(
-            f"reboot_table takes the units of the filter reboot_plan, or what reboot_report returns: {error!r}"
+            f"Cannot render the table: the input is invalid ({error!r}). Use the units of the filter reboot_plan, or "
+            "the result of the filter reboot_report."
         ) from error
 
 
 class FilterModule:
-    """The filters of this file."""
+    """Provides the filter of this file."""
 
     def filters(self) -> dict[str, Callable[..., str]]:
         return {"reboot_table": reboot_table}

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What stand-ins for a host's programs and modules begin with, when a whole playbook is tried on them."""
+"""Provides the common beginning of stand-ins for a host's programs and modules, to test whole playbooks."""
 
 from __future__ import annotations
 
-# Each stand-in reads and writes the one file that is the host.
+# Each stand-in reads and writes the same file, which represents the host.
 HOST = """\
 import json, os
 PATH = os.environ["STAND_IN"]

@@ -109,7 +109,7 @@ def unit(name: str, **more: Any) -> dict[str, Any]:
 
 
 class Host:
-    """This machine, as the stand-ins have it."""
+    """This machine, as the stand-ins present it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -159,7 +159,7 @@ print("x")
 
 
 class Host:
-    """This machine, as the stand-ins have it."""
+    """This machine, as the stand-ins present it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -92,7 +92,7 @@ def test_a_host_with_nothing_to_do() -> None:
     "value", [None, "x", [], {}, {"readiness": None}, {"container": True}, {"container": {}}], ids=str
 )
 def test_other_values_are_refused(value: Any) -> None:
-    with pytest.raises(AnsibleFilterError, match=r"takes the criu_info that the module criu\.hosts\.criu_info returns"):
+    with pytest.raises(AnsibleFilterError, match=r"Cannot render the readiness: .*Use the key criu"):
         table(value)
 
 

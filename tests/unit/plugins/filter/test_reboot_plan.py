@@ -126,7 +126,7 @@ def test_a_host_that_is_not_ready_loses_all_that_is_stateful() -> None:
 
 
 def test_what_was_really_dumped_needs_no_ready_host() -> None:
-    """A container on the host's network is dumped without the network lock that criu_info misses."""
+    """A container in the host's network is dumped without the network lock that criu_info reports as missing."""
     reasons = [{"code": "network_lock_missing", "message": "No iptables.", "level": "blocks"}]
     info = {"readiness": {"container": {"ready": False, "reasons": reasons}}}
     checked = [
@@ -137,7 +137,7 @@ def test_what_was_really_dumped_needs_no_ready_host() -> None:
 
 
 def test_room_is_given_in_the_order_of_the_stops() -> None:
-    """What is dumped first takes its room; one that is lost anyway takes none."""
+    """Units need space in the order of their stops; a unit that is lost anyway needs none."""
     units = [unit("a"), unit("b", memory_bytes=100 << 20), unit("c"), unit("d")]
     checked = [{"item": unit("a"), "reason": "auto_remove", "msg": "Made with --rm."}]
     found = plan(units, checked=checked, free_bytes=60 << 20)
@@ -151,7 +151,7 @@ def test_room_is_given_in_the_order_of_the_stops() -> None:
 
 @pytest.mark.parametrize("value", [[{}], [None], 3, None], ids=str)
 def test_other_values_are_refused(value: Any) -> None:
-    with pytest.raises(AnsibleFilterError, match=r"takes the units that the module criu\.hosts\.container_unit_info"):
+    with pytest.raises(AnsibleFilterError, match=r"Cannot plan the reboot: .*Use the units of the module criu\.hosts"):
         plan(value)
 
 

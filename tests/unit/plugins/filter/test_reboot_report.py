@@ -96,7 +96,7 @@ def test_a_clean_stop_has_no_dump() -> None:
 
 @pytest.mark.parametrize("value", [[{}], None, 3], ids=str)
 def test_other_values_are_refused(value: Any) -> None:
-    with pytest.raises(AnsibleFilterError, match=r"takes the units that the module criu\.hosts\.container_unit_info"):
+    with pytest.raises(AnsibleFilterError, match=r"Cannot report the reboot: .*Use the units of the module"):
         reboot_report.FilterModule().filters()["reboot_report"](value, plan=PLAN, stopped=[])
 
 
@@ -138,7 +138,7 @@ def test_table(rows: Any, text: str) -> None:
 
 @pytest.mark.parametrize("value", [3, [None], [{"name": "a", "reasons": [{}]}]], ids=str)
 def test_other_values_make_no_table(value: Any) -> None:
-    with pytest.raises(AnsibleFilterError, match="takes the units of the filter reboot_plan"):
+    with pytest.raises(AnsibleFilterError, match=r"Cannot render the table: .*Use the units of the filter reboot_plan"):
         reboot_table.FilterModule().filters()["reboot_table"](value)
 
 
