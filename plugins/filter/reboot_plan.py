@@ -123,7 +123,7 @@ def without_room(order: Iterable[str], memory: Mapping[str, int], free: int) -> 
     for name in order:
         needed = memory[name] + RESERVE_BYTES
         if needed > free:
-            text = f"A checkpoint of {name} may take {needed} bytes; {free} are free when its turn comes."
+            text = f"A checkpoint of {name} may need {needed} bytes; {free} are free at that point."
             found[name] = [reason("disk_full", text)]
         else:
             free -= needed

@@ -144,7 +144,7 @@ def test_room_is_given_in_the_order_of_the_stops() -> None:
     assert expected(found) == {"a": "lost", "b": "lost", "c": "restored", "d": "restored"}
     assert [row["reasons"][0]["code"] for row in found["units"][:2]] == ["auto_remove", "disk_full"]
     assert found["units"][1]["reasons"][0]["message"] == (
-        f"A checkpoint of b may take {116 << 20} bytes; {60 << 20} are free when its turn comes."
+        f"A checkpoint of b may need {116 << 20} bytes; {60 << 20} are free at that point."
     )
     assert plan(units, free_bytes=20 << 20)["lost"] == ["b", "c", "d"]
 
