@@ -117,8 +117,8 @@ class Host:
         self.collection = folder / "ansible_collections/criu/hosts"
         modules = self.collection / "plugins/modules"
         modules.mkdir(parents=True)
-        (self.collection / "plugins/filter").symlink_to(ROOT / "plugins/filter")
-        (self.collection / "roles").symlink_to(ROOT / "roles")
+        for name in ("plugins/filter", "plugins/module_utils", "roles"):
+            (self.collection / name).symlink_to(ROOT / name)
         for name, text in (
             ("container_unit_info", UNIT_INFO),
             ("criu_info", CRIU_INFO),
