@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a failure of a module may carry is documented in its RETURN, to the word."""
+"""Everything that a failure of a module may carry is documented in its RETURN, and nothing else is."""
 
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterable
 
 import pytest
 import yaml
@@ -17,6 +18,83 @@ from ansible_collections.criu.hosts.tests.unit.contracts.layout import MODULES, 
 
 GRAPH = CallGraph(TREE)
 
-# Steps of a plan that write files: without one, and without a lock, no failure of a file can happen.
-FILE_STEPS = {"MakeDir", "WriteFile", "Rename", "Link", "Remove", "Unpack", "Together"}
-OF_FILES = {"file_failed", "disk_full", "path"}
+# Functions of _core whose failures need a step of one of these classes in a plan, or one of these keywords.
+NEED = {
+    "_os_error": {"Link", "MakeDir", "Remove", "Rename", "Together", "Unpack", "WriteFile", "creates_partial"},
+    "locked": {"Together", "lock"},
+    "_also_failed": {"Together", "always", "explain", "undo"},
+}
+# Words that a module reaches by name and never returns, and why.
+NEVER = {
+    "container_checkpoint": {
+        "new_name_with_tcp": "it has no option new_name",
+        "archive_invalid archive_runtime_missing cgroup_in_use container_exists": "podman prints it for a restore only",
+        "image_missing name_in_use volume_exists": "podman prints it for a restore only",
+    },
+    "container_restore": {"file_locks_needed tcp_established_needed": "CRIU prints it for a dump only"},
+    "process_restore": {
+        "external_needed file_locks_needed memory_tracking_missing": "CRIU prints it for a dump only",
+        "shell_job_needed tcp_established_needed": "CRIU prints it for a dump only",
+    },
+    "nextcloud_config": {
+        "tool_failed cmd stdout stderr": "a failure of occ becomes occ_failed, without its output: it may have secrets",
+    },
+}
+
+
+def returned(path: Path) -> dict[str, Any]:
+    loaded = importlib.import_module(f"ansible_collections.criu.hosts.plugins.modules.{path.stem}")
+    return yaml.safe_load(loaded.RETURN)
+
+
+def documented_reasons(path: Path) -> list[str]:
+    text = returned(path)["reason"]["description"]
+    return re.findall(r"V\(([a-z_]+)\)", "\n".join(text if isinstance(text, list) else [text]))
+
+
+def _planned(units: Iterable[Unit]) -> set[str]:
+    """The names of the classes that these units use, and of all keywords in their calls."""
+    own = [unit for unit in units if not place(unit.path).startswith("_core/")]
+    keywords = {node.arg or "" for unit in own for node in unit.live if isinstance(node, ast.keyword)}
+    return keywords | {other.name for unit in own for other in GRAPH.mentions(unit)[0] if other.class_}
+
+
+def found(path: Path) -> Found:
+    """What the failures of a module may carry."""
+    units = GRAPH.reach(path, "main")
+    planned = _planned(units)
+    idle = {name for name, needs in NEED.items() if not needs & planned}
+    units = {unit for unit in units if unit.name not in idle or not place(unit.path).startswith("_core/")}
+    result = failures(GRAPH, units)
+    never = {word for words in NEVER.get(path.stem, ()) for word in words.split()}
+    assert never <= {*result.reasons, *result.facts}, "NEVER names a word that is not reached"
+    for words in (result.reasons, result.facts):
+        for word in never & set(words):
+            del words[word]
+    return result
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_reasons_are_documented(path: Path) -> None:
+    text = returned(path)["reason"]
+    assert text["returned"] == "failure" and text["type"] == "str"
+    reasons = documented_reasons(path)
+    assert len(reasons) == len(set(reasons)), "said twice"
+    assert text["sample"] in reasons
+    assert set(reasons) == set(found(path).reasons)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_facts_are_documented(path: Path) -> None:
+    facts = set(found(path).facts)
+    documented = {key for key, text in returned(path).items() if "failure" in str(text["returned"])}
+    assert facts == documented - {"reason"}
+
+
+def test_no_notes_list_reasons() -> None:
+    """They are in RETURN, and a text that stands twice is wrong once."""
+    known = {reason for path in MODULES for reason in found(path).reasons}
+    for path in MODULES:
+        loaded = importlib.import_module(f"ansible_collections.criu.hosts.plugins.modules.{path.stem}")
+        notes = "\n".join(yaml.safe_load(loaded.DOCUMENTATION).get("notes", ()))
+        assert not set(re.findall(r"V\(([a-z_]+)\)", notes)) & known, path.stem

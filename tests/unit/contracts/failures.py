@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reads what a failure may carry: its ``reason``, and the facts beside it.
 
-A failure is made by calling CheckpointError or a class made from it. A word may come through parameters named
-``reason``, through the field ``reason`` of another class, and through the attribute ``reason`` of another failure; facts
-through ``**`` of dictionaries. What is written otherwise raises Unreadable, so that no failure goes unseen.
+A failure is made by calling CheckpointError or a class made from it. A word may come through a parameter ``reason``,
+the field ``reason`` of another class, or the attribute ``reason`` of another failure; facts may come through ``**`` of
+dictionaries. Any other way raises Unreadable, so that no failure goes unseen.
 """
 
 from __future__ import annotations
