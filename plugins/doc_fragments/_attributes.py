@@ -10,16 +10,13 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options: {}
 notes:
-  - A failure returns C(reason), a stable word to branch on. Any module may return
-    V(tool_failed) (a command failed), V(tool_missing) (a command is not installed), V(file_failed) (a file
-    cannot be written), V(disk_full) (no space left), V(unpack_failed) (an archive is damaged or unsafe),
-    V(busy) (another task is at work in the same folder) or V(interrupted) (the task was told to stop).
+  - On failure RV(reason) holds a stable, machine-readable error code.
 attributes:
   check_mode:
-    description: Predicts what a real run would change, and changes nothing.
+    description: Predicts the changes of a real run, and changes nothing.
     support: full
   diff_mode:
-    description: Returns what changed, or would change in check mode.
+    description: Returns the changes, or those that a real run would make.
     support: full
   idempotent:
     description: A second run with the same options changes nothing.
@@ -29,7 +26,7 @@ attributes:
     support: full
     platforms: linux
   action_group:
-    description: The module's options can be given once for all modules with C(module_defaults).
+    description: Options can be set for all modules of the collection at once, with C(module_defaults).
     support: full
     membership:
       - criu.hosts.all
@@ -39,10 +36,7 @@ attributes:
     INFO = r"""
 options: {}
 notes:
-  - A failure returns C(reason), a stable word to branch on. Any module may return
-    V(tool_failed) (a command failed), V(tool_missing) (a command is not installed), V(file_failed) (a file
-    cannot be written), V(disk_full) (no space left), V(unpack_failed) (an archive is damaged or unsafe),
-    V(busy) (another task is at work in the same folder) or V(interrupted) (the task was told to stop).
+  - On failure RV(reason) holds a stable, machine-readable error code.
 attributes:
   check_mode:
     description: The module only reads, so check mode and a real run are the same.
@@ -58,7 +52,7 @@ attributes:
     support: full
     platforms: linux
   action_group:
-    description: The module's options can be given once for all modules with C(module_defaults).
+    description: Options can be set for all modules of the collection at once, with C(module_defaults).
     support: full
     membership:
       - criu.hosts.all

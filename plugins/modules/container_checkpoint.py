@@ -10,9 +10,10 @@ module: container_checkpoint
 short_description: Checkpoint a container, in place or to an archive
 version_added: 0.1.0
 description:
-  - Saves the state of a running container, its memory included, and stops it (unless O(leave_running=true)).
-  - When it fails, the container runs on. If podman has stopped it by then, as with a full disk, it is brought back.
-  - The label of every thread is recorded, so that M(criu.hosts.container_restore) can prove that none has changed.
+  - Saves the state of a running container, including its memory, and stops it (unless O(leave_running=true)).
+  - If the checkpoint fails, the container keeps running. If podman has already stopped it, for example because the disk
+    is full, the module restores it.
+  - Records the SELinux label of every thread, so that M(criu.hosts.container_restore) can prove that none has changed.
 author:
   - The criu.hosts authors (!UNKNOWN)
 extends_documentation_fragment:
@@ -21,13 +22,13 @@ extends_documentation_fragment:
 options:
   state:
     description:
-      - V(present) makes a checkpoint of the container as it runs now, unless there is one of this run.
-      - V(absent) removes the archive with its record, or the checkpoint in place; never the container.
+      - V(present) makes a checkpoint of the running container, unless there is one of this run already.
+      - V(absent) removes the archive with its record, or the checkpoint in place. It never removes the container.
     type: str
     choices: [present, absent]
     default: present
   leave_running:
-    description: Let the container run on after the checkpoint.
+    description: Leave the container running after the checkpoint.
     type: bool
     default: false
   compression:
@@ -35,15 +36,12 @@ options:
     type: str
     choices: [none, gzip, zstd]
     default: zstd
-notes:
-  - C(reason) may also be V(checkpoint_in_use) (the container is stopped in the checkpoint that is to be removed), and
-    V(unit_managed) (it belongs to an active systemd unit, which would start it again, see C(unit)).
 seealso:
   - module: criu.hosts.selinux_denial_info
-    description: Explains what SELinux refused.
+    description: Explains denials by SELinux.
   - module: criu.hosts.container_restore
   - name: podman-container-checkpoint(1)
-    description: What podman does.
+    description: The command that the module runs.
     link: https://docs.podman.io/en/latest/markdown/podman-container-checkpoint.1.html
 """
 
@@ -77,7 +75,7 @@ checkpoint:
       type: str
       sample: web
     id:
-      description: Id of the container; null if neither it nor a record of it is there.
+      description: Id of the container; null if there is neither a container nor a record of it.
       type: str
       sample: 91f04b5701638eb4362448c14748787880a8911fc8d78418cf9409c87ec9520d
     state:
@@ -105,7 +103,7 @@ checkpoint:
       type: str
       sample: 5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03
     checkpointed_at:
-      description: When it was made, in UTC; null in check mode and if there is no record.
+      description: When the checkpoint was made, in UTC; null in check mode and if there is no record.
       type: str
       sample: "2026-11-22T23:39:36Z"
     runtime:
@@ -134,7 +132,7 @@ statistics:
       type: int
       sample: 815693
     memory_dump_microseconds:
-      description: Time to take the memory.
+      description: Time to collect the memory.
       type: int
       sample: 71209
     memory_write_microseconds:
@@ -142,7 +140,7 @@ statistics:
       type: int
       sample: 39490
     scanned_pages:
-      description: Pages of memory that were looked at.
+      description: Pages of memory that were scanned.
       type: int
       sample: 2148
     written_pages:
@@ -150,11 +148,71 @@ statistics:
       type: int
       sample: 2081
 commands:
-  description: Argument lists of the commands that changed the host, or would in check mode.
+  description: Argument lists of the commands that change the host. Check mode predicts them.
   returned: success
   type: list
   elements: list
   sample: [[podman, container, checkpoint, --print-stats, web]]
+reason:
+  description:
+    - Machine-readable error code, which stays the same between releases.
+    - V(container_missing) if there is no such container.
+    - V(container_not_running) if the container does not run, so there is no state to save.
+    - V(auto_remove) if a checkpoint in place is wanted of a container that was made with C(--rm).
+    - V(unit_managed) if the container belongs to an active systemd unit, which would start it again; see RV(unit).
+    - V(secret_not_restorable) if a secret is mounted below C(/run/secrets), where no restore from an archive finds it.
+    - V(checkpoint_in_use) if the checkpoint to remove is the only state of a stopped container.
+    - V(archive_mismatch) if the archive to remove holds a different container.
+    - V(archive_path_unsafe) if the path is not that of a file that only root can write.
+    - V(name_invalid) if O(name) cannot be the name of a container.
+    - V(rootless_unsupported) if the task does not run as root, or the container is rootless.
+    - V(criu_missing) if CRIU is not installed.
+    - V(criu_too_old) if podman needs a newer CRIU.
+    - V(criu_without_selinux) if CRIU is not linked with libselinux, so the labels would be lost.
+    - V(policy_missing) if SELinux would not allow a restore, or has refused the checkpoint.
+    - V(runtime_cannot_checkpoint) if the OCI runtime of the container cannot checkpoint.
+    - V(network_lock_missing) if CRIU cannot lock the network of the container.
+    - V(tcp_established_needed) if the container has established TCP connections and O(tcp_established=false).
+    - V(file_locks_needed) if the container holds file locks and O(file_locks=false).
+    - V(disk_full) if there is no space left.
+    - V(file_failed) if a file or folder could not be written.
+    - V(interrupted) if the task received SIGTERM or SIGHUP.
+    - V(tool_missing) if a command is not installed.
+    - V(tool_failed) if a command failed and its output matches no other reason.
+  returned: failure
+  type: str
+  sample: container_not_running
+unit:
+  description: The systemd unit that the container belongs to.
+  returned: failure with reason unit_managed
+  type: str
+  sample: web.service
+path:
+  description: The file or folder that the failure is about.
+  returned: failure that concerns a file or folder
+  type: str
+  sample: /var/lib/checkpoints/web.tar.zst
+cmd:
+  description: Argument list of the command that failed.
+  returned: failure of a command
+  type: list
+  elements: str
+  sample: [podman, container, checkpoint, --print-stats, web]
+rc:
+  description: Exit status of that command.
+  returned: failure of a command
+  type: int
+  sample: 125
+stdout:
+  description: Standard output of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: ""
+stderr:
+  description: Standard error of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: "Error: `/usr/bin/runc checkpoint` failed"
 log_path:
   description: CRIU's log; empty if there is none.
   returned: failure of the engine
@@ -168,7 +226,7 @@ log_tail:
   sample: ["Error (criu/tty.c:1996): tty: Found dangling tty"]
 denials:
   description:
-    - What SELinux refused since the task began and matters; empty if there is nothing, or the log cannot be read.
+    - The denials by SELinux since the task began that matter. Empty if there are none or the log cannot be read.
     - Entries are as in RV(criu.hosts.selinux_denial_info#module:denials).
   returned: failure of the engine
   type: list
@@ -176,7 +234,7 @@ denials:
   sample: []
 silent_denials:
   description:
-    - What CRIU's log tells that SELinux refused, logged or not.
+    - The refusals by SELinux that CRIU's log shows, whether or not they were logged as denials.
     - Entries are as in RV(criu.hosts.selinux_denial_info#module:silent_denials).
   returned: failure of the engine
   type: list
@@ -187,6 +245,12 @@ container_state:
   returned: failure of the engine
   type: str
   sample: running
+cleanup_failed:
+  description: Messages of the steps that failed as well when the task cleaned up.
+  returned: failure of the cleanup as well
+  type: list
+  elements: str
+  sample: []
 """
 
 from typing import Any, NoReturn

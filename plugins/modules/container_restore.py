@@ -10,11 +10,11 @@ module: container_restore
 short_description: Restore a container from its checkpoint, in place or from an archive
 version_added: 0.1.0
 description:
-  - Lets a container run on from its checkpoint. A container that runs already is left alone.
-  - The SELinux label of every thread is compared with the one before. If one differs, the container is stopped and its
-    checkpoint or archive kept.
-  - Where SELinux is enforcing and the policy of the role P(criu.hosts.criu_selinux#role) is loaded, the boolean
-    C(criu_container_restore) is on for the seconds of the restore, and off again on every path.
+  - Restores a container from its checkpoint. A container that runs already is left alone.
+  - Compares the SELinux label of every thread with the label before the checkpoint. If one differs, the module stops
+    the container and keeps its checkpoint or archive.
+  - Where SELinux is enforcing and the policy of the role P(criu.hosts.criu_selinux#role) is loaded, the module switches
+    the boolean C(criu_container_restore) on for the restore, and off again even if the restore fails.
 author:
   - The criu.hosts authors (!UNKNOWN)
 extends_documentation_fragment:
@@ -23,37 +23,36 @@ extends_documentation_fragment:
 options:
   new_name:
     description:
-      - Restore the archive as a container of this name, with an id of its own. It keeps the SELinux label of the
+      - Restore the archive as a container with this name and a new id. The container keeps the SELinux label in the
         archive, see O(shared_categories).
-      - Under runc a clone lives in the original's cgroup; the original cannot be restored before the clone has ended.
+      - Under runc, such a clone runs in the cgroup of the original, which cannot be restored until the clone has ended.
     type: str
   on_label_mismatch:
     description:
-      - What to do when a label of a thread, the label that it makes sockets with, or the label of a mount is not what
-        it was.
-      - V(stop) stops the container (one from an archive is removed again), keeps the checkpoint or archive, and fails,
-        since the container would run in a foreign domain.
-      - V(warn) lets it run on, with a warning that has both labels, and RV(label_proof) V(label_changed).
-      - Sockets with other labels never stop a container, see RV(label_differences).
+      - How to react if the label of a thread, the label for its new sockets, or the label of a mount has changed.
+      - V(stop) stops the container, or removes it if it comes from an archive, keeps the checkpoint or archive, and
+        fails, since the container would run in a wrong domain.
+      - V(warn) leaves it running. A warning shows both labels, and RV(label_proof) is V(label_changed).
+      - A socket with a changed label never stops a container, see RV(label_differences).
     type: str
     choices: [stop, warn]
     default: stop
   shared_categories:
     description:
-      - What to do when another container of this host, running or not, has the label of the archive. SELinux keeps
-        containers apart by the categories in it, so each of the two could reach the other's files and processes.
-      - Fresh categories cannot be given. CRIU and the OCI runtimes could restore with another label, but Podman asks
-        them for it only when it restores a container of a pod into another pod.
-      - V(refuse) fails before anything changes; V(accept) is for clones that may reach each other.
+      - How to react if a container of this host, running or not, already has the label in the archive. SELinux keeps
+        containers apart by the categories in the label, so these two could reach each other's files and processes.
+      - New categories cannot be assigned. CRIU and the OCI runtimes could restore with a different label, but Podman
+        requests this only if it restores a container of a pod into a different pod.
+      - V(refuse) fails before anything changes. V(accept) is for clones that may reach each other.
     type: str
     choices: [refuse, accept]
     default: refuse
 seealso:
   - module: criu.hosts.selinux_denial_info
-    description: Explains what SELinux refused.
+    description: Explains denials by SELinux.
   - module: criu.hosts.container_checkpoint
   - name: podman-container-restore(1)
-    description: What podman does.
+    description: The command that the module runs.
     link: https://docs.podman.io/en/latest/markdown/podman-container-restore.1.html
 """
 
@@ -95,7 +94,7 @@ restore:
       type: str
       sample: web
     id:
-      description: Id of the container; null if it is not known in check mode.
+      description: Id of the container; null in check mode if it is unknown.
       type: str
       sample: 91f04b5701638eb4362448c14748787880a8911fc8d78418cf9409c87ec9520d
     state:
@@ -103,7 +102,7 @@ restore:
       type: str
       sample: running
     source:
-      description: Where it was restored from, V(container) (in place) or V(archive); null if it ran already.
+      description: V(container) for a checkpoint in place, or V(archive); null if the container ran already.
       type: str
       sample: container
     archive_path:
@@ -119,8 +118,9 @@ restore:
       type: int
       sample: 1426
 labels:
-  description: The proof, one entry for the threads of a process that share their labels; empty if nothing was compared.
-  returned: success
+  description:
+    - The proof, with one entry for all threads of a process that share their labels. Empty if nothing was compared.
+  returned: success, or failure with reason label_changed
   type: list
   elements: dict
   contains:
@@ -151,10 +151,10 @@ labels:
       sample: system_u:system_r:container_t:s0:c441,c720
 label_differences:
   description:
-    - What else has another label than before, of what was recorded with the checkpoint and is there now.
-    - CRIU up to 4.2.1 gives a restored Unix socket its own label instead of the container's. The container may go on
-      using it, and a descriptor may have become another socket, so a socket never makes the restore a failure.
-  returned: success
+    - Other labels that differ from those recorded with the checkpoint.
+    - CRIU up to 4.2.1 gives a restored Unix socket CRIU's own label instead of the container's. The container can still
+      use it, and a descriptor may refer to a different socket by now, so a socket never makes the restore a failure.
+  returned: success, or failure with reason label_changed
   type: list
   elements: dict
   contains:
@@ -180,10 +180,10 @@ label_differences:
       sample: false
 label_proof:
   description:
-    - The mode of SELinux in which all labels were equal (V(enforcing) or V(permissive)).
-    - V(label_changed) says that one was not, and O(on_label_mismatch=warn).
-    - V(selinux_disabled) says that there are no labels, V(not_needed) that nothing was restored, V(label_unknown) that
-      neither a record nor the container told a label to compare with.
+    - V(enforcing) or V(permissive), the mode of SELinux, if all labels are the same as before.
+    - V(label_changed) if one differs and O(on_label_mismatch=warn).
+    - V(selinux_disabled) if there are no labels, V(not_needed) if nothing was restored, and V(label_unknown) if neither
+      a record nor the container has a label to compare with.
   returned: success
   type: str
   sample: enforcing
@@ -201,7 +201,7 @@ statistics:
       type: int
       sample: 1761639
     forking_microseconds:
-      description: Time to make the processes.
+      description: Time to create the processes.
       type: int
       sample: 64
     restore_microseconds:
@@ -213,11 +213,84 @@ statistics:
       type: int
       sample: 1405
 commands:
-  description: Argument lists of the commands that changed the host, or would in check mode.
+  description: Argument lists of the commands that change the host. Check mode predicts them.
   returned: success
   type: list
   elements: list
   sample: [[setsebool, criu_container_restore, "on"], [podman, container, restore, --print-stats, --keep, web]]
+reason:
+  description:
+    - Machine-readable error code, which stays the same between releases.
+    - V(container_missing) if there is no such container and no O(archive_path).
+    - V(not_checkpointed) if the container has no checkpoint in place.
+    - V(container_ended) if the container ended right after the restore.
+    - V(container_exists) if a stopped container with the same name or id is in the way.
+    - V(name_in_use) if a running container that does not come from this archive has the name.
+    - V(new_name_with_tcp) if O(new_name) and O(tcp_established) are both set, as a clone cannot take connections.
+    - V(categories_shared) if a container has the label in the archive; see RV(label) and RV(containers).
+    - V(cgroup_in_use) if processes, for example those of a clone, still run in the cgroup of the container.
+    - V(image_missing) if the image of the container is not on this host.
+    - V(volume_exists) if a volume in the archive exists on this host already.
+    - V(archive_missing) if there is no such archive.
+    - V(archive_invalid) if the archive is truncated, damaged or not a checkpoint.
+    - V(archive_mismatch) if the archive holds a different container.
+    - V(archive_path_unsafe) if the path is not that of a file that only root can write.
+    - V(archive_runtime_missing) if the OCI runtime that made the archive is not installed.
+    - V(label_changed) if a label has changed; see RV(label_before) and RV(label_after).
+    - V(name_invalid) if O(name) or O(new_name) cannot be the name of a container.
+    - V(rootless_unsupported) if the task does not run as root, or the container is rootless.
+    - V(criu_missing) if CRIU is not installed.
+    - V(criu_too_old) if podman needs a newer CRIU.
+    - V(criu_without_selinux) if CRIU is not linked with libselinux, so the labels would be lost.
+    - V(policy_missing) if SELinux does not allow the restore.
+    - V(runtime_cannot_checkpoint) if the OCI runtime cannot restore.
+    - V(network_lock_missing) if CRIU cannot lock the network of the container.
+    - V(busy) if other tasks have held the lock of the SELinux boolean for a minute.
+    - V(disk_full) if there is no space left.
+    - V(file_failed) if a file or folder could not be written.
+    - V(interrupted) if the task received SIGTERM or SIGHUP.
+    - V(tool_missing) if a command is not installed.
+    - V(tool_failed) if a command failed and its output matches no other reason.
+  returned: failure
+  type: str
+  sample: not_checkpointed
+label:
+  description: The label in the archive.
+  returned: failure with reason categories_shared
+  type: str
+  sample: system_u:system_r:container_t:s0:c441,c720
+containers:
+  description: The containers that have this label already.
+  returned: failure with reason categories_shared
+  type: list
+  elements: str
+  sample: [web]
+path:
+  description: The file or folder that the failure is about.
+  returned: failure that concerns a file or folder
+  type: str
+  sample: /var/lib/checkpoints/web.tar.zst
+cmd:
+  description: Argument list of the command that failed.
+  returned: failure of a command
+  type: list
+  elements: str
+  sample: [podman, container, restore, --print-stats, --keep, web]
+rc:
+  description: Exit status of that command.
+  returned: failure of a command
+  type: int
+  sample: 125
+stdout:
+  description: Standard output of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: ""
+stderr:
+  description: Standard error of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: "Error: `/usr/bin/runc restore` failed"
 log_path:
   description: CRIU's log; empty if there is none.
   returned: failure of the engine
@@ -231,7 +304,7 @@ log_tail:
   sample: ["pie: 1: Error (criu/pie/restorer.c:546): seccomp: SECCOMP_SET_MODE_FILTER returned -13 on tid 1"]
 denials:
   description:
-    - What SELinux refused since the task began and matters; empty if there is nothing, or the log cannot be read.
+    - The denials by SELinux since the task began that matter. Empty if there are none or the log cannot be read.
     - Entries are as in RV(criu.hosts.selinux_denial_info#module:denials).
   returned: failure of the engine
   type: list
@@ -239,7 +312,7 @@ denials:
   sample: []
 silent_denials:
   description:
-    - What CRIU's log tells that SELinux refused, logged or not.
+    - The refusals by SELinux that CRIU's log shows, whether or not they were logged as denials.
     - Entries are as in RV(criu.hosts.selinux_denial_info#module:silent_denials).
   returned: failure of the engine
   type: list
@@ -255,6 +328,12 @@ label_after:
   returned: failure with reason label_changed
   type: str
   sample: unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023
+cleanup_failed:
+  description: Messages of the steps that failed as well when the task cleaned up.
+  returned: failure of the cleanup as well
+  type: list
+  elements: str
+  sample: []
 """
 
 from typing import Any, NoReturn

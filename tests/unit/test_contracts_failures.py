@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from ansible_collections.criu.hosts.tests.unit.contracts.call_graph import CallGraph, Unit
-from ansible_collections.criu.hosts.tests.unit.contracts.failures import Found, failures
+from ansible_collections.criu.hosts.tests.unit.contracts.failures import Found, failures, fields_of
 from ansible_collections.criu.hosts.tests.unit.contracts.layout import MODULES, TREE, place
 
 GRAPH = CallGraph(TREE)
@@ -49,14 +49,22 @@ def returned(path: Path) -> dict[str, Any]:
 
 def documented_reasons(path: Path) -> list[str]:
     text = returned(path)["reason"]["description"]
-    return re.findall(r"V\(([a-z_]+)\)", "\n".join(text if isinstance(text, list) else [text]))
+    return re.findall(r"\bV\(([a-z_]+)\)", "\n".join(text if isinstance(text, list) else [text]))
 
 
 def _planned(units: Iterable[Unit]) -> set[str]:
-    """The names of the classes that these units use, and of all keywords in their calls."""
-    own = [unit for unit in units if not place(unit.path).startswith("_core/")]
-    keywords = {node.arg or "" for unit in own for node in unit.live if isinstance(node, ast.keyword)}
-    return keywords | {other.name for unit in own for other in GRAPH.mentions(unit)[0] if other.class_}
+    """The names of the classes that these units use, and of what their calls give a value."""
+    found: set[str] = set()
+    for unit in units:
+        if place(unit.path).startswith("_core/"):
+            continue
+        found |= {other.name for other in GRAPH.mentions(unit)[0] if other.class_}
+        for call in (node for node in unit.live if isinstance(node, ast.Call)):
+            found |= {keyword.arg or "" for keyword in call.keywords}
+            made = GRAPH.target(unit, call.func)
+            if isinstance(made, Unit) and made.class_:
+                found |= {*fields_of(made.class_)[: len(call.args)]}
+    return found
 
 
 def found(path: Path) -> Found:
@@ -91,10 +99,14 @@ def test_facts_are_documented(path: Path) -> None:
     assert facts == documented - {"reason"}
 
 
-def test_no_notes_list_reasons() -> None:
-    """They are in RETURN, and a text that stands twice is wrong once."""
-    known = {reason for path in MODULES for reason in found(path).reasons}
-    for path in MODULES:
-        loaded = importlib.import_module(f"ansible_collections.criu.hosts.plugins.modules.{path.stem}")
-        notes = "\n".join(yaml.safe_load(loaded.DOCUMENTATION).get("notes", ()))
-        assert not set(re.findall(r"V\(([a-z_]+)\)", notes)) & known, path.stem
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_reasons_are_listed_once(path: Path) -> None:
+    """They are in RETURN: what stands twice is soon wrong once."""
+    loaded = importlib.import_module(f"ansible_collections.criu.hosts.plugins.modules.{path.stem}")
+    texts = [loaded.DOCUMENTATION]
+    for name in yaml.safe_load(loaded.DOCUMENTATION)["extends_documentation_fragment"]:
+        file, dummy, section = name[len("criu.hosts.") :].partition(".")
+        fragment = importlib.import_module(f"ansible_collections.criu.hosts.plugins.doc_fragments.{file}")
+        texts.append(getattr(fragment.ModuleDocFragment, section.upper() or "DOCUMENTATION"))
+    notes = "\n".join(note for text in texts for note in yaml.safe_load(text).get("notes", ()))
+    assert set(re.findall(r"\bV\(([a-z_]+)\)", notes)) & set(found(path).reasons) == set()

@@ -43,7 +43,8 @@ def _defaults(function: FunctionNode) -> Iterator[tuple[str, ast.AST]]:
     yield from ((one.arg, value) for one, value in zip(every.kwonlyargs, every.kw_defaults) if value is not None)
 
 
-def _fields(class_: ast.ClassDef) -> list[str]:
+def fields_of(class_: ast.ClassDef) -> list[str]:
+    """The fields of a dataclass, in order."""
     return [
         node.target.id for node in class_.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
     ]
@@ -137,7 +138,7 @@ class Reader:
         elif target is not None and target.class_:
             inits = [self.graph.units(base.path).get(f"{base.name}.__init__") for base in self.graph.bases(target)]
             init = next((one for one in inits if one and one.function), None)
-            names = _parameters(init.function)[1:] if init and init.function else _fields(target.class_)
+            names = _parameters(init.function)[1:] if init and init.function else fields_of(target.class_)
         place = names.index(name) if name in names else len(call.args)
         return call.args[place] if place < len(call.args) else None
 
