@@ -10,10 +10,11 @@ module: process_checkpoint
 short_description: Checkpoint a process and its descendants to a folder of images
 version_added: 0.1.0
 description:
-  - Saves the state of a running process and its descendants, their memory included, and ends them (unless
+  - Saves the state of a running process and its descendants, including their memory, and ends them (unless
     O(leave_running=true) or O(pre_dump=true)).
-  - When it fails, the processes run on. If CRIU has ended them by then, as with a full disk, they are brought back.
-  - The main process of a systemd service can be checkpointed as well. Systemd does not restart it then.
+  - If the checkpoint fails, the processes keep running. If CRIU has already ended them, for example because the disk is
+    full, the module restores them.
+  - The main process of a systemd service can be checkpointed as well. Systemd does not restart the service then.
 author:
   - The criu.hosts authors (!UNKNOWN)
 extends_documentation_fragment:
@@ -28,34 +29,30 @@ options:
     type: path
   state:
     description:
-      - V(present) makes images of the process as it runs now, unless the images are of this very process.
-      - V(absent) removes the images with their record and logs, never the process.
+      - V(present) makes images of the running process, unless the images are of this very process already.
+      - V(absent) removes the images with their record and logs. It never ends the process.
     type: str
     choices: [present, absent]
     default: present
   leave_running:
-    description: Let the process run on after the checkpoint.
+    description: Leave the process running after the checkpoint.
     type: bool
     default: false
   pre_dump:
     description:
-      - Save memory only, and let the process run on. A checkpoint with O(parent_path) then saves what has changed
-        since, and the process stands still for a shorter time.
+      - Save memory only, and leave the process running. A later checkpoint with O(parent_path) saves only the changes
+        since then, and the process stands still for a shorter time.
     type: bool
     default: false
   parent_path:
-    description: Images of a pre-dump of this process. They have to lie in the same folder, and are needed to restore.
+    description: Images of a pre-dump of this process, in the same parent folder. A restore needs them as well.
     type: path
-notes:
-  - C(reason) may also be V(process_missing) (it does not run), V(process_refused) (the system's first process, a thread
-    of the kernel, or an ancestor of the task), V(images_mismatch) (the images hold another program), V(images_partial)
-    (a cut off checkpoint is in the way) or V(unit_has_more) (processes of the service would be lost).
 seealso:
   - module: criu.hosts.selinux_denial_info
-    description: Explains what SELinux refused.
+    description: Explains denials by SELinux.
   - module: criu.hosts.process_restore
   - name: criu(8)
-    description: What CRIU does.
+    description: The command that the module runs.
     link: https://criu.org/CLI
 """
 
@@ -91,7 +88,7 @@ checkpoint:
   type: dict
   contains:
     pid:
-      description: Id of the process; null if neither it nor a record of it is there.
+      description: Id of the process; null if there is neither a process nor a record of it.
       type: int
       sample: 1426
     comm:
@@ -99,7 +96,7 @@ checkpoint:
       type: str
       sample: python3
     start_ticks:
-      description: When it started, in clock ticks since the boot. With the pid it names one process.
+      description: Start time in clock ticks since the boot. Together with the pid it identifies the process.
       type: int
       sample: 8421
     state:
@@ -127,7 +124,7 @@ checkpoint:
       type: bool
       sample: false
     parent_path:
-      description: The images that these were made on; null if they are complete.
+      description: The parent images that these images need; null if they are complete.
       type: str
       sample: /var/lib/checkpoints/worker.1
     unit:
@@ -135,7 +132,7 @@ checkpoint:
       type: str
       sample: worker.service
     checkpointed_at:
-      description: When it was made, in UTC; null in check mode and if there is no record.
+      description: When the checkpoint was made, in UTC; null in check mode and if there is no record.
       type: str
       sample: "2026-11-22T23:39:36Z"
 statistics:
@@ -152,7 +149,7 @@ statistics:
       type: int
       sample: 807503
     memory_dump_microseconds:
-      description: Time to take the memory.
+      description: Time to collect the memory.
       type: int
       sample: 91364
     memory_write_microseconds:
@@ -160,11 +157,11 @@ statistics:
       type: int
       sample: 56160
     scanned_pages:
-      description: Pages of memory that were looked at.
+      description: Pages of memory that were scanned.
       type: int
       sample: 912
     skipped_pages:
-      description: Pages that the parent images have already.
+      description: Pages that the parent images already hold.
       type: int
       sample: 0
     written_pages:
@@ -172,11 +169,72 @@ statistics:
       type: int
       sample: 823
 commands:
-  description: Argument lists of the commands that changed the host, or would in check mode.
+  description: Argument lists of the commands that change the host. Check mode predicts them.
   returned: success
   type: list
   elements: list
   sample: [[/usr/sbin/criu, dump, --tree, "1426"]]
+reason:
+  description:
+    - Machine-readable error code, which stays the same between releases.
+    - V(process_missing) if the process does not run.
+    - V(process_refused) if it is the system's first process, a kernel thread, or an ancestor of the task.
+    - V(pid_file_invalid) if O(pid_file) holds no process id.
+    - V(unit_missing) if systemd does not know the service.
+    - V(unit_has_more) if processes of the service do not descend from its main process, so they would be lost.
+    - V(unit_invalid) if O(unit) is not the name of a service.
+    - V(external_invalid) if a value in O(external) does not have the syntax of CRIU.
+    - V(root_needed) if O(unit) is set and the task does not run as root.
+    - V(parent_invalid) if O(parent_path) does not hold an earlier pre-dump of the process.
+    - V(parent_changed) if the parent images are missing or have changed.
+    - V(images_mismatch) if the images to replace are of a different program.
+    - V(images_partial) if an interrupted checkpoint is in the way.
+    - V(images_path_unsafe) if the path is not that of a folder that only its owner can write.
+    - V(images_invalid) if the folder holds damaged images, or anything else than images.
+    - V(criu_missing) if CRIU is not installed.
+    - V(criu_too_old) if CRIU is too old to have configuration files.
+    - V(criu_without_selinux) if CRIU is not linked with libselinux, so the labels would be lost.
+    - V(policy_missing) if SELinux has refused the checkpoint.
+    - V(tcp_established_needed) if there are established TCP connections and O(tcp_established=false).
+    - V(file_locks_needed) if the processes hold file locks and O(file_locks=false).
+    - V(shell_job_needed) if the process is a job of a shell and O(shell_job=false).
+    - V(external_needed) if a Unix socket leads out of the processes and is not in O(external).
+    - V(memory_tracking_missing) if the kernel cannot track changes of memory.
+    - V(network_lock_missing) if CRIU cannot lock the network.
+    - V(disk_full) if there is no space left.
+    - V(file_failed) if a file or folder could not be written.
+    - V(interrupted) if the task received SIGTERM or SIGHUP.
+    - V(tool_missing) if a command is not installed.
+    - V(tool_failed) if a command failed and its output matches no other reason.
+  returned: failure
+  type: str
+  sample: process_missing
+path:
+  description: The file or folder that the failure is about.
+  returned: failure that concerns a file or folder
+  type: str
+  sample: /var/lib/checkpoints/worker
+cmd:
+  description: Argument list of the command that failed.
+  returned: failure of a command
+  type: list
+  elements: str
+  sample: [/usr/sbin/criu, dump, --tree, "1426"]
+rc:
+  description: Exit status of that command.
+  returned: failure of a command
+  type: int
+  sample: 1
+stdout:
+  description: Standard output of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: ""
+stderr:
+  description: Standard error of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: ""
 log_path:
   description: CRIU's log; empty if there is none.
   returned: failure of CRIU
@@ -190,7 +248,7 @@ log_tail:
   sample: ["Error (criu/tty.c:1996): tty: Found dangling tty"]
 denials:
   description:
-    - What SELinux refused since the task began and matters; empty if there is nothing, or the log cannot be read.
+    - The denials by SELinux since the task began that matter. Empty if there are none or the log cannot be read.
     - Entries are as in RV(criu.hosts.selinux_denial_info#module:denials).
   returned: failure of CRIU
   type: list
@@ -198,7 +256,7 @@ denials:
   sample: []
 silent_denials:
   description:
-    - What CRIU's log tells that SELinux refused, logged or not.
+    - The refusals by SELinux that CRIU's log shows, whether or not they were logged as denials.
     - Entries are as in RV(criu.hosts.selinux_denial_info#module:silent_denials).
   returned: failure of CRIU
   type: list
@@ -209,6 +267,12 @@ process_state:
   returned: failure of CRIU
   type: str
   sample: running
+cleanup_failed:
+  description: Messages of the steps that failed as well when the task cleaned up.
+  returned: failure of the cleanup as well
+  type: list
+  elements: str
+  sample: []
 """
 
 from typing import Any, NoReturn

@@ -10,15 +10,15 @@ module: process_restore
 short_description: Restore a process and its descendants from a folder of images
 version_added: 0.1.0
 description:
-  - Lets a process run on from its images, with the ids that it had. One that was restored from them and lives is left
-    alone.
-  - There are never two copies. If the process that was checkpointed lives, or somebody has one of its ids, the module
-    fails before anything is touched.
-  - The SELinux label of every thread is compared with the one in the images. If one differs, the processes are ended
-    and the images kept, see O(on_label_mismatch).
-  - Where SELinux is enforcing, the boolean C(unconfined_dyntrans_all) is on for the seconds of the restore, and off
-    again on every path. A label of another SELinux user or role, which a login shell may not take, is restored by
-    systemd in a transient service named C(criu-hosts-PID).
+  - Restores a process and its descendants from their images, with their old ids. A process that was restored from the
+    images and still runs is left alone.
+  - There are never two copies. If the original process is still running, or one of its ids is in use, the module fails
+    before it changes anything.
+  - Compares the SELinux label of every thread with the label in the images. If one differs, the module ends the
+    processes and keeps the images, see O(on_label_mismatch).
+  - Where SELinux is enforcing, the module switches the boolean C(unconfined_dyntrans_all) on for the restore, and off
+    again even if the restore fails. A login shell may not take a label with a different SELinux user or role; systemd
+    restores such a process in a transient service named C(criu-hosts-PID).
 author:
   - The criu.hosts authors (!UNKNOWN)
 extends_documentation_fragment:
@@ -27,25 +27,25 @@ extends_documentation_fragment:
 options:
   terminal:
     description:
-      - Path of the terminal that a shell job gets, such as V(/dev/pts/3). Nobody else may have it as controlling
-        terminal.
-      - The restore is then done in a service. Without O(unit) it is named C(criu-hosts-PID). CRIU stays as its main
-        process, since the end of the session's leader would hang up the terminal.
+      - Path of the terminal for a shell job, such as V(/dev/pts/3). It must not be the controlling terminal of another
+        session.
+      - The restore is then done in a service, named C(criu-hosts-PID) without O(unit). CRIU stays as its main process,
+        since the end of the session leader would hang up the terminal.
     type: path
   on_label_mismatch:
     description:
-      - What to do when the label of a thread is not what it was.
-      - V(stop) ends the processes, keeps the images, and fails, since they would run in a foreign domain.
-      - V(warn) lets them run on, with a warning that has both labels, and RV(label_proof) V(label_changed).
+      - How to react if the label of a thread has changed.
+      - V(stop) ends the processes, keeps the images, and fails, since the processes would run in a wrong domain.
+      - V(warn) leaves them running. A warning shows both labels, and RV(label_proof) is V(label_changed).
     type: str
     choices: [stop, warn]
     default: stop
 seealso:
   - module: criu.hosts.selinux_denial_info
-    description: Explains what SELinux refused.
+    description: Explains denials by SELinux.
   - module: criu.hosts.process_checkpoint
   - name: criu(8)
-    description: What CRIU does.
+    description: The command that the module runs.
     link: https://criu.org/CLI
 """
 
@@ -68,11 +68,11 @@ restore:
   type: dict
   contains:
     pid:
-      description: Id of the process; null in check mode if it has a pid namespace of its own.
+      description: Id of the process; null in check mode if the process has its own pid namespace.
       type: int
       sample: 1426
     comm:
-      description: Name of the process; null if it is not known in check mode.
+      description: Name of the process; null in check mode if it is unknown.
       type: str
       sample: python3
     state:
@@ -84,7 +84,7 @@ restore:
       type: str
       sample: /var/lib/checkpoints/worker
     unit:
-      description: The service that it was restored into; null if there is none.
+      description: The service that the process was restored into; null if there is none.
       type: str
       sample: worker.service
     cgroup:
@@ -92,8 +92,9 @@ restore:
       type: str
       sample: /system.slice/worker.service
 labels:
-  description: The proof, one entry for the threads of a process that share their labels; empty if nothing was compared.
-  returned: success
+  description:
+    - The proof, with one entry for all threads of a process that share their labels. Empty if nothing was compared.
+  returned: success, or failure with reason label_changed
   type: list
   elements: dict
   contains:
@@ -124,10 +125,10 @@ labels:
       sample: system_u:system_r:initrc_t:s0
 label_proof:
   description:
-    - The mode of SELinux in which all labels were equal (V(enforcing) or V(permissive)).
-    - V(label_changed) says that one was not, and O(on_label_mismatch=warn).
-    - V(selinux_disabled) says that there are no labels, V(not_needed) that nothing was restored, V(label_unknown) that
-      the images hold no labels.
+    - V(enforcing) or V(permissive), the mode of SELinux, if all labels are the same as before.
+    - V(label_changed) if one differs and O(on_label_mismatch=warn).
+    - V(selinux_disabled) if there are no labels, V(not_needed) if nothing was restored, and V(label_unknown) if the
+      images hold no labels.
   returned: success
   type: str
   sample: enforcing
@@ -137,7 +138,7 @@ statistics:
   type: dict
   contains:
     forking_microseconds:
-      description: Time to make the processes.
+      description: Time to create the processes.
       type: int
       sample: 279
     restore_microseconds:
@@ -149,11 +150,68 @@ statistics:
       type: int
       sample: 823
 commands:
-  description: Argument lists of the commands that changed the host, or would in check mode.
+  description: Argument lists of the commands that change the host. Check mode predicts them.
   returned: success
   type: list
   elements: list
   sample: [[/usr/sbin/criu, restore, --images-dir, /var/lib/checkpoints/worker]]
+reason:
+  description:
+    - Machine-readable error code, which stays the same between releases.
+    - V(images_missing) if there are no images.
+    - V(images_pre_dump) if the images are those of a pre-dump, which holds memory without processes.
+    - V(process_running) if the original process is still running; see RV(pid).
+    - V(pid_in_use) if a process has one of the ids in the images; see RV(pid).
+    - V(process_ended) if the process ended right after the restore.
+    - V(label_changed) if a label has changed; see RV(label_before) and RV(label_after).
+    - V(unit_running) if the service is running; see RV(pid).
+    - V(terminal_missing) if O(shell_job=true) and O(terminal) is missing.
+    - V(unit_invalid) if O(unit) is not the name of a service.
+    - V(external_invalid) if a value in O(external) does not have the syntax of CRIU.
+    - V(root_needed) if O(unit) or O(terminal) is set and the task does not run as root.
+    - V(parent_changed) if the parent images are missing or have changed.
+    - V(images_path_unsafe) if the path is not that of a folder that only its owner can write.
+    - V(images_invalid) if the folder holds damaged images, or anything else than images.
+    - V(criu_missing) if CRIU is not installed.
+    - V(criu_too_old) if CRIU is too old to have configuration files.
+    - V(criu_without_selinux) if CRIU is not linked with libselinux, so the labels would be lost.
+    - V(policy_missing) if SELinux does not allow the restore.
+    - V(network_lock_missing) if CRIU cannot lock the network.
+    - V(busy) if other tasks have held the lock of the SELinux boolean for a minute.
+    - V(disk_full) if there is no space left.
+    - V(file_failed) if a file or folder could not be written.
+    - V(interrupted) if the task received SIGTERM or SIGHUP.
+    - V(tool_missing) if a command is not installed.
+    - V(tool_failed) if a command failed and its output matches no other reason.
+  returned: failure
+  type: str
+  sample: images_missing
+path:
+  description: The file or folder that the failure is about.
+  returned: failure that concerns a file or folder
+  type: str
+  sample: /var/lib/checkpoints/worker
+cmd:
+  description: Argument list of the command that failed.
+  returned: failure of a command
+  type: list
+  elements: str
+  sample: [/usr/sbin/criu, restore, --images-dir, /var/lib/checkpoints/worker]
+rc:
+  description: Exit status of that command.
+  returned: failure of a command
+  type: int
+  sample: 1
+stdout:
+  description: Standard output of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: ""
+stderr:
+  description: Standard error of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: ""
 log_path:
   description: CRIU's log; empty if there is none.
   returned: failure of CRIU
@@ -167,7 +225,7 @@ log_tail:
   sample: ["pie: 1169: Error (criu/pie/restorer.c:196): can't write lsm profile -13"]
 denials:
   description:
-    - What SELinux refused since the task began and matters; empty if there is nothing, or the log cannot be read.
+    - The denials by SELinux since the task began that matter. Empty if there are none or the log cannot be read.
     - Entries are as in RV(criu.hosts.selinux_denial_info#module:denials).
   returned: failure of CRIU
   type: list
@@ -175,14 +233,14 @@ denials:
   sample: []
 silent_denials:
   description:
-    - What CRIU's log tells that SELinux refused, logged or not.
+    - The refusals by SELinux that CRIU's log shows, whether or not they were logged as denials.
     - Entries are as in RV(criu.hosts.selinux_denial_info#module:silent_denials).
   returned: failure of CRIU
   type: list
   elements: dict
   sample: []
 pid:
-  description: The process that is in the way.
+  description: Id of the process that blocks the restore.
   returned: failure with reason process_running, pid_in_use or unit_running
   type: int
   sample: 1426
@@ -196,6 +254,12 @@ label_after:
   returned: failure with reason label_changed
   type: str
   sample: unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023
+cleanup_failed:
+  description: Messages of the steps that failed as well when the task cleaned up.
+  returned: failure of the cleanup as well
+  type: list
+  elements: str
+  sample: []
 """
 
 from typing import Any, NoReturn

@@ -33,6 +33,7 @@ NEVER = {
     },
     "container_restore": {"file_locks_needed tcp_established_needed": "CRIU prints it for a dump only"},
     "process_restore": {
+        "parent_invalid": "it has no option parent_path",
         "external_needed file_locks_needed memory_tracking_missing": "CRIU prints it for a dump only",
         "shell_job_needed tcp_established_needed": "CRIU prints it for a dump only",
     },
@@ -62,7 +63,7 @@ def _planned(units: Iterable[Unit]) -> set[str]:
         for call in (node for node in unit.live if isinstance(node, ast.Call)):
             found |= {keyword.arg or "" for keyword in call.keywords}
             made = GRAPH.target(unit, call.func)
-            if isinstance(made, Unit) and made.class_:
+            if isinstance(made, Unit) and made.class_ and place(made.path) == "_core/plan.py":
                 found |= {*fields_of(made.class_)[: len(call.args)]}
     return found
 
