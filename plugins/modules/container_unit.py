@@ -299,13 +299,6 @@ notes:
   - All users can read the unit and the command line of Podman. Put secrets into O(environment) or O(secrets).
   - Values of O(environment) with fewer than eight characters, and values that another option has too, are not masked in
     the rest of the result. The module itself returns no value of O(environment).
-  - Further reasons are V(name_invalid) (not the name of a container), V(image_needed) (no O(image)), V(option_invalid)
-    (Podman or systemd would refuse or misread an option; C(option) names it), V(options_conflict) (options exclude each
-    other), V(podman_missing) (Podman is not installed), V(quadlet_missing) (this Podman has no Quadlet),
-    V(unit_foreign) (this module did not make the unit of that name), V(name_in_use) (a container of that name belongs
-    to no unit of this module), V(unit_refused) (Quadlet's generator or C(systemd-analyze verify) rejects the unit),
-    V(start_failed) (the unit does not start, or ends at once; C(journal) has the messages of systemd and Podman) and
-    V(rootless_unsupported) (not root).
 extends_documentation_fragment:
   - criu.hosts._attributes
   - criu.hosts._unit
@@ -424,6 +417,28 @@ commands:
   type: list
   elements: list
   sample: [[systemctl, daemon-reload], [systemctl, start, web.service]]
+reason:
+  description:
+    - Machine-readable error code, which stays the same between releases.
+    - V(image_needed) if O(image) is missing.
+    - V(name_invalid) if O(name) cannot be the name of a container.
+    - V(option_invalid) if podman or systemd would refuse or misread a value; see RV(option).
+    - V(options_conflict) if two options exclude each other.
+    - V(rootless_unsupported) if the task does not run as root.
+    - V(podman_missing) if podman is not installed.
+    - V(quadlet_missing) if O(unit_kind=quadlet) and this podman has no Quadlet.
+    - V(name_in_use) if a container with this name does not belong to a unit of this module.
+    - V(unit_foreign) if a unit with this name was not made by this module; see RV(path).
+    - V(unit_refused) if Quadlet's generator or C(systemd-analyze verify) rejects the unit.
+    - V(start_failed) if the unit does not start, or ends at once; see RV(journal).
+    - V(disk_full) if there is no space left.
+    - V(file_failed) if a file or folder could not be written.
+    - V(interrupted) if the task received SIGTERM or SIGHUP.
+    - V(tool_missing) if a command is not installed.
+    - V(tool_failed) if a command failed and its output matches no other reason.
+  returned: failure
+  type: str
+  sample: start_failed
 journal:
   description: The last messages of systemd, Podman and the program of a stateful unit, without the container's output.
   returned: failure with reason start_failed
@@ -436,10 +451,37 @@ option:
   type: str
   sample: volumes.source
 path:
-  description: The file of the other unit.
-  returned: failure with reason unit_foreign
+  description: The file or folder that the failure is about.
+  returned: failure that concerns a file or folder
   type: str
   sample: /usr/lib/systemd/system/ssh.service
+cmd:
+  description: Argument list of the command that failed.
+  returned: failure of a command
+  type: list
+  elements: str
+  sample: [systemctl, start, web.service]
+rc:
+  description: Exit status of that command.
+  returned: failure of a command
+  type: int
+  sample: 1
+stdout:
+  description: Standard output of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: ""
+stderr:
+  description: Standard error of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: "Job for web.service failed."
+cleanup_failed:
+  description: Messages of the steps that failed as well when the task cleaned up.
+  returned: failure of the cleanup as well
+  type: list
+  elements: str
+  sample: []
 """
 
 from typing import Any, NoReturn

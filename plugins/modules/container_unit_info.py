@@ -20,8 +20,6 @@ requirements:
   - systemd 245 or newer
 notes:
   - Needs root.
-  - Further reasons are V(name_invalid) (not the name of a container), V(unit_foreign) (M(criu.hosts.container_unit) did
-    not make the unit of that name) and V(rootless_unsupported) (not root).
 extends_documentation_fragment:
   - criu.hosts._attributes.info
 seealso:
@@ -116,6 +114,43 @@ commands:
   type: list
   elements: list
   sample: []
+reason:
+  description:
+    - Machine-readable error code, which stays the same between releases.
+    - V(name_invalid) if O(name) cannot be the name of a container.
+    - V(unit_foreign) if the unit with this name was not made by M(criu.hosts.container_unit); see RV(path).
+    - V(rootless_unsupported) if the task does not run as root.
+    - V(tool_missing) if a command is not installed.
+    - V(tool_failed) if a command failed and its output matches no other reason.
+  returned: failure
+  type: str
+  sample: unit_foreign
+path:
+  description: The file that was not made by the module.
+  returned: failure with reason unit_foreign
+  type: str
+  sample: /usr/lib/systemd/system/ssh.service
+cmd:
+  description: Argument list of the command that failed.
+  returned: failure of a command
+  type: list
+  elements: str
+  sample: [systemctl, show, web.service]
+rc:
+  description: Exit status of that command.
+  returned: failure of a command
+  type: int
+  sample: 1
+stdout:
+  description: Standard output of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: ""
+stderr:
+  description: Standard error of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: ""
 """
 
 from typing import NoReturn

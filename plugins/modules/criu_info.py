@@ -266,6 +266,19 @@ commands:
   type: list
   elements: list
   sample: []
+reason:
+  description:
+    - Machine-readable error code, which stays the same between releases.
+    - V(tool_missing) if a program that was found cannot be started.
+  returned: failure
+  type: str
+  sample: tool_missing
+cmd:
+  description: Argument list of the command that cannot be started.
+  returned: failure
+  type: list
+  elements: str
+  sample: [/usr/sbin/criu, --version]
 """
 
 import ctypes
