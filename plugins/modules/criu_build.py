@@ -7,15 +7,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: criu_build
-short_description: Build CRIU from source, and make every caller use the result
+short_description: Build CRIU from source, install it, and make every caller use it
 version_added: 0.1.0
 author:
   - The criu.hosts authors (!UNKNOWN)
 description:
-  - Compiles CRIU from a source tarball with the features that are wanted, reads from the compiled file that they are
-    really there, and packs it as an artifact that other hosts of the same distribution and architecture can install.
-  - Installs such an artifact below C(/opt/criu-hosts) beside the distribution's CRIU, and leads C(criu) to it for runc,
-    crun, Podman's units and root's shell.
+  - Compiles CRIU from a source tarball with the wanted features, verifies in the compiled file that they are there, and
+    packs an artifact that other hosts of the same distribution and architecture can install.
+  - Installs such an artifact below C(/opt/criu-hosts) beside the distribution's CRIU, and makes runc, crun, Podman's
+    units and root's shell find it as C(criu).
 extends_documentation_fragment:
   - criu.hosts._attributes
 requirements:
@@ -25,49 +25,49 @@ requirements:
   - "For a build, Fedora and Enterprise Linux (not tested): gcc make pkgconf-pkg-config protobuf-compiler
     protobuf-c-compiler protobuf-devel protobuf-c-devel libnl3-devel libnet-devel libcap-devel libuuid-devel, and
     libselinux-devel, nftables-devel, gnutls-devel, libdrm-devel and patch as wanted."
-  - "To use an artifact: the libraries that it is linked with. A missing one is named together with its package."
+  - "To use an artifact: the libraries that it is linked with. The module names a missing one and its package."
 attributes:
   idempotent:
     description: A second run with the same options changes nothing.
     support: full
     details:
-      - An artifact is right when its manifest names the same source, features, architecture and distribution, and the
-        checksums of all its files agree with the manifest. Damaged ones are built again.
-      - What is installed is right when the active build's files have the checksums of its manifest, and the links and
-        dpkg's diversion lead to it. Whatever is not right is repaired.
+      - An artifact is up to date if its manifest names the same source, features, architecture and distribution, and
+        all its files have the checksums in the manifest. A damaged artifact is built again.
+      - An installation is up to date if the files of the active build have the checksums in its manifest, and the links
+        and dpkg's diversion lead to it. Anything else is repaired.
 options:
   state:
     description:
-      - V(present) installs O(artifact_path), or builds O(source) and installs the result, unless it is there already.
+      - V(present) installs O(artifact_path), or builds O(source) and installs the result, unless it is installed.
       - V(built) only writes the artifact to O(artifact_path).
-      - V(absent) removes everything that V(present) made, in all versions. The distribution's CRIU comes back.
-        With O(version) it removes that build only, which must not be the active one.
+      - V(absent) removes all builds and links that V(present) made, and so brings the distribution's CRIU back. With
+        O(version) it removes only that build, which must not be the active one.
     type: str
     choices: [present, built, absent]
     default: present
   source:
     description:
       - Source tarball of CRIU, a path on the target or a URL.
-      - The file name in a URL must hold the version, as in C(criu-4.2.1.tar.gz) or C(v4.2.1.tar.gz).
-      - O(state=built) needs it. With O(state=present), give it, O(artifact_path) or O(version).
+      - The file name in a URL must contain the version, as in C(criu-4.2.1.tar.gz) or C(v4.2.1.tar.gz).
+      - Required for O(state=built). For O(state=present), give this, O(artifact_path) or O(version).
     type: str
   checksum:
     description:
       - SHA-256 of O(source). Required for a URL.
-      - With it, the file need not be there when the build already is.
+      - With it, the file need not exist if the build does already.
     type: str
   features:
     description:
-      - What the compiled CRIU must be able to do.
+      - Features that the compiled CRIU must have.
       - V(selinux) saves and restores SELinux labels. V(nftables) locks the network with nftables instead of
-        C(iptables-restore), and makes that the default. V(gnutls) encrypts the page server's connection.
+        C(iptables-restore), and makes this the default. V(gnutls) encrypts the connection of the page server.
     type: list
     elements: str
     choices: [selinux, nftables, gnutls]
     default: [selinux, nftables]
   plugins:
     description:
-      - The plugins of CRIU that are compiled as well and must be there.
+      - Plugins of CRIU that must be compiled as well.
       - V(cuda) came with CRIU 4.0 and needs the program C(cuda-checkpoint) at run time, V(amdgpu) with CRIU 3.17.
     type: list
     elements: str
@@ -75,65 +75,58 @@ options:
     default: []
   wanted:
     description:
-      - Features and plugins that are compiled if this host has what they need, and left out if not.
-      - A build without one of them is still right, so that one which becomes possible later compiles nothing again;
-        require it with O(features) or O(plugins) then.
+      - Features and plugins that are compiled only if this host meets their requirements.
+      - A build without one of them stays up to date even if the host meets the requirements later. To get it then, move
+        it to O(features) or O(plugins).
     type: list
     elements: str
     choices: [selinux, nftables, gnutls, cuda, amdgpu]
     default: []
   patches:
     description:
-      - A distribution's archive of patches to apply to O(source), as C(criu_3.17.1-2+deb12u2.debian.tar.xz). Those
-        that its C(debian/patches/series) names are applied in that order.
-      - CRIU 3.17.1 does not compile with glibc 2.36 and newer without Debian's.
+      - A distribution's archive of patches to apply to O(source), such as C(criu_3.17.1-2+deb12u2.debian.tar.xz). The
+        patches in its C(debian/patches/series) are applied in that order.
+      - CRIU 3.17.1 does not compile with glibc 2.36 and newer without Debian's patches.
     type: path
   version:
     description:
-      - With O(state=present), the installed build to activate, a version or a name out of RV(builds). Going back to
-        an earlier version is one task that compiles and copies nothing.
+      - With O(state=present), the installed build to activate, a version or a name from RV(builds). A return to an
+        earlier version is one task that compiles and copies nothing.
       - With O(state=absent), the installed build to remove.
     type: str
   check:
     description:
       - Whether C(criu check) must succeed on this host before a build becomes the active one.
-      - V(false) is for a folder that is not a running host, such as a container image.
+      - V(false) is for container images and chroots, where no kernel can be asked.
     type: bool
     default: true
   artifact_path:
     description:
-      - With O(state=built), where the artifact is written. Required then.
-      - With O(state=present) and O(source), where the artifact is kept; without it only the installed files remain.
+      - With O(state=built), the artifact to write. It is required then.
+      - With O(state=present) and O(source), where to keep the artifact. By default only the installed files are kept.
       - With O(state=present) alone, the artifact to install.
     type: path
   artifact_checksum:
     description:
       - SHA-256 of the artifact to install.
-      - With it, the file need not be there when this artifact is installed already.
+      - With it, the file need not exist if this artifact is installed already.
     type: str
   jobs:
-    description: How many compilers run at a time. By default one for each CPU that the module may use.
+    description: How many compilers run in parallel. By default one for each CPU that the module may use.
     type: int
 notes:
-  - Compiling takes about half a minute on two CPUs and happens in C(/var/lib/criu-hosts/build), which only root can
-    enter; the folder is removed on every path.
-  - A build is unpacked, labeled for SELinux, started and asked for its C(criu check) before it becomes the active one.
-    What is known earlier is said before anything is changed, the artifact's machine, the glibc that it wants, and
-    each library. Whatever fails, the CRIU that was in use stays.
-    C(/opt/criu-hosts/current) is then switched to it in one rename, and C(/usr/local/sbin/criu) is a link through it.
-  - On hosts with dpkg, C(/usr/sbin/criu) is diverted to C(/usr/sbin/criu.distrib) and linked as well, so that an
-    upgrade of the distribution's package changes nothing. Elsewhere callers find C(/usr/local/sbin) first in their
+  - Compiling takes about half a minute on two CPUs. It uses C(/var/lib/criu-hosts/build), which only root can enter.
+    The folder is removed again even if the build fails.
+  - Before the module changes anything, it checks the machine of an artifact, the glibc that it needs, and each library.
+    Then it unpacks the build, labels it for SELinux, starts it and runs its C(criu check). If any of this fails, the
+    previous CRIU stays active. Otherwise C(/opt/criu-hosts/current) is switched to the new build in one rename, and
+    C(/usr/local/sbin/criu) is a link through it.
+  - On hosts with dpkg, C(/usr/sbin/criu) is diverted to C(/usr/sbin/criu.distrib) and is a link as well, so that an
+    upgrade of the distribution's package changes nothing. On other hosts, callers find C(/usr/local/sbin) first in
     C(PATH); sudo's C(secure_path) on Enterprise Linux is an exception.
-  - Earlier builds stay in C(/opt/criu-hosts). Going back is one task with O(version).
-  - Only one task at a time builds or installs on a host; a second one fails at once with the reason V(busy).
-  - C(/run/criu.kdat), what CRIU remembers of the kernel, is removed with each change.
-  - "Further reasons: V(build_dependency_missing) (a compiler, tool or header), V(feature_missing) (a wanted feature,
-    with the package that it needs), V(build_failed) (with C(log_tail)), V(source_invalid) (no CRIU source),
-    V(download_failed), V(checksum_missing), V(checksum_mismatch), V(artifact_missing), V(artifact_invalid) (damaged,
-    or not ours), V(artifact_unusable) (other architecture, older C library, missing library, does not start),
-    V(check_failed) (C(criu check) finds fault with this host), V(build_unknown) (no such build is installed),
-    V(build_ambiguous) (several builds of that version are), V(build_active) (a build in use is not removed) and
-    V(path_taken) (C(/usr/local/sbin/criu) belongs to somebody else)."
+  - Earlier builds stay in C(/opt/criu-hosts). A task with O(version) activates them.
+  - Only one task at a time builds or installs on a host. A second one fails at once.
+  - C(/run/criu.kdat), CRIU's cache of the kernel's features, is removed with each change.
 seealso:
   - module: criu.hosts.criu_info
   - name: CRIU
@@ -160,7 +153,7 @@ EXAMPLES = r"""
     checksum: 29ec0ee09e296479fe7048c80980e8ef1d0684d0b0204c2b101dfea19f6725b9
     features: [selinux, nftables, gnutls]
 
-- name: Build an older version, patched as its distribution does, with gnutls and the GPU plugin if they can be had
+- name: Build an older version with its distribution's patches, and with gnutls and the GPU plugin if possible
   criu.hosts.criu_build:
     state: built
     source: /root/criu_3.17.1.orig.tar.xz
@@ -168,7 +161,7 @@ EXAMPLES = r"""
     wanted: [gnutls, amdgpu]
     artifact_path: /root/criu-3.17.1-debian12.tar.gz
 
-- name: Go back to the version that was installed before
+- name: Return to an earlier version
   criu.hosts.criu_build:
     version: 4.1.1
 
@@ -177,7 +170,7 @@ EXAMPLES = r"""
     state: absent
     version: 4.2.1
 
-- name: Give the distribution's CRIU back
+- name: Return to the distribution's CRIU
   criu.hosts.criu_build:
     state: absent
 """
@@ -186,12 +179,12 @@ RETURN = r"""
 build:
   description:
     - The artifact (O(state=built)) or the active build; V(null) with O(state=absent).
-    - In check mode, of a build that would first have to be compiled only C(id), C(version) and C(path).
+    - Check mode returns only C(id), C(version) and C(path) of a build that is not compiled yet.
   returned: success
   type: dict
   contains:
     id:
-      description: What tells this build from another, made from source, features, architecture and distribution.
+      description: Identifies the build, by its source, features, architecture and distribution.
       type: str
       sample: dd6d1bf01a1b
     version:
@@ -199,7 +192,7 @@ build:
       type: str
       sample: 4.2.1
     features:
-      description: Which of the known features the binary is linked with.
+      description: The known features that the binary is linked with.
       type: list
       elements: str
       sample: [selinux, nftables]
@@ -209,11 +202,11 @@ build:
       elements: str
       sample: [cuda]
     libc:
-      description: The oldest version of glibc that can run it; empty for a build of an earlier release of the module.
+      description: The oldest glibc that can run it; empty for a build by an earlier release of the module.
       type: str
       sample: "2.38"
     patches_sha256:
-      description: SHA-256 of the archive of patches, empty without one.
+      description: SHA-256 of the archive of patches; empty if there is none.
       type: str
       sample: ""
     libraries:
@@ -246,29 +239,89 @@ build:
       type: str
       sample: /opt/criu-hosts/current/sbin/criu
 builds:
-  description: The names of all builds that are installed, made of version and id.
+  description: The names of all installed builds, each the version and the id.
   returned: success
   type: list
   elements: str
   sample: [4.1.1-0b7bd7a52d9e, 4.2.1-dd6d1bf01a1b]
 commands:
-  description: The argument lists of the commands that change the host, in order.
+  description: Argument lists of the commands that change the host, in order. Check mode predicts them.
   returned: success
   type: list
   elements: list
   sample: [[dpkg-divert, --local, --rename, --divert, /usr/sbin/criu.distrib, --add, /usr/sbin/criu]]
+reason:
+  description:
+    - Machine-readable error code, which stays the same between releases.
+    - V(build_dependency_missing) if a compiler, tool or header is missing; see RV(packages).
+    - V(feature_missing) if a feature cannot be built; see RV(packages).
+    - V(build_failed) if the compiler failed, or its result is unusable; see RV(log_tail).
+    - V(source_invalid) if O(source) is not a source tarball of CRIU.
+    - V(download_failed) if O(source) cannot be downloaded.
+    - V(checksum_missing) if O(source) is a URL and O(checksum) is missing.
+    - V(checksum_mismatch) if a file does not have its checksum.
+    - V(artifact_missing) if there is no file O(artifact_path).
+    - V(artifact_invalid) if the artifact is damaged, or not made by this module.
+    - V(artifact_unusable) if this host cannot run the artifact, for example for lack of a library; see RV(packages).
+    - V(check_failed) if C(criu check) finds a fault of this host; see RV(log_tail).
+    - V(build_unknown) if no installed build has the name or version O(version).
+    - V(build_ambiguous) if several installed builds have the version O(version).
+    - V(build_active) if the build to remove is the active one.
+    - V(path_taken) if C(/usr/local/sbin/criu) is not a link of this module.
+    - V(busy) if a different task builds or installs on this host.
+    - V(unpack_failed) if an archive is damaged or unsafe.
+    - V(disk_full) if there is no space left.
+    - V(file_failed) if a file or folder could not be written.
+    - V(interrupted) if the task received SIGTERM or SIGHUP.
+    - V(tool_missing) if a command is not installed.
+    - V(tool_failed) if a command failed and its output matches no other reason.
+  returned: failure
+  type: str
+  sample: build_failed
 log_tail:
   description: The last lines of the output of the compiler, or of C(criu check).
-  returned: failure, reason V(build_failed), V(build_dependency_missing) or V(check_failed)
+  returned: failure with reason build_failed, build_dependency_missing or check_failed
   type: list
   elements: str
   sample: ["make: *** [Makefile:278: criu] Error 2"]
 packages:
   description: The packages to install.
-  returned: failure, reason V(build_dependency_missing), V(feature_missing) or V(artifact_unusable)
+  returned: failure with reason build_dependency_missing, feature_missing or artifact_unusable
   type: list
   elements: str
   sample: [libselinux1-dev]
+path:
+  description: The file or folder that the failure is about.
+  returned: failure that concerns a file or folder
+  type: str
+  sample: /root/criu-4.2.1-debian13.tar.gz
+cmd:
+  description: Argument list of the command that failed.
+  returned: failure of a command
+  type: list
+  elements: str
+  sample: [make, -j2]
+rc:
+  description: Exit status of that command.
+  returned: failure of a command
+  type: int
+  sample: 2
+stdout:
+  description: Standard output of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: ""
+stderr:
+  description: Standard error of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: "make: *** [Makefile:278: criu] Error 2"
+cleanup_failed:
+  description: Messages of the steps that failed as well when the task cleaned up.
+  returned: failure of the cleanup as well
+  type: list
+  elements: str
+  sample: []
 """
 
 import hashlib

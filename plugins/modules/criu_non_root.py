@@ -7,90 +7,88 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: criu_non_root
-short_description: Let a group of users checkpoint and restore their own processes
+short_description: Allow a group of users to checkpoint and restore their own processes
 version_added: 0.1.0
 author:
   - The criu.hosts authors (!UNKNOWN)
 description:
-  - Gives the CRIU binary the file capabilities that it needs on this kernel, to one group that may run it, and takes
-    the right to run it from everybody else but root.
-  - The least is CAP_CHECKPOINT_RESTORE. CAP_SYS_PTRACE is added where C(kernel.yama.ptrace_scope) is 1 or 2.
+  - Gives the CRIU binary the file capabilities that it needs on this kernel, and permits only root and one group to run
+    it.
+  - The minimum is CAP_CHECKPOINT_RESTORE. CAP_SYS_PTRACE is added if C(kernel.yama.ptrace_scope) is 1 or 2.
   - Root, Podman and the OCI runtimes use the same binary as before.
-  - A user calls C(criu --unprivileged). Debian's PATH of a user lacks the folder, so by its full path.
-  - The role C(criu.hosts.criu) with C(criu_non_root) creates the group and calls the module after each installation.
+  - Users run C(criu --unprivileged). On Debian they need its full path, as its folder is not in the PATH of users.
+  - With C(criu_non_root), the role P(criu.hosts.criu#role) creates the group and runs the module after each
+    installation.
 extends_documentation_fragment:
   - criu.hosts._attributes
 requirements:
-  - setcap (Debian, package libcap2-bin; RedHat family, package libcap)
+  - setcap (Debian, package libcap2-bin; Red Hat family, package libcap)
 options:
   state:
-    description: V(absent) takes the capabilities away and lets everybody run the file again, as it was installed.
+    description: V(absent) removes the capabilities and permits all users to run the file, as after its installation.
     type: str
     choices: [present, absent]
     default: present
   group:
-    description: The group that may run CRIU. It has to exist.
+    description: The group that may run CRIU. It must exist.
     type: str
     default: criu
   path:
-    description: The CRIU binary; by default the one that a unit and a root shell run. Links are followed.
+    description: The CRIU binary. By default the one that units and root's shell run. Links are followed.
     type: path
   extra_capabilities:
     description:
-      - Capabilities beyond the least. Each one is given to every member of the group.
-      - V(net_admin) for C(--tcp-established). V(setpcap) for processes whose bounding set is smaller than the user's.
-        V(sys_resource) for raised limits.
-      - V(sys_ptrace) lets a member dump, and so read, the processes of every user, root's too.
+      - Capabilities beyond the minimum. Every member of the group gets them.
+      - V(net_admin) is for C(--tcp-established), V(setpcap) for processes with a smaller bounding set than the user's,
+        and V(sys_resource) for raised limits.
+      - With V(sys_ptrace) a member can dump, and so read, the processes of all users, including root's.
     type: list
     elements: str
     choices: [net_admin, setpcap, sys_ptrace, sys_resource]
     default: []
   allow_sys_admin:
     description:
-      - Whether CAP_SYS_ADMIN may be given on a kernel older than 5.9, which has no CAP_CHECKPOINT_RESTORE.
-      - It makes every member of the group root.
+      - Whether to give CAP_SYS_ADMIN on a kernel older than 5.9, which has no CAP_CHECKPOINT_RESTORE.
+      - It makes every member of the group as powerful as root.
     type: bool
     default: false
 notes:
   - Needs root.
-  - Further reasons are V(criu_missing) (no CRIU), V(group_missing) (no such group), V(kernel_too_old) (no
-    CAP_CHECKPOINT_RESTORE, and O(allow_sys_admin=false)), V(ptrace_forbidden) (Yama forbids tracing) and
-    V(change_lost) (the file system does not keep the capabilities).
-  - SELinux has to let the users do it too; see the purpose V(non_root) of M(criu.hosts.criu_policy).
-  - C(community.general.capabilities) sets one capability per call, leaves others in place, and its idempotence depends
-    on how the installed libcap prints them; group and mode, which have to be right before the first capability is
-    given, are other modules' there.
+  - SELinux must allow it as well, see the purpose V(non_root) of M(criu.hosts.criu_policy).
+  - C(community.general.capabilities) is no replacement. It sets one capability per call and leaves others in place, and
+    its idempotence depends on the output of the installed libcap. Group and mode, which must be right before the first
+    capability is set, need further modules there.
 seealso:
   - module: criu.hosts.process_checkpoint
   - module: criu.hosts.criu_info
   - name: Checkpoints without root
-    description: What works for whom, with output.
+    description: A guide, with the output of each step.
     link: https://github.com/criu-hosts/criu.hosts/blob/main/docs/without-root.md
 """
 
 EXAMPLES = r"""
-- name: Let the group criu checkpoint and restore its members' own processes
+- name: Allow the members of the group criu to checkpoint and restore their own processes
   criu.hosts.criu_non_root:
     group: criu
 
-- name: With their established TCP connections
+- name: The same with established TCP connections
   criu.hosts.criu_non_root:
     group: criu
     extra_capabilities: [net_admin]
 
-- name: Root only, as before
+- name: Allow it to root only
   criu.hosts.criu_non_root:
     state: absent
 """
 
 RETURN = r"""
 non_root:
-  description: The binary after the task, or as it would be.
+  description: The binary after the task. Check mode predicts it.
   returned: success
   type: dict
   contains:
     path:
-      description: The binary; V(null) if there is no CRIU and O(state=absent).
+      description: Path of the binary; V(null) if there is no CRIU and O(state=absent).
       type: str
       sample: /opt/criu-hosts/4.2.1-dd6d1bf01a1b/sbin/criu
     group:
@@ -107,11 +105,46 @@ non_root:
       elements: str
       sample: [cap_checkpoint_restore]
 commands:
-  description: The commands that changed, or would change, the host.
+  description: Argument lists of the commands that change the host. Check mode predicts them.
   returned: success
   type: list
   elements: list
   sample: [[setcap, cap_checkpoint_restore=eip, /opt/criu-hosts/4.2.1-dd6d1bf01a1b/sbin/criu]]
+reason:
+  description:
+    - Machine-readable error code, which stays the same between releases.
+    - V(criu_missing) if there is no CRIU.
+    - V(group_missing) if there is no group O(group).
+    - V(kernel_too_old) if the kernel has no CAP_CHECKPOINT_RESTORE and O(allow_sys_admin=false).
+    - V(ptrace_forbidden) if C(kernel.yama.ptrace_scope) is 3, so that no process can be traced.
+    - V(change_lost) if the file does not keep the change, for example because of its file system.
+    - V(interrupted) if the task received SIGTERM or SIGHUP.
+    - V(tool_missing) if a command is not installed.
+    - V(tool_failed) if a command failed and its output matches no other reason.
+  returned: failure
+  type: str
+  sample: group_missing
+cmd:
+  description: Argument list of the command that failed.
+  returned: failure of a command
+  type: list
+  elements: str
+  sample: [setcap, cap_checkpoint_restore=eip, /opt/criu-hosts/4.2.1-dd6d1bf01a1b/sbin/criu]
+rc:
+  description: Exit status of that command.
+  returned: failure of a command
+  type: int
+  sample: 1
+stdout:
+  description: Standard output of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: ""
+stderr:
+  description: Standard error of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: ""
 """
 
 from typing import Any, NoReturn

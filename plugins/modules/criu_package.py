@@ -12,10 +12,10 @@ version_added: 0.1.0
 author:
   - The criu.hosts authors (!UNKNOWN)
 description:
-  - Fetches the source package of CRIU that the package manager offers, adds libselinux to its build dependencies, and
-    builds packages that the package manager knows, for one host or a whole fleet.
-  - It is the second way beside M(criu.hosts.criu_build), which compiles any version beside the package. This one has
-    the distribution's version and patches, and one CRIU on the host.
+  - Fetches the source package of CRIU from the package manager, adds libselinux to its build dependencies, and builds
+    packages for the package manager, for one host or a whole fleet.
+  - An alternative to M(criu.hosts.criu_build), which compiles any version and installs it beside the package. With this
+    module a host has one CRIU only, in the version of the distribution and with its patches.
 extends_documentation_fragment:
   - criu.hosts._attributes
 requirements:
@@ -28,57 +28,53 @@ attributes:
     description: A second run with the same options changes nothing.
     support: full
     details:
-      - An archive is right when its manifest names the same source package, features, suffix, architecture and
+      - An archive is up to date if its manifest names the same source package, features, suffix, architecture and
         distribution, and its files have their checksums.
-      - Packages are right when those to be installed have the archive's version.
+      - Packages are up to date if they have the version in the archive.
 options:
   state:
     description:
-      - V(built) builds the packages and writes them to O(path), one archive.
+      - V(built) builds the packages and writes them to the archive O(path).
       - V(present) installs the archive O(path), which was made on a host of the same distribution and architecture.
-      - V(absent) brings the distribution's own packages back, or removes the packages if it offers none.
+      - V(absent) installs the distribution's own packages again, or removes the packages if it offers none.
     type: str
     choices: [present, built, absent]
     default: present
   path:
     description:
-      - The archive of packages. Required but with O(state=absent).
-      - It is a tar archive with the packages, a manifest, and the index that makes its unpacked folder a local
-        repository, C(Packages) for apt and C(repodata) for dnf.
+      - The archive of packages. Required unless O(state=absent).
+      - It is a tar archive with the packages, a manifest, and an index (C(Packages) for apt, C(repodata) for dnf), so
+        that the unpacked folder is a local repository.
     type: path
   features:
     description:
-      - What the rebuilt CRIU must be linked with, each by its library among the build dependencies.
+      - Features of the rebuilt CRIU. The library of each one becomes a build dependency.
     type: list
     elements: str
     choices: [selinux, nftables, gnutls]
     default: [selinux]
   version:
     description:
-      - Version of the source package, as in C(4.1.1-1). By default the one that the package manager would take.
+      - Version of the source package, such as C(4.1.1-1). By default the one that the package manager prefers.
     type: str
   suffix:
     description:
-      - Ends the version of the rebuilt packages, and tells them from the distribution's. Lower-case letters, digits
-        and dots.
+      - End of the version of the rebuilt packages, which distinguishes them from the distribution's. It may contain
+        lower-case letters, digits and dots.
     type: str
     default: criuhosts1
   jobs:
-    description: How many compilers run at a time. By default one for each CPU that the module may use.
+    description: How many compilers run in parallel. By default one for each CPU that the module may use.
     type: int
 notes:
-  - The version of the rebuilt packages has the next epoch, as C(1:4.1.1-1+criuhosts1) for C(4.1.1-1). It is higher
-    than every later one of the distribution, so that no upgrade replaces a CRIU that keeps labels with one that loses
-    them. The price is that an upgrade does not bring the distribution's corrections either; build again for them.
-  - C(criu) is installed, whatever of the same source is installed already, and what these want of it in the very same
-    version.
-  - A build of M(criu.hosts.criu_build) stays the CRIU in use if there is one; RV(package.in_use) tells.
-  - Only one task at a time builds or installs on a host; a second one fails at once with the reason V(busy).
-  - "Further reasons: V(build_dependency_missing) (a tool or build dependency, with the packages), V(build_failed)
-    (with C(log_tail)), V(feature_missing) (the compiled CRIU lacks a feature), V(source_unavailable) (no source
-    package is offered), V(suffix_invalid), V(distribution_unknown) (neither Debian's nor Fedora's relative),
-    V(artifact_missing), V(artifact_invalid) (a damaged archive, or not ours) and V(artifact_unusable) (for another
-    distribution or architecture)."
+  - The version of the rebuilt packages has the next epoch, for example C(1:4.1.1-1+criuhosts1) for C(4.1.1-1). It is
+    higher than every later version of the distribution, so that no upgrade replaces a CRIU that keeps labels with one
+    that loses them. The drawback is that an upgrade does not install the distribution's fixes either. Build again to
+    get them.
+  - The module installs C(criu), all other packages of its source that are installed already, and their dependencies on
+    this source in the very same version.
+  - A build of M(criu.hosts.criu_build) takes precedence over the package, see RV(package.in_use).
+  - Only one task at a time builds or installs on a host. A second one fails at once.
 seealso:
   - module: criu.hosts.criu_build
   - module: criu.hosts.criu_info
@@ -97,7 +93,7 @@ EXAMPLES = r"""
   criu.hosts.criu_package:
     path: /root/criu-packages.tar
 
-- name: Give the distribution's package back
+- name: Return to the distribution's package
   criu.hosts.criu_package:
     state: absent
 """
@@ -105,14 +101,13 @@ EXAMPLES = r"""
 RETURN = r"""
 package:
   description:
-    - The archive (O(state=built)), or what is installed; V(null) if nothing of CRIU is.
-    - In check mode, of packages that would first have to be built only C(id), C(version), C(source_version) and
-      C(path).
+    - The archive (O(state=built)), or the installed packages; V(null) if no package of CRIU is installed.
+    - Check mode returns only C(id), C(version), C(source_version) and C(path) of packages that are not built yet.
   returned: success
   type: dict
   contains:
     id:
-      description: What tells this archive from another, made from source package, features, suffix and system.
+      description: Identifies the archive, by its source package, features, suffix and system.
       type: str
       sample: 5b1a1d0f2c3e
     version:
@@ -124,7 +119,7 @@ package:
       type: str
       sample: 4.1.1-1
     features:
-      description: Which of the known features the binary is linked with.
+      description: The known features that the binary is linked with.
       type: list
       elements: str
       sample: [selinux, nftables, gnutls]
@@ -149,27 +144,81 @@ package:
       type: dict
       sample: {"criu": "1:4.1.1-1+criuhosts1"}
     in_use:
-      description: Whether callers get the package's CRIU, and not a build of M(criu.hosts.criu_build).
+      description: Whether callers use the CRIU of the package instead of a build of M(criu.hosts.criu_build).
       type: bool
       sample: true
 commands:
-  description: The argument lists of the commands that change the host, in order.
+  description: Argument lists of the commands that change the host, in order. Check mode predicts them.
   returned: success
   type: list
   elements: list
   sample: [[apt-get, -q, -y, install, /var/lib/criu-hosts/packages/criu_4.1.1-1+criuhosts1_amd64.deb]]
+reason:
+  description:
+    - Machine-readable error code, which stays the same between releases.
+    - V(build_dependency_missing) if a tool or build dependency is missing; see RV(packages).
+    - V(feature_missing) if the compiled CRIU lacks a feature; see RV(packages).
+    - V(build_failed) if the build failed, or its result is unusable; see RV(log_tail).
+    - V(source_unavailable) if the package manager offers no source package.
+    - V(suffix_invalid) if O(suffix) has other characters than allowed.
+    - V(distribution_unknown) if the distribution belongs neither to the Debian nor to the Red Hat family.
+    - V(artifact_missing) if there is no file O(path).
+    - V(artifact_invalid) if the archive is damaged, or not made by this module.
+    - V(artifact_unusable) if the archive is for a different distribution or architecture.
+    - V(busy) if a different task builds or installs on this host.
+    - V(unpack_failed) if an archive is damaged or unsafe.
+    - V(disk_full) if there is no space left.
+    - V(file_failed) if a file or folder could not be written.
+    - V(interrupted) if the task received SIGTERM or SIGHUP.
+    - V(tool_missing) if a command is not installed.
+    - V(tool_failed) if a command failed and its output matches no other reason.
+  returned: failure
+  type: str
+  sample: build_failed
 log_tail:
-  description: The last lines of the build's output.
-  returned: failure, reason V(build_failed) or V(build_dependency_missing)
+  description: The last lines of the output of the build.
+  returned: failure with reason build_failed or build_dependency_missing
   type: list
   elements: str
   sample: ["dpkg-buildpackage: error: debian/rules binary subprocess returned exit status 2"]
 packages:
   description: The packages to install.
-  returned: failure, reason V(build_dependency_missing) or V(feature_missing)
+  returned: failure with reason build_dependency_missing or feature_missing
   type: list
   elements: str
   sample: [libselinux1-dev]
+path:
+  description: The file or folder that the failure is about.
+  returned: failure that concerns a file or folder
+  type: str
+  sample: /root/criu-packages.tar
+cmd:
+  description: Argument list of the command that failed.
+  returned: failure of a command
+  type: list
+  elements: str
+  sample: [dpkg-buildpackage, -b]
+rc:
+  description: Exit status of that command.
+  returned: failure of a command
+  type: int
+  sample: 2
+stdout:
+  description: Standard output of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: ""
+stderr:
+  description: Standard error of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: ""
+cleanup_failed:
+  description: Messages of the steps that failed as well when the task cleaned up.
+  returned: failure of the cleanup as well
+  type: list
+  elements: str
+  sample: []
 """
 
 import os
