@@ -166,6 +166,7 @@ reason:
     - V(archive_path_unsafe) if the path is not that of a file that only root can write.
     - V(name_invalid) if O(name) cannot be the name of a container.
     - V(rootless_unsupported) if the task does not run as root, or the container is rootless.
+    - V(podman_missing) if podman is not installed.
     - V(criu_missing) if CRIU is not installed.
     - V(criu_too_old) if podman needs a newer CRIU.
     - V(criu_without_selinux) if CRIU is not linked with libselinux, so the labels would be lost.

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any, Iterable
 
@@ -25,13 +26,15 @@ NEED = {
     "_also_failed": {"Together", "always", "explain", "undo"},
 }
 # Words that a module reaches by name and never returns, and why.
-NEVER = {
+ABLE = {"ability_missing": "podman, the only engine, has all the abilities that options ask for"}
+NEVER: dict[str, dict[str, str]] = {
     "container_checkpoint": {
+        **ABLE,
         "new_name_with_tcp": "it has no option new_name",
         "archive_invalid archive_runtime_missing cgroup_in_use container_exists": "podman prints it for a restore only",
         "image_missing name_in_use volume_exists": "podman prints it for a restore only",
     },
-    "container_restore": {"file_locks_needed tcp_established_needed": "CRIU prints it for a dump only"},
+    "container_restore": {**ABLE, "file_locks_needed tcp_established_needed": "CRIU prints it for a dump only"},
     "process_restore": {
         "parent_invalid": "it has no option parent_path",
         "external_needed file_locks_needed memory_tracking_missing": "CRIU prints it for a dump only",
@@ -68,6 +71,7 @@ def _planned(units: Iterable[Unit]) -> set[str]:
     return found
 
 
+@cache
 def found(path: Path) -> Found:
     """What the failures of a module may carry."""
     units = GRAPH.reach(path, "main")

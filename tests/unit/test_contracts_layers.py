@@ -35,16 +35,6 @@ STRANGERS = {("_process", "_engines"), ("_container", "_process"), ("_nextcloud"
 # Only these know a certain engine; Quadlet is podman's.
 KNOW_ENGINES = ("_engines/registry.py", "_unit/", "modules/container_unit_info.py")
 
-# Imports of podman's files that still have to become calls of an engine. The list only gets shorter.
-ENGINE_STILL = {
-    ("_container/checkpoint.py", "_engines/podman/engine.py"): "removes podman's outdated records",
-    ("_container/checkpoint.py", "_engines/podman/losses.py"): "asks what podman does not restore",
-    ("_container/checkpoint.py", "_engines/podman/rootless.py"): "refuses rootless containers",
-    ("_container/remove.py", "_engines/podman/rootless.py"): "refuses rootless containers",
-    ("_container/restore.py", "_engines/podman/losses.py"): "warns of podman's unlabeled folders",
-    ("_container/restore.py", "_engines/podman/rootless.py"): "refuses rootless containers",
-    ("_container/restore_source.py", "_engines/podman/rootless.py"): "refuses rootless containers",
-}
 # Files that name podman for good.
 PODMAN_NAMED = {
     "_engines/registry.py": "lists the engines",
@@ -56,8 +46,6 @@ PODMAN_NAMED = {
 }
 # Files that still know podman and should not. The list only gets shorter.
 PODMAN_STILL = {
-    "_container/checkpoint.py": "names podman in two messages, and reads podman's own label of a unit",
-    "_container/restore.py": "names podman in the reason of a step",
     "_criu/readiness.py": "judges the readiness of podman only",
     "_criu_config/readers.py": "lists podman among the callers of CRIU",
     "_nextcloud/host.py": "asks podman for images",
@@ -102,7 +90,7 @@ def test_only_the_registry_and_units_know_an_engine() -> None:
             own = f"{top}/{rest.partition('/')[0]}/"
             if top == "_engines" and "/" in rest and not place(path).startswith((*KNOW_ENGINES, own)):
                 found.add((place(path), place(other)))
-    assert found == set(ENGINE_STILL)
+    assert found == set()
 
 
 def test_no_files_import_each_other() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Iterator, Union
 
@@ -31,10 +32,10 @@ class Unit:
     owner: str = ""
     function: FunctionNode | None = field(default=None, compare=False, repr=False)
 
-    @property
-    def live(self) -> Iterator[ast.AST]:
+    @cached_property
+    def live(self) -> tuple[ast.AST, ...]:
         """The nodes that run, and whose failures leave the unit."""
-        return (node for top in self.nodes for node in live(top))
+        return tuple(node for top in self.nodes for node in live(top))
 
     @property
     def class_(self) -> ast.ClassDef | None:
@@ -170,12 +171,14 @@ class CallGraph:
         names: set[str] = set()
         waiting = {self.units(path)[name]}
         while waiting:
-            unit = waiting.pop()
-            reached.add(unit)
-            units, more = self.mentions(unit)
-            names |= more
+            while waiting:
+                unit = waiting.pop()
+                reached.add(unit)
+                units, more = self.mentions(unit)
+                names |= more
+                waiting |= units - reached
             methods = {one for owner in reached if owner.class_ for one in self._methods(owner, names)}
-            waiting |= (units | methods | self._guarded(reached)) - reached
+            waiting = (methods | self._guarded(reached)) - reached
         return reached
 
     def _guarded(self, reached: set[Unit]) -> set[Unit]:

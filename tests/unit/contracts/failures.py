@@ -3,7 +3,7 @@
 
 A failure is made by calling CheckpointError or a class made from it. A word may come through a parameter ``reason``,
 the field ``reason`` of another class, or the attribute ``reason`` of another failure; facts may come through ``**`` of
-dictionaries. Any other way raises Unreadable, so that no failure goes unseen.
+dictionaries, also of parameters and fields. Any other way raises Unreadable, so that no failure goes unseen.
 """
 
 from __future__ import annotations
@@ -134,13 +134,26 @@ class Reader:
                 return keyword.value
         names: list[str] = []
         if target is not None and target.function:
-            names = _parameters(target.function)
+            names = _parameters(target.function)[1 if target.owner else 0 :]
         elif target is not None and target.class_:
             inits = [self.graph.units(base.path).get(f"{base.name}.__init__") for base in self.graph.bases(target)]
             init = next((one for one in inits if one and one.function), None)
             names = _parameters(init.function)[1:] if init and init.function else fields_of(target.class_)
         place = names.index(name) if name in names else len(call.args)
         return call.args[place] if place < len(call.args) else None
+
+    def _given(self, target: Unit, name: str) -> Iterator[tuple[Unit, ast.AST]]:
+        """What the calls of a function or class give for a parameter or field. Methods are found by their name."""
+        method = target.name.partition(".")[2]
+        for unit in self.units:
+            for call in (node for node in unit.live if isinstance(node, ast.Call)):
+                called = self.graph.target(unit, call.func)
+                by_name = (
+                    method and called is None and isinstance(call.func, ast.Attribute) and call.func.attr == method
+                )
+                value = self._argument(call, target, name) if called == target or by_name else None
+                if value is not None:
+                    yield unit, value
 
     def _words(self, unit: Unit, value: ast.AST, *, error: bool = False) -> Iterator[str]:
         """The words that an argument ``reason`` may be."""
@@ -169,10 +182,21 @@ class Reader:
                     yield from self._keys(unit, inner)
                 else:
                     raise Unreadable(f"{unit.path.name}: {unit.name}: {{{ast.unparse(key)}: ...}}")
+        elif isinstance(value, ast.Constant) and value.value is None:
+            return
+        elif isinstance(value, ast.BoolOp):
+            for one in value.values:
+                yield from self._keys(unit, one)
         elif isinstance(value, ast.Name) and unit.function:
             kwarg = unit.function.args.kwarg
-            if not (value.id == FACTS and kwarg and kwarg.arg == FACTS):
+            if value.id in _parameters(unit.function):
+                for other, given in self._given(unit, value.id):
+                    yield from self._keys(other, given)
+            elif not (value.id == FACTS and kwarg and kwarg.arg == FACTS):
                 yield from self._local_keys(unit, unit.function, value.id)
+        elif isinstance(value, ast.Attribute) and ast.unparse(value.value) == "self" and value.attr in self._own(unit):
+            for other, given in self._given(self.graph.units(unit.path)[unit.owner], value.attr):
+                yield from self._keys(other, given)
         elif isinstance(value, ast.Call):
             target = self.graph.target(unit, value.func)
             if not (isinstance(target, Unit) and target.function):
@@ -182,6 +206,11 @@ class Reader:
                     yield from self._keys(target, node.value)
         elif not (isinstance(value, ast.Attribute) and value.attr == FACTS):
             raise Unreadable(f"{unit.path.name}: {unit.name}: **{ast.unparse(value)}")
+
+    def _own(self, unit: Unit) -> list[str]:
+        """The fields of the class that a method belongs to."""
+        owner = self.graph.units(unit.path).get(unit.owner)
+        return fields_of(owner.class_) if owner and owner.class_ else []
 
     def _local_keys(self, unit: Unit, function: FunctionNode, name: str) -> Iterator[str]:
         """The keys that a function puts into its variable ``name``."""

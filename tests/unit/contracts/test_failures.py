@@ -73,6 +73,27 @@ def test_the_reason_of_a_class_counts_when_that_class_fails(tmp_path: Path) -> N
     assert found(tmp_path, "File(reason='one').demand()", text)[0] == {"one"}
 
 
+FACTS = """
+def read():
+    return {'path': 1}
+
+def more():
+    return {'pid': 1}
+
+def options(**kept):
+    pass
+
+def wrap(given):
+    return CheckpointError('x', reason='one', **{**(given or {})})
+
+class Log:
+    log: dict
+
+    def told(self, more):
+        return CheckpointError('x', reason='one', **{**self.log, **more})
+"""
+
+
 @pytest.mark.parametrize(
     ("body", "facts"),
     [
@@ -84,14 +105,14 @@ def test_the_reason_of_a_class_counts_when_that_class_fails(tmp_path: Path) -> N
         ("facts = {'path': p}\nfacts['pid'] = 1\nraise CheckpointError('x', reason='one', **facts)", {"path", "pid"}),
         ("a, facts = 1, {'path': p}\nraise CheckpointError('x', reason='one', **{**facts})", {"path"}),
         ("log = read()\nlog.update(more())\nraise CheckpointError('x', reason='one', **log)", {"path", "pid"}),
+        ("raise wrap({'path': p})", {"path"}),
+        ("raise wrap(None)", set()),
+        ("raise Log({'path': p}).told({'pid': 1})", {"path", "pid"}),
         ("options(path=p)", set()),
     ],
 )
 def test_facts(tmp_path: Path, body: str, facts: set[str]) -> None:
-    rest = (
-        "def read():\n    return {'path': 1}\n\ndef more():\n    return {'pid': 1}\n\ndef options(**kept):\n    pass\n"
-    )
-    assert found(tmp_path, body, rest)[1] == facts
+    assert found(tmp_path, body, FACTS)[1] == facts
 
 
 @pytest.mark.parametrize(
