@@ -10,38 +10,39 @@ module: criu_config
 short_description: Set options in one of CRIU's configuration files
 version_added: 0.1.0
 description:
-  - Changes the lines that must change and leaves the others and the comments as they are.
-  - Judges the whole file before it is written, by a table of the options of CRIU 3.11 to 4.3 and their values. CRIU
-    itself accepts abbreviations, text for numbers, values that it then ignores and lines that break every later call.
-  - Then the installed CRIU reads the text as well. It gets it on its standard input, so check mode asks it too, and
-    nothing is written before both agree.
-  - One wrong word in C(/etc/criu/default.conf) breaks every call of CRIU, those of the runtimes too.
+  - Changes only the lines that must change, and keeps all other lines and the comments.
+  - Checks the whole text before it writes the file, with a table of the options of CRIU 3.11 to 4.3 and their values.
+    CRIU itself accepts abbreviations, text for numbers, values that it then ignores, and lines that break every later
+    call.
+  - The installed CRIU reads the text as well, on its standard input and also in check mode. Nothing is written unless
+    both accept the text.
+  - One wrong word in C(/etc/criu/default.conf) breaks every call of CRIU, including those by the OCI runtimes.
 options:
   kind:
     description:
-      - Who reads the file.
+      - The kind of file, which decides who reads it.
       - V(default) is C(/etc/criu/default.conf), which every CRIU reads. V(user) is C(~/.criu/default.conf) of the user
         that the task runs as.
-      - V(runc) and V(crun) are C(/etc/criu/runc.conf) and C(/etc/criu/crun.conf). What they say outranks what the
-        runtime and podman ask for.
+      - V(runc) and V(crun) are C(/etc/criu/runc.conf) and C(/etc/criu/crun.conf). Their options override those of the
+        runtime and of podman.
       - V(container) is a file at O(path) for the containers that name it in their annotation C(org.criu.config).
-      - M(criu.hosts.criu_config_info) tells which of them are read on a host.
+      - M(criu.hosts.criu_config_info) shows which of them are read on a host.
     type: str
     choices: [default, user, runc, crun, container]
     default: default
   path:
     description:
-      - The file of kind V(container), an absolute path. The folder is made if it is missing.
+      - Absolute path of the file of kind V(container). A missing folder is created.
     type: path
   options:
     description:
       - The options by their long names, without dashes.
-      - V(true) writes an option without a value, V(false) or V(null) removes it, a list writes one line for each value.
-      - An option that is not named here is left alone, unless O(exclusive) or O(block) says otherwise.
+      - V(true) writes an option without a value, V(false) or V(null) removes it, and a list writes one line per value.
+      - Other options are left alone, except with O(exclusive) or O(block).
     type: dict
   content:
     description:
-      - The whole text of the file, in place of O(options). It is judged like any other.
+      - The whole text of the file, instead of O(options). It is checked in the same way.
     type: str
   exclusive:
     description:
@@ -50,44 +51,39 @@ options:
     default: false
   block:
     description:
-      - Keep the lines between C(# BEGIN MANAGED BY) and C(# END MANAGED BY) with this name behind. An option that is
-        not named any more is removed from there, and lines elsewhere are left alone.
+      - Keep the lines between C(# BEGIN MANAGED BY) and C(# END MANAGED BY), each followed by this name. An option that
+        O(options) no longer names is removed from there. Lines elsewhere are left alone.
     type: str
   state:
     description:
-      - V(absent) removes the file, or with O(block) that block, and the file if nothing else is in it. What stays is
-        not judged.
+      - V(absent) removes the file, or with O(block) that block, and the file if nothing else is in it. The remaining
+        lines are not checked.
     type: str
     choices: [present, absent]
     default: present
   allow:
     description:
-      - Options whose risk in this file is wanted, such as V(action-script) or V(lsm-profile). Without it the module
-        refuses what puts images or logs elsewhere, changes labels or runs programs.
+      - Risky options to accept in this file, such as V(action-script) or V(lsm-profile). By default the module refuses
+        options that write images or logs elsewhere, change labels or run programs.
     type: list
     elements: str
     default: []
   executable:
     description:
-      - The CRIU that judges the file. By default the one in the path.
+      - The CRIU that checks the file. By default the one in the path.
     type: path
   version:
     description:
-      - The version of CRIU to judge by, if it is known, such as RV(criu.hosts.criu_info#module:criu.version).
-        Otherwise CRIU is asked.
-      - Without a version and without CRIU on the host, the options of CRIU 4.3 count, and the task warns.
+      - The version of CRIU to check against, if it is known, such as RV(criu.hosts.criu_info#module:criu.version). By
+        default CRIU is asked for it.
+      - Without a version and without CRIU on the host, the module checks against CRIU 4.3 and warns.
     type: str
 requirements:
-  - CRIU, to have the file read by it before it is written
+  - CRIU, to check the file before it is written
 notes:
   - Needs root for the files in C(/etc/criu). Run the task as the user for kind V(user).
-  - A new file has mode 0644; an old one keeps its mode. The owner is the user of the task.
-  - Further reasons are V(config_invalid) (the linter refuses the text, RV(findings) says why), V(config_refused) (the
-    linter does not, but CRIU does), V(option_invalid) (a name or value that makes no line), V(block_broken) (a marker
-    line is missing), V(config_is_directory), V(config_is_link), V(config_not_a_file), V(config_unreadable),
-    V(config_too_large) (what is at the path is no file of options), V(config_owner) (it belongs to another user)
-    and V(change_lost) (the file is not as written).
-  - The words in RV(findings) are V(unknown_option), V(abbreviated), V(leading_dashes), V(value_missing),
+  - A new file has mode 0644, and an old one keeps its mode. The owner is the user of the task.
+  - The codes in RV(findings) are V(unknown_option), V(abbreviated), V(leading_dashes), V(value_missing),
     V(value_unexpected), V(value_ignored), V(value_invalid), V(trailing_text), V(blank_around_equals), V(quoting),
     V(comment_glued), V(tab), V(carriage_return), V(control_character), V(line_too_long), V(not_text), V(duplicate),
     V(contradictory), V(not_for_files), V(risky) and V(crashes_criu).
@@ -97,7 +93,7 @@ seealso:
   - module: criu.hosts.criu_config_info
   - module: criu.hosts.criu_info
   - name: criu(8)
-    description: The options.
+    description: CRIU's documentation of its configuration files.
     link: https://criu.org/Configuration_files
 author:
   - The criu.hosts authors (!UNKNOWN)
@@ -124,12 +120,12 @@ EXAMPLES = r"""
       tcp-close: true
       skip-mnt: [/data/cache, /data/tmp]
 
-- name: Take an option out again
+- name: Remove an option
   criu.hosts.criu_config:
     options:
       timeout: false
 
-- name: Ask the host first, and spare the question
+- name: Gather the version of CRIU once
   criu.hosts.criu_info:
     features: []
   register: host
@@ -150,12 +146,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changed:
-  description: Whether the file was, or would be, changed.
+  description: Whether the file was changed, or would be changed by a real run.
   returned: success
   type: bool
   sample: true
 config:
-  description: The file as read after the work; in check mode, as it would be.
+  description: The file after the task. Check mode predicts it.
   returned: success
   type: dict
   contains:
@@ -172,21 +168,21 @@ config:
       type: bool
       sample: true
     options:
-      description: The options in it, each with the list of its values. V(null) is an option without a value.
+      description: The options in the file, each with the list of its values. V(null) is an option without a value.
       type: dict
       sample: {tcp-established: [null], timeout: ["60"]}
     version:
-      description: The version of CRIU that it was judged by. V(null) if nothing was judged.
+      description: The version of CRIU that the text was checked against. V(null) if no text was checked.
       type: str
       sample: 4.2.1
     validated:
-      description: Whether the installed CRIU has read the text and accepts it.
+      description: Whether the installed CRIU has read and accepted the text.
       type: bool
       sample: true
 findings:
   description:
-    - What the linter says. On success there are only warnings.
-  returned: success, and failure with the reason V(config_invalid)
+    - The findings of the linter. On success there are only warnings.
+  returned: success, or failure with reason config_invalid
   type: list
   elements: dict
   contains:
@@ -195,11 +191,11 @@ findings:
       type: int
       sample: 3
     option:
-      description: The word at its beginning.
+      description: The first word of the line.
       type: str
       sample: tcp-est
     code:
-      description: A stable word.
+      description: Machine-readable code of the finding, which stays the same between releases.
       type: str
       sample: abbreviated
     severity:
@@ -207,15 +203,63 @@ findings:
       type: str
       sample: error
     message:
-      description: What is wrong and what to do.
+      description: The problem and its solution as text.
       type: str
       sample: "Line 3, 'tcp-est': it is an abbreviation, which the next CRIU may not know. Write tcp-established."
 commands:
-  description: Always empty; a file is written without a command.
+  description: Always empty, as a file is written without a command.
   returned: success
   type: list
   elements: list
   sample: []
+reason:
+  description:
+    - Machine-readable error code, which stays the same between releases.
+    - V(config_invalid) if the linter rejects the text; see RV(findings).
+    - V(config_refused) if the linter accepts the text and CRIU rejects it.
+    - V(option_invalid) if a name or value in O(options) cannot be written as one line.
+    - V(block_broken) if a marker line of O(block) is missing, or there are too many.
+    - V(config_is_directory) if there is a folder at the path.
+    - V(config_is_link) if there is a symbolic link at the path.
+    - V(config_not_a_file) if there is a pipe, socket or device at the path.
+    - V(config_too_large) if the file is larger than an options file ever is.
+    - V(config_unreadable) if the file cannot be read.
+    - V(config_owner) if the file belongs to a different user than that of the task.
+    - V(change_lost) if the file has changed again since the module wrote it.
+    - V(disk_full) if there is no space left.
+    - V(file_failed) if a file or folder could not be written.
+    - V(interrupted) if the task received SIGTERM or SIGHUP.
+    - V(tool_missing) if a command is not installed.
+    - V(tool_failed) if a command failed and its output matches no other reason.
+  returned: failure
+  type: str
+  sample: config_invalid
+path:
+  description: The file or folder that the failure is about.
+  returned: failure that concerns a file or folder
+  type: str
+  sample: /etc/criu/default.conf
+cmd:
+  description: Argument list of the command that failed.
+  returned: failure of a command
+  type: list
+  elements: str
+  sample: [/usr/sbin/criu, --no-default-config, --version]
+rc:
+  description: Exit status of that command.
+  returned: failure of a command
+  type: int
+  sample: 1
+stdout:
+  description: Standard output of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: ""
+stderr:
+  description: Standard error of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: ""
 """
 
 import os

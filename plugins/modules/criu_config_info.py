@@ -7,25 +7,25 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: criu_config_info
-short_description: Tell which CRIU configuration files are read by whom, and what they set
+short_description: Show which configuration files each caller of CRIU reads, and which options take effect
 version_added: 0.1.0
 description:
-  - Reads all of CRIU's configuration files on a host, judges each like M(criu.hosts.criu_config) does, and lets the
-    installed CRIU read it.
-  - Tells for each caller, CRIU on a command line, podman with runc and podman with crun, which files it reads, which it
-    ignores and why, and the settings that come of it, each with its file and line.
-  - A setting may be without effect because a later file says something else, or because the runtime asks for the
-    contrary. runc and crun differ in that, and so do their versions.
-  - A file that CRIU refuses makes every call of that caller fail.
+  - Reads all configuration files of CRIU on a host, checks each in the same way as M(criu.hosts.criu_config), and lets
+    the installed CRIU read it.
+  - For each caller (CRIU on a command line, podman with runc, podman with crun) it returns the files that are read, the
+    files that are ignored and why, and the resulting settings, each with its file and line.
+  - A setting may have no effect because a later file overrides it, or because the runtime requests the opposite. This
+    differs between runc and crun, and between their versions.
+  - If CRIU rejects a file, every call by the callers that read it fails.
 options:
   annotation:
     description:
-      - The value of the annotation C(org.criu.config) of the container in question, a path or an empty text. By
-        default the container has no such annotation.
+      - The value of the annotation C(org.criu.config) of a container, a path or an empty text. By default the container
+        has no such annotation.
     type: str
   home:
     description:
-      - The home folder whose C(.criu/default.conf) counts. By default that of the user of the task.
+      - The home folder with the C(.criu/default.conf) to read. By default that of the user of the task.
     type: path
   executable:
     description:
@@ -34,11 +34,9 @@ options:
 requirements:
   - CRIU
 notes:
-  - A file named on CRIU's command line or in the environment variable C(CRIU_CONFIG_FILE) is not known to the module.
-    With C(--config), CRIU does not read C(/etc/criu/default.conf) and the user's file.
-  - The only further reason is V(criu_missing) (no CRIU to ask). What is wrong with a file is part of the answer, where
-    C(reason) may be V(config_is_directory), V(config_is_link), V(config_not_a_file), V(config_unreadable) or
-    V(config_too_large).
+  - The module does not know files that are named on the command line of CRIU or in the environment variable
+    C(CRIU_CONFIG_FILE). With C(--config), CRIU reads neither C(/etc/criu/default.conf) nor the user's file.
+  - An unreadable or rejected file is no failure. RV(config.files) describes it.
 extends_documentation_fragment:
   - criu.hosts._attributes.info
 seealso:
@@ -49,16 +47,16 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Look at CRIU's configuration
+- name: Gather CRIU's configuration
   criu.hosts.criu_config_info:
   register: config
 
-- name: Stop before a checkpoint that CRIU would refuse
+- name: Stop if CRIU would refuse a checkpoint
   ansible.builtin.fail:
     msg: "{{ config.config.callers.podman_runc.why }}"
   when: not config.config.callers.podman_runc.available
 
-- name: Show what one container gets
+- name: Show the options of one container
   criu.hosts.criu_config_info:
     annotation: /etc/criu/redis.conf
 """
@@ -70,7 +68,7 @@ changed:
   type: bool
   sample: false
 config:
-  description: The files and who reads them.
+  description: The files and their readers.
   returned: success
   type: dict
   contains:
@@ -79,11 +77,11 @@ config:
       type: str
       sample: 4.2.1
     runtimes:
-      description: The versions of runc and crun. V(null) if one is not installed.
+      description: The versions of runc and crun. V(null) for a runtime that is not installed.
       type: dict
       sample: {runc: 1.1.15, crun: "1.21"}
     files:
-      description: The files that there are.
+      description: The files that exist.
       type: list
       elements: dict
       contains:
@@ -96,53 +94,55 @@ config:
           type: str
           sample: default
         reason:
-          description: Why it cannot be read, a stable word. V(null) if it can.
+          description:
+            - Why the file cannot be read. V(config_is_directory), V(config_is_link), V(config_not_a_file),
+              V(config_unreadable) or V(config_too_large); V(null) if it can.
           type: str
           sample: null
         problem:
-          description: The same for people.
+          description: The same as text.
           type: str
           sample: null
         owner:
-          description: The number of the user that it belongs to.
+          description: Id of the user who owns the file.
           type: int
           sample: 0
         mode:
-          description: Its mode.
+          description: Mode of the file.
           type: str
           sample: "0644"
         writable_by_others:
-          description: Whether others than its owner may change what CRIU does.
+          description: Whether others than the owner can change the file.
           type: bool
           sample: false
         accepted:
-          description: Whether the installed CRIU accepts it. V(null) if it cannot be read.
+          description: Whether the installed CRIU accepts the file. V(null) if it cannot be read.
           type: bool
           sample: true
         refusal:
-          description: What CRIU says against it.
+          description: The error of CRIU. V(null) if there is none.
           type: str
           sample: null
         findings:
-          description: What the linter says, as in M(criu.hosts.criu_config).
+          description: The findings of the linter, as in RV(criu.hosts.criu_config#module:findings).
           type: list
           elements: dict
           sample: []
     callers:
-      description: C(criu), C(podman_runc) and C(podman_crun).
+      description: The callers C(criu), C(podman_runc) and C(podman_crun).
       type: dict
       contains:
         available:
-          description: Whether a call can work, as far as the configuration goes.
+          description: Whether the configuration permits a call.
           type: bool
           sample: true
         why:
-          description: Why not.
+          description: Why it does not.
           type: str
           sample: null
         files:
           description:
-            - The files, the one that outranks the others last, with C(path), C(kind), C(status) and C(why).
+            - The files, each with C(path), C(kind), C(status) and C(why). A file overrides those before it.
             - The status is V(used), V(absent), V(ignored) or V(unreadable).
           type: list
           elements: dict
@@ -153,8 +153,9 @@ config:
               why: "dump/restore: the annotation org.criu.config takes its place"
         settings:
           description:
-            - The lines in the files that are used, with C(option), C(value), C(path) and C(line).
-            - C(effective) lists the operations at which the line holds, C(ignored) says for the others why it does not.
+            - The lines of the files in use, each with C(option), C(value), C(path) and C(line).
+            - C(effective) lists the operations for which the line takes effect. C(ignored) explains for each of the
+              others why it does not.
           type: list
           elements: dict
           sample:
@@ -167,11 +168,41 @@ config:
                 dump: "runc asks for: off, unless its command line asks for it"
                 restore: "runc asks for: off, unless its command line asks for it"
 commands:
-  description: Always empty; nothing is changed.
+  description: Always empty, as the module only reads.
   returned: success
   type: list
   elements: list
   sample: []
+reason:
+  description:
+    - Machine-readable error code, which stays the same between releases.
+    - V(criu_missing) if CRIU is not installed.
+    - V(tool_missing) if a command is not installed.
+    - V(tool_failed) if a command failed and its output matches no other reason.
+  returned: failure
+  type: str
+  sample: criu_missing
+cmd:
+  description: Argument list of the command that failed.
+  returned: failure of a command
+  type: list
+  elements: str
+  sample: [/usr/sbin/criu, --no-default-config, --version]
+rc:
+  description: Exit status of that command.
+  returned: failure of a command
+  type: int
+  sample: 1
+stdout:
+  description: Standard output of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: ""
+stderr:
+  description: Standard error of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: ""
 """
 
 import ctypes
@@ -201,7 +232,7 @@ SPEC: dict[str, Any] = {
 
 
 def libcriu_carries() -> bool:
-    """Whether the library that crun loads can tell CRIU the name of a file."""
+    """Whether the library that crun loads can pass the name of a file to CRIU."""
     try:
         return hasattr(ctypes.CDLL("libcriu.so.2"), "criu_set_config_file")
     except OSError:
