@@ -7,26 +7,27 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: criu_policy
-short_description: Let a host's SELinux policy take checkpoint and restore
+short_description: Install an SELinux policy module that allows checkpoint and restore
 version_added: 0.1.0
 description:
-  - Makes the policy module C(criu_hosts) for this host and installs it. It holds the rules that the chosen purposes
-    need, each with its reason and with the denial that was recorded without it, and none for what the host's policy
-    lacks.
-  - Where the distribution's policy does it by itself (container-selinux on Fedora and RHEL, told by its type
-    C(container_runtime_exec_t)), the module steps aside and says so in RV(policy.provided).
-  - Everything that only a restore needs stands behind the boolean C(criu_container_restore), which is off.
-    M(criu.hosts.container_restore) turns it on for the seconds of a restore.
-  - A change is one call of C(semodule), so the policy is compiled and loaded once; when nothing changes, none.
+  - Generates the policy module C(criu_hosts) for this host and installs it. It has only the rules that the chosen
+    purposes need, each with its reason and with the denial that was recorded without it, and leaves out rules that the
+    host's policy has no types or permissions for.
+  - Where the distribution's policy allows a purpose already (container-selinux on Fedora and RHEL, recognized by its
+    type C(container_runtime_exec_t)), the module installs no rules for it and returns it in RV(policy.provided).
+  - All rules that only a restore needs depend on the boolean C(criu_container_restore), which is off.
+    M(criu.hosts.container_restore) switches it on for the restore.
+  - A change is one call of C(semodule), so the policy is compiled and loaded once. Without a change there is no call.
 options:
   purposes:
     description:
-      - What the host is used for. A rule that none of them needs is left out.
-      - V(podman_units) is Podman started by systemd, V(root_shell) is Podman in a root shell, as with Ansible over ssh.
-      - V(established_tcp) lets containers keep their TCP connections; it is of use together with one of these two.
-      - V(processes) lets root restore processes that are not containers, while the boolean C(unconfined_dyntrans_all)
-        is on.
-      - V(non_root) lets users, unconfined or confined (C(user_t)), run CRIU on processes of their own, see
+      - The purposes of the host. A rule that none of them needs is left out.
+      - V(podman_units) is for Podman started by systemd, V(root_shell) for Podman in a root shell, as with Ansible over
+        ssh.
+      - V(established_tcp) allows containers to keep their TCP connections. It needs one of the two above.
+      - V(processes) allows root to restore processes outside containers while the boolean C(unconfined_dyntrans_all) is
+        on.
+      - V(non_root) allows users, unconfined or confined (C(user_t)), to run CRIU on their own processes, see
         M(criu.hosts.criu_non_root).
     type: list
     elements: str
@@ -43,12 +44,12 @@ options:
       - processes
   unconfined_dyntrans_all:
     description:
-      - The default value of the boolean of this name, where it has to be declared because the host's policy lacks it.
-      - Elsewhere M(criu.hosts.selinux_boolean) sets it.
+      - The default value of the boolean of this name, if the host's policy lacks it and the module declares it.
+      - Otherwise M(criu.hosts.selinux_boolean) sets it.
     type: bool
     default: false
   state:
-    description: V(present) installs the module, or replaces it by another one; V(absent) removes it.
+    description: V(present) installs or updates the policy module. V(absent) removes it.
     type: str
     choices:
       - present
@@ -61,31 +62,26 @@ options:
 extends_documentation_fragment:
   - criu.hosts._attributes
 requirements:
-  - semodule (Debian and RedHat, package policycoreutils), for a change only.
+  - semodule (Debian and Red Hat family, package policycoreutils), for a change only
 notes:
-  - Other failures have C(reason) V(store_missing) (the host has no policy store), V(policy_missing) (no compiled
-    policy), V(policy_invalid) (semodule refused the module), V(store_locked) (another process changes the store),
-    V(priority_invalid) (no such priority), V(module_foreign) (a module of this name is there that
-    somebody else has made), V(change_lost) (the store does not hold the change) or V(not_root)
-    (the task must run as root). V(boolean_invalid), V(name_invalid) and V(source_missing) come from
-    M(criu.hosts.selinux_module) only, which shares its code.
+  - Needs root.
 seealso:
   - module: criu.hosts.selinux_module
-    description: Installs a policy module of your own.
+    description: Installs your own policy module.
   - module: criu.hosts.selinux_boolean
   - module: criu.hosts.container_restore
   - name: The policy module criu_hosts
-    description: What it gives to whom, and why.
+    description: All its rules, with their reasons.
     link: https://github.com/criu-hosts/criu.hosts/blob/main/docs/selinux-policy.md
 author:
   - criu.hosts developers (!UNKNOWN)
 """
 
 EXAMPLES = r"""
-- name: Let units and root checkpoint and restore containers
+- name: Allow units and root to checkpoint and restore containers
   criu.hosts.criu_policy:
 
-- name: Only services, which never keep TCP connections
+- name: The same for services only, without TCP connections
   criu.hosts.criu_policy:
     purposes: [podman_units]
 
@@ -96,42 +92,42 @@ EXAMPLES = r"""
 
 RETURN = r"""
 policy:
-  description: The policy module as it is after the task, or would be.
+  description: The policy module after the task. Check mode predicts it.
   returned: success
   type: dict
   contains:
     name:
-      description: Its name.
+      description: The name of the module.
       type: str
       sample: criu_hosts
     priority:
-      description: The priority asked for.
+      description: The value of O(priority).
       type: int
       sample: 400
     state:
-      description: V(present) or V(absent). It is absent too when the distribution's policy needs no rule of ours.
+      description: V(present) or V(absent), which it also is if the distribution's policy needs no further rules.
       type: str
       sample: present
     checksum:
-      description: Checksum of its text, as C(semodule -lfull --checksum) prints it, none if it is absent.
+      description: Checksum of the text, as C(semodule -lfull --checksum) prints it; V(null) if the module is absent.
       type: str
       sample: sha256:40e28ed211d59b4032e1f1bd900528c0ce986c12007d07431a94133a04ed1974
     purposes:
-      description: The purposes asked for.
+      description: The value of O(purposes).
       type: list
       elements: str
       sample: [podman_units, root_shell]
     provided:
-      description: Those of them that the distribution's policy serves by itself.
+      description: The purposes that the distribution's policy allows already.
       type: list
       elements: str
       sample: []
     rules:
-      description: The number of its rules.
+      description: The number of rules in the module.
       type: int
       sample: 75
     left_out:
-      description: Rules that were left out because the policy lacks something that they name.
+      description: Rules that were left out because the policy lacks a type, class or permission in them.
       type: list
       elements: dict
       contains:
@@ -140,22 +136,73 @@ policy:
           type: str
           sample: "allow podman_t self:anon_inode { create ioctl }"
         missing:
-          description: What the policy lacks.
+          description: The name that the policy lacks.
           type: str
           sample: class anon_inode
 selinux_mode:
   description:
     - V(enforcing), V(permissive) or V(disabled).
-    - What works in permissive mode may be denied in enforcing mode.
+    - An operation that works in permissive mode may be denied in enforcing mode.
   returned: success
   type: str
   sample: enforcing
 commands:
-  description: The commands that changed, or would change, the host.
+  description: Argument lists of the commands that change the host. Check mode predicts them.
   returned: success
   type: list
   elements: list
   sample: [[semodule, -X, "400", -i, /var/lib/selinux/default/criu-hosts.criu_hosts/criu_hosts.cil]]
+reason:
+  description:
+    - Machine-readable error code, which stays the same between releases.
+    - V(priority_invalid) if O(priority) is not from 1 to 999.
+    - V(store_missing) if the host has no policy store.
+    - V(policy_missing) if the host has no compiled policy.
+    - V(policy_invalid) if semodule rejects the module.
+    - V(module_foreign) if a module with this name and O(priority) was not made by this module.
+    - V(not_root) if the policy cannot be read, as the task does not run as root.
+    - V(store_locked) if a different process is changing the policy.
+    - V(change_lost) if semodule succeeded and the policy store does not hold the change.
+    - V(disk_full) if there is no space left.
+    - V(file_failed) if a file or folder could not be written.
+    - V(interrupted) if the task received SIGTERM or SIGHUP.
+    - V(tool_missing) if a command is not installed.
+    - V(tool_failed) if a command failed and its output matches no other reason.
+  returned: failure
+  type: str
+  sample: store_missing
+path:
+  description: The file or folder that the failure is about.
+  returned: failure that concerns a file or folder
+  type: str
+  sample: /var/lib/selinux/default/criu-hosts.criu_hosts
+cmd:
+  description: Argument list of the command that failed.
+  returned: failure of a command
+  type: list
+  elements: str
+  sample: [semodule, -X, "400", -i, /var/lib/selinux/default/criu-hosts.criu_hosts/criu_hosts.cil]
+rc:
+  description: Exit status of that command.
+  returned: failure of a command
+  type: int
+  sample: 1
+stdout:
+  description: Standard output of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: ""
+stderr:
+  description: Standard error of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: ""
+cleanup_failed:
+  description: Messages of the steps that failed as well when the task cleaned up.
+  returned: failure of the cleanup as well
+  type: list
+  elements: str
+  sample: []
 """
 
 from typing import Any, NoReturn

@@ -10,12 +10,11 @@ module: selinux_boolean
 short_description: Set the runtime and the persistent value of an SELinux boolean
 version_added: 0.1.0
 description:
-  - Compares the value that a boolean has now and the value that it gets at the next boot, each by itself, and sets
-    what is not right.
-  - Only a change of the persistent value writes the policy (C(setsebool -P), which takes seconds). If the persistent
-    value is right already, a wrong runtime value is set without it.
-  - The persistent value is read from the compiled policy that the next boot loads, not from a list of local
-    changes; so it is true whoever set it.
+  - Compares the current value of a boolean and its value at the next boot separately, and sets the one that differs.
+  - Only a change of the persistent value rewrites the policy, which takes seconds (C(setsebool -P)). If only the
+    runtime value differs, the policy is not rewritten.
+  - The persistent value is read from the compiled policy that the next boot loads, not from a list of local changes. So
+    it is correct even if another tool has set it.
 options:
   name:
     description: The name of the boolean.
@@ -27,41 +26,38 @@ options:
     required: true
   persistent:
     description:
-      - Whether the value holds after the next boot as well.
-      - With V(false) only the runtime value is compared and set.
+      - Whether to keep the value after the next boot.
+      - With V(false), only the runtime value is compared and set.
     type: bool
     default: true
 requirements:
-  - setsebool (Debian and RedHat family, package policycoreutils)
+  - setsebool (Debian and Red Hat family, package policycoreutils)
 notes:
   - Needs root.
-  - Further reasons are V(boolean_missing) (the loaded policy has no such boolean), V(selinux_disabled) (there is no
-    loaded policy), V(store_locked) (another process changes the policy), V(change_lost) (the value is not there
-    afterwards), V(name_invalid) (no name for a boolean) and V(not_root) (the policy cannot be read).
 extends_documentation_fragment:
   - criu.hosts._attributes
 seealso:
   - module: criu.hosts.selinux_module
   - name: setsebool(8)
-    description: The command that the module uses.
+    description: The command that the module runs.
     link: https://man7.org/linux/man-pages/man8/setsebool.8.html
 author:
   - The criu.hosts authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""
-- name: Let unconfined processes restore a process with any label, now and after a reboot
+- name: Allow unconfined processes to restore a process with any label, now and after a reboot
   criu.hosts.selinux_boolean:
     name: unconfined_dyntrans_all
     value: true
 
-- name: The same until the next reboot only
+- name: The same, but only until the next reboot
   criu.hosts.selinux_boolean:
     name: unconfined_dyntrans_all
     value: true
     persistent: false
 
-- name: Turn it off again
+- name: Switch it off again
   criu.hosts.selinux_boolean:
     name: unconfined_dyntrans_all
     value: false
@@ -69,12 +65,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changed:
-  description: Whether a value was, or would be, set.
+  description: Whether a value was set, or would be set by a real run.
   returned: success
   type: bool
   sample: true
 boolean:
-  description: The boolean as read after the work; in check mode, as it would be.
+  description: The boolean after the task. Check mode predicts it.
   returned: success
   type: dict
   contains:
@@ -88,16 +84,52 @@ boolean:
       sample: true
     persistent:
       description:
-        - The value that the next boot gives it.
-        - None if the policy that the next boot loads has no such boolean.
+        - The value at the next boot.
+        - V(null) if the policy that the next boot loads has no such boolean.
       type: bool
       sample: true
 commands:
-  description: The commands that changed, or would change, the host.
+  description: Argument lists of the commands that change the host. Check mode predicts them.
   returned: success
   type: list
   elements: list
   sample: [[setsebool, -P, -V, unconfined_dyntrans_all, "on"]]
+reason:
+  description:
+    - Machine-readable error code, which stays the same between releases.
+    - V(boolean_missing) if the loaded policy has no such boolean.
+    - V(selinux_disabled) if SELinux is disabled, so that no policy is loaded.
+    - V(name_invalid) if O(name) cannot be the name of a boolean.
+    - V(not_root) if the policy cannot be read, as the task does not run as root.
+    - V(store_locked) if a different process is changing the policy.
+    - V(change_lost) if setsebool succeeded and the value has not changed.
+    - V(interrupted) if the task received SIGTERM or SIGHUP.
+    - V(tool_missing) if a command is not installed.
+    - V(tool_failed) if a command failed and its output matches no other reason.
+  returned: failure
+  type: str
+  sample: boolean_missing
+cmd:
+  description: Argument list of the command that failed.
+  returned: failure of a command
+  type: list
+  elements: str
+  sample: [setsebool, -P, -V, unconfined_dyntrans_all, "on"]
+rc:
+  description: Exit status of that command.
+  returned: failure of a command
+  type: int
+  sample: 1
+stdout:
+  description: Standard output of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: ""
+stderr:
+  description: Standard error of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: ""
 """
 
 from typing import NoReturn

@@ -10,13 +10,13 @@ module: selinux_module
 short_description: Install, enable, disable and remove an SELinux policy module
 version_added: 0.1.0
 description:
-  - Installs a policy module, as CIL text or as a CIL or C(pp) file, at a priority; enables, disables or removes it.
-  - The module in the policy store is compared byte for byte, by checksum. When it is right already, nothing runs
-    and the policy store is not written.
-  - Every change is one call of C(semodule), so the policy is compiled and loaded once. If that fails, for a mistake in
-    the module for instance, the policy store stays as it was.
-  - After a change of the loaded policy, C(/run/criu.kdat) is removed if it is there. CRIU keeps in it what the
-    kernel allowed under the old policy, and would believe that until the next boot.
+  - Installs a policy module at a priority, as CIL text or as a CIL or C(pp) file, or enables, disables or removes it.
+  - Compares the module with the one in the policy store by checksum. If they are the same, no command runs and the
+    policy store is not written.
+  - Every change is one call of C(semodule), so the policy is compiled and loaded once. If the call fails, for example
+    because of a mistake in the module, the policy store does not change.
+  - After a change of the loaded policy, the module removes C(/run/criu.kdat). CRIU caches in it what the kernel allowed
+    under the old policy, and would use this cache until the next boot.
 options:
   name:
     description: The name of the policy module.
@@ -24,8 +24,8 @@ options:
     required: true
   state:
     description:
-      - V(present) installs the module, and enables or disables it as O(enabled) says.
-      - V(absent) removes the module from the priority O(priority). Modules of that name at other priorities stay.
+      - V(present) installs the module, and enables or disables it according to O(enabled).
+      - V(absent) removes the module at O(priority). Modules of that name at other priorities stay.
     type: str
     choices:
       - present
@@ -34,57 +34,52 @@ options:
   content:
     description:
       - The CIL text of the module.
-      - Either this or O(path) is needed for O(state=present).
+      - Either this or O(path) is required for O(state=present).
     type: str
   path:
     description:
-      - A file on the managed host that ends in V(.cil), V(.pp) or V(.pp.bz2).
-      - A C(pp) file carries its name inside; it must be O(name).
+      - A file on the managed host with a name that ends in V(.cil), V(.pp) or V(.pp.bz2).
+      - The name inside a C(pp) file must be O(name).
     type: path
   enabled:
     description:
       - Whether the module is part of the policy. A disabled module stays in the store.
-      - SELinux keeps this for a name, so it holds for the modules of that name at all priorities.
+      - SELinux stores this by name, so it applies to the modules of that name at all priorities.
     type: bool
     default: true
   priority:
     description:
-      - The priority to install at, from 1 to 999. Of the modules of one name, the one with the highest is used.
-      - Distributions install at 100 or 200; the default of C(semodule) is 400.
+      - The priority to install at, from 1 to 999. Of several modules with one name, the highest priority wins.
+      - Distributions install at 100 or 200. The default of C(semodule) is 400.
     type: int
     default: 400
   declare_booleans:
     description:
-      - Booleans that O(content) uses, with their default values. A declaration is added to the module for each one
-        that neither O(content) nor the rest of the host's policy declares.
-      - In this way one text serves hosts whose policy has the boolean and hosts whose policy lacks it. An upgrade
-        that brings the boolean with the distribution's own policy clashes with ours; remove the module before it.
-      - Not used with O(path).
+      - Booleans that O(content) uses, with their default values. The module gets a declaration of each one that neither
+        O(content) nor the rest of the host's policy declares.
+      - So the same text works on hosts with and without the boolean in their policy. If an upgrade adds the boolean to
+        the distribution's policy, the two declarations conflict. Remove the module before such an upgrade.
+      - Ignored with O(path).
     type: dict
     default: {}
 requirements:
-  - semodule (Debian and RedHat family, package policycoreutils)
-  - a policy (Debian, package selinux-policy-default; RedHat family, package selinux-policy-targeted)
+  - semodule (Debian and Red Hat family, package policycoreutils)
+  - a policy (Debian, package selinux-policy-default; Red Hat family, package selinux-policy-targeted)
 notes:
   - Needs root.
-  - Where SELinux is disabled but a policy store exists, in a chroot where an image is built for instance, the store
-    is changed and nothing is loaded. The next boot with SELinux uses it.
-  - Check mode does not compile the module, so V(policy_invalid) is mostly found in a real run.
-  - Further reasons are V(store_missing) (the host has no policy store), V(source_missing) (no file O(path)),
-    V(policy_invalid) (the text or file is no valid module; RV(ignore:msg) carries the line that the compiler
-    complained with), V(store_locked) (another process changes the policy), V(change_lost) (the change is not there
-    afterwards), V(name_invalid) (no name for a module or boolean), V(boolean_invalid) (a default that is
-    no boolean), V(priority_invalid) (not from 1 to 999) and V(not_root) (the policy store cannot be read).
+  - Where SELinux is disabled and a policy store exists, for example in a chroot where an image is built, the store is
+    changed and nothing is loaded. The next boot with SELinux uses it.
+  - Check mode does not compile the module, so most mistakes in a module are found only in a real run.
 extends_documentation_fragment:
   - criu.hosts._attributes
 attributes:
   idempotent:
-    details: With C(remove-hll=true) in C(semanage.conf) the store does not keep C(pp) files, and O(path) of such a
-      file is installed each time. CIL modules are not concerned.
+    details: With C(remove-hll=true) in C(semanage.conf), the store does not keep C(pp) files, so a C(pp) file is
+      installed each time. CIL modules are not affected.
 seealso:
   - module: criu.hosts.selinux_boolean
   - name: semodule(8)
-    description: The command that the module uses.
+    description: The command that the module runs.
     link: https://man7.org/linux/man-pages/man8/semodule.8.html
   - name: SELinux CIL reference
     description: The language of O(content).
@@ -94,7 +89,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Let podman read one more type of file
+- name: Allow podman to read one more type of file
   criu.hosts.selinux_module:
     name: site_podman
     content: |
@@ -106,7 +101,7 @@ EXAMPLES = r"""
     path: /usr/local/share/selinux/site_agent.pp
     priority: 300
 
-- name: Install a module that uses a boolean, declared where the host's policy lacks it, and turn that on
+- name: Install a module that uses a boolean, and declare the boolean if the host's policy lacks it
   criu.hosts.selinux_module:
     name: site_restore
     content: |
@@ -114,7 +109,7 @@ EXAMPLES = r"""
     declare_booleans:
       unconfined_dyntrans_all: false
 
-- name: Turn the boolean on
+- name: Switch the boolean on
   criu.hosts.selinux_boolean:
     name: unconfined_dyntrans_all
     value: true
@@ -134,12 +129,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changed:
-  description: Whether the policy store was, or would be, changed.
+  description: Whether the policy store was changed, or would be changed by a real run.
   returned: success
   type: bool
   sample: true
 module:
-  description: The policy module at the priority, as the store has it after the work; in check mode, as it would.
+  description: The policy module at the priority in the store after the task. Check mode predicts it.
   returned: success
   type: dict
   contains:
@@ -148,7 +143,7 @@ module:
       type: str
       sample: site_podman
     priority:
-      description: The priority asked for.
+      description: The value of O(priority).
       type: int
       sample: 400
     state:
@@ -156,35 +151,87 @@ module:
       type: str
       sample: present
     enabled:
-      description: Whether the module is there and enabled.
+      description: Whether the module is present and enabled.
       type: bool
       sample: true
     language:
-      description: V(cil) or V(pp), none if the module is absent.
+      description: V(cil) or V(pp); V(null) if the module is absent.
       type: str
       sample: cil
     checksum:
-      description: Checksum of the module's source in the store. For CIL, C(semodule -lfull --checksum) prints the same.
+      description: Checksum of the module's source in the store. For CIL it is that of C(semodule -lfull --checksum).
       type: str
       sample: sha256:40e28ed211d59b4032e1f1bd900528c0ce986c12007d07431a94133a04ed1974
     other_priorities:
-      description: The other priorities that have a module of this name. A higher one hides this one.
+      description: The other priorities with a module of this name. A higher one overrides this one.
       type: list
       elements: int
       sample: [100]
 selinux_mode:
   description:
     - V(enforcing), V(permissive) or V(disabled).
-    - What works in permissive mode may be denied in enforcing mode.
+    - An operation that works in permissive mode may be denied in enforcing mode.
   returned: success
   type: str
   sample: enforcing
 commands:
-  description: The commands that changed, or would change, the host.
+  description: Argument lists of the commands that change the host. Check mode predicts them.
   returned: success
   type: list
   elements: list
   sample: [[semodule, -X, "400", -i, /var/lib/selinux/default/criu-hosts.site_podman/site_podman.cil]]
+reason:
+  description:
+    - Machine-readable error code, which stays the same between releases.
+    - V(name_invalid) if O(name), or a name in O(declare_booleans), cannot be the name of a module or boolean.
+    - V(priority_invalid) if O(priority) is not from 1 to 999.
+    - V(boolean_invalid) if a default in O(declare_booleans) is neither true nor false.
+    - V(source_missing) if there is no file O(path).
+    - V(policy_invalid) if the text or file is not a valid module; RV(ignore:msg) has the line that the compiler names.
+    - V(store_missing) if the host has no policy store.
+    - V(not_root) if the policy store cannot be read, as the task does not run as root.
+    - V(store_locked) if a different process is changing the policy.
+    - V(change_lost) if semodule succeeded and the policy store does not hold the change.
+    - V(disk_full) if there is no space left.
+    - V(file_failed) if a file or folder could not be written.
+    - V(interrupted) if the task received SIGTERM or SIGHUP.
+    - V(tool_missing) if a command is not installed.
+    - V(tool_failed) if a command failed and its output matches no other reason.
+  returned: failure
+  type: str
+  sample: policy_invalid
+path:
+  description: The file or folder that the failure is about.
+  returned: failure that concerns a file or folder
+  type: str
+  sample: /usr/local/share/selinux/site_agent.pp
+cmd:
+  description: Argument list of the command that failed.
+  returned: failure of a command
+  type: list
+  elements: str
+  sample: [semodule, -X, "400", -i, /var/lib/selinux/default/criu-hosts.site_podman/site_podman.cil]
+rc:
+  description: Exit status of that command.
+  returned: failure of a command
+  type: int
+  sample: 1
+stdout:
+  description: Standard output of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: ""
+stderr:
+  description: Standard error of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: ""
+cleanup_failed:
+  description: Messages of the steps that failed as well when the task cleaned up.
+  returned: failure of the cleanup as well
+  type: list
+  elements: str
+  sample: []
 """
 
 from typing import Any, NoReturn
