@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Configures a Nextcloud that runs in a container."""
+"""Ansible module: settings of a Nextcloud that runs in a container."""
 
 from __future__ import annotations
 
@@ -10,69 +10,66 @@ module: nextcloud_config
 short_description: Configure a Nextcloud that runs in a container
 version_added: 0.1.0
 description:
-  - Compares system settings (C(config.php)) and settings of apps with the current ones, and imports those that differ
-    with one call of Nextcloud's console program C(occ).
-  - One call reads all settings, so a run without changes takes no longer than that.
-  - Values never appear in an argument list, where every user of the host could read them.
+  - Compares the wanted settings of the system (C(config.php)) and of apps with those of Nextcloud, and imports the
+    differences with one call of its console program C(occ).
+  - All settings are read with one call as well, so a run without changes calls C(occ) only once.
+  - No value is passed in an argument list, where every user of the host could read it.
 options:
   container:
-    description: Name of the container.
+    description: The name of the container.
     type: str
     required: true
   system:
     description:
-      - System settings. A value replaces the whole setting, including nested values; null removes it.
-      - Settings that are not listed here do not change.
+      - Settings of the system. A value replaces the whole setting, including nested values, and V(null) removes it.
+      - All other settings stay unchanged.
     type: dict
     default: {}
   secrets:
     description:
-      - More system settings. Results and diffs do not show their values.
-      - Settings in O(system) that are known to hold a password or a key are not shown either.
+      - Further settings of the system, whose values are hidden in results and diffs.
+      - Settings in O(system) that are known to hold a password or a key are hidden as well.
     type: dict
     default: {}
   apps:
     description:
-      - Settings of apps, keyed by the name of the app. A value is a string or an integer; null removes the setting.
-      - Nextcloud stores yes and no as strings, so put them in quotes.
+      - Settings of apps, by the name of the app. A value is text or a whole number, and V(null) removes the setting.
+      - Nextcloud stores yes and no as words, so put them in quotes.
     type: dict
     default: {}
   user:
-    description: Owner of C(config.php) in the container, as a name or an id.
+    description: The user in the container who owns C(config.php), by name or id.
     type: str
     default: www-data
   path:
-    description: Folder of C(occ) in the container.
+    description: The folder with C(occ) in the container.
     type: path
     default: /var/www/html
 requirements:
-  - Podman
-  - A container of the official Nextcloud image, or of an image with the same layout
+  - podman (Debian and Red Hat family)
+  - a container of the official Nextcloud image, or of an image with the same layout
 notes:
   - Needs root, or the user who owns the container.
-  - Further reasons are V(occ_failed) (the container is not running, or occ fails), V(answer_invalid) (occ prints
-    unexpected output), V(value_invalid) (Nextcloud cannot store a value), V(options_conflict) (a setting is in two
-    options) and V(change_lost) (occ succeeds but a setting does not change, because something else sets it).
 extends_documentation_fragment:
   - criu.hosts._attributes
 seealso:
   - module: criu.hosts.container_unit
   - name: Configuration parameters of Nextcloud
-    description: Describes the system settings.
+    description: The settings of the system.
     link: https://docs.nextcloud.com/server/latest/admin_manual/configuration_server/config_sample_php_parameters.html
 author:
   - The criu.hosts authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""
-- name: Set the host names of Nextcloud
+- name: Set the names of the server
   criu.hosts.nextcloud_config:
     container: nextcloud
     system:
       trusted_domains: [cloud.example.com]
       overwrite.cli.url: https://cloud.example.com
 
-- name: Configure mail, and background jobs that a timer runs
+- name: Configure mail, and background jobs by a timer
   criu.hosts.nextcloud_config:
     container: nextcloud
     system:
@@ -93,17 +90,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changed:
-  description: Whether a setting was changed, or would be in check mode.
+  description: Whether a setting was changed, or would be changed by a real run.
   returned: success
   type: bool
   sample: true
 config:
-  description: The settings of the task, as read after the change; in check mode, as predicted.
+  description: The settings in the options, with their values after the task. Check mode predicts them.
   returned: success
   type: dict
   contains:
     system:
-      description: System settings. A setting that does not exist is null; a secret one is replaced with a note.
+      description: Settings of the system. A missing setting is null, and a hidden value is replaced by a note.
       type: dict
       sample: {"trusted_domains": ["cloud.example.com"]}
     apps:
@@ -111,11 +108,35 @@ config:
       type: dict
       sample: {"core": {"backgroundjobs_mode": "cron"}}
 commands:
-  description: The commands that changed the host, or would in check mode.
+  description: Argument lists of the commands that change the host. Check mode predicts them.
   returned: success
   type: list
   elements: list
   sample: [[podman, exec, --interactive, --user, www-data, nextcloud, php]]
+reason:
+  description:
+    - Machine-readable error code, which stays the same between releases.
+    - V(occ_failed) if the container does not run, or occ failed; see RV(rc).
+    - V(answer_invalid) if the output of occ is not the expected one.
+    - V(value_invalid) if Nextcloud cannot store a value.
+    - V(options_conflict) if a setting is in both O(system) and O(secrets).
+    - V(change_lost) if occ succeeded and a setting has not changed, because it is set elsewhere; see RV(lost).
+    - V(interrupted) if the task received SIGTERM or SIGHUP.
+    - V(tool_missing) if a command is not installed.
+  returned: failure
+  type: str
+  sample: occ_failed
+rc:
+  description: Exit status of occ, or of podman.
+  returned: failure with reason occ_failed
+  type: int
+  sample: 1
+lost:
+  description: The settings that have not changed.
+  returned: failure with reason change_lost
+  type: list
+  elements: str
+  sample: [loglevel]
 """
 
 from typing import Any, NoReturn
@@ -149,11 +170,11 @@ SPEC = {
 
 
 def wanted_of(params: dict[str, Any]) -> Settings:
-    """Returns the settings of the task."""
+    """The settings that are asked for."""
     twice = sorted(set(params["system"]) & set(params["secrets"]))
     if twice:
         raise CheckpointError(
-            f"Cannot configure Nextcloud: {', '.join(twice)} is in 'system' and in 'secrets'. Keep it in 'secrets'.",
+            f"Cannot set up Nextcloud: {', '.join(twice)} is in 'system' and in 'secrets'. Keep it in 'secrets'.",
             reason="options_conflict",
         )
     wanted = Settings({**params["system"], **params["secrets"]}, params["apps"])
@@ -162,7 +183,7 @@ def wanted_of(params: dict[str, Any]) -> Settings:
 
 
 def run(ctx: Context) -> Outcome:
-    """Imports the settings that differ."""
+    """Read, plan, apply, read again."""
     wanted = wanted_of(ctx.params)
     hidden = SENSITIVE | frozenset(ctx.params["secrets"])
     console = Console(ctx.params["container"], ctx.params["user"], ctx.params["path"].rstrip("/"))

@@ -1,23 +1,23 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Plans the upgrade of a Nextcloud that runs in a container."""
+"""Ansible module: plan the upgrade of a Nextcloud in a container."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: nextcloud_upgrade_info
-short_description: "Plan a Nextcloud upgrade: required steps and blockers"
+short_description: Plan the upgrade of a Nextcloud in a container, and list the blockers
 version_added: 0.1.0
 description:
-  - Nextcloud can be upgraded only to the next major version. The module returns the versions from the present to the
-    wanted one with the image of each, and checks that each image holds the right version.
-  - It also checks that the container is running, C(occ status), the apps and the space for the copies, and returns all
-    blockers at once.
-  - It changes nothing. The role P(criu.hosts.nextcloud#role) does the upgrade.
+  - Nextcloud can be upgraded only to the next major version. The module returns all versions from the current one to
+    the wanted one, with the image of each, and checks the content of each image.
+  - It checks the other requirements of an upgrade (a running container, C(occ status), the apps, room for the copies),
+    and returns all blockers at once.
+  - Nothing is changed. The role P(criu.hosts.nextcloud#role) performs the upgrade.
 options:
   container:
-    description: Name of the container.
+    description: The name of the container.
     type: str
     required: true
   to:
@@ -25,51 +25,46 @@ options:
     type: str
     required: true
   image:
-    description: Name of the images, with C({major}) in place of the major version.
+    description: The name of the images, with C({major}) in place of the major version.
     type: str
     default: docker.io/library/nextcloud:{major}-fpm
   images:
-    description: Images that differ from O(image), keyed by the major version, for example with a digest.
+    description: Images that differ from O(image), by major version, for example with a digest.
     type: dict
     default: {}
   html_path:
-    description: Folder on the host that is mounted at C(/var/www/html) in the container.
+    description: The folder on the host that is C(/var/www/html) in the container.
     type: path
     required: true
   apps_paths:
-    description: Folders on the host with apps that are not part of Nextcloud.
+    description: The folders on the host with apps that are not part of Nextcloud.
     type: list
     elements: path
     default: []
   incompatible_apps:
-    description:
-      - What happens to enabled apps that do not support the wanted version. With V(refuse) they block the upgrade; with
-        V(disable) Nextcloud disables them.
+    description: Whether enabled apps that do not support a version block the upgrade, since Nextcloud disables them.
     type: str
     choices: [refuse, disable]
     default: refuse
   copied_paths:
-    description: Folders that the upgrade copies first.
+    description: The folders to copy before the upgrade.
     type: list
     elements: path
     default: []
   saved_path:
-    description: Folder for the copies. It need not exist.
+    description: The folder for the copies. It need not exist.
     type: path
     required: true
   database_bytes:
-    description: Size of the database in bytes. The folder of the copies gets a dump of it, too.
+    description: The size of the database, whose dump is stored in the same folder.
     type: int
     default: 0
   user:
-    description: Owner of C(config.php) in the container.
+    description: The user in the container who owns C(config.php).
     type: str
     default: www-data
 requirements:
   - Podman, rootful
-notes:
-  - Further reasons are V(version_invalid) (O(to) is not a version), V(version_unknown) (C(version.php) is missing) and
-    V(answer_invalid) (Podman or occ printed something other than JSON).
 extends_documentation_fragment:
   - criu.hosts._attributes.info
 author:
@@ -77,7 +72,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Plan the upgrade to version 33
+- name: Plan the steps to version 33
   criu.hosts.nextcloud_upgrade_info:
     container: nextcloud
     to: "33"
@@ -85,7 +80,7 @@ EXAMPLES = r"""
     saved_path: /var/lib/criu-hosts/nextcloud
   register: found
 
-- name: Stop if anything blocks the upgrade
+- name: Stop if there are blockers
   ansible.builtin.fail:
     msg: "{{ found.upgrade.refused | map(attribute='message') | join(' ') }}"
   when: found.upgrade.refused | length > 0
@@ -93,12 +88,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 upgrade:
-  description: The plan.
+  description: The plan of the upgrade.
   returned: success
   type: dict
   contains:
     version:
-      description: Version of the program files.
+      description: The version of the program files.
       type: str
       sample: 31.0.10
     to:
@@ -119,46 +114,78 @@ upgrade:
       elements: dict
       sample: []
     missing_images:
-      description: Images that are not on the host.
+      description: The images that are not on the host.
       type: list
       elements: str
       sample: []
     missing_tools:
-      description: Programs that an upgrade needs and that are not on the host.
+      description: The programs that an upgrade needs and the host lacks.
       type: list
       elements: str
       sample: [rsync]
     incompatible_apps:
-      description: Enabled apps that do not support the wanted version, with the last major version that they support.
+      description: The enabled apps that do not support the wanted version, each with the last version it supports.
       type: list
       elements: dict
       sample: [{name: polls, until: 32}]
     image:
-      description: Image of the container. V(null) if there is no container.
+      description: The image of the container. V(null) if there is no container.
       type: str
       sample: docker.io/library/nextcloud:31-fpm
     image_id:
-      description: Id of that image.
+      description: Id of the image.
       type: str
       sample: 91f04b5701638eb4362448c14748787880a8911fc8d78418cf9409c87ec9520d
     maintenance:
-      description: Whether maintenance mode is on. V(null) if occ was not run.
+      description: Whether maintenance mode is on. V(null) if occ was not called.
       type: bool
       sample: false
     needed_bytes:
-      description: Space that the copies need at most.
+      description: The maximum space that the copies need.
       type: int
       sample: 1363148800
     free_bytes:
-      description: Free space for the copies.
+      description: The free space.
       type: int
       sample: 21474836480
 commands:
-  description: Always empty, because the module only reads.
+  description: Always empty, as the module only reads.
   returned: success
   type: list
   elements: list
   sample: []
+reason:
+  description:
+    - Machine-readable error code, which stays the same between releases.
+    - V(version_invalid) if O(to) is not a version.
+    - V(version_unknown) if C(version.php) is missing below O(html_path), or has no version in it.
+    - V(answer_invalid) if the output of podman or occ is not JSON.
+    - V(tool_missing) if a command is not installed.
+    - V(tool_failed) if a command failed and its output matches no other reason.
+  returned: failure
+  type: str
+  sample: version_unknown
+cmd:
+  description: Argument list of the command that failed.
+  returned: failure of a command
+  type: list
+  elements: str
+  sample: [podman, exec, --user, www-data, nextcloud, php, occ, status]
+rc:
+  description: Exit status of that command.
+  returned: failure of a command
+  type: int
+  sample: 1
+stdout:
+  description: Standard output of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: ""
+stderr:
+  description: Standard error of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: ""
 """
 
 from typing import Any, NoReturn
@@ -207,7 +234,7 @@ SPEC = {
 
 
 def look(ctx: Context, container: Running | None, wanted: Version) -> tuple[dict[str, Any], list[Refusal | None]]:
-    """Checks everything but the versions: occ, apps, image and disk space."""
+    """What an upgrade finds beside the versions: occ, apps, image and room."""
     params, runner = ctx.params, ctx.runner
     runs = container if container is not None and container.pid > 0 else None
     status = ask_occ(runner, runs, params["user"], "status") if runs else None
@@ -236,7 +263,7 @@ NOTHING: dict[str, Any] = {"incompatible_apps": [], "maintenance": None, "needed
 
 
 def run(ctx: Context) -> Outcome:
-    """Reads everything and returns the plan. If no step is needed, blockers do not matter."""
+    """Read all, then judge; where there is nothing to do, the rest does not matter."""
     params, runner = ctx.params, ctx.runner
     wanted, present = parse_wanted(params["to"]), read_version(params["html_path"])
     container = read_container(runner, params["container"])

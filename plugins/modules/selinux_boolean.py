@@ -13,8 +13,8 @@ description:
   - Compares the current value of a boolean and its value at the next boot separately, and sets the one that differs.
   - Only a change of the persistent value rewrites the policy, which takes seconds (C(setsebool -P)). If only the
     runtime value differs, the policy is not rewritten.
-  - The persistent value is read from the compiled policy that the next boot loads, not from a list of local changes. So
-    it is correct even if another tool has set it.
+  - The persistent value is read from the compiled policy that the next boot loads, not from a list of local changes, so
+    it is correct even if a different tool has set it.
 options:
   name:
     description: The name of the boolean.

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: selinux_denial_info
-short_description: Tell what SELinux refused, why, whether it matters, and what helps
+short_description: Report the denials by SELinux, with their causes, their effects and their fixes
 version_added: 0.1.0
 description:
-  - Reads the denials of a host, groups them, and says for each kind why it was refused, whether checkpoint or restore
-    fails for it, and which task of this collection helps.
-  - The text of a denial is the same whether a rule is missing or a constraint on user, role or categories refuses. The
-    module asks the loaded policy, through the kernel's C(/sys/fs/selinux/access), with one part of a label changed at
-    a time. It needs no tool for that, and changes nothing.
-  - What SELinux refuses without logging it is recognised from the logs of CRIU, with O(criu_logs).
-  - A denial that the collection does not know is returned as it is, with a candidate rule that nobody has reviewed.
-    No rule is ever loaded.
+  - Reads the denials of a host and groups them. For each group it returns the cause, whether a checkpoint or restore
+    fails because of it, and the task of this collection that fixes it.
+  - The text of a denial is the same for a missing rule and for a constraint on user, role or categories. To distinguish
+    them, the module asks the loaded policy through the kernel's C(/sys/fs/selinux/access), with one part of a label
+    changed at a time. It needs no tool for this, and changes nothing.
+  - Refusals that SELinux does not log are recognized in the logs of CRIU, see O(criu_logs).
+  - An unknown denial is returned unchanged, with an unreviewed candidate rule. The module never loads a rule.
   - A log of any size is read in constant memory.
 author:
   - The criu.hosts authors (!UNKNOWN)
@@ -26,22 +25,22 @@ extends_documentation_fragment:
 options:
   source:
     description:
-      - Where to look. V(audit) is the log of auditd with the rotated ones beside it, V(journal) the journal, V(kernel)
-        the ring of the kernel's messages.
-      - V(auto) takes the log of auditd if it was written since the boot, else the journal if there is one, else the
-        ring.
+      - The source of the denials. V(audit) is the log of auditd with its rotated files, V(journal) the journal, and
+        V(kernel) the ring buffer of the kernel.
+      - V(auto) uses the log of auditd if it was written since the boot, otherwise the journal if there is one, and
+        otherwise the ring buffer.
     type: str
     choices: [auto, audit, journal, kernel]
     default: auto
   since:
     description:
-      - Only denials from then on. V(boot), a span such as V(15m), V(2h) or V(3d), seconds since 1970, or a time such as
-        V(2026-11-22T21:38:08Z), which is UTC if it does not tell its zone.
+      - Start of the time range. V(boot), a duration such as V(15m), V(2h) or V(3d), seconds since 1970, or a time such
+        as V(2026-11-22T21:38:08Z). A time without a zone is UTC.
     type: str
   checkpoint_path:
     description:
-      - Only denials since this checkpoint was made. An archive of M(criu.hosts.container_checkpoint), which has its
-        record beside it, a record itself, or a folder of images with a record in it.
+      - Report only denials since this checkpoint was made. Give an archive of M(criu.hosts.container_checkpoint) with
+        its record beside it, the record itself, or a folder of images with a record in it.
     type: path
   audit_path:
     description: The log of auditd.
@@ -49,20 +48,18 @@ options:
     default: /var/log/audit/audit.log
   criu_logs:
     description:
-      - Logs of CRIU (C(dump.log), C(restore.log)) to look through for what SELinux refused without a word.
-      - One that is not there is left out. RV(logs) names those that were read.
+      - Logs of CRIU (C(dump.log), C(restore.log)) to search for refusals by SELinux that were not logged.
+      - A missing log is skipped. RV(logs) lists those that were read.
     type: list
     elements: path
     default: []
 requirements:
-  - journalctl with C(--grep), for V(journal) only (Debian and RedHat family, package systemd)
+  - journalctl with C(--grep), for O(source=journal) only (Debian and Red Hat family, package systemd)
 notes:
-  - Needs root for most logs, and for the question to the policy.
-  - Of the journal the newest 100000 denials are read, as they come through a command. Of 500 kinds and more, the
-    further ones are only counted, in RV(left_out).
-  - Where SELinux is disabled there is no policy to ask; every verdict is V(not_asked) then, and the rest works.
-  - Further reasons are V(since_invalid) (no time), V(record_invalid) (no record of a checkpoint at
-    O(checkpoint_path)), and V(log_unreadable) (a log cannot be read).
+  - Needs root for most logs, and to ask the policy.
+  - From the journal only the newest 100000 denials are read, as a command prints them. Beyond 500 kinds, denials of
+    further kinds are only counted, in RV(left_out).
+  - Where SELinux is disabled there is no policy to ask. Then every verdict is V(not_asked), and the rest works.
 seealso:
   - module: criu.hosts.container_restore
   - module: criu.hosts.selinux_boolean
@@ -72,19 +69,19 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: See what SELinux has refused since the boot
+- name: Report the denials since the boot
   criu.hosts.selinux_denial_info:
     since: boot
   register: denied
 
-- name: Show what matters
+- name: Show the denials that matter
   ansible.builtin.debug:
     msg: "{{ item.cause }} {{ item.remedy.advice }}"
   loop: "{{ denied.denials | selectattr('matters', 'equalto', 'yes') | list }}"
   loop_control:
     label: "{{ item.command }} {{ item.permissions | join(' ') }}"
 
-- name: See what a restore was refused since its checkpoint, also what was not logged
+- name: Report the denials since a checkpoint, including those that were not logged
   criu.hosts.selinux_denial_info:
     checkpoint_path: /var/lib/checkpoints/web.tar.zst
     criu_logs: [/var/lib/containers/storage/overlay-containers/91f0/userdata/restore.log]
@@ -92,7 +89,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 source:
-  description: Where it was read from, V(audit), V(journal) or V(kernel).
+  description: The source of the denials, V(audit), V(journal) or V(kernel).
   returned: success
   type: str
   sample: audit
@@ -103,17 +100,17 @@ files:
   elements: str
   sample: [/var/log/audit/audit.log.1, /var/log/audit/audit.log]
 since:
-  description: From when on, in UTC; V(null) for all.
+  description: Start of the time range, in UTC; V(null) for all denials.
   returned: success
   type: str
   sample: "2026-11-22T21:38:08.000Z"
 selinux_mode:
-  description: Mode of SELinux now, V(enforcing), V(permissive) or V(disabled).
+  description: Current mode of SELinux, V(enforcing), V(permissive) or V(disabled).
   returned: success
   type: str
   sample: enforcing
 policy_asked:
-  description: Whether there is a loaded policy that was asked.
+  description: Whether a loaded policy was asked.
   returned: success
   type: bool
   sample: true
@@ -128,19 +125,19 @@ left_out:
   type: int
   sample: 0
 denials:
-  description: One entry for each kind of denial, those that matter first, and of these the latest first.
+  description: One entry for each kind of denial. Those that matter come first, and among these the latest.
   returned: success
   type: list
   elements: dict
   contains:
     id:
-      description: Stable word for a kind of denial that the collection knows; V(null) if it does not know it.
+      description: Stable name of a kind of denial that the collection knows; V(null) for an unknown kind.
       type: str
       sample: dyntransition_unconfined
     kind:
       description:
-        - V(avc) for a denial by the kernel, V(user_avc) by a program such as systemd, V(selinux_err) for what no
-          rule can allow.
+        - V(avc) for a denial by the kernel, V(user_avc) by a program such as systemd, and V(selinux_err) for an
+          operation that no rule can allow.
       type: str
       sample: avc
     count:
@@ -148,28 +145,28 @@ denials:
       type: int
       sample: 4
     first:
-      description: When it was logged first, in UTC.
+      description: Time of the first record, in UTC.
       type: str
       sample: "2026-11-22T21:54:16.390Z"
     last:
-      description: When it was logged last, in UTC.
+      description: Time of the last record, in UTC.
       type: str
       sample: "2026-11-22T21:54:34.322Z"
     permissive:
-      description: Whether it was only logged and not refused; V(null) if the kernel does not tell.
+      description: Whether it was only logged and not refused; V(null) if the kernel does not log this.
       type: bool
       sample: false
     permissions:
-      description: What was refused.
+      description: The permissions that were refused.
       type: list
       elements: str
       sample: [dyntransition]
     source:
-      description: Label that asked, in the last one.
+      description: Source label in the last record.
       type: str
       sample: unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023
     target:
-      description: Label that was asked for, in the last one.
+      description: Target label in the last record.
       type: str
       sample: system_u:system_r:initrc_t:s0
     class:
@@ -177,34 +174,34 @@ denials:
       type: str
       sample: process
     command:
-      description: The command that asked.
+      description: Command name of the process.
       type: str
       sample: thr
     object:
-      description: What is told of the object, such as its path; the operation for V(selinux_err).
+      description: The object in the words of the record, such as its path; the operation for V(selinux_err).
       type: str
       sample: ""
     verdict:
       description:
         - V(rule_missing), V(constraint_identity) (SELinux user or role differ), V(constraint_level) (categories or
           levels differ), V(bounded) (the new label is not bounded by the old), V(context_unknown) (the loaded
-          policy does not know a label), V(allowed_now) (it is allowed by now) or V(not_asked).
+          policy does not know a label), V(allowed_now) (the policy allows it now) or V(not_asked).
       type: str
       sample: rule_missing
     cause:
-      description: Why it was refused, for people.
+      description: The cause of the denial as text.
       type: str
       sample: A root shell may not give a restored process the label that it had.
     matters:
       description:
-        - V(yes) (checkpoint or restore fails, or a container loses something), V(no), V(unknown), or V(unrelated)
-          (neither CRIU, a container nor its engine has to do with it).
+        - V(yes) (a checkpoint or restore fails, or a container loses something), V(no), V(unknown), or V(unrelated)
+          (it concerns neither CRIU, a container nor its engine).
       type: str
       sample: "yes"
     remedy:
       description:
-        - C(advice), for people, and C(task), a task for a play; V(null) where none can do it. C(NAME) in it stands
-          for the name of the container, C(/root/criu.tar.gz) for the artifact of P(criu.hosts.criu#role).
+        - C(advice) as text, and C(task), a task for a play; V(null) if no task can do it. In the task, replace C(NAME)
+          with the name of the container, and C(/root/criu.tar.gz) with the artifact for P(criu.hosts.criu#role).
       type: dict
       sample:
         advice: >-
@@ -215,13 +212,13 @@ denials:
           criu.hosts.process_restore: {"images_path": /var/lib/checkpoints/NAME}
           become: true
     candidate_rule:
-      description: For an unknown denial, what was refused as a rule in CIL. Nobody has reviewed it.
+      description: For an unknown denial, the refused access as a rule in CIL. It is not reviewed.
       type: str
       sample: |-
         ; unreviewed
         (allow user_t self (process (execmem)))
     recorded:
-      description: Where a known denial was recorded, in the collection's tests or in public.
+      description: The recordings of a known denial, in the collection's tests or in public.
       type: list
       elements: str
       sample: [debian13-process-boolean-off.txt]
@@ -236,13 +233,13 @@ logs:
   elements: str
   sample: [/var/lib/containers/storage/overlay-containers/91f0/userdata/restore.log]
 silent_denials:
-  description: The errors in logs of CRIU that SELinux causes, one entry for each kind and log.
+  description: The errors in CRIU's logs that SELinux causes, one entry for each kind and log.
   returned: success
   type: list
   elements: dict
   contains:
     id:
-      description: Stable word for the kind of error; V(unknown) if only a refusal is told.
+      description: Stable name of the kind of error; V(unknown) if the log shows no more than a refusal.
       type: str
       sample: seccomp
     path:
@@ -254,7 +251,7 @@ silent_denials:
       type: str
       sample: "pie: 1: Error (criu/pie/restorer.c:546): seccomp: SECCOMP_SET_MODE_FILTER returned -13 on tid 1"
     label:
-      description: The label that CRIU was giving to the process; V(null) if it does not tell.
+      description: The label that CRIU was giving to the process; V(null) if the log does not have it.
       type: str
       sample: system_u:system_r:container_t:s0:c441,c720
     permission:
@@ -267,16 +264,16 @@ silent_denials:
       sample: false
     why_silent:
       description:
-        - V(not_logged_by_kernel) (the kernel never logs it), V(dontaudit) (the policy silences it), V(not_found)
-          (it should be in a log; look at another time or source), V(null) if it is logged.
+        - V(not_logged_by_kernel) (the kernel never logs it), V(dontaudit) (the policy silences it) or V(not_found) (it
+          should be in a log, so try a different time range or source); V(null) if it is logged.
       type: str
       sample: not_logged_by_kernel
     verdict:
-      description: As for a denial, for the label that CRIU told.
+      description: As for a denial, for the label in the log.
       type: str
       sample: rule_missing
     cause:
-      description: Why CRIU failed, for people.
+      description: The cause of the error as text.
       type: str
       sample: The restored process may not put its seccomp filter back.
     remedy:
@@ -289,6 +286,38 @@ commands:
   type: list
   elements: list
   sample: []
+reason:
+  description:
+    - Machine-readable error code, which stays the same between releases.
+    - V(since_invalid) if O(since) is not a time.
+    - V(record_invalid) if there is no record of a checkpoint at O(checkpoint_path).
+    - V(log_unreadable) if a log cannot be read.
+    - V(tool_missing) if a command is not installed.
+    - V(tool_failed) if a command failed and its output matches no other reason.
+  returned: failure
+  type: str
+  sample: log_unreadable
+cmd:
+  description: Argument list of the command that failed.
+  returned: failure of a command
+  type: list
+  elements: str
+  sample: [journalctl, --output=json]
+rc:
+  description: Exit status of that command.
+  returned: failure of a command
+  type: int
+  sample: 1
+stdout:
+  description: Standard output of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: ""
+stderr:
+  description: Standard error of that command, at most its last 4000 characters.
+  returned: failure of a command
+  type: str
+  sample: ""
 """
 
 import time
