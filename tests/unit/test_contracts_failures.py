@@ -27,14 +27,20 @@ NEED = {
 }
 # Words that a module reaches by name and never returns, and why.
 ABLE = {"ability_missing": "podman, the only engine, has all the abilities that options ask for"}
+OF_PROCESSES = {"external_needed memory_tracking_missing shell_job_needed": "CRIU's log is not searched for it"}
 NEVER: dict[str, dict[str, str]] = {
     "container_checkpoint": {
         **ABLE,
+        **OF_PROCESSES,
         "new_name_with_tcp": "it has no option new_name",
         "archive_invalid archive_runtime_missing cgroup_in_use container_exists": "podman prints it for a restore only",
         "image_missing name_in_use volume_exists": "podman prints it for a restore only",
     },
-    "container_restore": {**ABLE, "file_locks_needed tcp_established_needed": "CRIU prints it for a dump only"},
+    "container_restore": {
+        **ABLE,
+        **OF_PROCESSES,
+        "file_locks_needed tcp_established_needed": "CRIU prints it for a dump only",
+    },
     "process_restore": {
         "parent_invalid": "it has no option parent_path",
         "external_needed file_locks_needed memory_tracking_missing": "CRIU prints it for a dump only",

@@ -38,6 +38,7 @@ KNOW_ENGINES = ("_engines/registry.py", "_unit/", "modules/container_unit_info.p
 # Files that name podman for good.
 PODMAN_NAMED = {
     "_engines/registry.py": "lists the engines",
+    "_container/request.py": "has the option engine with its choices",
     "_denials/explain.py": "names a group of denials after podman's type",
     "_denials/known.py": "has SELinux types and folders of podman in its table",
     "_denials/remedies.py": "names the folders that podman's type may read",

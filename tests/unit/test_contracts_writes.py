@@ -39,8 +39,6 @@ WRITERS = (
         "asks the kernel by writing to a file of selinuxfs, which changes nothing",
     ),
     Writer("_host/paths.py", "os.open", "opens for reading, with the flags that open() gives it"),
-    # This one still has to become a step of a plan.
-    Writer("_process/restore.py", "python-in-a-string", "ends processes with a wrong label by a command"),
 )
 
 
