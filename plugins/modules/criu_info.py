@@ -1,46 +1,67 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Ansible module: what a host's CRIU is and what can be checkpointed with it."""
+"""Ansible module: gather information about a host's CRIU and its readiness for checkpoints."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: criu_info
-short_description: Tell what a host's CRIU is, what it is ready for, and what mends the rest
+short_description: Gather information about CRIU on a host, its readiness for checkpoints, and the fixes for what is missing
 version_added: 0.1.0
 author:
   - The criu.hosts authors (!UNKNOWN)
 description:
-  - Finds CRIU where a systemd unit would find it, and reads version, libraries, file capabilities and kernel features.
-  - Reads from the file itself what it is linked with. A CRIU without libselinux loses the labels of what it restores,
-    and no version number tells.
-  - Says which OCI runtimes can checkpoint on this host, and why another one cannot.
-  - For each intent RV(criu.readiness) tells whether the host is ready, why not, and the task that mends it. The
-    filter P(criu.hosts.readiness_table#filter) makes a table of it.
-  - A host without CRIU is no failure; RV(criu.path) is V(null) there.
+  - Finds the CRIU that a systemd unit finds, and gathers its version, libraries, file capabilities and configuration,
+    and the kernel features that it can use.
+  - Reads the libraries from the file itself. A CRIU that is not linked with libselinux loses the labels of the
+    processes that it restores, and its version number does not show that.
+  - Reports which OCI runtimes can checkpoint on this host, and why the others cannot.
+  - RV(criu.readiness) reports for each intent whether the host is ready, and RV(criu.reasons) lists why it is not, with
+    the tasks that fix it. The filter P(criu.hosts.readiness_table#filter) renders both as a table.
+  - A host without CRIU is not a failure; RV(criu.path) is V(null) there.
 extends_documentation_fragment:
   - criu.hosts._attributes.info
 requirements:
   - "Debian: criu, and libcriu2 for crun."
   - "Fedora and Enterprise Linux (not tested): criu, and criu-libs for crun."
 options:
-  features:
+  gather:
     description:
-      - Features to ask the kernel for beside those that RV(criu.readiness) rests on, by the names that
-        C(criu check --feature) knows. V(all) alone stands for all 45 of CRIU 4.2.1.
-      - Each one starts CRIU once. An empty list asks the kernel for nothing at all and needs no root; then what rests
-        on the kernel is V(null) in the readiness. So it is without root.
+      - The subsets to gather. The keys of the others are V(null). RV(criu.path) is always returned.
+      - V(binary) stands for RV(criu.version), RV(criu.version_number), RV(criu.sha256), RV(criu.libraries),
+        RV(criu.selinux), RV(criu.nftables), RV(criu.gnutls), RV(criu.capabilities), RV(criu.shadowed) and
+        RV(criu.installed).
+      - V(config) stands for RV(criu.config) and RV(criu.config_error).
+      - V(runtimes) stands for RV(criu.runtimes), RV(criu.podman) and RV(criu.tools).
+      - V(kernel) stands for RV(criu.kernel), RV(criu.lsm), RV(criu.system) and RV(criu.kdat). It is read from files.
+      - V(features) stands for RV(criu.check) and RV(criu.features). CRIU checks each feature in a process of its own,
+        which takes the most time, and it needs root.
+      - V(readiness) stands for RV(criu.readiness), RV(criu.reasons) and RV(criu.network_lock). It includes V(binary),
+        V(config), V(runtimes) and V(kernel). Without V(features) the answers that depend on the kernel are unknown
+        (V(not_asked)).
     type: list
     elements: str
+    choices: [binary, config, runtimes, kernel, features, readiness]
+    default: [binary, config, runtimes, kernel, features, readiness]
+  features:
+    description:
+      - Features to check in addition to the five that RV(criu.readiness) depends on, by the names that
+        C(criu check --feature) accepts. V(all) as the only entry stands for all 45 of CRIU 4.2.1.
+      - O(gather) must include V(features).
+    type: list
+    elements: str
+    default: []
 notes:
-  - The features are asked for without CRIU's configuration files, so a bad file cannot falsify the answer.
+  - The features are checked without CRIU's configuration files, so a bad file cannot falsify the result.
+  - Without root no feature is checked, as if O(gather) had no V(features), except that RV(criu.features) is empty.
   - Under an enforcing policy that has no rules for CRIU, every feature is V(null). Apply the role
     C(criu.hosts.criu_selinux) first.
-  - Asking the kernel makes CRIU write its cache C(/run/criu.kdat), as each call of CRIU does.
-  - Ready means that nothing is known that stands against it, for the modules of this collection, which lend SELinux
-    booleans to a restore. A proof is the self-test of the role
-    C(criu.hosts.checkpoint_host). For a migration both hosts are asked, and they are to have the same OCI runtime.
+  - Checking a feature makes CRIU write its cache C(/run/criu.kdat), as each call of CRIU does.
+  - C(ready) means that no blocker is known. It assumes a restore by this collection's modules, which switch the
+    required SELinux boolean on for the duration of the restore. The proof is the self-test of the role
+    C(criu.hosts.checkpoint_host). For a migration both hosts must be ready and have the same OCI runtime.
+  - A further reason is V(options_conflict) (O(features) is set and O(gather) does not include V(features)).
 seealso:
   - module: criu.hosts.criu_build
   - plugin: criu.hosts.readiness_table
@@ -48,25 +69,27 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Look at CRIU, without asking the kernel
+- name: Gather information about the file and the configuration of CRIU
   criu.hosts.criu_info:
-    features: []
+    gather: [binary, config]
   register: found
 
-- name: Stop when restored containers would lose their SELinux label
+- name: Stop if restored containers would lose their SELinux label
   ansible.builtin.assert:
     that: found.criu.selinux is true
     fail_msg: CRIU is not linked with libselinux.
 
-- name: Ask whether incremental dumps work here, and for one more feature
+- name: Gather everything, and check one more feature
   criu.hosts.criu_info:
     features: [pagemap_scan]
   register: found
 
-- name: Stop where memory cannot be tracked
+- name: Stop where incremental dumps do not work
   ansible.builtin.assert:
     that: found.criu.readiness.pre_dump.ready
-    fail_msg: "{{ found.criu.readiness.pre_dump.reasons | map(attribute='message') | join(' ') }}"
+    fail_msg: >-
+      {{ found.criu.reasons | selectattr('code', 'in', found.criu.readiness.pre_dump.reasons)
+         | map(attribute='message') | join(' ') }}
 
 - name: Show what the host is ready for
   ansible.builtin.debug:
@@ -75,12 +98,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 criu:
-  description: What was found.
+  description: The information. A key is V(null) if O(gather) does not include its subset.
   returned: success
   type: dict
   contains:
     path:
-      description: The CRIU that a unit, Podman and a root shell run; V(null) without one.
+      description: The CRIU that a unit, Podman and a root shell run; V(null) if there is none.
       type: str
       sample: /usr/local/sbin/criu
     version:
@@ -88,11 +111,11 @@ criu:
       type: str
       sample: 4.2.1
     version_number:
-      description: The version as CRIU writes it as a number, to compare.
+      description: The version as CRIU itself writes it as a number, for comparisons.
       type: int
       sample: 40201
     libraries:
-      description: The shared libraries that the file names; V(null) for a script.
+      description: The shared libraries that the file needs; V(null) for a script.
       type: list
       elements: str
       sample: [libselinux.so.1, libnftables.so.1, libc.so.6]
@@ -109,26 +132,26 @@ criu:
       type: bool
       sample: false
     capabilities:
-      description: The file capabilities, C(effective), C(permitted) and C(inheritable); V(null) without any.
+      description: The file capabilities, C(effective), C(permitted) and C(inheritable); V(null) if there are none.
       type: dict
       sample: {"effective": true, "permitted": [cap_checkpoint_restore], "inheritable": []}
     check:
-      description: What C(criu check) says of all that CRIU must have.
+      description: The result of C(criu check) for the features that CRIU must have.
       type: dict
       contains:
         passed:
-          description: Whether all of it is there; V(null) if it was not asked.
+          description: Whether all of them are there; V(null) if the check did not run.
           type: bool
           sample: true
         log:
-          description: CRIU's first errors when it did not pass.
+          description: The first errors of CRIU if it did not pass.
           type: list
           elements: str
           sample: ["vdso: Unexpected rt vDSO area bounds"]
     features:
       description:
-        - For each feature whether it is there; V(null) when CRIU cannot tell, because it does not know the name, or
-          because it may not look at the kernel.
+        - Whether each feature is there; V(null) if CRIU cannot check it, because it does not know the name or has no
+          access to the kernel.
       type: dict
       sample: {"mem_dirty_track": true, "apparmor_stacking": false}
     sha256:
@@ -140,25 +163,26 @@ criu:
       type: dict
       sample: {"/etc/criu/default.conf": "network-lock nftables"}
     config_error:
-      description: The message with which a bad configuration file breaks every call of CRIU; V(null) normally.
+      description: The message of CRIU if a bad configuration file breaks every call of it; otherwise V(null).
       type: str
       sample: "criu: unrecognized option '--x'"
     shadowed:
-      description: Other CRIU files in folders of the usual C(PATH), which are not used.
+      description: Other CRIU files in the folders of the usual C(PATH), which are not used.
       type: list
       elements: str
       sample: [/usr/local/bin/criu]
     installed:
       description:
-        - What criu_build installed, if that is the CRIU in use, as it returns it; else V(null).
-        - C(intact) tells whether checksums, links and diversion are all right.
+        - The build that criu_build installed, as criu_build returns it; V(null) if it is not the CRIU in use.
+        - C(intact) reports whether its checksums, links and diversion are right.
       type: dict
       sample: {"id": dd6d1bf01a1b, "version": 4.2.1, "features": [selinux, nftables], "intact": true}
     lsm:
       description:
-        - C(selinux) with C(mode) (V(enforcing), V(permissive) or V(disabled)), C(policy), and C(booleans) (V(on),
-          V(off) or V(null) for one that the policy lacks), and C(lets_users), whether the loaded policy lets
-          an unconfined user restore a process of his own with CRIU (V(null) if the kernel cannot be asked).
+        - C(selinux) with C(mode) (V(enforcing), V(permissive), or V(disabled), also where a container has SELinux
+          read-only), C(policy), C(booleans) (V(on), V(off), or V(null) if the policy does not have it) and
+          C(lets_users), whether the loaded policy allows an unconfined user to restore a process with CRIU (V(null) if
+          the kernel cannot be asked).
         - C(apparmor), whether AppArmor is on.
       type: dict
       sample:
@@ -172,7 +196,7 @@ criu:
           lets_users: false
         apparmor: false
     runtimes:
-      description: C(runc) and C(crun), there or not.
+      description: The OCI runtimes C(runc) and C(crun), whether installed or not.
       type: list
       elements: dict
       contains:
@@ -181,7 +205,7 @@ criu:
           type: str
           sample: crun
         path:
-          description: Where it is; V(null) without it.
+          description: Its path; V(null) if it is not installed.
           type: str
           sample: /usr/bin/crun
         version:
@@ -189,77 +213,108 @@ criu:
           type: str
           sample: "1.21"
         checkpoint:
-          description: Whether it can checkpoint here.
+          description: Whether it can checkpoint on this host.
           type: bool
           sample: false
         why_not:
-          description: Why it cannot, or V(null).
+          description: Why it cannot; V(null) if it can.
           type: str
           sample: "libcriu.so.2 cannot be loaded: install libcriu2 (Debian) or criu-libs (Fedora)"
     podman:
-      description: C(path) and C(version) of Podman, each V(null) without it.
+      description: C(path) and C(version) of Podman, each V(null) if it is not installed.
       type: dict
       sample: {"path": /usr/bin/podman, "version": 5.4.2}
     tools:
-      description: Paths of the tools that checkpoints need besides, C(nft), C(tar) and C(zstd), V(null) if missing.
+      description: Paths of the other tools that checkpoints need, C(nft), C(tar) and C(zstd), V(null) if missing.
       type: dict
       sample: {"nft": /usr/sbin/nft, "tar": /usr/bin/tar, "zstd": null}
     system:
-      description: C(family), V(debian), V(redhat) or V(other), and C(name) of the distribution.
+      description: C(family) (V(debian), V(redhat) or V(other)) and C(name) of the distribution.
       type: dict
       sample: {"family": debian, "name": debian 13}
     kernel:
       description:
-        - C(release) of the kernel, its C(version) as numbers, C(checkpoint_restore), whether it knows
-          CAP_CHECKPOINT_RESTORE, and C(ptrace_scope), Yama's limit (V(null) without Yama).
+        - C(release) of the kernel, its C(version) as numbers, C(checkpoint_restore), whether it has
+          CAP_CHECKPOINT_RESTORE, and C(ptrace_scope), Yama's limit of ptrace (V(null) without Yama).
       type: dict
       sample: {"release": 6.12.117+deb13-amd64, "version": [6, 12, 117], "checkpoint_restore": true, "ptrace_scope": 0}
     kdat:
       description:
-        - CRIU's cache of what the kernel can do. C(path), C(present), and C(stale), what is newer than it, V(boot),
-          V(build) (what criu_build made active, or Debian's package) or V(policy) (of SELinux); V(null) if nothing is.
-        - CRIU only compares the time of its own compilation, which a rebuilt package may share with the old one, so it
-          may believe answers that no longer hold. One of them is whether there is SELinux; believed wrongly, labels
-          are lost.
+        - CRIU's cache of the kernel's features. C(path); C(present); C(stale), the event that is newer than the cache,
+          V(boot), V(build) (a build of criu_build or Debian's package was installed) or V(policy) (the SELinux policy
+          changed), or V(null).
+        - CRIU itself compares only the time of its own compilation, which a rebuilt package may share with the earlier
+          one, so it may trust values that no longer hold. One of them is whether there is SELinux; if that is wrong,
+          labels are lost.
       type: dict
       sample: {"path": /run/criu.kdat, "present": true, "stale": null}
     network_lock:
       description:
-        - How CRIU keeps the network still during a dump. C(backend), V(nftables), V(iptables) or V(skip); C(source),
-          a configuration file, V(build) (of criu_build) or V(package); C(usable), V(null) if it cannot be said.
-        - C(criu --help) always names iptables, whatever was compiled in. For a CRIU of another origin, what upstream
-          or the distribution's package has is assumed.
+        - How CRIU locks the network during a dump. C(backend), V(nftables), V(iptables) or V(skip); C(source), which
+          sets it, a configuration file, V(build) (of criu_build) or V(package); C(usable), V(null) if unknown.
+        - C(criu --help) always names iptables, regardless of what was compiled in. For a CRIU of another origin, the
+          default of upstream or of the distribution's package is assumed.
       type: dict
       sample: {"backend": nftables, "source": build, "usable": true}
     readiness:
       description:
-        - The answer for each intent, which are V(container), V(multi_threaded), V(tcp_established), V(file_locks),
-          V(pre_dump), V(lazy_pages), V(non_root), V(rootless), V(migration_source) and V(migration_target).
-        - C(ready), V(null) if it cannot be said, and C(reasons), the gravest first.
-        - A reason has C(code), a word that stays; C(level), V(blocks), V(unknown) or V(warns); C(message), why;
-          C(advice), what to do; C(task), the task that does it, as a dictionary for a play, V(null) if no task can (an
-          artifact's path in it is to be changed); and C(source), where it is known from, V(null) if CRIU or the host
-          says it itself.
-        - The codes are V(criu_missing), V(config_broken), V(linkage_unknown), V(labels_lost), V(policy_missing),
-          V(selinux_permissive), V(build_damaged), V(not_asked), V(check_failed), V(kdat_stale), V(known_bad_pair),
-          V(file_locks_untold), V(dirty_tracking_missing), V(userfaultfd_missing), V(clone3_missing),
-          V(network_lock_missing), V(network_not_locked), V(engine_missing), V(runtime_missing), V(runtime_limited),
-          V(capability_unknown_to_kernel), V(criu_too_old), V(file_capability_missing), V(ptrace_restricted),
-          V(policy_without_users) and V(rootless_unsupported).
+        - The answer for each intent. The intents are V(container), V(multi_threaded), V(tcp_established),
+          V(file_locks), V(pre_dump), V(lazy_pages), V(non_root), V(rootless), V(migration_source) and
+          V(migration_target).
+        - C(ready), V(null) if unknown, and C(reasons), the codes of the entries of RV(criu.reasons) that concern this
+          intent, most severe first.
       type: dict
       sample:
-        file_locks: {"ready": true, "reasons": []}
-        container:
-          ready: false
-          reasons:
-            - code: policy_missing
-              level: blocks
-              message: SELinux is enforcing and its policy has no rules for CRIU.
-              advice: Load the policy module.
-              task:
-                name: Load the policy for CRIU
-                ansible.builtin.include_role: {"name": criu.hosts.criu_selinux}
-              source: null
+        container: {"ready": false, "reasons": [policy_missing]}
+        file_locks: {"ready": false, "reasons": [policy_missing]}
+        rootless: {"ready": false, "reasons": [rootless_unsupported]}
+    reasons:
+      description: The reasons, most severe first, each code once.
+      type: list
+      elements: dict
+      contains:
+        code:
+          description:
+            - A stable word. The codes are V(criu_missing), V(config_broken), V(linkage_unknown), V(labels_lost),
+              V(policy_missing), V(selinux_permissive), V(build_damaged), V(not_asked), V(check_failed), V(kdat_stale),
+              V(known_bad_pair), V(file_locks_untold), V(dirty_tracking_missing), V(userfaultfd_missing),
+              V(clone3_missing), V(network_lock_missing), V(network_not_locked), V(podman_missing), V(runtime_missing),
+              V(runtime_limited), V(capability_unknown_to_kernel), V(criu_too_old), V(file_capability_missing),
+              V(ptrace_restricted), V(policy_without_users) and V(rootless_unsupported).
+          type: str
+          sample: policy_missing
+        level:
+          description:
+            - V(blocks), the intent does not work; V(unknown), it is unknown whether it works; or V(warns), it works
+              with limits, or it may fail.
+          type: str
+          sample: blocks
+        only_warns:
+          description: The intents for which the level is V(warns) although RV(criu.reasons[].level) is more severe.
+          type: list
+          elements: str
+          sample: []
+        message:
+          description: The reason as text.
+          type: str
+          sample: SELinux is enforcing and its policy has no rules for CRIU.
+        advice:
+          description: What to do.
+          type: str
+          sample: Load the policy module.
+        task:
+          description:
+            - The task that does it, as a dictionary to paste into a play; V(null) if no task can.
+            - C(path_of_criu_artifact) in it is a placeholder for the path of the artifact on the controller.
+          type: dict
+          sample:
+            name: Load the policy for CRIU
+            ansible.builtin.include_role: {"name": criu.hosts.criu_selinux}
+        sources:
+          description: The public threads that document the reason; empty if CRIU or the host itself shows it.
+          type: list
+          elements: str
+          sample: []
 commands:
   description: Always empty.
   returned: success
@@ -281,25 +336,52 @@ cmd:
   sample: [/usr/sbin/criu, --version]
 """
 
-import ctypes
 import os
 from typing import Any, NoReturn
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
-from ansible_collections.criu.hosts.plugins.module_utils._criu import inspect as criu
+from ansible_collections.criu.hosts.plugins.module_utils._core.versions import parse_version, version_number
 from ansible_collections.criu.hosts.plugins.module_utils._criu import readiness
 from ansible_collections.criu.hosts.plugins.module_utils._criu.features import FEATURE_NAMES, read_check
+from ansible_collections.criu.hosts.plugins.module_utils._criu.inspect import (
+    find,
+    find_all,
+    linkage,
+    read_binary,
+    read_config,
+    read_lsm,
+    read_version,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._criu.kernel_cache import read_kdat
-from ansible_collections.criu.hosts.plugins.module_utils._criu_build import installed as install
-from ansible_collections.criu.hosts.plugins.module_utils._engines.runtimes import read_runtimes
-from ansible_collections.criu.hosts.plugins.module_utils._host import kernel as host
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build.installed import Layout, describe, read_installed
+from ansible_collections.criu.hosts.plugins.module_utils._engines.runtimes import load_library, read_runtimes
 from ansible_collections.criu.hosts.plugins.module_utils._host.distribution import read_system
+from ansible_collections.criu.hosts.plugins.module_utils._host.kernel import read_kernel
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loaded_policy import LoadedPolicy
 
-SPEC: dict[str, Any] = {"features": {"type": "list", "elements": "str"}}
+# The subsets of gather, and the keys that each of them sets.
+SUBSETS = {
+    "binary": (
+        *("version", "version_number", "sha256", "libraries", "selinux", "nftables", "gnutls"),
+        *("capabilities", "shadowed", "installed"),
+    ),
+    "config": ("config", "config_error"),
+    "runtimes": ("runtimes", "podman", "tools"),
+    "kernel": ("kernel", "lsm", "system", "kdat"),
+    "features": ("check", "features"),
+    "readiness": ("network_lock", "readiness", "reasons"),
+}
+# The readiness depends on all the others, but the features may be unknown.
+NEEDED_FOR_READINESS = {"binary", "config", "runtimes", "kernel"}
+NOT_ASKED: dict[str, Any] = {"check": {"passed": None, "log": []}, "features": {}}
+SPEC: dict[str, Any] = {
+    "gather": {"type": "list", "elements": "str", "choices": list(SUBSETS), "default": list(SUBSETS)},
+    "features": {"type": "list", "elements": "str", "default": []},
+}
 
 # Where the host begins; the unit tests put a scripted host below another folder.
 ROOT = ""
@@ -311,91 +393,108 @@ def is_root() -> bool:
     return os.geteuid() == 0
 
 
-def load_library(name: str) -> str | None:
-    """Load the library as crun would; the loader's message if it cannot."""
-    try:
-        ctypes.CDLL(name)
-    except OSError as error:
-        return str(error)
-    return None
+def wanted_subsets(params: dict[str, Any]) -> set[str]:
+    """Returns the subsets to gather.
+
+    Raises:
+        CheckpointError: options_conflict.
+    """
+    wanted = set(params["gather"])
+    if params["features"] and "features" not in wanted:
+        raise CheckpointError(
+            f"Cannot check the features {', '.join(params['features'])}: gather does not include features. Add it.",
+            reason="options_conflict",
+        )
+    return wanted | NEEDED_FOR_READINESS if "readiness" in wanted else wanted
 
 
-def wanted_features(params: dict[str, Any]) -> list[str]:
-    """The features to ask for: those of the readiness first, then the task's own. None for a task that wants none."""
-    asked = params["features"]
-    if asked == [] or not is_root():
-        return []
-    more = FEATURE_NAMES if asked == ["all"] else tuple(asked or ())
-    return list(dict.fromkeys((*readiness.FEATURES, *more)))
+def read_features(ctx: Context, path: str | None) -> dict[str, Any]:
+    """Checks the features: those that the readiness depends on, then those that the task names."""
+    if path is None or not is_root():
+        return NOT_ASKED
+    asked = ctx.params["features"]
+    names = dict.fromkeys((*readiness.FEATURES, *(FEATURE_NAMES if asked == ["all"] else asked)))
+    check, features = read_check(ctx.runner, path, names)
+    return {"check": check, "features": features}
 
 
-def read_criu(ctx: Context, path: str | None) -> dict[str, Any]:
-    version, config_error = criu.read_version(ctx.runner, path) if path else (None, None)
-    binary = criu.read_binary(path) if path else criu.Binary(None, None)
-    names = wanted_features(ctx.params)
-    check: dict[str, Any] = {"passed": None, "log": []}
-    features: dict[str, bool | None] = {}
-    if path and names:
-        check, features = read_check(ctx.runner, path, names)
-    return {
-        "path": path,
-        "version": version,
-        "version_number": criu.version_number(version),
-        "sha256": file_sha256(path) if path else None,
-        **criu.linkage(binary.elf),
-        "capabilities": binary.capabilities,
-        "check": check,
-        "features": features,
-        "config": criu.read_config(ROOT),
-        "config_error": config_error,
-    }
+def is_ours(path: str | None) -> bool:
+    """Returns whether criu_build installed the CRIU in use."""
+    return path is not None and os.path.realpath(path) == os.path.realpath(Layout(ROOT).active)
 
 
-def read_build(path: str | None, family: str) -> dict[str, Any] | None:
-    """The build of criu_build that is in use."""
-    layout = install.Layout(ROOT)
-    if path is None or os.path.realpath(path) != os.path.realpath(layout.active):
+def read_build(path: str | None) -> dict[str, Any] | None:
+    """Describes the build of criu_build that is in use."""
+    if not is_ours(path):
         return None
-    installed = install.read_installed(layout)
-    described = install.describe(installed.active, layout.active)
+    layout = Layout(ROOT)
+    installed = read_installed(layout)
+    described = describe(installed.active, layout.active)
+    family = read_system(ROOT)[0]
     return {**described, "intact": installed.right(divert=family == "debian")} if described else None
 
 
-def read_lsm() -> dict[str, Any]:
-    """SELinux and AppArmor, and whether the policy lets a user in his shell restore a process of his own."""
-    found = criu.read_lsm(ROOT)
+def read_file(paths: list[str], version: str | None) -> dict[str, Any]:
+    """Describes the file of the CRIU in use."""
+    path = paths[0] if paths else None
+    binary = read_binary(path) if path else None
+    return {
+        "version": version,
+        "version_number": version_number(version),
+        "sha256": file_sha256(path) if path else None,
+        **linkage(binary.elf if binary else None),
+        "capabilities": binary.capabilities if binary else None,
+        "shadowed": paths[1:],
+        "installed": read_build(path),
+    }
+
+
+def read_engines(ctx: Context, path: str | None) -> dict[str, Any]:
+    """Describes Podman, its runtimes, and the tools that checkpoints need."""
+    podman = find(ROOT, "podman")
+    printed = ctx.runner.run([podman, "--version"]).out if podman else ""
+    return {
+        "runtimes": read_runtimes(ROOT, ctx.runner, path, load_library),
+        "podman": {"path": podman, "version": parse_version(printed)},
+        "tools": {name: find(ROOT, name) for name in ("nft", "tar", "zstd")},
+    }
+
+
+def read_around(path: str | None) -> dict[str, Any]:
+    """Describes the kernel, its security modules, the distribution, and CRIU's cache of the kernel."""
+    lsm = read_lsm(ROOT)
     policy = LoadedPolicy(f"{ROOT}/sys/fs/selinux")
-    found["selinux"]["lets_users"] = policy.lets(USER_CONTEXT, USER_CONTEXT, "process", ("execmem", "dyntransition"))
-    return found
-
-
-def read_around(ctx: Context, path: str | None) -> dict[str, Any]:
-    """What is not CRIU itself, but decides about it."""
-    podman = criu.find(ROOT, "podman")
+    lets = policy.lets(USER_CONTEXT, USER_CONTEXT, "process", ("execmem", "dyntransition"))
+    lsm["selinux"]["lets_users"] = lets
     family, name = read_system(ROOT)
     return {
+        "kernel": read_kernel(ROOT),
+        "lsm": lsm,
         "system": {"family": family, "name": name},
-        "kernel": host.read_kernel(ROOT),
-        "installed": read_build(path, family),
-        "lsm": read_lsm(),
-        "runtimes": read_runtimes(ROOT, ctx.runner, path, load_library),
-        "podman": {
-            "path": podman,
-            "version": criu.parse_version(ctx.runner.run([podman, "--version"]).out) if podman else None,
-        },
-        "tools": {name: criu.find(ROOT, name) for name in ("nft", "tar", "zstd")},
+        "kdat": read_kdat(ROOT, lsm["selinux"]["policy"], ours=is_ours(path)),
     }
 
 
 def run(ctx: Context) -> Outcome:
-    found = criu.find_all(ROOT, "criu")
-    path = found[0] if found else None
-    value = read_criu(ctx, path)
-    value.update(read_around(ctx, path), shadowed=found[1:])
-    # After CRIU was asked: a cache of another build, CRIU has replaced by then, if it could tell.
-    value["kdat"] = read_kdat(ROOT, value["lsm"]["selinux"]["policy"], ours=value["installed"] is not None)
-    value["network_lock"] = readiness.network_lock(value, iptables=criu.find(ROOT, "iptables-restore") is not None)
-    value["readiness"] = readiness.judge(value)
+    wanted = wanted_subsets(ctx.params)
+    paths = find_all(ROOT, "criu")
+    path = paths[0] if paths else None
+    value: dict[str, Any] = {"path": path, **{key: None for keys in SUBSETS.values() for key in keys}}
+    version, error = read_version(ctx.runner, path) if path and wanted & {"binary", "config"} else (None, None)
+    if "binary" in wanted:
+        value.update(read_file(paths, version))
+    if "config" in wanted:
+        value.update(config=read_config(ROOT), config_error=error)
+    if "runtimes" in wanted:
+        value.update(read_engines(ctx, path))
+    if "features" in wanted:
+        value.update(read_features(ctx, path))
+    if "kernel" in wanted:  # after the features, as CRIU replaces a cache of another build when it checks them
+        value.update(read_around(path))
+    if "readiness" in wanted:
+        known = value if "features" in wanted else {**value, **NOT_ASKED}
+        lock = readiness.network_lock(known, iptables=find(ROOT, "iptables-restore") is not None)
+        value.update(readiness.judge({**known, "network_lock": lock}), network_lock=lock)
     return Outcome("criu", value)
 
 

@@ -1,38 +1,63 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Finds the criu of a root shell, reads its version and libraries, and refuses one that would lose labels."""
+"""Reads the file of a CRIU, and refuses one that is too old or that would lose labels."""
 
 from __future__ import annotations
 
-import re
+import os
 from dataclasses import dataclass
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner, check
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.versions import (
+    Version,
+    parse_version,
+    version_text,
+    version_tuple,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._criu.libraries import linked_features
+from ansible_collections.criu.hosts.plugins.module_utils._formats.elf import Elf, ElfError, read_elf
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux
 
 
 @dataclass(frozen=True)
 class Criu:
-    """The criu that a root shell, and so the OCI runtime, finds."""
+    """The CRIU that a root shell finds, and with it the OCI runtime."""
 
     path: str
-    version: tuple[int, ...]
+    version: Version
     selinux: bool
 
     @property
     def text(self) -> str:
-        return ".".join(str(number) for number in self.version)
+        return version_text(self.version)
 
 
-def parse_criu_version(text: str) -> tuple[int, ...]:
-    """``Version: 4.2.1`` as numbers; empty if there is no such line."""
-    found = re.search(r"^Version:\s*([0-9.]+)", text, re.MULTILINE)
-    return tuple(int(number) for number in found.group(1).split(".") if number) if found else ()
+def read_program(path: str) -> Elf | None:
+    """Reads the ELF headers of a program; None for a script or an unreadable file."""
+    try:
+        with open(path, "rb") as handle:
+            return read_elf(handle)
+    except (OSError, ElfError):
+        return None
 
 
-def read_criu(runner: Runner, minimum: tuple[int, ...], selinux: Selinux) -> Criu:
-    """Find criu and refuse one that would fail, or that would lose the labels.
+def read_capability_attribute(path: str) -> bytes:
+    """Reads the extended attribute that holds the file capabilities; empty if there is none."""
+    try:
+        return os.getxattr(path, "security.capability")
+    except OSError:
+        return b""
+
+
+def links_selinux(path: str) -> bool:
+    """Returns whether the program is linked with libselinux."""
+    elf = read_program(path)
+    return elf is not None and "selinux" in linked_features(elf.needed)
+
+
+def read_criu(runner: Runner, minimum: Version, selinux: Selinux) -> Criu:
+    """Finds criu, and refuses one that would fail or that would lose the labels.
 
     Raises:
         CheckpointError: criu_missing, criu_too_old, criu_without_selinux.
@@ -40,35 +65,23 @@ def read_criu(runner: Runner, minimum: tuple[int, ...], selinux: Selinux) -> Cri
     path = runner.which("criu")
     if path is None:
         raise CheckpointError(
-            "Cannot find criu in PATH. Install CRIU, with the role criu.hosts.criu for one.", reason="criu_missing"
+            "Cannot find criu in PATH. Install CRIU, for example with the role criu.hosts.criu.", reason="criu_missing"
         )
     linked = links_selinux(path)
     if selinux.enabled and not linked:
         raise CheckpointError(
-            f"Refuse to use {path!r}: SELinux is {selinux.mode} and this CRIU is not linked with libselinux, "
-            "so restored processes would lose their labels. Install one that is, with the role criu.hosts.criu.",
+            f"Cannot use {path!r}: SELinux is {selinux.mode} and this CRIU is not linked with libselinux, "
+            "so restored processes would lose their labels. Install a CRIU that is, with the role criu.hosts.criu.",
             reason="criu_without_selinux",
             path=path,
         )
-    version = parse_criu_version(check(runner.run((path, "--version")), f"ask {path!r} for its version").out)
+    printed = check(runner.run((path, "--version")), f"ask {path!r} for its version").out
+    version = version_tuple(parse_version(printed))
     if version < minimum:
-        wanted = ".".join(str(number) for number in minimum)
         raise CheckpointError(
-            f"Refuse to use {path!r}: its version is {'.'.join(map(str, version)) or 'unknown'} and the engine needs "
-            f"{wanted} or newer. Install a newer CRIU, with the role criu.hosts.criu for one.",
+            f"Cannot use {path!r}: its version is {version_text(version) or 'unknown'}, and {version_text(minimum)} or "
+            "newer is needed. Install a newer CRIU, for example with the role criu.hosts.criu.",
             reason="criu_too_old",
             path=path,
         )
     return Criu(path, version, linked)
-
-
-def links_selinux(path: str) -> bool:
-    """Whether the ELF file is linked with libselinux."""
-    # A task that finds nothing to do need not compile this.
-    from ansible_collections.criu.hosts.plugins.module_utils._formats.elf import ElfError, read_elf
-
-    try:
-        with open(path, "rb") as handle:
-            return any(name.startswith("libselinux.so") for name in read_elf(handle).needed)
-    except (OSError, ElfError):
-        return False

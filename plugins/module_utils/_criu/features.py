@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Parses the answers of criu check, feature by feature."""
+"""Runs criu check, in general and for single features, and parses its output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-# The names that criu check --feature of CRIU 4.2.1 knows (cr-check.c).
+# The names that criu check --feature accepts in CRIU 4.2.1 (cr-check.c).
 FEATURE_NAMES = _words(
     """
     mnt_id mem_dirty_track aio_remap timerfd tun tun_ns userns fdinfo_lock seccomp_suspend seccomp_filters loginuid
@@ -29,9 +29,9 @@ CHECK_LINES = 5
 
 
 def parse_feature(completed: Completed) -> bool | None:
-    """What ``criu check --feature`` said: there, not there, or None if it could not tell.
+    """Returns whether ``criu check --feature`` found the feature; None if it could not check.
 
-    It cannot when it does not know the name, or when it may not look at the kernel (an enforcing policy without rules).
+    It cannot if it does not know the name, or if it has no access to the kernel (an enforcing policy without rules).
     """
     if completed.rc == 0:
         return True
@@ -40,12 +40,12 @@ def parse_feature(completed: Completed) -> bool | None:
 
 
 def cannot_ask(completed: Completed) -> bool:
-    """Whether CRIU may not look at the kernel at all, so that no other question has an answer either."""
+    """Returns whether CRIU has no access to the kernel, so that no feature can be checked either."""
     return completed.rc != 0 and "Could not initialize kernel features" in f"{completed.out}{completed.err}"
 
 
 def parse_check(completed: Completed) -> dict[str, Any]:
-    """What ``criu check`` said: passed or not, and its errors, without those of tools that CRIU can do without."""
+    """Returns whether ``criu check`` passed, and its errors without those about tools that CRIU does not need."""
     lines = [line.strip() for line in f"{completed.err}\n{completed.out}".splitlines() if line.strip()]
     errors = [line for line in lines if "Error" in line and "exited, status=" not in line and "execvp(" not in line]
     log = [re.sub(r"^.*?Error \([^)]*\): ", "", line).rstrip(".") for line in errors or lines]
@@ -53,10 +53,10 @@ def parse_check(completed: Completed) -> dict[str, Any]:
 
 
 def read_check(runner: Runner, criu: str, names: Iterable[str]) -> tuple[dict[str, Any], dict[str, bool | None]]:
-    """Ask for what CRIU must have, and for each feature by itself.
+    """Runs ``criu check`` for the features that CRIU must have, and once for each of the ``names``.
 
-    One call for all features (--extra, --all) tells no more than that something is missing: several of its checks
-    print nothing, and on most kernels the newest one fails. So each feature is a process, 0.1 s in slow machines.
+    One call for all features (--extra, --all) reports only that something is missing: several of its checks print
+    nothing, and on most kernels the newest one fails. Hence one process per feature, 0.1 s each on slow machines.
     """
     completed = runner.run([criu, "check", "--no-default-config"])
     features: dict[str, bool | None] = {}

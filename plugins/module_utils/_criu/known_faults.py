@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Data: pairs of kernel and CRIU that are known to fail, and limits of OCI runtimes, each with its public source.
+"""Lists pairs of kernel and CRIU that are known to fail, and limits of OCI runtimes, each with its public source.
 
-To add one: name the first kernel (and the first without it, if there is one), the CRIU versions, what fails, and the
-thread that says so. The unit tests check the form; whoever adds an entry checks that the source says it.
+To add an entry, name the first kernel (and the first fixed one, if there is one), the CRIU versions, what fails, and
+the thread that documents it. The unit tests check the form; check yourself that the source confirms the entry.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ RESTORES_OF_CONTAINERS = ("container", "migration_target")
 
 @dataclass(frozen=True)
 class KnownBad:
-    """A pair that fails. ``criu`` is from (included) to (not included); so is each range of ``kernels``, None: no end.
+    """A pair that fails. ``criu`` and each range of ``kernels`` include their start and exclude their end (None: open).
 
     Args:
         blocks: the intents that cannot work.
         warns: the intents that may fail.
-        shown_by_check: ``criu check`` fails on such a host, so one that passes has a patched CRIU or kernel.
-        check_says: what its log then has, where it is known; another log has another cause.
+        shown_by_check: ``criu check`` fails on such a host, so where it passes, CRIU or the kernel is patched.
+        check_says: a text that the log of that check contains; a log without it has a different cause.
     """
 
     name: str
@@ -49,13 +49,13 @@ class KnownBad:
 
     @property
     def fixed_in(self) -> str:
-        """The first CRIU without the fault; empty if no CRIU can help."""
+        """Returns the first CRIU without the fault; empty if no CRIU fixes it."""
         return "" if self.criu[1] == NEVER else ".".join(str(number) for number in self.criu[1])
 
 
 NEVER: Release = (9999,)
 KNOWN_BAD = (
-    # Seen with Debian's 3.17.1 on 6.18; mended by the commit "vdso: handle vvar_vclock vma-s".
+    # Reproduced with Debian's 3.17.1 on 6.18; fixed by the commit "vdso: handle vvar_vclock vma-s".
     KnownBad(
         name="vdso_clock_area",
         criu=((0,), (4, 1)),
@@ -80,7 +80,7 @@ KNOWN_BAD = (
         name="udplite_removed",
         criu=((0,), (4, 2, 1)),
         kernels=(((7, 1), None),),
-        fails="CRIU wants the list of UDP-Lite sockets, which this kernel no longer has, so that every dump fails",
+        fails="CRIU reads the list of UDP-Lite sockets, which this kernel no longer has, so every dump fails",
         source="https://github.com/checkpoint-restore/criu/issues/3002",
         blocks=EVERYTHING,
         shown_by_check=True,
@@ -89,13 +89,13 @@ KNOWN_BAD = (
         name="passcred_restricted",
         criu=((0,), (4, 2)),
         kernels=(((6, 16), None),),
-        fails="CRIU asks TCP and UDP sockets for SO_PASSCRED, which this kernel refuses, so that their dump fails",
+        fails="CRIU reads SO_PASSCRED of TCP and UDP sockets, which this kernel refuses, so their dump fails",
         source="https://github.com/checkpoint-restore/criu/issues/2705",
         blocks=("tcp_established",),
         warns=("container", "multi_threaded", "non_root", "migration_source", "migration_target"),
     ),
-    # CVE-2025-38498 came to all stable kernels with these releases. Later ones check less (cffd0441872e), and
-    # distributions have patched CRIU, so that this warns.
+    # The fix of CVE-2025-38498 came to all stable kernels with these releases. Later ones check less (cffd0441872e),
+    # and distributions have patched CRIU, so this is only a warning.
     KnownBad(
         name="mount_propagation",
         criu=((3, 17), (4, 1, 1)),
@@ -106,7 +106,7 @@ KNOWN_BAD = (
             ((6, 12, 34), (6, 13)),
             ((6, 15, 3), None),
         ),
-        fails="CRIU cannot set the propagation of mounts (mnt-v2: Failed to make mount slave), so that restores fail",
+        fails="CRIU cannot set the propagation of mounts (mnt-v2: Failed to make mount slave), so restores fail",
         source="https://github.com/checkpoint-restore/criu/pull/2701",
         warns=RESTORES_OF_CONTAINERS,
     ),
@@ -114,15 +114,15 @@ KNOWN_BAD = (
         name="rseq_not_saved",
         criu=((0,), (3, 17)),
         kernels=(((4, 18), None),),
-        fails="CRIU does not save restartable sequences: programs of glibc 2.35 or newer crash after the restore",
+        fails="CRIU does not save restartable sequences, so programs of glibc 2.35 or newer crash after the restore",
         source="https://github.com/checkpoint-restore/criu/issues/1696",
         warns=EVERYTHING,
     ),
     KnownBad(
-        name="rseq_not_told",
+        name="rseq_not_reported",
         criu=((3, 17), NEVER),
         kernels=(((4, 18), (5, 13)),),
-        fails="the kernel does not tell about restartable sequences: programs of glibc 2.35 or newer are not dumped",
+        fails="the kernel does not report restartable sequences, so programs of glibc 2.35 or newer cannot be dumped",
         source="https://github.com/checkpoint-restore/criu/issues/2070",
         warns=EVERYTHING,
     ),
@@ -131,7 +131,7 @@ KNOWN_BAD = (
 
 @dataclass(frozen=True)
 class RuntimeLimit:
-    """What an OCI runtime of versions from (included) to (not included) cannot do."""
+    """A limit of an OCI runtime in the versions from the first (included) to the last (excluded)."""
 
     name: str
     runtime: str
@@ -146,7 +146,7 @@ RUNTIME_LIMITS = (
         name="lock_forced",
         runtime="crun",
         versions=((1, 19), (1, 20)),
-        fails="it makes CRIU lock the network with iptables, whatever CRIU's default is",
+        fails="it makes CRIU lock the network with iptables, regardless of CRIU's default",
         source="https://github.com/containers/crun/issues/1627",
         intents=("container", "migration_source", "migration_target"),
     ),
@@ -167,14 +167,14 @@ def _within(version: Release, start: Release, end: Release | None) -> bool:
 
 
 def _excluded(one: KnownBad, passed: bool | None, log: Sequence[str]) -> bool:
-    """Whether what ``criu check`` said speaks against the entry; nothing does if it was not asked (None)."""
+    """Returns whether the result of ``criu check`` rules the entry out; None (it did not run) never does."""
     if passed is None or not one.shown_by_check:
         return False
     return passed or not any(one.check_says in line for line in log)
 
 
 def known_bad(kernel: Release, criu: Release, passed: bool | None, log: Sequence[str] = ()) -> list[KnownBad]:
-    """The entries that hold for this host; ``passed`` and ``log`` are the answer of ``criu check``."""
+    """Returns the entries that apply to this host; ``passed`` and ``log`` are the result of ``criu check``."""
     return [
         one
         for one in KNOWN_BAD
@@ -185,5 +185,5 @@ def known_bad(kernel: Release, criu: Release, passed: bool | None, log: Sequence
 
 
 def runtime_limits(name: str, version: Release) -> list[RuntimeLimit]:
-    """What this runtime cannot do."""
+    """Returns the limits of this runtime."""
     return [one for one in RUNTIME_LIMITS if one.runtime == name and _within(version, *one.versions)]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""The libraries that CRIU and its plugins need, with the package of each distribution."""
+"""Lists the libraries that CRIU and its plugins need, with the package of each distribution."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Iterable
 
 
 def linked_features(needed: Iterable[str]) -> tuple[str, ...]:
-    """The features of FEATURES whose library is among the ``needed`` ones."""
+    """Returns the features of FEATURES whose library is among the ``needed`` ones."""
     return tuple(name for name, need in FEATURES.items() if any(lib.startswith(need.library) for lib in needed))
 
 
 @dataclass(frozen=True)
 class Need:
-    """Something that the build wants, how to see that it is there, and who ships it."""
+    """A build dependency: its program or header, its packages, and the library that is linked with it."""
 
     probe: str
     deb: str
@@ -47,7 +47,7 @@ LIBRARIES = {
 
 
 def library_packages(names: Iterable[str], family: str) -> list[str]:
-    """The packages that ship the libraries ``names``, as far as they are known."""
+    """Returns the packages that ship the libraries ``names``, as far as they are known."""
     column = {"debian": 0, "redhat": 1}.get(family)
     if column is None:
         return []

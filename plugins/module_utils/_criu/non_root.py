@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""CRIU for users who are not root: file capabilities of the binary, and the group that may run it."""
+"""Plans who may run CRIU without root: the file capabilities of the binary, its group and its mode."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from typing import Any, Iterable, Protocol
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Plan, Step
+from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_capability_attribute
 from ansible_collections.criu.hosts.plugins.module_utils._formats.file_capabilities import parse_capabilities
+from ansible_collections.criu.hosts.plugins.module_utils._host.kernel import read_kernel
 
-# Its number in linux/capability.h, and so the least cap_last_cap of a kernel that has it (5.9).
-CHECKPOINT_RESTORE = 40
 NOBODY_ELSE, EVERYBODY = 0o750, 0o755
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """What the kernel asks of a CRIU that is not root's; ``ptrace_scope`` is 0 without Yama."""
+    """Whether the kernel has CAP_CHECKPOINT_RESTORE (5.9 or newer), and Yama's limit of ptrace (0 without Yama)."""
 
-    last_capability: int
+    checkpoint_restore: bool
     ptrace_scope: int
 
 
 @dataclass(frozen=True)
 class Access:
-    """Who may run the binary, and what it may do then. ``capabilities`` are both permitted and effective."""
+    """The group and the mode of the binary, and its capabilities, which are both permitted and effective."""
 
     group: str
     mode: int
@@ -45,20 +45,20 @@ class Access:
 
 
 class Source(Protocol):
-    """Where the state is read; the tests have one of their own."""
+    """The source of the state; the tests have their own."""
 
     def access(self, path: str) -> Access:
-        """Group, mode and capabilities of the file."""
+        """Reads group, mode and capabilities of the file."""
 
     def kernel(self) -> Kernel:
-        """What the running kernel asks."""
+        """Reads the properties of the running kernel."""
 
     def has_group(self, name: str) -> bool:
-        """Whether the host knows the group."""
+        """Returns whether the host has the group."""
 
 
 class RealSource:
-    """The host itself."""
+    """The real host."""
 
     def access(self, path: str) -> Access:
         status = os.stat(path)
@@ -66,17 +66,11 @@ class RealSource:
             group = grp.getgrgid(status.st_gid).gr_name
         except KeyError:
             group = str(status.st_gid)
-        try:
-            attribute = os.getxattr(path, "security.capability")
-        except OSError:
-            attribute = b""
-        return Access(group, stat.S_IMODE(status.st_mode), parse_effective(attribute))
+        return Access(group, stat.S_IMODE(status.st_mode), parse_effective(read_capability_attribute(path)))
 
     def kernel(self) -> Kernel:
-        return Kernel(
-            _number("/proc/sys/kernel/cap_last_cap", CHECKPOINT_RESTORE),
-            _number("/proc/sys/kernel/yama/ptrace_scope", 0),
-        )
+        found = read_kernel("")
+        return Kernel(found["checkpoint_restore"] is not False, found["ptrace_scope"] or 0)
 
     def has_group(self, name: str) -> bool:
         try:
@@ -86,20 +80,12 @@ class RealSource:
         return True
 
 
-# The unit tests put another one here.
+# The unit tests replace it.
 HOST: list[Source] = [RealSource()]
 
 
-def _number(path: str, otherwise: int) -> int:
-    try:
-        with open(path, encoding="ascii") as handle:
-            return int(handle.read())
-    except FileNotFoundError:
-        return otherwise
-
-
 def parse_effective(attribute: bytes) -> tuple[str, ...]:
-    """The capabilities in security.capability. One that we would not write is told by an extra word, so it differs."""
+    """Returns the capabilities in security.capability, with an extra word where this module would not set them so."""
     found = parse_capabilities(attribute)
     if found is None:
         return ("unknown",) if attribute else ()
@@ -109,26 +95,26 @@ def parse_effective(attribute: bytes) -> tuple[str, ...]:
 
 
 def choose_capabilities(kernel: Kernel, extra: Iterable[str], *, allow_sys_admin: bool) -> tuple[str, ...]:
-    """The least that CRIU needs on this kernel, and what was asked for beyond it.
+    """Returns the fewest capabilities that CRIU needs on this kernel, and the ``extra`` ones.
 
     Raises:
         CheckpointError: kernel_too_old, ptrace_forbidden.
     """
     if kernel.ptrace_scope >= 3:
         raise CheckpointError(
-            "Cannot let users run CRIU: kernel.yama.ptrace_scope is 3, so that nobody may trace a process until the "
-            "next boot. Set it to 0, 1 or 2 and boot the host.",
+            "Cannot let users run CRIU: kernel.yama.ptrace_scope is 3, which forbids tracing until the next boot. "
+            "Set it to 0, 1 or 2 and reboot the host.",
             reason="ptrace_forbidden",
         )
     chosen = {f"cap_{name}" for name in extra}
-    if kernel.last_capability >= CHECKPOINT_RESTORE:
+    if kernel.checkpoint_restore:
         chosen.add("cap_checkpoint_restore")
     elif allow_sys_admin:
         chosen.add("cap_sys_admin")
     else:
         raise CheckpointError(
-            "Refuse to let users run CRIU: this kernel is older than 5.9 and has no CAP_CHECKPOINT_RESTORE, so CRIU "
-            "needs CAP_SYS_ADMIN, which makes the group's members root. Use a newer kernel, or set allow_sys_admin.",
+            "Cannot let users run CRIU: this kernel is older than 5.9 and has no CAP_CHECKPOINT_RESTORE, so CRIU needs "
+            "CAP_SYS_ADMIN, which makes the group's members root. Use a newer kernel, or set allow_sys_admin.",
             reason="kernel_too_old",
         )
     if kernel.ptrace_scope in (1, 2):
@@ -137,32 +123,32 @@ def choose_capabilities(kernel: Kernel, extra: Iterable[str], *, allow_sys_admin
 
 
 def plan_access(path: str, current: Access, wanted: Access) -> Plan:
-    """Bring the file from ``current`` to ``wanted``: never more people than before may run it with capabilities."""
+    """Plans the steps from ``current`` to ``wanted``; at no time can more users run the file with capabilities."""
     steps: list[Step] = []
     capabilities = current.capabilities
     if capabilities and capabilities != wanted.capabilities:
-        steps.append(Command(("setcap", "-r", path), why=f"take the capabilities from {path!r}"))
+        steps.append(Command(("setcap", "-r", path), why=f"remove the capabilities of {path!r}"))
         capabilities = ()
     if current.group != wanted.group:
-        steps.append(Command(("chgrp", wanted.group, path), why=f"give {path!r} its group"))
-        capabilities = ()  # the kernel takes them when the owner or the group changes
+        steps.append(Command(("chgrp", wanted.group, path), why=f"set the group of {path!r}"))
+        capabilities = ()  # the kernel removes them when the owner or the group changes
     if current.mode != wanted.mode:
         steps.append(Command(("chmod", f"{wanted.mode:04o}", path), why=f"set the mode of {path!r}"))
     if wanted.capabilities and capabilities != wanted.capabilities:
         text = f"{','.join(wanted.capabilities)}=eip"
-        steps.append(Command(("setcap", text, path), why=f"give {path!r} its capabilities"))
+        steps.append(Command(("setcap", text, path), why=f"set the capabilities of {path!r}"))
     return Plan(before=current.view(path), after=wanted.view(path), steps=tuple(steps))
 
 
 def binary_path(path: str | None) -> str | None:
-    """The file behind ``path`` and its links; None if it is not there."""
+    """Returns the file that ``path`` and its links lead to; None if there is none."""
     return os.path.realpath(path) if path and os.path.isfile(path) else None
 
 
 def criu_missing(path: str | None) -> CheckpointError:
-    where = repr(path) if path else "CRIU in the folders of programs"
+    where = repr(path) if path else "criu in PATH"
     return CheckpointError(
-        f"Cannot find {where}. Install CRIU, with the role criu.hosts.criu for one.", reason="criu_missing"
+        f"Cannot find {where}. Install CRIU, for example with the role criu.hosts.criu.", reason="criu_missing"
     )
 
 

@@ -13,11 +13,12 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.names import (
     RESTORE_BOOLEAN,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._host.remedies import (
+    FROM_ARTIFACT,
     INSTALL_CRIU,
-    LET_USERS_RUN_CRIU,
     LOAD_POLICY,
-    LOCK_WITH_NFTABLES,
     Task,
+    let_users_run_criu,
+    lock_with_nftables,
     role,
 )
 
@@ -42,12 +43,12 @@ POLICY_AND_RECREATE = Remedy(
 )
 CRIU = Remedy("Install a CRIU that is linked with libselinux.", INSTALL_CRIU)
 NEWER_CRIU = Remedy("Use a newer CRIU, which sets labels before it makes threads.", INSTALL_CRIU)
-NFTABLES = Remedy("Let CRIU lock the network with nftables instead of iptables.", LOCK_WITH_NFTABLES)
+NFTABLES = Remedy("Let CRIU lock the network with nftables instead of iptables.", lock_with_nftables(FROM_ARTIFACT))
 IN_CONTAINER = Remedy(
     "Run the container in the domain that the role unprivileged_container brings for CRIU inside of containers.",
     role("Let CRIU run inside of a container", "unprivileged_container", unprivileged_container_base="localhost/NAME"),
 )
-NON_ROOT = Remedy("Give users a CRIU that they may run, with its policy.", LET_USERS_RUN_CRIU)
+NON_ROOT = Remedy("Give users a CRIU that they may run, with its policy.", let_users_run_criu(FROM_ARTIFACT))
 RESTORE_CONTAINER = Remedy(
     f"Restore with container_restore, which switches the boolean {RESTORE_BOOLEAN!r} on for the restore.",
     {"name": "Restore the container", "criu.hosts.container_restore": {"name": "NAME"}, "become": True},

@@ -4,23 +4,25 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any, Callable
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
-from ansible_collections.criu.hosts.plugins.module_utils._criu.inspect import find, parse_version
+from ansible_collections.criu.hosts.plugins.module_utils._core.versions import parse_version
+from ansible_collections.criu.hosts.plugins.module_utils._criu.inspect import find
 
 LIBCRIU = "libcriu.so.2"
 
 
 def judge_runc(version: str | None, criu: str | None) -> str | None:
-    """Why runc cannot checkpoint; None if it can."""
+    """Returns why runc cannot checkpoint; None if it can."""
     if version is None:
         return "runc is not installed"
     return None if criu else "criu is not in PATH"
 
 
 def judge_crun(output: str | None, criu: str | None, libcriu_error: str | None) -> str | None:
-    """Why crun cannot checkpoint; ``output`` is that of ``crun --version``. None if it can."""
+    """Returns why crun cannot checkpoint, from the output of ``crun --version``; None if it can."""
     if output is None:
         return "crun is not installed"
     if "+CRIU" not in output:
@@ -30,10 +32,19 @@ def judge_crun(output: str | None, criu: str | None, libcriu_error: str | None) 
     return None if criu else "criu is not in PATH"
 
 
+def load_library(name: str) -> str | None:
+    """Loads the library as crun does; returns the loader's message if it cannot."""
+    try:
+        ctypes.CDLL(name)
+    except OSError as error:
+        return str(error)
+    return None
+
+
 def read_runtimes(
     root: str, runner: Runner, criu: str | None, load: Callable[[str], str | None]
 ) -> list[dict[str, Any]]:
-    """runc and crun; ``load`` tries to load a library and returns the loader's error."""
+    """Describes runc and crun; ``load`` tries to load a library and returns the loader's error."""
     outputs: dict[str, str | None] = {}
     paths = {name: find(root, name) for name in ("runc", "crun")}
     for name, path in paths.items():

@@ -1,36 +1,51 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Tasks that mend a host: what criu_info gives beside each reason, ready to be put into a play."""
+"""Lists the tasks that fix a host, as criu_info and selinux_denial_info return them: ready to paste into a play."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Mapping
 
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import KDAT
 
 Task = dict[str, Any]
-ARTIFACT = "/root/criu.tar.gz"
-MAKE_ARTIFACT = "Make the artifact once with the playbook criu.hosts.build_criu."
+# The path on the controller, which only the user knows. It is a variable that no play has, so that a task pasted
+# without it fails with its name. The name must differ from that of the role's variable, or Ansible reports a loop.
+ARTIFACT = "{{ path_of_criu_artifact }}"
+# Where the role criu takes CRIU from.
+FROM_ARTIFACT = {"criu_artifact": ARTIFACT}
+FROM_DISTRIBUTION = {"criu_method": "distribution_package"}
+BUILD_ARTIFACT = "Build the artifact once with the playbook criu.hosts.build_criu, and set its path in the task."
 
 
 def role(name: str, role_name: str, **variables: Any) -> Task:
-    """A task that applies a role of the collection."""
+    """Returns a task that applies a role of the collection."""
     task: Task = {"name": name, "ansible.builtin.include_role": {"name": f"criu.hosts.{role_name}"}}
     return {**task, "vars": variables} if variables else task
 
 
-INSTALL_CRIU = role("Install CRIU", "criu", criu_artifact=ARTIFACT)
-REPAIR_CRIU = role("Install CRIU again", "criu", criu_artifact=ARTIFACT)
-ENABLE_HOST = role("Make the host checkpoint-enabled", "checkpoint_host", criu_artifact=ARTIFACT)
+def enable_host(origin: Mapping[str, str]) -> Task:
+    return role("Make the host checkpoint-enabled", "checkpoint_host", **origin)
+
+
+def let_users_run_criu(origin: Mapping[str, str]) -> Task:
+    return role("Let users run CRIU", "criu", **origin, criu_non_root=True)
+
+
+def let_users_trace(origin: Mapping[str, str]) -> Task:
+    name = "Let users run CRIU on processes of other shells"
+    return role(name, "criu", **origin, criu_non_root=True, criu_non_root_extra_capabilities=["sys_ptrace"])
+
+
+def lock_with_nftables(origin: Mapping[str, str]) -> Task:
+    name = "Let CRIU lock the network with nftables"
+    return role(name, "criu", **origin, criu_config={"network-lock": "nftables"})
+
+
+INSTALL_CRIU = role("Install CRIU", "criu", **FROM_ARTIFACT)
+INSTALL_DISTRIBUTIONS_CRIU = role("Install the distribution's CRIU", "criu", **FROM_DISTRIBUTION)
+REPAIR_CRIU = role("Install CRIU again", "criu", **FROM_ARTIFACT)
 LOAD_POLICY = role("Load the policy for CRIU", "criu_selinux")
-LET_USERS_RUN_CRIU = role("Let users run CRIU", "criu", criu_artifact=ARTIFACT, criu_non_root=True)
-LET_USERS_TRACE = role(
-    "Let users run CRIU on processes of other shells",
-    "criu",
-    criu_artifact=ARTIFACT,
-    criu_non_root=True,
-    criu_non_root_extra_capabilities=["sys_ptrace"],
-)
 LOAD_POLICY_FOR_USERS = role(
     "Load the policy for CRIU, for users too",
     "criu_selinux",
@@ -40,30 +55,12 @@ CORRECT_CONFIG: Task = {
     "name": "Write a configuration file that CRIU can read",
     "criu.hosts.criu_config": {"kind": "default", "options": {}, "exclusive": True},
 }
-LOCK_WITH_NFTABLES = role(
-    "Let CRIU lock the network with nftables", "criu", criu_artifact=ARTIFACT, criu_config={"network-lock": "nftables"}
-)
+INSTALL_IPTABLES: Task = {
+    "name": "Install iptables",
+    "ansible.builtin.package": {"name": "iptables", "state": "present"},
+}
 FORGET_KERNEL: Task = {
-    "name": "Let CRIU ask the kernel anew",
+    "name": "Let CRIU ask the kernel again",
     "ansible.builtin.file": {"path": KDAT, "state": "absent"},
 }
-AS_ROOT: Task = {
-    "name": "Checkpoint a container of root",
-    "criu.hosts.container_checkpoint": {"name": "web"},
-    "become": True,
-}
-ASK_KERNEL: Task = {"name": "Ask the kernel", "criu.hosts.criu_info": {}, "become": True}
-ALL = (
-    INSTALL_CRIU,
-    REPAIR_CRIU,
-    ENABLE_HOST,
-    LOAD_POLICY,
-    LET_USERS_RUN_CRIU,
-    LET_USERS_TRACE,
-    LOAD_POLICY_FOR_USERS,
-    CORRECT_CONFIG,
-    LOCK_WITH_NFTABLES,
-    FORGET_KERNEL,
-    AS_ROOT,
-    ASK_KERNEL,
-)
+ASK_KERNEL: Task = {"name": "Gather information about CRIU as root", "criu.hosts.criu_info": {}, "become": True}

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._criu import known_faults as data
+from ansible_collections.criu.hosts.plugins.module_utils._criu import known_faults
 from ansible_collections.criu.hosts.plugins.module_utils._criu import readiness
 
 SOURCE = re.compile(r"https://github\.com/[\w-]+/[\w-]+/(issues|pull)/\d+")
@@ -35,20 +35,20 @@ SIX = (6, 18, 44)
         ((7, 1), (4, 2), False, ["x"], ["udplite_removed"]),
         ((7, 1), (4, 2, 1), False, ["x"], []),
         ((5, 10, 200), (3, 16, 1), True, [], ["rseq_not_saved"]),
-        ((5, 10, 200), (4, 2, 1), True, [], ["rseq_not_told"]),
+        ((5, 10, 200), (4, 2, 1), True, [], ["rseq_not_reported"]),
         ((5, 14), (3, 19), True, [], []),
         ((), (3, 17), True, [], []),
         (SIX, (), True, [], []),
     ],
 )
 def test_known_bad(
-    kernel: data.Release, criu: data.Release, passed: bool | None, log: list[str], names: list[str]
+    kernel: known_faults.Release, criu: known_faults.Release, passed: bool | None, log: list[str], names: list[str]
 ) -> None:
-    assert [one.name for one in data.known_bad(kernel, criu, passed, log)] == names
+    assert [one.name for one in known_faults.known_bad(kernel, criu, passed, log)] == names
 
 
-@pytest.mark.parametrize("entry", data.KNOWN_BAD, ids=lambda entry: entry.name)
-def test_entries(entry: data.KnownBad) -> None:
+@pytest.mark.parametrize("entry", known_faults.KNOWN_BAD, ids=lambda entry: entry.name)
+def test_entries(entry: known_faults.KnownBad) -> None:
     assert entry.criu[0] < entry.criu[1] and entry.kernels
     assert all(end is None or start < end for start, end in entry.kernels)
     assert SOURCE.fullmatch(entry.source)
@@ -57,20 +57,20 @@ def test_entries(entry: data.KnownBad) -> None:
     assert not entry.fails.endswith(".")
 
 
-@pytest.mark.parametrize("limit", data.RUNTIME_LIMITS, ids=lambda limit: limit.name)
-def test_limits(limit: data.RuntimeLimit) -> None:
+@pytest.mark.parametrize("limit", known_faults.RUNTIME_LIMITS, ids=lambda limit: limit.name)
+def test_limits(limit: known_faults.RuntimeLimit) -> None:
     assert limit.runtime in ("runc", "crun") and SOURCE.fullmatch(limit.source)
     assert limit.intents and set(limit.intents) <= set(readiness.INTENTS)
 
 
 def test_names_are_given_once_and_everything_is_all_but_rootless() -> None:
-    names = [one.name for one in (*data.KNOWN_BAD, *data.RUNTIME_LIMITS)]
+    names = [one.name for one in (*known_faults.KNOWN_BAD, *known_faults.RUNTIME_LIMITS)]
     assert len(names) == len(set(names))
-    assert set(data.EVERYTHING) == set(readiness.INTENTS) - {"rootless"}
-    assert SOURCE.fullmatch(data.ROOTLESS_SOURCE)
+    assert set(known_faults.EVERYTHING) == set(readiness.INTENTS) - {"rootless"}
+    assert SOURCE.fullmatch(known_faults.ROOTLESS_SOURCE)
 
 
 def test_runtime_limits() -> None:
-    assert [one.name for one in data.runtime_limits("crun", (1, 19, 1))] == ["lock_forced", "no_lazy_pages"]
-    assert [one.name for one in data.runtime_limits("crun", (1, 20))] == ["no_lazy_pages"]
-    assert data.runtime_limits("runc", (1, 1, 15)) == []
+    assert [one.name for one in known_faults.runtime_limits("crun", (1, 19, 1))] == ["lock_forced", "no_lazy_pages"]
+    assert [one.name for one in known_faults.runtime_limits("crun", (1, 20))] == ["no_lazy_pages"]
+    assert known_faults.runtime_limits("runc", (1, 1, 15)) == []
