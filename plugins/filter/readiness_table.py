@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Ansible filter: shows the readiness of a host, as criu_info returns it, in a table."""
+"""Ansible filter: render the readiness that criu_info reports as a table."""
 
 from __future__ import annotations
 
@@ -15,53 +15,50 @@ HEAD = ("INTENT", "READY", "WHY")
 WORDS = {True: "yes", False: "no", None: "?"}
 
 
-def row_of(intent: str, answer: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Returns the line of an intent, with warnings in parentheses."""
-    codes = [one["code"] if one["level"] != "warns" else f"({one['code']})" for one in answer["reasons"]]
-    return intent, WORDS[answer["ready"]], " ".join(unique(codes))
+def only_warns(reason: Mapping[str, Any], intent: str) -> bool:
+    return reason["level"] == "warns" or intent in reason["only_warns"]
 
 
-def unique(values: list[Any]) -> list[Any]:
-    """Returns the values without duplicates, in their order."""
-    return [value for number, value in enumerate(values) if value not in values[:number]]
+def row_of(intent: str, answer: Mapping[str, Any], reasons: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Returns the line of an intent, with warnings in brackets."""
+    codes = [f"({code})" if only_warns(reasons[code], intent) else code for code in answer["reasons"]]
+    return intent, WORDS[answer["ready"]], " ".join(codes)
 
 
 def explain(reason: Mapping[str, Any]) -> str:
-    """Returns the message, the advice and the source of a reason."""
-    source = [f"  Known from {reason['source']}"] if reason["source"] else []
-    return "\n".join([f"{reason['code']}: {reason['message']}", f"  {reason['advice']}", *source])
+    """Returns the message, the advice and the sources of a reason."""
+    sources = [f"  Known from {source}" for source in reason["sources"]]
+    return "\n".join([f"{reason['code']}: {reason['message']}", f"  {reason['advice']}", *sources])
 
 
-def render(readiness: Mapping[str, Any], tasks: bool) -> str:
-    """Renders the table, the reasons and, if wanted, the tasks."""
-    rows = [HEAD, *(row_of(intent, answer) for intent, answer in readiness.items())]
+def render(readiness: Mapping[str, Any], reasons: list[Any], tasks: bool) -> str:
+    """Renders the table, the reasons, and with ``tasks`` the tasks, each once."""
+    by_code = {one["code"]: one for one in reasons}
+    rows = [HEAD, *(row_of(intent, answer, by_code) for intent, answer in readiness.items())]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     lines = [f"{intent:{widths[0]}}  {ready:{widths[1]}}  {why}".rstrip() for intent, ready, why in rows]
-    reasons = [one for answer in readiness.values() for one in answer["reasons"]]
-    explained = unique([explain(one) for one in reasons])
-    if explained:
-        lines += ["", *explained]
-    repairs = unique([one["task"] for one in reasons if one["task"]])
+    if reasons:
+        lines += ["", *map(explain, reasons)]
+    found = [one["task"] for one in reasons if one["task"]]
+    repairs = [task for number, task in enumerate(found) if task not in found[:number]]
     if tasks and repairs:
         lines += ["", "TASKS", yaml.dump(repairs, Dumper=AnsibleDumper, sort_keys=False, width=110).rstrip()]
     return "\n".join(lines)
 
 
 def readiness_table(value: Any, tasks: bool = False) -> str:
-    """Returns the table for a result of criu_info."""
-    readiness = value.get("readiness", value) if isinstance(value, Mapping) else None
+    """Renders the ``criu`` that criu_info returns."""
     try:
-        if not isinstance(readiness, Mapping) or not readiness:
-            raise TypeError("the value has no readiness")
-        return render(readiness, tasks)
-    except (KeyError, TypeError) as error:
+        return render(value["readiness"], value["reasons"], tasks)
+    except (KeyError, TypeError, AttributeError) as error:
         raise AnsibleFilterError(
-            f"Cannot render the readiness: {error}. Use the key criu that the module criu.hosts.criu_info returns."
+            "Cannot render the readiness: the value is not the 'criu' that the module criu.hosts.criu_info returns, or "
+            f"its gather did not include readiness ({error!r}). Pass that value."
         ) from error
 
 
 class FilterModule:
-    """Provides the filter of this file."""
+    """The filters of this file."""
 
     def filters(self) -> dict[str, Callable[..., str]]:
         return {"readiness_table": readiness_table}

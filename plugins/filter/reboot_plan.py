@@ -88,10 +88,12 @@ def reason(code: str, message: str) -> Reason:
 
 def host_reasons(criu_info: Mapping[str, Any]) -> list[Reason]:
     """Returns the reasons that block a checkpoint of any container on this host."""
-    answer = criu_info["readiness"]["container"]
-    if answer["ready"] is not False:
-        return []
-    return [reason(one["code"], one["message"]) for one in answer["reasons"] if one["level"] == "blocks"]
+    codes = criu_info["readiness"]["container"]["reasons"]
+    return [
+        reason(one["code"], one["message"])
+        for one in criu_info["reasons"]
+        if one["code"] in codes and one["level"] == "blocks" and "container" not in one["only_warns"]
+    ]
 
 
 def unit_of(result: Mapping[str, Any]) -> str:

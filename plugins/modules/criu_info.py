@@ -7,7 +7,8 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: criu_info
-short_description: Gather information about CRIU on a host, its readiness for checkpoints, and the fixes for what is missing
+short_description: >-
+  Gather information about CRIU on a host, its readiness for checkpoints, and the fixes for what is missing
 version_added: 0.1.0
 author:
   - The criu.hosts authors (!UNKNOWN)

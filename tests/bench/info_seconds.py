@@ -46,7 +46,7 @@ def measure(criu_info: Any, context: Any, completed: Any) -> dict[str, Any]:
     """Measure one call."""
     runner = TimedRunner(completed)
     began = time.monotonic()
-    outcome = criu_info.run(context({"features": None}, runner, False))
+    outcome = criu_info.run(context({"gather": list(criu_info.SUBSETS), "features": []}, runner, False))
     seconds = time.monotonic() - began
     ready = [intent for intent, answer in outcome.value["readiness"].items() if answer["ready"]]
     return {"run": seconds, "tools": sum(runner.seconds), "processes": len(runner.seconds), "ready": ready}

@@ -41,7 +41,7 @@ def work(module, host):
 CRIU_INFO = """\
 NAME, SPEC = "criu_info", {}
 def work(module, host):
-    module.exit_json(criu={"readiness": {"container": {"ready": True, "reasons": []}}})
+    module.exit_json(criu={"reasons": [], "readiness": {"container": {"ready": True, "reasons": []}}})
 """
 CHECKPOINT = """\
 NAME = "container_checkpoint"

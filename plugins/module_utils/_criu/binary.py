@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Reads the file of a CRIU, and refuses one that is too old or that would lose labels."""
+"""Finds the CRIU of a root shell, and refuses one that is too old or that would lose labels."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner, check
@@ -16,7 +15,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.versions import (
     version_tuple,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._criu.libraries import linked_features
-from ansible_collections.criu.hosts.plugins.module_utils._formats.elf import Elf, ElfError, read_elf
+from ansible_collections.criu.hosts.plugins.module_utils._criu.program import read_program
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux
 
 
@@ -31,23 +30,6 @@ class Criu:
     @property
     def text(self) -> str:
         return version_text(self.version)
-
-
-def read_program(path: str) -> Elf | None:
-    """Reads the ELF headers of a program; None for a script or an unreadable file."""
-    try:
-        with open(path, "rb") as handle:
-            return read_elf(handle)
-    except (OSError, ElfError):
-        return None
-
-
-def read_capability_attribute(path: str) -> bytes:
-    """Reads the extended attribute that holds the file capabilities; empty if there is none."""
-    try:
-        return os.getxattr(path, "security.capability")
-    except OSError:
-        return b""
 
 
 def links_selinux(path: str) -> bool:

@@ -11,13 +11,13 @@ from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, Runner
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import parse_version
-from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_capability_attribute, read_program
 from ansible_collections.criu.hosts.plugins.module_utils._criu.libraries import linked_features
+from ansible_collections.criu.hosts.plugins.module_utils._criu.program import read_capability_attribute, read_program
 from ansible_collections.criu.hosts.plugins.module_utils._formats.elf import Elf
 from ansible_collections.criu.hosts.plugins.module_utils._formats.file_capabilities import parse_capabilities
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import BOOLEANS
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
-from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import boolean_value, read_mode
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.selinuxfs import boolean_value, read_mode
 
 # The default PATH of systemd, which a unit, and Podman in it, searches in this order.
 FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")

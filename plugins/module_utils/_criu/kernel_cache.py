@@ -6,24 +6,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.criu.hosts.plugins.module_utils._host.kernel import _names, _time, read_boot_time
+from ansible_collections.criu.hosts.plugins.module_utils._host.kernel import names_in, read_boot_time, written_at
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import KDAT
 
 
 def read_kdat(root: str, policy: str | None, *, ours: bool) -> dict[str, Any]:
-    """CRIU's cache of what the kernel can do: present or not, and what is newer than it.
+    """Returns whether the cache is there, and the event that is newer than it.
 
-    CRIU itself only looks at the time of its own compilation, which a package takes from its changelog: a rebuild with
-    other libraries may have the same. A changed policy or kernel it does not notice. ``ours`` says that the CRIU in
-    use is one that criu_build installed.
+    CRIU itself compares only the time of its own compilation, which a package takes from its changelog: a rebuild with
+    other libraries may have the same time. It does not notice a changed policy or kernel. ``ours`` is whether
+    criu_build installed the CRIU in use.
     """
     build = "/opt/criu-hosts/current" if ours else "/var/lib/dpkg/info/criu.list"
-    written = _time(f"{root}{KDAT}")
+    written = written_at(f"{root}{KDAT}")
     folder = f"{root}/etc/selinux/{policy}/policy"
     newer = {
         "boot": [read_boot_time(root)],
-        "build": [_time(f"{root}{build}")],
-        "policy": [_time(f"{folder}/{name}") for name in _names(folder)] if policy else [],
+        "build": [written_at(f"{root}{build}")],
+        "policy": [written_at(f"{folder}/{name}") for name in names_in(folder)] if policy else [],
     }
     stale = None
     for what, times in newer.items():

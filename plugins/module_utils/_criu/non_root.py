@@ -12,7 +12,7 @@ from typing import Any, Iterable, Protocol
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Plan, Step
-from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_capability_attribute
+from ansible_collections.criu.hosts.plugins.module_utils._criu.program import read_capability_attribute
 from ansible_collections.criu.hosts.plugins.module_utils._formats.file_capabilities import parse_capabilities
 from ansible_collections.criu.hosts.plugins.module_utils._host.kernel import read_kernel
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""What the kernel's files say that decides about CRIU: release, capabilities, ptrace, and CRIU's own cache."""
+"""Reads the properties of the kernel that CRIU depends on (release, capabilities, ptrace), and the time of the boot."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def _number(text: str) -> int | None:
 
 
 def parse_release(release: str, version: str) -> Version:
-    """The kernel's version as numbers.
+    """Returns the kernel's version as numbers.
 
-    Debian's releases before 13 hide the stable update ("6.1.0-40-amd64"); uname's version tells ("Debian 6.1.153-1").
+    Debian's releases before 13 hide the stable update ("6.1.0-40-amd64"); uname's version has it ("Debian 6.1.153-1").
     """
-    told = re.search(r"\bDebian (\d+(?:\.\d+)+)", version)
-    found = told or re.match(r"(\d+(?:\.\d+)+)", release)
+    debian = re.search(r"\bDebian (\d+(?:\.\d+)+)", version)
+    found = debian or re.match(r"(\d+(?:\.\d+)+)", release)
     return version_tuple(found.group(1)) if found else ()
 
 
 def read_kernel(root: str) -> dict[str, Any]:
-    """Release, numbers, whether it knows CAP_CHECKPOINT_RESTORE, and Yama's limit of ptrace (None without Yama)."""
+    """Reads release, version, whether it has CAP_CHECKPOINT_RESTORE, and Yama's limit of ptrace (None without Yama)."""
     sysctl = f"{root}/proc/sys/kernel"
     release = _read(f"{sysctl}/osrelease") or None
     last = _number(_read(f"{sysctl}/cap_last_cap"))
@@ -46,31 +46,32 @@ def read_kernel(root: str) -> dict[str, Any]:
     }
 
 
-def _time(path: str) -> float | None:
-    """When the file, or the link itself, was last written."""
+def written_at(path: str) -> float | None:
+    """Returns when the file, or the link itself, was last written."""
     try:
         return os.lstat(path).st_mtime
     except OSError:
         return None
 
 
-def _names(folder: str) -> list[str]:
+def names_in(folder: str) -> list[str]:
+    """Returns the names in a folder; none if there is no such folder."""
     return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
 
 
 def boot_clock(root: str) -> float | None:
-    """Returns when the host was booted, by the clock that it has now; None if /proc/stat does not name it."""
+    """Returns the boot time in terms of the current clock; None if /proc/stat does not name it."""
     found = re.search(r"^btime (\d+)$", read_text(f"{root}/proc/stat", may_fail=True) or "", re.MULTILINE)
     return float(found.group(1)) if found else None
 
 
 def read_boot_time(root: str) -> float | None:
-    """Returns when the host came up: the kernel's word, or the oldest file in /run if that is older.
+    """Returns when the host came up: the boot time of the kernel, or the oldest file in /run if that is older.
 
-    A clock that was set after the boot moves the kernel's word, but not the files.
+    Setting the clock after the boot moves the time of the kernel, but not that of the files.
     """
     boot = boot_clock(root)
     if boot is None:
         return None
-    others = [_time(f"{root}/run/{name}") for name in _names(f"{root}/run") if name != os.path.basename(KDAT)]
+    others = [written_at(f"{root}/run/{name}") for name in names_in(f"{root}/run") if name != os.path.basename(KDAT)]
     return min([boot, *(time for time in others if time is not None)])

@@ -29,35 +29,43 @@ def reason(code: str, message: str, **more: Any) -> dict[str, Any]:
         "level": "blocks",
         "advice": "Do it.",
         "task": None,
-        "source": None,
+        "only_warns": [],
+        "sources": [],
         **more,
     }
 
 
-NO_POLICY = reason("policy_missing", "No rules.", task=TASK)
 FOUND = {
     "path": "/usr/sbin/criu",
+    "reasons": [
+        reason("policy_missing", "No rules.", task=TASK, only_warns=["file_locks"]),
+        reason("labels_lost", "No labels.", task=TASK),
+        reason("rootless_unsupported", "Only root.", sources=[URL]),
+        reason("kdat_stale", "Old.", level="warns"),
+    ],
     "readiness": {
-        "container": {"ready": False, "reasons": [NO_POLICY, reason("kdat_stale", "Old.", level="warns")]},
-        "file_locks": {"ready": True, "reasons": []},
-        "pre_dump": {"ready": None, "reasons": [NO_POLICY]},
-        "rootless": {"ready": False, "reasons": [reason("rootless_unsupported", "Only root.", source=URL)]},
+        "container": {"ready": False, "reasons": ["policy_missing", "labels_lost", "kdat_stale"]},
+        "file_locks": {"ready": True, "reasons": ["policy_missing"]},
+        "pre_dump": {"ready": None, "reasons": []},
+        "rootless": {"ready": False, "reasons": ["rootless_unsupported"]},
     },
 }
 TABLE = f"""\
 INTENT      READY  WHY
-container   no     policy_missing (kdat_stale)
-file_locks  yes
-pre_dump    ?      policy_missing
+container   no     policy_missing labels_lost (kdat_stale)
+file_locks  yes    (policy_missing)
+pre_dump    ?
 rootless    no     rootless_unsupported
 
 policy_missing: No rules.
   Do it.
-kdat_stale: Old.
+labels_lost: No labels.
   Do it.
 rootless_unsupported: Only root.
   Do it.
-  Known from {URL}"""
+  Known from {URL}
+kdat_stale: Old.
+  Do it."""
 
 
 def table(*arguments: Any, **options: Any) -> str:
@@ -66,7 +74,6 @@ def table(*arguments: Any, **options: Any) -> str:
 
 def test_table() -> None:
     assert table(FOUND) == TABLE
-    assert table(FOUND["readiness"]) == TABLE
 
 
 def test_tasks_are_each_given_once_and_can_be_put_into_a_play() -> None:
@@ -78,21 +85,36 @@ def test_tasks_are_each_given_once_and_can_be_put_into_a_play() -> None:
 def test_values_as_ansible_hands_them_over() -> None:
     """Since ansible-core 2.19 the text of a result is not of type str, which PyYAML's own dumper refuses."""
     name = trust_as_template("Load the policy for CRIU")
-    found = {"container": {"ready": False, "reasons": [reason("x", "y", task={**TASK, "name": name})]}}
+    found = {
+        "reasons": [reason("x", "y", task={**TASK, "name": name})],
+        "readiness": {"container": {"ready": False, "reasons": ["x"]}},
+    }
     assert yaml.safe_load(table(found, tasks=True).split("TASKS\n")[1]) == [TASK]
 
 
 def test_a_host_with_nothing_to_do() -> None:
-    assert (
-        table({"file_locks": {"ready": True, "reasons": []}}, tasks=True) == "INTENT      READY  WHY\nfile_locks  yes"
-    )
+    found = {"reasons": [], "readiness": {"file_locks": {"ready": True, "reasons": []}}}
+    assert table(found, tasks=True) == "INTENT      READY  WHY\nfile_locks  yes"
 
 
 @pytest.mark.parametrize(
-    "value", [None, "x", [], {}, {"readiness": None}, {"container": True}, {"container": {}}], ids=str
+    "value",
+    [
+        None,
+        "x",
+        [],
+        {},
+        {"readiness": None, "reasons": None},
+        FOUND["readiness"],
+        {"readiness": {"container": {}}, "reasons": []},
+        {"readiness": {"container": {"ready": True, "reasons": ["x"]}}, "reasons": []},
+    ],
+    ids=lambda value: str(value)[:40],
 )
 def test_other_values_are_refused(value: Any) -> None:
-    with pytest.raises(AnsibleFilterError, match=r"Cannot render the readiness: .*Use the key criu"):
+    with pytest.raises(
+        AnsibleFilterError, match=r"the value is not the 'criu' that the module criu\.hosts\.criu_info returns"
+    ):
         table(value)
 
 

@@ -10,7 +10,7 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.criu.hosts.plugins.filter import reboot_plan
 
-READY = {"readiness": {"container": {"ready": True, "reasons": []}}}
+READY = {"reasons": [], "readiness": {"container": {"ready": True, "reasons": []}}}
 ROOM = 1 << 40
 # redis <- app <- web by way of a unit that is none of ours; a timer that systemd stops with app.
 SHOWN = """\
@@ -114,21 +114,27 @@ def test_a_unit_that_was_changed_loses_its_state() -> None:
     assert [row["reasons"] and row["reasons"][0]["code"] for row in found["units"]] == ["restart_due", []]
 
 
+def not_ready(*reasons: dict[str, Any]) -> dict[str, Any]:
+    """What criu_info returns for a host with these reasons against containers."""
+    codes = [one["code"] for one in reasons]
+    return {"reasons": list(reasons), "readiness": {"container": {"ready": False, "reasons": codes}}}
+
+
 def test_a_host_that_is_not_ready_loses_all_that_is_stateful() -> None:
-    reasons = [
-        {"code": "policy_missing", "message": "No rules.", "level": "blocks"},
-        {"code": "kdat_stale", "message": "Old.", "level": "warns"},
-    ]
-    info = {"readiness": {"container": {"ready": False, "reasons": reasons}}}
+    info = not_ready(
+        {"code": "policy_missing", "message": "No rules.", "level": "blocks", "only_warns": []},
+        {"code": "clone3_missing", "message": "No clone3.", "level": "blocks", "only_warns": ["container"]},
+        {"code": "kdat_stale", "message": "Old.", "level": "warns", "only_warns": []},
+    )
+    info["reasons"].append({"code": "dirty_tracking_missing", "message": "x", "level": "blocks", "only_warns": []})
     found = plan([unit("redis"), unit("plain", stateful=False)], criu_info=info)
     assert expected(found) == {"redis": "lost", "plain": "fresh"}
     assert found["units"][0]["reasons"] == [{"code": "policy_missing", "message": "No rules."}]
 
 
 def test_what_was_really_dumped_needs_no_ready_host() -> None:
-    """A container in the host's network is dumped without the network lock that criu_info reports as missing."""
-    reasons = [{"code": "network_lock_missing", "message": "No iptables.", "level": "blocks"}]
-    info = {"readiness": {"container": {"ready": False, "reasons": reasons}}}
+    """A container on the host's network is dumped without the network lock that criu_info misses."""
+    info = not_ready({"code": "network_lock_missing", "message": "No iptables.", "level": "blocks", "only_warns": []})
     checked = [
         {"ansible_loop_var": "box", "box": unit("redis"), "statistics": {"frozen_microseconds": 9}},
         {"item": unit("app"), "statistics": {}},

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable
 
 import pytest
+import yaml
 
 from ansible_collections.criu.hosts.plugins.module_utils._criu import readiness
 from ansible_collections.criu.hosts.plugins.module_utils._criu.features import FEATURE_NAMES
@@ -12,6 +15,9 @@ from ansible_collections.criu.hosts.plugins.modules import criu_info
 from ansible_collections.criu.hosts.tests.unit import criu_host as fake
 from ansible_collections.criu.hosts.tests.unit import recorded_hosts
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply
+
+# All that is read without asking the kernel, as the role criu does first.
+QUICK = ["binary", "config", "runtimes", "kernel", "readiness"]
 
 
 def text(name: str) -> str:
@@ -46,7 +52,7 @@ def all_that_readiness_asks(folder: Path) -> list[Reply]:
 
 
 def without_features(folder: Path) -> Any:
-    return {"features": []}, Host(host_below(folder))
+    return {"gather": QUICK}, Host(host_below(folder))
 
 
 def without_criu(folder: Path) -> Any:
@@ -55,13 +61,14 @@ def without_criu(folder: Path) -> Any:
     return {}, Host(replies[1:])
 
 
-def recorded(name: str) -> Any:
-    return lambda folder: ({}, recorded_hosts.place(folder, name))
+def recorded(name: str, **params: Any) -> Any:
+    return lambda folder: (params, recorded_hosts.place(folder, name))
 
 
 CONTRACT_CASES = [
     Case("without-features", without_features, changed=False),
     Case("without-criu", without_criu, changed=False),
+    Case("binary-only", recorded("debian13-enabled", gather=["binary"]), changed=False),
     Case("virgin", recorded("debian13-virgin"), changed=False),
     Case("enabled", recorded("debian13-enabled"), changed=False),
     Case("without-selinux", recorded("kernel618-criu421"), changed=False),
@@ -84,7 +91,15 @@ def ask_fixture(tmp_path: Path, module: Callable[..., Any], monkeypatch: pytest.
 
 
 def codes(found: dict[str, Any], intent: str, level: str = "blocks") -> list[str]:
-    return [one["code"] for one in found["readiness"][intent]["reasons"] if one["level"] == level]
+    reasons = reasons_of(found)
+    levels = {code: reasons[code]["level"] for code in found["readiness"][intent]["reasons"]}
+    levels.update({code: "warns" for code in levels if intent in reasons[code]["only_warns"]})
+    return [code for code, one in levels.items() if one == level]
+
+
+def reasons_of(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The reasons by code."""
+    return {one["code"]: one for one in found["reasons"]}
 
 
 def test_tells_what_is_there(tmp_path: Path, module: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,13 +186,20 @@ def test_a_host_without_selinux(ask: Callable[..., Any]) -> None:
     found = ask("kernel618-criu421", ours=True)
     assert found["readiness"]["file_locks"] == {"ready": True, "reasons": []}
     assert codes(found, "pre_dump") == ["dirty_tracking_missing"]
-    assert codes(found, "container") == ["engine_missing", "runtime_missing"]
+    assert codes(found, "container") == ["podman_missing", "runtime_missing"]
+    assert "criu_artifact" in reasons_of(found)["podman_missing"]["task"]["vars"], "this CRIU is one of criu_build"
+
+
+def test_without_selinux_the_distributions_package_is_advised(ask: Callable[..., Any]) -> None:
+    found = ask("kernel618-criu421")
+    assert reasons_of(found)["podman_missing"]["task"]["vars"] == {"criu_method": "distribution_package"}
 
 
 def test_known_faults_are_told_with_their_source(ask: Callable[..., Any]) -> None:
     found = ask("kernel618-criu411")
     assert codes(found, "tcp_established")[0] == "known_bad_pair"
-    assert found["readiness"]["tcp_established"]["reasons"][0]["source"].endswith("/criu/issues/2705")
+    (source,) = reasons_of(found)["known_bad_pair"]["sources"]
+    assert source.endswith("/criu/issues/2705")
     assert found["readiness"]["file_locks"]["ready"] is True
 
 
@@ -185,22 +207,59 @@ def test_a_failing_check_is_told_with_its_cause(ask: Callable[..., Any]) -> None
     found = ask("kernel618-criu3171")
     assert found["check"]["log"][0] == "vdso: Unexpected rt vDSO area bounds"
     assert codes(found, "file_locks") == ["check_failed", "known_bad_pair"]
-    assert "Unexpected rt vDSO area bounds" in found["readiness"]["file_locks"]["reasons"][0]["message"]
+    assert "Unexpected rt vDSO area bounds" in reasons_of(found)["check_failed"]["message"]
 
 
-@pytest.mark.parametrize("way", ["empty", "user"])
-def test_a_kernel_that_was_not_asked(way: str, ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    if way == "user":
-        monkeypatch.setattr(criu_info, "wanted_features", lambda dummy_params: [])
-    found = ask("debian13-enabled", ours=True, **({"features": []} if way == "empty" else {}))
-    assert found["check"]["passed"] is None and found["features"] == {}
+@pytest.mark.parametrize("gather", [QUICK, ["readiness"]], ids=["quick", "readiness"])
+def test_the_readiness_without_the_features(gather: list[str], ask: Callable[..., Any]) -> None:
+    found = ask("debian13-enabled", ours=True, gather=gather)
+    assert found["check"] is None and found["features"] is None
     assert found["readiness"]["file_locks"]["ready"] is None
     assert codes(found, "file_locks", "unknown") == ["not_asked"]
+    assert found["version"] and found["runtimes"] and found["kernel"] and found["config"] is not None
+    assert len(found["ran"]) == 4 and not [argv for argv in found["ran"] if "check" in argv], "the role's first look"
 
 
-def test_a_user_asks_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_checks_no_feature(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(criu_info, "is_root", lambda: False)
-    assert criu_info.wanted_features({"features": ["mnt_id"]}) == []
+    without_runner: Any = SimpleNamespace(params={"features": ["mnt_id"]})
+    found = criu_info.read_features(without_runner, "/usr/sbin/criu")
+    assert found == {"check": {"passed": None, "log": []}, "features": {}}
+
+
+@pytest.mark.parametrize("subset", [*criu_info.SUBSETS])
+def test_a_subset_sets_its_keys_and_no_others(subset: str, ask: Callable[..., Any]) -> None:
+    found = ask("debian13-enabled", ours=True, gather=[subset])
+    del found["ran"]
+    everything = {key for keys in criu_info.SUBSETS.values() for key in keys}
+    gathered = {"readiness": everything - set(criu_info.SUBSETS["features"])}.get(
+        subset, set(criu_info.SUBSETS[subset])
+    )
+    assert set(found) == {"path", *everything} and found["path"]
+    may_be_null = {"capabilities", "config_error"}
+    assert {key for key, value in found.items() if value is not None} >= {"path", *gathered} - may_be_null
+    assert {key for key, value in found.items() if value is not None} <= {"path", *gathered}
+
+
+def test_subsets_are_documented() -> None:
+    described = yaml.safe_load(criu_info.DOCUMENTATION)["options"]["gather"]["description"]
+    for subset, keys in criu_info.SUBSETS.items():
+        (text,) = [text for text in described if text.startswith(f"V({subset})")]
+        assert set(re.findall(r"RV\(criu\.(\w+)\)", text)) == set(keys)
+    documented = set(yaml.safe_load(criu_info.RETURN)["criu"]["contains"])
+    assert documented == {"path", *(key for keys in criu_info.SUBSETS.values() for key in keys)}
+
+
+def test_features_need_their_subset(tmp_path: Path, module: Callable[..., Any]) -> None:
+    run = module("criu_info", {"gather": ["binary"], "features": ["mnt_id"]}, host=Host(host_below(tmp_path)))
+    assert run.result["reason"] == "options_conflict"
+
+
+def test_an_empty_gather_returns_the_path(tmp_path: Path, module: Callable[..., Any]) -> None:
+    host = Host(host_below(tmp_path))
+    found = module("criu_info", {"gather": []}, host=host).result["criu"]
+    assert {key: value for key, value in found.items() if value is not None} == {"path": f"{tmp_path}/usr/sbin/criu"}
+    assert host.ran == []
 
 
 def test_a_bad_configuration_is_told_and_gone_around(tmp_path: Path, module: Callable[..., Any]) -> None:
@@ -212,7 +271,7 @@ def test_a_bad_configuration_is_told_and_gone_around(tmp_path: Path, module: Cal
         *host_below(tmp_path)[1:],
     ]
     fake.put(tmp_path / "etc/criu/default.conf", "network-lok nftables\n")
-    found = module("criu_info", {"features": []}, host=Host(replies)).result["criu"]
+    found = module("criu_info", {"gather": QUICK}, host=Host(replies)).result["criu"]
     assert found["config_error"] == "criu: unrecognized option '--network-lok'" and found["version"] == "4.2.1"
     assert found["config"] == {f"{tmp_path}/etc/criu/default.conf": "network-lok nftables"}
 
@@ -225,11 +284,6 @@ def test_crun_without_its_library(tmp_path: Path, module: Callable[..., Any], mo
     assert crun["checkpoint"] is False and "libcriu2" in crun["why_not"]
 
 
-def test_load_library_tells_the_loaders_message() -> None:
-    assert criu_info.load_library("libc.so.6") is None
-    assert "cannot open shared object" in str(criu_info.load_library("libnot-there.so.9"))
-
-
 def test_tells_our_build_and_what_it_hides(tmp_path: Path, module: Callable[..., Any]) -> None:
     replies = host_below(tmp_path)
     tree = fake.unpacked(tmp_path, fake.manifest(), "a" * 64)
@@ -237,14 +291,14 @@ def test_tells_our_build_and_what_it_hides(tmp_path: Path, module: Callable[...,
     fake.link(tmp_path / "opt/criu-hosts/current", fake.manifest().tree)
     fake.link(tmp_path / "usr/local/sbin/criu", active)
     replies.append(Reply([f"{tmp_path}/usr/local/sbin/criu", "--version"], text("criu/4.2.1-version.txt")))
-    found = module("criu_info", {"features": []}, host=Host(replies)).result["criu"]
+    found = module("criu_info", {"gather": QUICK}, host=Host(replies)).result["criu"]
     assert found["installed"]["artifact_sha256"] == "a" * 64 and found["selinux"] is True
     assert found["installed"]["intact"] is False, "the distribution's path is not diverted"
     assert found["shadowed"] == [f"{tmp_path}/usr/sbin/criu"]
     (tmp_path / "usr/sbin/criu").rename(tmp_path / "usr/sbin/criu.distrib")
     fake.link(tmp_path / "usr/sbin/criu", active)
     fake.put(tmp_path / "var/lib/dpkg/diversions", f"{tmp_path}/usr/sbin/criu\n{tmp_path}/usr/sbin/criu.distrib\n:\n")
-    assert module("criu_info", {"features": []}, host=Host(replies)).result["criu"]["installed"]["intact"] is True
+    assert module("criu_info", {"gather": QUICK}, host=Host(replies)).result["criu"]["installed"]["intact"] is True
     fake.put(tree / "sbin/criu", "replaced", 0o755)
-    found = module("criu_info", {"features": []}, host=Host(replies)).result["criu"]
+    found = module("criu_info", {"gather": QUICK}, host=Host(replies)).result["criu"]
     assert found["installed"]["intact"] is False and found["selinux"] is None, "a script names no libraries"

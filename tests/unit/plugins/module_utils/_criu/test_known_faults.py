@@ -5,8 +5,7 @@ import re
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._criu import known_faults
-from ansible_collections.criu.hosts.plugins.module_utils._criu import readiness
+from ansible_collections.criu.hosts.plugins.module_utils._criu import known_faults, readiness
 
 SOURCE = re.compile(r"https://github\.com/[\w-]+/[\w-]+/(issues|pull)/\d+")
 

@@ -62,23 +62,38 @@ def changed(**changes: Any) -> dict[str, Any]:
     return value
 
 
+def answers(value: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = readiness.judge(value)["readiness"]
+    return found
+
+
+def reasons(value: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The reasons by code."""
+    return {one["code"]: one for one in readiness.judge(value)["reasons"]}
+
+
+def level(reason: dict[str, Any], intent: str) -> str:
+    return "warns" if intent in reason["only_warns"] else str(reason["level"])
+
+
 def blocked(value: dict[str, Any]) -> dict[str, list[str]]:
     """The codes that block, by intent, without rootless, which is always blocked."""
-    answers = readiness.judge(value)
+    known = reasons(value)
     found = {
-        intent: [one["code"] for one in answer["reasons"] if one["level"] == "blocks"]
-        for intent, answer in answers.items()
+        intent: [code for code in answer["reasons"] if level(known[code], intent) == "blocks"]
+        for intent, answer in answers(value).items()
         if intent != "rootless"
     }
     return {intent: codes for intent, codes in found.items() if codes}
 
 
 def test_a_ready_host() -> None:
-    answers = readiness.judge(READY)
-    assert tuple(answers) == readiness.INTENTS
-    assert {intent for intent, answer in answers.items() if answer["ready"]} == set(readiness.INTENTS) - {"rootless"}
-    assert answers["container"]["reasons"] == []
-    assert [one["code"] for one in answers["rootless"]["reasons"]] == ["rootless_unsupported"]
+    found = answers(READY)
+    assert tuple(found) == readiness.INTENTS
+    assert {intent for intent, answer in found.items() if answer["ready"]} == set(readiness.INTENTS) - {"rootless"}
+    assert found["container"]["reasons"] == []
+    assert found["rootless"]["reasons"] == ["rootless_unsupported"]
+    assert list(reasons(READY)) == ["rootless_unsupported", "runtime_limited"], "most severe first"
 
 
 ALL = set(readiness.INTENTS) - {"rootless"}
@@ -109,7 +124,7 @@ NO_CRUN = {"name": "crun", "path": None, "version": None, "checkpoint": False, "
             id="clone3",
         ),
         pytest.param({"network_lock__usable": False}, "network_lock_missing", NETWORK, id="lock"),
-        pytest.param({"podman__path": None}, "engine_missing", set(readiness.CONTAINERS), id="no-podman"),
+        pytest.param({"podman__path": None}, "podman_missing", set(readiness.CONTAINERS), id="no-podman"),
         pytest.param({"runtimes": [NO_CRUN]}, "runtime_missing", set(readiness.CONTAINERS), id="no-runtime"),
         pytest.param({"kernel__checkpoint_restore": False}, "capability_unknown_to_kernel", {"non_root"}, id="5.8"),
         pytest.param({"capabilities": None}, "file_capability_missing", {"non_root"}, id="no-capability"),
@@ -139,32 +154,59 @@ def test_what_blocks(changes: dict[str, Any], code: str, intents: set[str]) -> N
     ],
 )
 def test_what_warns(changes: dict[str, Any], code: str, intent: str) -> None:
-    answer = readiness.judge(changed(**changes))[intent]
+    value = changed(**changes)
+    answer = answers(value)[intent]
     assert answer["ready"] is True
-    assert (code, "warns") in [(one["code"], one["level"]) for one in answer["reasons"]]
+    assert code in answer["reasons"] and level(reasons(value)[code], intent) == "warns"
 
 
 def test_one_runtime_that_cannot_only_warns() -> None:
     why = "libcriu.so.2 cannot be loaded"
     crun = {"name": "crun", "path": "/usr/bin/crun", "version": "1.19.1", "checkpoint": False, "why_not": why}
-    answer = readiness.judge(changed(runtimes=[READY["runtimes"][0], crun]))["container"]
-    assert answer["ready"] is True
-    assert [one["message"] for one in answer["reasons"]] == [
-        f"crun cannot checkpoint: {why}.",
-        "crun 1.19.1: it makes CRIU lock the network with iptables, whatever CRIU's default is.",
-    ]
+    value = changed(runtimes=[READY["runtimes"][0], crun])
+    assert answers(value)["container"] == {"ready": True, "reasons": ["runtime_limited"]}
+    reason = reasons(value)["runtime_limited"]
+    assert reason["message"] == (
+        f"crun cannot checkpoint: {why}. "
+        "crun 1.19.1: it makes CRIU lock the network with iptables, regardless of CRIU's default. "
+        "crun 1.19.1: it has no option for lazy pages; runc has."
+    )
+    assert reason["task"] == remedies.enable_host(remedies.FROM_ARTIFACT)
+    assert reason["advice"] == "Use the other runtime. Use runc, or another version."
+    assert len(reason["sources"]) == 2
+
+
+def test_a_reason_may_block_some_intents_and_only_warn_of_others() -> None:
+    value = changed(features__clone3_set_tid=False, lsm__selinux__mode="disabled")
+    reason = reasons(value)["clone3_missing"]
+    assert reason["level"] == "blocks"
+    assert reason["only_warns"] == ["container", "multi_threaded", "migration_source", "migration_target"]
+    assert answers(value)["multi_threaded"] == {"ready": True, "reasons": ["clone3_missing"]}
+    assert answers(value)["non_root"] == {"ready": False, "reasons": ["clone3_missing"]}
+
+
+def test_each_code_is_returned_once() -> None:
+    value = changed(version="3.17.1", kernel__version=[6, 18, 44], kernel__release="6.18.44")
+    value["features"] = dict.fromkeys(readiness.FEATURES, False)
+    codes = [one["code"] for one in readiness.judge(value)["reasons"]]
+    assert len(codes) == len(set(codes)) and "known_bad_pair" in codes
+    pair = reasons(value)["known_bad_pair"]
+    assert len(pair["sources"]) == 2 and pair["message"].count("CRIU 3.17.1 on kernel 6.18.44: ") == 2
+    assert "tcp_established" not in pair["only_warns"] and "container" in pair["only_warns"]
+    for answer in answers(value).values():
+        assert set(answer["reasons"]) <= set(codes) and len(answer["reasons"]) == len(set(answer["reasons"]))
 
 
 def test_nothing_is_said_of_a_kernel_that_was_not_asked() -> None:
-    answer = readiness.judge(changed(check={"passed": None, "log": []}, features={}))["file_locks"]
-    assert answer["ready"] is None and [one["level"] for one in answer["reasons"]] == ["unknown"]
+    value = changed(check={"passed": None, "log": []}, features={})
+    assert answers(value)["file_locks"] == {"ready": None, "reasons": ["not_asked"]}
+    assert reasons(value)["not_asked"]["level"] == "unknown"
 
 
 def test_the_policy_explains_a_failing_check_and_blocks_come_first() -> None:
     value = changed(check={"passed": False, "log": []}, lsm__selinux__booleans__criu_container_restore=None)
     value["kdat"]["stale"] = "policy"
-    reasons = readiness.judge(value)["file_locks"]["reasons"]
-    assert [one["code"] for one in reasons] == ["policy_missing", "kdat_stale"]
+    assert answers(value)["file_locks"]["reasons"] == ["policy_missing", "kdat_stale"]
 
 
 def test_container_selinux_has_the_rules() -> None:
@@ -218,15 +260,77 @@ def test_the_policy_for_users_has_every_purpose() -> None:
     assert remedies.LOAD_POLICY_FOR_USERS["vars"]["criu_selinux_purposes"] == list(PURPOSES)
 
 
-def test_the_task_for_the_lock_fits_the_criu() -> None:
-    def task(**changes: Any) -> Any:
-        return readiness.judge(changed(network_lock__usable=False, **changes))["tcp_established"]["reasons"][0]["task"]
-
-    assert task() == remedies.LOCK_WITH_NFTABLES
-    assert task(installed=None) == remedies.INSTALL_CRIU, "Debian's CRIU 4.1.1 crashes when a file says nftables"
+WITH_NFTABLES = remedies.lock_with_nftables(remedies.FROM_ARTIFACT)
+NO_SELINUX = {"lsm__selinux__mode": "disabled"}
+PACKAGE = {"installed": None, "selinux": False}
 
 
-@pytest.mark.parametrize("task", remedies.ALL, ids=lambda task: str(task["name"]))
+@pytest.mark.parametrize(
+    ("backend", "changes", "task"),
+    [
+        pytest.param("iptables", {}, WITH_NFTABLES, id="ours"),
+        pytest.param("nftables", {}, None, id="kernel-without-nftables"),
+        pytest.param("nftables", {"nftables": False}, remedies.INSTALL_CRIU, id="not-linked"),
+        # Debian's CRIU 4.1.1 crashes when a file says nftables.
+        pytest.param("iptables", PACKAGE, remedies.INSTALL_CRIU, id="package"),
+        pytest.param("iptables", {**PACKAGE, **NO_SELINUX}, remedies.INSTALL_IPTABLES, id="package-without-selinux"),
+        pytest.param(
+            "iptables",
+            {**PACKAGE, **NO_SELINUX, "system__family": "redhat"},
+            remedies.lock_with_nftables(remedies.FROM_DISTRIBUTION),
+            id="redhat",
+        ),
+    ],
+)
+def test_the_task_for_the_lock_fits_the_criu(backend: str, changes: dict[str, Any], task: Any) -> None:
+    value = changed(network_lock__usable=False, network_lock__backend=backend, **changes)
+    assert reasons(value)["network_lock_missing"]["task"] == task
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "expected"),
+    [
+        pytest.param(
+            {"path": None, "selinux": None, "installed": None}, "criu_missing", remedies.FROM_ARTIFACT, id="selinux"
+        ),
+        pytest.param({"podman__path": None}, "podman_missing", remedies.FROM_ARTIFACT, id="build"),
+        pytest.param(
+            {"podman__path": None, "installed": None}, "podman_missing", remedies.FROM_DISTRIBUTION, id="linked-package"
+        ),
+        pytest.param(
+            {"podman__path": None, **PACKAGE}, "podman_missing", remedies.FROM_ARTIFACT, id="unlinked-package"
+        ),
+        pytest.param(
+            {"podman__path": None, **PACKAGE, **NO_SELINUX},
+            "podman_missing",
+            remedies.FROM_DISTRIBUTION,
+            id="package-without-selinux",
+        ),
+        pytest.param(
+            {"path": None, **PACKAGE, **NO_SELINUX}, "criu_missing", remedies.FROM_DISTRIBUTION, id="without-selinux"
+        ),
+        pytest.param(
+            {"capabilities": None, **PACKAGE, **NO_SELINUX},
+            "file_capability_missing",
+            remedies.FROM_DISTRIBUTION,
+            id="users-without-selinux",
+        ),
+    ],
+)
+def test_an_artifact_is_advised_only_where_it_is_needed(changes: Any, code: str, expected: dict[str, str]) -> None:
+    reason = reasons(changed(**changes))[code]
+    variables = {name: value for name, value in reason["task"]["vars"].items() if "non_root" not in name}
+    assert variables == expected
+    assert ("artifact" in reason["advice"]) == (code == "criu_missing" and expected == remedies.FROM_ARTIFACT)
+
+
+def all_remedies() -> list[dict[str, Any]]:
+    made = (remedies.enable_host, remedies.let_users_run_criu, remedies.let_users_trace, remedies.lock_with_nftables)
+    fixed = [value for value in vars(remedies).values() if isinstance(value, dict) and "name" in value]
+    return fixed + [make(origin) for make in made for origin in (remedies.FROM_ARTIFACT, remedies.FROM_DISTRIBUTION)]
+
+
+@pytest.mark.parametrize("task", all_remedies(), ids=lambda task: str(task["name"]))
 def test_every_remedy_is_a_task_that_exists(task: dict[str, Any]) -> None:
     assert yaml.safe_load(yaml.safe_dump(task)) == task
     (action,) = [key for key in task if "." in key]
@@ -235,14 +339,14 @@ def test_every_remedy_is_a_task_that_exists(task: dict[str, Any]) -> None:
         specs = yaml.safe_load((ROOT / f"roles/{role}/meta/argument_specs.yml").read_text(encoding="utf-8"))
         known = set(specs["argument_specs"]["main"]["options"])
         if role == "checkpoint_host":
-            known |= {"criu_artifact"}
+            known |= {"criu_artifact", "criu_method"}
         assert set(task.get("vars", {})) <= known
     elif action.startswith("criu.hosts."):
         name = action.removeprefix("criu.hosts.")
         spec = importlib.import_module(f"ansible_collections.criu.hosts.plugins.modules.{name}").SPEC
         assert set(task[action]) <= set(spec)
     else:
-        assert action == "ansible.builtin.file"
+        assert action in ("ansible.builtin.file", "ansible.builtin.package")
 
 
 def test_every_code_is_documented() -> None:
@@ -251,11 +355,13 @@ def test_every_code_is_documented() -> None:
         node.args[0].value
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Call)
-        and getattr(node.func, "id", "") == "reason"
+        and getattr(node.func, "id", "") == "Finding"
         and isinstance(node.args[0], ast.Constant)
     }
-    documented = yaml.safe_load(criu_info.RETURN)["criu"]["contains"]["readiness"]["description"]
-    told = set(re.findall(r"V\(([a-z_0-9]+)\)", next(text for text in documented if text.startswith("The codes"))))
-    assert codes == told
-    intents = set(re.findall(r"V\(([a-z_]+)\)", documented[0]))
+    documented = yaml.safe_load(criu_info.RETURN)["criu"]["contains"]
+    (text,) = documented["reasons"]["contains"]["code"]["description"]
+    assert codes == set(re.findall(r"V\(([a-z_0-9]+)\)", text))
+    intents = set(re.findall(r"V\(([a-z_]+)\)", documented["readiness"]["description"][0]))
     assert intents == set(readiness.INTENTS)
+    fields = documented["reasons"]["contains"]
+    assert list(readiness.judge(READY)["reasons"][0]) == list(fields)
