@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Ansible filter: render the readiness that criu_info reports as a table."""
+"""Ansible filter: shows the readiness of a host, as criu_info returns it, in a table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def only_warns(reason: Mapping[str, Any], intent: str) -> bool:
 
 
 def row_of(intent: str, answer: Mapping[str, Any], reasons: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Returns the line of an intent, with warnings in brackets."""
+    """Returns the line of an intent, with warnings in parentheses."""
     codes = [f"({code})" if only_warns(reasons[code], intent) else code for code in answer["reasons"]]
     return intent, WORDS[answer["ready"]], " ".join(codes)
 
@@ -32,7 +32,7 @@ def explain(reason: Mapping[str, Any]) -> str:
 
 
 def render(readiness: Mapping[str, Any], reasons: list[Any], tasks: bool) -> str:
-    """Renders the table, the reasons, and with ``tasks`` the tasks, each once."""
+    """Renders the table, the reasons and, if wanted, the tasks."""
     by_code = {one["code"]: one for one in reasons}
     rows = [HEAD, *(row_of(intent, answer, by_code) for intent, answer in readiness.items())]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
@@ -47,18 +47,18 @@ def render(readiness: Mapping[str, Any], reasons: list[Any], tasks: bool) -> str
 
 
 def readiness_table(value: Any, tasks: bool = False) -> str:
-    """Renders the ``criu`` that criu_info returns."""
+    """Returns the table for a result of criu_info."""
     try:
         return render(value["readiness"], value["reasons"], tasks)
     except (KeyError, TypeError, AttributeError) as error:
         raise AnsibleFilterError(
-            "Cannot render the readiness: the value is not the 'criu' that the module criu.hosts.criu_info returns, or "
-            f"its gather did not include readiness ({error!r}). Pass that value."
+            f"Cannot render the readiness: the value has none ({error!r}). Use the key criu that the module "
+            "criu.hosts.criu_info returns if its gather includes readiness."
         ) from error
 
 
 class FilterModule:
-    """The filters of this file."""
+    """Provides the filter of this file."""
 
     def filters(self) -> dict[str, Callable[..., str]]:
         return {"readiness_table": readiness_table}

@@ -113,7 +113,7 @@ def test_a_host_with_nothing_to_do() -> None:
 )
 def test_other_values_are_refused(value: Any) -> None:
     with pytest.raises(
-        AnsibleFilterError, match=r"the value is not the 'criu' that the module criu\.hosts\.criu_info returns"
+        AnsibleFilterError, match=r"Cannot render the readiness: .* the module criu\.hosts\.criu_info returns"
     ):
         table(value)
 
