@@ -275,7 +275,7 @@ SPEC: dict[str, Any] = {
 def run(ctx: Context) -> Outcome:
     desired = desired_of(ctx.params)
     act = checkpoint if desired.state == "present" else remove
-    return act(ctx, engine_for(ctx.params["engine"]), desired)
+    return act(ctx, engine_for(ctx.params["engine"], ctx), desired)
 
 
 def main() -> NoReturn:

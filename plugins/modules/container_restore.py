@@ -356,7 +356,7 @@ SPEC: dict[str, Any] = {
 
 def run(ctx: Context) -> Outcome:
     desired = desired_of(ctx.params)
-    return restore(ctx, engine_for(ctx.params["engine"]), desired)
+    return restore(ctx, engine_for(ctx.params["engine"], ctx), desired)
 
 
 def main() -> NoReturn:

@@ -170,8 +170,8 @@ def run(ctx: Context) -> Outcome:
     name = ctx.params["name"]
     if name is not None:
         check_name(name)
-    require_root("read the units of containers")
-    return Outcome("container_units", list_units(ctx.runner, name))
+    require_root("read the units of containers", ctx.paths, ctx.uid)
+    return Outcome("container_units", list_units(ctx, name))
 
 
 def main() -> NoReturn:

@@ -247,7 +247,7 @@ def look(ctx: Context, container: Running | None, wanted: Version) -> tuple[dict
         enabled = ask_occ(runner, runs, params["user"], "app:list").get("enabled") or {}
         apps = left_behind(read_apps(params["apps_paths"]), list(enabled), wanted)
         refused.append(check_apps(apps, wanted) if params["incompatible_apps"] == "refuse" else None)
-        needed += cgroup_memory(runs.pid) or 0
+        needed += cgroup_memory(ctx.paths, runs.pid) or 0
     free = free_bytes(params["saved_path"])
     found = {
         "incompatible_apps": apps,

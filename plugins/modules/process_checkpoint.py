@@ -296,7 +296,7 @@ SPEC: dict[str, Any] = {
 
 def run(ctx: Context) -> Outcome:
     act = checkpoint if ctx.params["state"] == "present" else remove
-    return act(ctx, ctx.params)
+    return act(ctx)
 
 
 def main() -> NoReturn:

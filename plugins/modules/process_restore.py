@@ -278,7 +278,7 @@ SPEC: dict[str, Any] = {
 
 
 def run(ctx: Context) -> Outcome:
-    return restore(ctx, ctx.params)
+    return restore(ctx)
 
 
 def main() -> NoReturn:

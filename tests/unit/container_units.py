@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import HEADER
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._unit import installed as _unit_host
 from ansible_collections.criu.hosts.plugins.module_utils._unit import volumes as _unit_volumes
 from ansible_collections.criu.hosts.plugins.modules import container_unit
-from ansible_collections.criu.hosts.tests.unit.harness import Host
+from ansible_collections.criu.hosts.tests.unit.harness import Host, put_host
 
 
 @dataclass
@@ -35,22 +34,19 @@ class UnitHost(Host):
     types: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("proc", "state", "run", "cgroups", "selinuxfs"):
-            setattr(PLACES, name, str(self.folder / name))
-        PLACES.uid = 0
-        _unit_host.UNIT_PLACES.root = str(self.folder)
-        (self.folder / "run").mkdir()
+        put_host(self.folder, 0)
+        (self.folder / "run/criu-hosts").mkdir(parents=True)
         _unit_volumes.selinux_type = self.types.get
 
     def with_selinux(self, **types: str) -> UnitHost:
         """SELinux with some files' types, each by the name of a file below /srv."""
-        (self.folder / "selinuxfs").mkdir()
-        (self.folder / "selinuxfs/enforce").write_text("1")
+        (self.folder / "sys/fs/selinux").mkdir(parents=True)
+        (self.folder / "sys/fs/selinux/enforce").write_text("1")
         self.types.update({f"/srv/{name}": found for name, found in types.items()})
         return self
 
     def with_quadlet(self) -> UnitHost:
-        generator = self.folder / _unit_host.GENERATOR
+        generator = self.folder / _unit_host.GENERATOR.lstrip("/")
         generator.parent.mkdir(parents=True)
         generator.write_text("")
         return self
@@ -94,7 +90,7 @@ class UnitHost(Host):
 
     def change(self, args: list[str]) -> tuple[int, str, str]:
         if args[0] in ("env", "systemd-analyze"):
-            folder = self.path("run/check-web")
+            folder = self.path("run/criu-hosts/check-web")
             self.checked += [path.read_text() for path in sorted(folder.iterdir()) if not path.is_symlink()]
             return (1, "", self.refusal) if self.refusal else (0, "", "")
         if args == ["systemctl", "daemon-reload"]:

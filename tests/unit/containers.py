@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
-from ansible_collections.criu.hosts.plugins.module_utils._denials import report as _denial_look
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
-from ansible_collections.criu.hosts.tests.unit.harness import Host, Reply, Write
+from ansible_collections.criu.hosts.tests.unit.harness import Host, Reply, Write, put_host
 
 FIXTURES = Path(__file__).parent / "fixtures/podman"
 ID = "91f04b5701638eb4362448c14748787880a8911fc8d78418cf9409c87ec9520d"
@@ -62,22 +60,20 @@ class World:
 
     folder: Path
     host: ContainerHost
+    paths: Paths = field(default_factory=Paths)
 
     def __post_init__(self) -> None:
-        for name in ("proc", "sys", "selinuxfs", "state", "run", "storage"):
-            setattr(PLACES, name, str(self.folder / name))
-        PLACES.uid = 0
-        _denial_look.HOST = _denial_look.Host(Paths(str(self.folder)))
+        self.paths = put_host(self.folder, 0)
         (self.folder / "proc/self").mkdir(parents=True)
         self.userdata.mkdir(parents=True)
 
     @property
     def userdata(self) -> Path:
-        return self.folder / f"storage/overlay-containers/{ID}/userdata"
+        return self.folder / f"var/lib/containers/storage/overlay-containers/{ID}/userdata"
 
     @property
     def pid_file(self) -> Path:
-        return self.folder / "storage/pidfile"
+        return self.folder / "var/lib/containers/storage/pidfile"
 
     def inspected(self, case: str, **changes: Any) -> str:
         """The recorded answer of podman inspect with the paths of this host; ``changes`` go into HostConfig."""
@@ -89,14 +85,14 @@ class World:
 
     def selinux(self, mode: str, boolean: bool | None = False) -> None:
         """enforcing or permissive; the policy has the boolean unless it is None."""
-        base = self.folder / "selinuxfs"
+        base = self.folder / "sys/fs/selinux"
         (base / "booleans").mkdir(parents=True, exist_ok=True)
         (base / "enforce").write_text("1" if mode == "enforcing" else "0")
         if boolean is not None:
             self.set_boolean(boolean)
 
     def set_boolean(self, value: bool) -> None:
-        (self.folder / "selinuxfs/booleans/criu_container_restore").write_text("1 1" if value else "0 0")
+        (self.folder / "sys/fs/selinux/booleans/criu_container_restore").write_text("1 1" if value else "0 0")
 
     def process(self, pid: int, labels: list[str], inner: int = 1) -> None:
         """A process of the container with one thread for each label."""

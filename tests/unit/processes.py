@@ -14,7 +14,6 @@ import pytest
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECORD
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import pid_file_path
 from ansible_collections.criu.hosts.plugins.module_utils._store.process_record import ProcessRecord
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
@@ -40,8 +39,6 @@ class ProcessWorld:
     base: World
 
     def __post_init__(self) -> None:
-        PLACES.cgroups = str(self.folder / "cgroups")
-        PLACES.units = str(self.folder / "units")
         boot = self.folder / "proc/sys/kernel/random"
         boot.mkdir(parents=True)
         (boot / "boot_id").write_text(f"{BOOT}\n")
@@ -136,7 +133,7 @@ class ProcessWorld:
 
     @property
     def pid_file(self) -> Path:
-        return Path(pid_file_path(str(self.images)))
+        return Path(pid_file_path(self.base.paths, str(self.images)))
 
     def come_back(self, label: str = LABEL) -> None:
         """What CRIU leaves after a restore."""
@@ -159,7 +156,7 @@ class ProcessWorld:
         return Reply([*SHOW, name], out=text, state=state)
 
     def boolean(self, value: bool) -> None:
-        (self.folder / "selinuxfs/booleans/unconfined_dyntrans_all").write_text("1 1" if value else "0 0")
+        (self.folder / "sys/fs/selinux/booleans/unconfined_dyntrans_all").write_text("1 1" if value else "0 0")
 
     def note(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.work / "restored.json").read_text())

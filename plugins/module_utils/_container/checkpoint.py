@@ -17,6 +17,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.context import ST
 from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     MakeDir,
     Plan,
@@ -27,8 +28,11 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
 )
 from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_criu
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container, Options
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
-from ansible_collections.criu.hosts.plugins.module_utils._host.resources import free_bytes, resident_memory
+from ansible_collections.criu.hosts.plugins.module_utils._host.resources import (
+    RESERVE_BYTES,
+    free_bytes,
+    resident_memory,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux, read_selinux, require_policy
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.labels import host_labels
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels import read_traces
@@ -55,8 +59,6 @@ def begun(folders: Iterable[str], since: float) -> tuple[str, ...]:
 
 # The options that decide what an archive holds; another value makes another archive.
 CONTENT_OPTIONS = ("ignore_rootfs", "ignore_volumes", "compression")
-# Room that an archive needs beside the memory of the processes.
-RESERVE_BYTES = 16 << 20
 
 
 def content_options(options: Options) -> dict[str, Any]:
@@ -133,12 +135,12 @@ def refuse_managed(runner: Runner, engine: Engine, desired: Desired, container: 
         )
 
 
-def require_space(desired: Desired, container: Container) -> None:
+def require_space(paths: Paths, desired: Desired, container: Container) -> None:
     """Refuses an archive without enough room for a container that is removed when it ends (--rm)."""
     if desired.archive_path is None or not container.auto_remove:
         return
     free = free_bytes(os.path.dirname(desired.archive_path))
-    needed = resident_memory(read_tree(container.pid, host_labels())) + RESERVE_BYTES
+    needed = resident_memory(paths, read_tree(paths, container.pid, host_labels(paths))) + RESERVE_BYTES
     if free < needed:
         raise CheckpointError(
             f"Cannot checkpoint container {desired.name!r} to {desired.archive_path!r}: {free} bytes are free "
@@ -186,10 +188,10 @@ class RecordWriter:
         return render_record(self.written or self.make())
 
 
-def checkpoint_steps(desired: Desired, container: Container, writer: RecordWriter) -> tuple[Step, ...]:
+def checkpoint_steps(paths: Paths, desired: Desired, container: Container, writer: RecordWriter) -> tuple[Step, ...]:
     """Plans a checkpoint with its record. An archive has a partial name until it is complete."""
     path, engine = desired.archive_path, writer.engine
-    place = place_record_path(container.id)
+    place = place_record_path(paths, container.id)
     old = engine.outdated_records(container)
     record: tuple[Step, ...] = (
         MakeDir(os.path.dirname(place), why="make the folder"),
@@ -213,8 +215,8 @@ def checkpoint_steps(desired: Desired, container: Container, writer: RecordWrite
     )
 
 
-def is_there(pid: int) -> bool:
-    return pid > 0 and os.path.isdir(f"{PLACES.proc}/{pid}")
+def is_there(paths: Paths, pid: int) -> bool:
+    return pid > 0 and os.path.isdir(f"{paths.proc}/{pid}")
 
 
 def failed(ctx: Context, desired: Desired, writer: RecordWriter, error: CheckpointError) -> CheckpointError:
@@ -225,7 +227,7 @@ def failed(ctx: Context, desired: Desired, writer: RecordWriter, error: Checkpoi
     engine, container = writer.engine, writer.container
     now = engine.inspect(ctx, container.name)
     # The log has to be read first: it goes with a checkpoint that is used.
-    failure = read_failure(engine, error, now, "checkpoint")
+    failure = read_failure(ctx.paths, engine, error, now, "checkpoint")
     state = now.status if now is not None else "absent"
     left_images = now is not None and not now.running and now.stamp not in ("", container.stamp)
     failures: list[str] = []
@@ -300,7 +302,7 @@ def checkpoint(ctx: Context, engine: Engine, desired: Desired) -> Outcome:
         record = read_record(path)
         current = archive_is_current(desired, container, record, size_of(path))
     else:
-        record = place_record(container) if container is not None else None
+        record = place_record(ctx.paths, container) if container is not None else None
         current = container is not None and place_is_current(desired, container, record)
     if current:
         state = {"name": desired.name, "state": container.status if container else "absent", "checkpoint": "current"}
@@ -313,27 +315,27 @@ def checkpoint(ctx: Context, engine: Engine, desired: Desired) -> Outcome:
 
 def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -> Outcome:
     """Checkpoints a running container."""
-    selinux = read_selinux()
+    selinux = read_selinux(ctx.paths)
     criu = read_criu(ctx.runner, engine.minimum_criu, selinux)
     require_policy(selinux, container.process_label)
-    require_space(desired, container)
+    require_space(ctx.paths, desired, container)
     losses = engine.losses(container, desired.archive_path)
-    source = host_labels()
-    tree = read_tree(container.pid, source) if selinux.enabled else {}
+    source = host_labels(ctx.paths)
+    tree = read_tree(ctx.paths, container.pid, source) if selinux.enabled else {}
     labels = to_record(thread for threads in tree.values() for thread in threads)
-    traces = traces_to_record(read_traces(tree, source))
+    traces = traces_to_record(read_traces(ctx.paths, tree, source))
     writer = RecordWriter(engine, desired, container, selinux, criu.text, labels, traces)
     state = "running" if desired.options.leave_running else "exited"
     plan = Plan(
         before={"name": desired.name, "state": container.status, "checkpoint": "none of this run"},
         after={"name": desired.name, "state": state, "checkpoint": "current"},
-        steps=checkpoint_steps(desired, container, writer),
+        steps=checkpoint_steps(ctx.paths, desired, container, writer),
     )
     try:
         applied = ctx.apply(plan)
     except CheckpointError as error:
         raise failed(ctx, desired, writer, error) from error
-    if applied is not None and is_there(container.pid) is not desired.options.leave_running:
+    if applied is not None and is_there(ctx.paths, container.pid) is not desired.options.leave_running:
         now = engine.inspect(ctx, container.name)
         state = now.status if now is not None else "absent"
     facts = {"statistics": engine.parse_statistics(applied.output("checkpoint")) if applied else {}}

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._denials import failure
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 
 
-def read_failure(engine: Engine, error: CheckpointError, container: Container | None, action: str) -> failure.Failure:
+def read_failure(
+    paths: Paths, engine: Engine, error: CheckpointError, container: Container | None, action: str
+) -> failure.Failure:
     """Reads CRIU's log and the denials since the task began."""
     path = engine.log_path(container, action) if container is not None else ""
-    return failure.read_failure(error, kind="container", log_path=path, owns=engine.owns, cause_of=engine.cause)
+    return failure.read_failure(paths, error, kind="container", log_path=path, owns=engine.owns, cause_of=engine.cause)

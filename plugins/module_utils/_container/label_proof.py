@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Iterable
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import Situation
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.labels import host_labels
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels import (
@@ -67,13 +68,13 @@ def grave_error(
     )
 
 
-def read_running(engine: Engine, container: Container) -> dict[int, list[Thread]]:
+def read_running(paths: Paths, engine: Engine, container: Container) -> dict[int, list[Thread]]:
     """Returns the threads of a container that was just restored, by the pids of their processes.
 
     Raises:
         CheckpointError: container_ended.
     """
-    tree = read_tree(container.pid, host_labels())
+    tree = read_tree(paths, container.pid, host_labels(paths))
     if not tree:
         raise CheckpointError(
             f"Container {container.name!r} ended right after its restore. Read its own log ({engine.name} logs).",
@@ -83,7 +84,12 @@ def read_running(engine: Engine, container: Container) -> dict[int, list[Thread]
 
 
 def prove(
-    desired: Desired, situation: Situation, container: Container, tree: dict[int, list[Thread]], then: str
+    paths: Paths,
+    desired: Desired,
+    situation: Situation,
+    container: Container,
+    tree: dict[int, list[Thread]],
+    then: str,
 ) -> Proof:
     """Compares every label with the one before. A grave difference is a failure, unless on_label_mismatch is warn.
 
@@ -93,7 +99,7 @@ def prove(
     threads = tuple(thread for of_one in tree.values() for thread in of_one)
     pairs = compare(situation.before, threads, situation.process_label or container.process_label)
     before = from_record(situation.record.traces if situation.record else None)
-    after = read_traces(tree, host_labels())
+    after = read_traces(paths, tree, host_labels(paths))
     differences = compare_sockcreate(situation.before, threads) + compare_traces(before, after)
     passed = desired.on_label_mismatch == "warn"
     if passed:

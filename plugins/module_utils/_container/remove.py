@@ -11,6 +11,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.checkpoint i
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan, Remove
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import read_record
@@ -30,7 +31,7 @@ def remove(ctx: Context, engine: Engine, desired: Desired) -> Outcome:
         plan = _plan_remove_archive(desired)
     else:
         container = engine.inspect(ctx, desired.name)
-        plan = _plan_remove_place(engine, desired, container)
+        plan = _plan_remove_place(ctx.paths, engine, desired, container)
     ctx.apply(plan)
     value = view(desired, container, None, container.status if container else "absent")
     return Outcome("checkpoint", value, plan, {"statistics": {}})
@@ -55,7 +56,7 @@ def _plan_remove_archive(desired: Desired) -> Plan:
     return _plan_removal("archive", (path, record_path(path), partial_path(path)))
 
 
-def _plan_remove_place(engine: Engine, desired: Desired, container: Container | None) -> Plan:
+def _plan_remove_place(paths: Paths, engine: Engine, desired: Desired, container: Container | None) -> Plan:
     if container is None:
         return Plan(before={"checkpoint": "absent"}, after={"checkpoint": "absent"})
     if container.checkpointed and not container.running:
@@ -68,4 +69,4 @@ def _plan_remove_place(engine: Engine, desired: Desired, container: Container | 
     if not container.stamp:
         # A dump that failed has left images with memory in them; its log is to be read.
         files = tuple(path for path in files if os.path.isdir(path))
-    return _plan_removal("checkpoint", (*files, place_record_path(container.id)))
+    return _plan_removal("checkpoint", (*files, place_record_path(paths, container.id)))

@@ -78,14 +78,14 @@ class Restore:
     def read_labels(self) -> None:
         """Reads the labels of all threads; raises container_ended."""
         if self.container is not None:
-            self.tree = read_running(self.engine, self.container)
+            self.tree = read_running(self.ctx.paths, self.engine, self.container)
 
     def compare_labels(self) -> None:
         """Compares them with those of the record; raises label_changed."""
         in_place = self.source == "container"
         then = "It is stopped, and its checkpoint is kept." if in_place else "It is removed, and the archive is kept."
         if self.container is not None:
-            self.proof = prove(self.desired, self.situation, self.container, self.tree, then)
+            self.proof = prove(self.ctx.paths, self.desired, self.situation, self.container, self.tree, then)
 
     def explain(self, error: CheckpointError) -> CheckpointError:
         """Turns a failure of the engine's command into the one that the task reports."""
@@ -96,7 +96,7 @@ class Restore:
             container, outcome = self.situation.container, "Its checkpoint is kept."
         else:
             container, outcome = self.engine.inspect(self.ctx, self.desired.target), "The archive is unchanged."
-        return read_failure(self.engine, error, container, "restore").told(self.what, outcome)
+        return read_failure(self.ctx.paths, self.engine, error, container, "restore").told(self.what, outcome)
 
     def note(self) -> str:
         """Renders the note that names the archive from which the container was restored."""
@@ -125,7 +125,7 @@ def restore_steps(work: Restore) -> tuple[Step, ...]:
         remove = engine.remove_steps(desired.target, "remove what the failed restore has left")
         undo = tuple(replace(one, unless=work.left_nothing) if isinstance(one, Command) else one for one in remove)
     told = tuple(replace(one, explain=work.explain, undo=undo) if isinstance(one, Command) else one for one in steps)
-    return borrow(told, situation.selinux, read_loan(), situation.process_label)
+    return borrow(told, situation.selinux, read_loan(work.ctx.paths), situation.process_label)
 
 
 def proof_steps(work: Restore) -> tuple[Step, ...]:
@@ -149,14 +149,14 @@ def last_steps(work: Restore) -> tuple[Step, ...]:
     """Plans the end: remove the used checkpoint in place, unless ``keep`` is set; or note the archive."""
     desired, container = work.desired, work.situation.container
     if work.source == "archive":
-        path = restored_path(desired.target)
+        path = restored_path(work.ctx.paths, desired.target)
         return (
             MakeDir(os.path.dirname(path), why="make the folder"),
             WriteFile(path, work.note, why="note where the container is from in"),
         )
     if container is None or desired.options.keep:
         return ()
-    paths: tuple[str, ...] = (place_record_path(container.id),)
+    paths: tuple[str, ...] = (place_record_path(work.ctx.paths, container.id),)
     if work.situation.selinux.enabled:
         paths = (*work.engine.checkpoint_files(container), *paths)
     return tuple(Remove(path, why="remove the used checkpoint") for path in paths)
@@ -220,7 +220,7 @@ def restore(ctx: Context, engine: Engine, desired: Desired) -> Outcome:
     require_abilities(engine, desired)
     engine.require_caller(f"restore container {desired.name!r}")
     situation = read_situation(ctx, engine, desired)
-    source = source_of(engine, desired, situation)
+    source = source_of(ctx.paths, engine, desired, situation)
     if source != "nowhere":
         situation = preflight(ctx, engine, desired, situation, source)
     work = Restore(ctx, engine, desired, situation, source)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_criu
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
@@ -49,13 +50,13 @@ class Situation:
         return known or (self.container.process_label if self.container else "")
 
 
-def place_record(container: Container) -> Record | None:
+def place_record(paths: Paths, container: Container) -> Record | None:
     """Returns the record of the checkpoint in place; None if there is none, or if it describes a different one."""
-    record = parse_record(read_text(place_record_path(container.id)))
+    record = parse_record(read_text(place_record_path(paths, container.id)))
     return record if record is not None and container.stamp and record.stamp == container.stamp else None
 
 
-def source_of(engine: Engine, desired: Desired, situation: Situation) -> str:
+def source_of(paths: Paths, engine: Engine, desired: Desired, situation: Situation) -> str:
     """Returns the source of the restore: nowhere (it runs already), container (in place) or archive.
 
     Raises:
@@ -81,7 +82,7 @@ def source_of(engine: Engine, desired: Desired, situation: Situation) -> str:
         )
     if container is None:
         return "archive"
-    if container.running and is_from_archive(desired, situation):
+    if container.running and is_from_archive(paths, desired, situation):
         return "nowhere"
     if container.running:
         raise CheckpointError(
@@ -100,7 +101,7 @@ def source_of(engine: Engine, desired: Desired, situation: Situation) -> str:
     )
 
 
-def is_from_archive(desired: Desired, situation: Situation) -> bool:
+def is_from_archive(paths: Paths, desired: Desired, situation: Situation) -> bool:
     """Returns whether the running container is the archived one, or was restored from the archive under a new name."""
     container, record = situation.container, situation.record
     if container is None or record is None:
@@ -108,7 +109,7 @@ def is_from_archive(desired: Desired, situation: Situation) -> bool:
     if desired.new_name is None and record.id:
         return container.id == record.id
     try:
-        entry = json.loads(read_text(restored_path(desired.target)) or "{}")
+        entry = json.loads(read_text(restored_path(paths, desired.target)) or "{}")
     except ValueError:
         return False
     known = entry.get("id") == container.id and bool(entry.get("sha256"))
@@ -129,8 +130,8 @@ def read_situation(ctx: Context, engine: Engine, desired: Desired) -> Situation:
             )
     container = engine.inspect(ctx, desired.target)
     if desired.archive_path is None and container is not None:
-        record = place_record(container)
-    return Situation(container, record, read_selinux())
+        record = place_record(ctx.paths, container)
+    return Situation(container, record, read_selinux(ctx.paths))
 
 
 def refuse_shared(engine: Engine, desired: Desired, process_label: str) -> None:

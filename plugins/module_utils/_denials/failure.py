@@ -10,6 +10,7 @@ from typing import Any, Callable
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import CommandError, Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import STARTED
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause, CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._criu.log import cause_in_log, first_error, tail
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 
@@ -45,6 +46,7 @@ class Failure:
 
 
 def read_failure(
+    paths: Paths,
     error: CheckpointError,
     *,
     kind: str,
@@ -61,7 +63,7 @@ def read_failure(
 
     text = read_text(log_path) if log_path else None
     path, lines = log_path if text else "", tail(text or "")
-    found = look_back(STARTED, [path] if path else [])
+    found = look_back(paths, STARTED, [path] if path else [])
     cause = None
     if isinstance(error, CommandError) and owns(error.completed):
         cause = denied_cause(logged_cause(error.completed, lines, kind, cause_of), found["denials"])

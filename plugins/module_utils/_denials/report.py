@@ -46,10 +46,6 @@ class Host:
         return read_mode(self.paths.selinuxfs)
 
 
-# The host that a failure is looked at on; the unit tests put a folder here.
-HOST = Host(Paths())
-
-
 def read_groups(
     host: Host, runner: Runner | None, *, source: str, audit_path: str, since: float
 ) -> tuple[str, tuple[str, ...], Groups]:
@@ -105,14 +101,15 @@ def look(
     }
 
 
-def look_back(since: float, criu_logs: list[str]) -> dict[str, Any]:
+def look_back(paths: Paths, since: float, criu_logs: list[str]) -> dict[str, Any]:
     """What was denied since a task began, for its failure: without a command, and never a failure of its own."""
+    host = Host(paths)
     found: dict[str, Any] = {"denials": [], "silent_denials": []}
-    if HOST.mode == "disabled":
+    if host.mode == "disabled":
         return found
     try:
-        found = look(HOST, None, source="auto", audit_path=AUDIT_LOG, since=since, criu_logs=[])
-        found["silent_denials"] = explain_logs(read_logs(criu_logs)[1], found["denials"], HOST.policy)
+        found = look(host, None, source="auto", audit_path=AUDIT_LOG, since=since, criu_logs=[])
+        found["silent_denials"] = explain_logs(read_logs(criu_logs)[1], found["denials"], host.policy)
     except OSError:
         return found
     return {**found, "denials": [one for one in found["denials"] if one["matters"] in ("yes", "unknown")]}

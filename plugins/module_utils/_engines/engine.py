@@ -2,8 +2,9 @@
 # This file is private to the collection: it may change in any release.
 """Defines what a container engine has to be able to do for the checkpoint and restore modules.
 
-An engine is stateless. It reads the host, and it plans: whatever changes the host is a step that the caller's plan
-carries out. A method that takes ``ctx`` may run reading commands, in check mode too.
+An engine knows the paths of its host and who calls it, and has no other state. It reads the host, and it plans:
+whatever changes the host is a step that the caller's plan carries out. A method that takes ``ctx`` may run
+reading commands, in check mode too.
 """
 
 from __future__ import annotations

@@ -1,31 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Names the places where a host keeps its state, and reads small files."""
+"""Reads small files."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
-from dataclasses import dataclass
-
-
-@dataclass
-class Places:
-    """Where things are; the tests point it to a folder of their own."""
-
-    proc: str = "/proc"
-    sys: str = "/sys"
-    selinuxfs: str = "/sys/fs/selinux"
-    state: str = "/var/lib/criu-hosts"
-    run: str = "/run/criu-hosts"
-    storage: str = "/var/lib/containers/storage"
-    cgroups: str = "/sys/fs/cgroup"
-    units: str = "/run/systemd/system"
-    uid: int | None = None
-
-
-PLACES = Places()
 
 # No small file comes near it, so what is larger is something else, and must not fill the memory of the host.
 SIZE_LIMIT = 64 << 20

@@ -6,29 +6,29 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Union
 
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 
 
-def process_start(pid: int) -> str:
+def process_start(paths: Paths, pid: int) -> str:
     """When a process started, in ticks since the boot; empty if it has gone. With the pid it names one process."""
-    text = read_text(f"{PLACES.proc}/{pid}/stat") or ""
+    text = read_text(f"{paths.proc}/{pid}/stat") or ""
     fields = text.rpartition(")")[2].split()
     return fields[19] if len(fields) > 19 else ""
 
 
-def cgroup_of(pid: Union[int, str]) -> str:
+def cgroup_of(paths: Paths, pid: int | str) -> str:
     """The cgroup of a process in the unified hierarchy; empty if it is not known."""
-    for line in (read_text(f"{PLACES.proc}/{pid}/cgroup") or "").splitlines():
+    for line in (read_text(f"{paths.proc}/{pid}/cgroup") or "").splitlines():
         if line.startswith("0::"):
             return line[3:]
     return ""
 
 
-def boot_id() -> str:
+def boot_id(paths: Paths) -> str:
     """What tells this boot of the host from others."""
-    return (read_text(f"{PLACES.proc}/sys/kernel/random/boot_id") or "").strip()
+    return (read_text(f"{paths.proc}/sys/kernel/random/boot_id") or "").strip()
 
 
 @dataclass(frozen=True)
@@ -51,20 +51,22 @@ class Process:
         return f"process {self.pid} ({self.comm!r})"
 
 
-def is_alive(pid: int, start: str, boot: str) -> bool:
+def is_alive(paths: Paths, pid: int, start: str, boot: str) -> bool:
     """Whether the very process still lives; one that waits for its parent (a zombie) does not."""
-    text = (read_text(f"{PLACES.proc}/{pid}/stat") or "").rpartition(")")[2].split()
-    return bool(start) and boot == boot_id() and process_start(pid) == start and text[:1] not in (["Z"], ["X"])
+    if not start or boot != boot_id(paths) or process_start(paths, pid) != start:
+        return False
+    state = (read_text(f"{paths.proc}/{pid}/stat") or "").rpartition(")")[2].split()[:1]
+    return state not in (["Z"], ["X"])
 
 
-def read_process(pid: int) -> Process | None:
+def read_process(paths: Paths, pid: int) -> Process | None:
     """The process with this id; None if there is none, or only a zombie."""
-    base, start = f"{PLACES.proc}/{pid}", process_start(pid)
-    if not start or not is_alive(pid, start, boot_id()):
+    base, start = f"{paths.proc}/{pid}", process_start(paths, pid)
+    if not start or not is_alive(paths, pid, start, boot_id(paths)):
         return None
     try:
         exe = os.readlink(f"{base}/exe")
     except OSError:
         exe = ""  # a thread of the kernel, or no right to look
     comm = (read_text(f"{base}/comm") or "").rstrip("\n")
-    return Process(pid, start, boot_id(), comm, exe, cgroup_of(pid))
+    return Process(pid, start, boot_id(paths), comm, exe, cgroup_of(paths, pid))

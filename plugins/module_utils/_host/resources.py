@@ -7,27 +7,28 @@ from __future__ import annotations
 import os
 from typing import Iterable
 
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import cgroup_of
 
 # A checkpoint needs more room than the memory of its processes: other images, logs, the files that changed.
 RESERVE_BYTES = 16 << 20
 
 
-def resident_memory(pids: Iterable[int]) -> int:
+def resident_memory(paths: Paths, pids: Iterable[int]) -> int:
     """The resident memory of the processes, from /proc, in bytes."""
-    fields = [(read_text(f"{PLACES.proc}/{pid}/statm") or "").split() for pid in pids]
+    fields = [(read_text(f"{paths.proc}/{pid}/statm") or "").split() for pid in pids]
     return sum(int(field[1]) for field in fields if len(field) > 1) * os.sysconf("SC_PAGE_SIZE")
 
 
-def cgroup_memory(pid: int) -> int | None:
+def cgroup_memory(paths: Paths, pid: int) -> int | None:
     """The memory of the container's cgroup in bytes, page cache included; None if it is not known.
 
     runc and crun put the processes into the scope, or one folder below: the scope knows the sum.
     """
-    path = cgroup_of(pid)
+    path = cgroup_of(paths, pid)
     head, inside, dummy = path.partition(".scope/")
-    text = read_text(f"{PLACES.cgroups}{f'{head}.scope' if inside else path}/memory.current") if path else None
+    text = read_text(f"{paths.cgroups}{f'{head}.scope' if inside else path}/memory.current") if path else None
     return int(text) if text and text.strip().isdigit() else None
 
 

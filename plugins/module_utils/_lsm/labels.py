@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Mapping, Protocol
 
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.labels import SelinuxLabels
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.selinuxfs import read_mode
 
@@ -52,13 +52,13 @@ class NoLabels:
         return {}
 
 
-def host_labels() -> Labels:
+def host_labels(paths: Paths) -> Labels:
     """Returns the reader for the LSM that rules on this host. Where two do (stacked), SELinux counts."""
-    if read_mode(PLACES.selinuxfs) != "disabled":
+    if read_mode(paths.selinuxfs) != "disabled":
         return SelinuxLabels()
     # Hosts with SELinux need not compile this.
     from ansible_collections.criu.hosts.plugins.module_utils._lsm._apparmor.labels import AppArmorLabels, apparmor_rules
 
-    if apparmor_rules():
+    if apparmor_rules(paths):
         return AppArmorLabels()
     return NoLabels()

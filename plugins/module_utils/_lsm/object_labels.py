@@ -8,7 +8,8 @@ import os
 from dataclasses import asdict, dataclass, field
 from typing import Any, Iterable, Mapping
 
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text, read_xattr
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text, read_xattr
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.labels import Labels
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread, inner_pid
 
@@ -32,8 +33,8 @@ class Difference:
     grave: bool
 
 
-def _sockets(pid: int, labels: Labels) -> dict[str, tuple[str, str]]:
-    base = f"{PLACES.proc}/{pid}"
+def _sockets(paths: Paths, pid: int, labels: Labels) -> dict[str, tuple[str, str]]:
+    base = f"{paths.proc}/{pid}"
     inner = inner_pid(read_text(f"{base}/status") or "")
     found: dict[str, tuple[str, str]] = {}
     try:
@@ -52,13 +53,13 @@ def _sockets(pid: int, labels: Labels) -> dict[str, tuple[str, str]]:
     return found
 
 
-def read_traces(pids: Iterable[int], labels: Labels) -> Traces:
+def read_traces(paths: Paths, pids: Iterable[int], labels: Labels) -> Traces:
     """Reads the labels of the sockets of these processes, and of the mounts of the first."""
     sockets: dict[str, tuple[str, str]] = {}
     known = list(pids)
     for pid in known:
-        sockets.update(_sockets(pid, labels))
-    mounts = labels.mounts(read_text(f"{PLACES.proc}/{known[0]}/mountinfo") or "") if known else {}
+        sockets.update(_sockets(paths, pid, labels))
+    mounts = labels.mounts(read_text(f"{paths.proc}/{known[0]}/mountinfo") or "") if known else {}
     return Traces(sockets, mounts)
 
 

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.labels import Labels
 
 
@@ -41,9 +42,9 @@ def inner_pid(status: str) -> str:
     return ""
 
 
-def _process(pid: int, labels: Labels) -> tuple[list[Thread], list[int]]:
+def _process(paths: Paths, pid: int, labels: Labels) -> tuple[list[Thread], list[int]]:
     """The threads of one process and the host pids of its children; both empty if it has ended."""
-    base = f"{PLACES.proc}/{pid}"
+    base = f"{paths.proc}/{pid}"
     status = read_text(f"{base}/status")
     if status is None:
         return [], []
@@ -64,7 +65,7 @@ def _process(pid: int, labels: Labels) -> tuple[list[Thread], list[int]]:
     return threads, children
 
 
-def read_tree(pid: int, labels: Labels) -> dict[int, list[Thread]]:
+def read_tree(paths: Paths, pid: int, labels: Labels) -> dict[int, list[Thread]]:
     """Reads the process ``pid`` and its descendants, by their pids on the host, as CRIU dumps them."""
     found: dict[int, list[Thread]] = {}
     waiting, seen = [pid], set()
@@ -72,16 +73,16 @@ def read_tree(pid: int, labels: Labels) -> dict[int, list[Thread]]:
         one = waiting.pop(0)
         if one > 0 and one not in seen:
             seen.add(one)
-            threads, children = _process(one, labels)
+            threads, children = _process(paths, one, labels)
             if threads:
                 found[one] = threads
             waiting += children
     return found
 
 
-def read_threads(pid: int, labels: Labels) -> tuple[Thread, ...]:
+def read_threads(paths: Paths, pid: int, labels: Labels) -> tuple[Thread, ...]:
     """Reads every thread of the process ``pid`` and of its descendants."""
-    return tuple(thread for threads in read_tree(pid, labels).values() for thread in threads)
+    return tuple(thread for threads in read_tree(paths, pid, labels).values() for thread in threads)
 
 
 def to_record(threads: Iterable[Thread]) -> list[dict[str, Any]]:

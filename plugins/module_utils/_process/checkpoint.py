@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan, Remove
 from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_criu
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import read_statistics
@@ -58,14 +59,16 @@ def is_current(images: Images | None, target: Target, options: ProcessOptions) -
     return same and (record.leave_running or record.pre_dump) and (options.leave_running or options.pre_dump)
 
 
-def refuse_other_images(images: Images | None, process: Process) -> None:
+def refuse_other_images(paths: Paths, images: Images | None, process: Process) -> None:
     """Refuses to replace images that may be the only copy of a different program.
 
     Raises:
         CheckpointError: images_mismatch.
     """
     record = images.record if images else None
-    if images is None or (record is not None and (record.exe == process.exe or record.pre_dump or record.alive)):
+    if images is None:
+        return
+    if record is not None and (record.exe == process.exe or record.pre_dump or record.is_alive(paths)):
         return
     raise CheckpointError(
         f"Cannot replace the images in {images.path!r} with those of {process.text}: they hold {images.text}, a "
@@ -94,12 +97,12 @@ def view(options: ProcessOptions, target: Target | None, images: Images | None, 
     }
 
 
-def checkpoint(ctx: Context, params: Mapping[str, Any]) -> Outcome:
+def checkpoint(ctx: Context) -> Outcome:
     """Brings the checkpoint to the state present."""
-    options = ProcessOptions.of(params)
+    options = ProcessOptions.of(ctx)
     check_images_path(options.images_path)
     require_root_for(options)
-    target = read_target(ctx.runner, params)
+    target = read_target(ctx)
     images = read_images(options.images_path)
     if is_current(images, target, options) and images is not None:
         state = "running" if target.process else "absent"
@@ -107,29 +110,30 @@ def checkpoint(ctx: Context, params: Mapping[str, Any]) -> Outcome:
         value = view(options, target, images, state="present", process_state=state)
         return Outcome("checkpoint", value, Plan(before=same, after=same), {"statistics": {}})
     refuse_partial(options.images_path)
-    process = refuse(target)
-    restored = read_note(images) if images else None
+    process = refuse(ctx.paths, target)
+    restored = read_note(ctx.paths, images) if images else None
     if restored is None or restored.identity != process.identity:
-        refuse_other_images(images, process)
+        refuse_other_images(ctx.paths, images, process)
     return make(ctx, options, target, process)
 
 
 def make(ctx: Context, options: ProcessOptions, target: Target, process: Process) -> Outcome:
     """Applies the plan of the checkpoint."""
-    selinux = read_selinux()
+    selinux = read_selinux(ctx.paths)
     criu = read_criu(ctx.runner, MINIMUM_CRIU, selinux)
     work = Dump(
+        ctx.paths,
         process,
         options,
         target.unit,
         criu,
         selinux,
-        inherit=journal_sockets(process) if target.unit and not options.pre_dump else (),
+        inherit=journal_sockets(ctx.paths, process) if target.unit and not options.pre_dump else (),
         parent=read_parent(options, process),
         replaced=not is_empty(options.images_path),
     )
     if target.unit is not None and work.ends:
-        refuse_strangers(target.unit, process)
+        refuse_strangers(ctx.paths, target.unit, process)
     state = "absent" if work.ends else "running"
     plan = Plan(
         before={"images_path": options.images_path, "process": "running", "checkpoint": "none of this process"},
@@ -152,9 +156,9 @@ def make(ctx: Context, options: ProcessOptions, target: Target, process: Process
     return Outcome("checkpoint", value, plan, {"statistics": statistics}, warnings)
 
 
-def remove(ctx: Context, params: Mapping[str, Any]) -> Outcome:
+def remove(ctx: Context) -> Outcome:
     """Removes the images with their record and logs, never the process."""
-    options = ProcessOptions.of(params)
+    options = ProcessOptions.of(ctx)
     path = options.images_path
     check_images_path(path)
     if not is_empty(path):

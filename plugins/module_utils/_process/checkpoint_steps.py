@@ -8,6 +8,7 @@ import os
 import time
 from dataclasses import dataclass
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     Command,
     MakeDir,
@@ -39,6 +40,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import
 class Dump:
     """What a dump is planned from. ``inherit``: the process's own connections to the journal."""
 
+    paths: Paths
     process: Process
     options: ProcessOptions
     unit: Unit | None
@@ -100,7 +102,7 @@ def dump_steps(work: Dump) -> tuple[Step, ...]:
     partial, old = partial_path(path), old_path(path)
     command: tuple[Step, ...] = (Command(dump_argv(work), why=f"checkpoint {work.process.text}", cwd="/", finish=True),)
     if work.unit is not None and work.ends:
-        command = with_drop_in(work.unit.name, ENDING, command)
+        command = with_drop_in(work.paths, work.unit.name, ENDING, command)
     return (
         Remove(partial, why="remove what an earlier attempt left"),
         MakeDir(partial, why="make the folder"),

@@ -7,11 +7,13 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from typing import Any, Mapping
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._host.user import is_root
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import work_path
+
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 
 # The first version with configuration files and pidfd; Debian 10 has 3.11.
 MINIMUM_CRIU = (3, 11)
@@ -41,6 +43,7 @@ class ProcessOptions:
     tcp_established: bool
     file_locks: bool
     external: tuple[str, ...]
+    is_root: bool
     terminal: str | None = None
     parent_path: str | None = None
     pre_dump: bool = False
@@ -48,12 +51,13 @@ class ProcessOptions:
     on_label_mismatch: str = "stop"
 
     @classmethod
-    def of(cls, params: Mapping[str, Any]) -> ProcessOptions:
+    def of(cls, ctx: Context) -> ProcessOptions:
         """Returns the options; refuses what an argument spec cannot check.
 
         Raises:
             CheckpointError: external_invalid, parent_invalid.
         """
+        params = ctx.params
         path = params["images_path"].rstrip("/") or "/"
         parent = (params.get("parent_path") or "").rstrip("/") or None
         for one in params["external"]:
@@ -76,6 +80,7 @@ class ProcessOptions:
             params["tcp_established"],
             params["file_locks"],
             tuple(params["external"]),
+            ctx.is_root,
             params.get("terminal"),
             parent,
             params.get("pre_dump", False),
@@ -94,14 +99,14 @@ class ProcessOptions:
             "--log-file",
             log,
             "-v4",
-            *(() if is_root() else ("--unprivileged",)),
+            *(() if self.is_root else ("--unprivileged",)),
             *(flag for name, flag in flags if getattr(self, name)),
         )
 
 
 def require_root_for(options: ProcessOptions) -> None:
     """Refuses options for which only root can use systemd."""
-    if not is_root() and (options.unit or options.terminal):
+    if not options.is_root and (options.unit or options.terminal):
         raise CheckpointError(
             f"Cannot use {'unit' if options.unit else 'terminal'} for {options.images_path!r}: only root can use "
             "systemd's services for this. Set become: true, or use a process without a unit.",

@@ -33,9 +33,9 @@ def recover(ctx: Context, work: Dump, error: CheckpointError) -> CheckpointError
     """Brings the process back if only its images are left, and cleans up. Returns the failure that the task reports."""
     path, partial = work.options.images_path, partial_path(work.options.images_path)
     # The log has to be read first: it is removed to make room for a restore.
-    failure = read_failure(error, path, "checkpoint", (work.criu.path,))
+    failure = read_failure(ctx.paths, error, path, "checkpoint", (work.criu.path,))
     failures: list[str] = []
-    if is_alive(*work.process.identity):
+    if is_alive(ctx.paths, *work.process.identity):
         state, outcome = "running", "It keeps running."
     elif not inventory_hash(partial):
         state, outcome = "absent", "It is not running any more."

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
@@ -14,7 +14,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images im
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import DYNTRANS_BOOLEAN
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import Process
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import Unit, read_unit, unit_name
-from ansible_collections.criu.hosts.plugins.module_utils._host.user import is_root
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loan import read_loan
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import may_take, read_selinux
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread, summary
@@ -44,9 +43,9 @@ def choose_unit(ctx: Context, images: Images, options: ProcessOptions, before: t
         CheckpointError: unit_running.
     """
     name = options.unit or (images.record.unit if images.record else "")
-    if not name and (options.terminal or not may_take(before)):
+    if not name and (options.terminal or not may_take(ctx.paths, before)):
         name = f"criu-hosts-{images.tasks[0].pid}"
-    if not name or not is_root():
+    if not name or not ctx.is_root:
         return None
     unit = read_unit(ctx.runner, unit_name(name))
     if unit.active:
@@ -71,9 +70,9 @@ def preflight(ctx: Context, images: Images, options: ProcessOptions) -> Restore:
             "images_path to the checkpoint that is based on it.",
             reason="images_pre_dump",
         )
-    refuse_second_copy(images)
+    refuse_second_copy(ctx.paths, images)
     check_parents(images)
-    before, selinux = read_labels(images), read_selinux()
+    before, selinux = read_labels(images), read_selinux(ctx.paths)
     if options.shell_job and not options.terminal:
         raise CheckpointError(
             f"Cannot restore {images.text} with shell_job: a shell job needs a terminal, which a task does not have. "
@@ -88,8 +87,8 @@ def preflight(ctx: Context, images: Images, options: ProcessOptions) -> Restore:
             reason="policy_missing",
         )
     unit = choose_unit(ctx, images, options, before if selinux.mode == "enforcing" else ())
-    loan = read_loan(DYNTRANS_BOOLEAN) if is_root() else None
-    return Restore(images, options, criu, selinux, before, unit, loan)
+    loan = read_loan(ctx.paths, DYNTRANS_BOOLEAN) if ctx.is_root else None
+    return Restore(ctx.paths, images, options, criu, selinux, before, unit, loan)
 
 
 def view(images: Images, process: Process | None, unit: str) -> dict[str, Any]:
@@ -114,9 +113,9 @@ def proof_word(back: Restored) -> str:
     return back.work.selinux.mode if back.work.before else "label_unknown"
 
 
-def restore(ctx: Context, params: Mapping[str, Any]) -> Outcome:
+def restore(ctx: Context) -> Outcome:
     """Restores the process, unless one that was restored from the images is running."""
-    options = ProcessOptions.of(params)
+    options = ProcessOptions.of(ctx)
     check_images_path(options.images_path)
     require_root_for(options)
     images = read_images(options.images_path)
@@ -125,7 +124,7 @@ def restore(ctx: Context, params: Mapping[str, Any]) -> Outcome:
             f"Cannot restore from {options.images_path!r}: there are no images. Create them with process_checkpoint.",
             reason="images_missing",
         )
-    running = read_note(images)
+    running = read_note(ctx.paths, images)
     if running is not None:
         state = {"images_path": images.path, "state": "running"}
         unit = options.unit or (images.record.unit if images.record else "")

@@ -11,6 +11,7 @@ from typing import Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner, check
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     Check,
     Command,
@@ -22,10 +23,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     WriteFile,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import Criu
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import Process, read_process
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import Unit
-from ansible_collections.criu.hosts.plugins.module_utils._host.user import is_root
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loan import Loan, borrow
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.labels import host_labels
@@ -51,6 +51,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder imp
 class Restore:
     """What a restore is planned from. ``before``: the labels in the images; ``loan``: None without root."""
 
+    paths: Paths
     images: Images
     options: ProcessOptions
     criu: Criu
@@ -70,7 +71,9 @@ class Restore:
     @property
     def pid_file(self) -> str:
         path = self.images.path
-        return pid_file_path(path) if is_root() else os.path.join(work_path(path), "restored.pid")
+        if self.options.is_root:
+            return pid_file_path(self.paths, path)
+        return os.path.join(work_path(path), "restored.pid")
 
     @property
     def statistics_path(self) -> str:
@@ -97,7 +100,7 @@ class Restored:
         from ansible_collections.criu.hosts.plugins.module_utils._process.failure import read_failure
 
         programs = (self.work.criu.path, "systemctl", "systemd-run")
-        failure = read_failure(error, self.work.images.path, "restore", programs)
+        failure = read_failure(self.work.paths, error, self.work.images.path, "restore", programs)
         return failure.told(self.work.what, "The images are unchanged.")
 
     def job_is_restored(self) -> bool:
@@ -119,7 +122,7 @@ class Restored:
             CheckpointError: process_ended.
         """
         text = (read_text(self.work.pid_file) or "").strip()
-        self.process = read_process(int(text)) if text.isdigit() else None
+        self.process = read_process(self.work.paths, int(text)) if text.isdigit() else None
         if self.process is None:
             raise CheckpointError(
                 f"Cannot {self.work.what}: it ended right after the restore. Read its own log.", reason="process_ended"
@@ -137,7 +140,8 @@ class Restored:
             then = "It is ended, and its images are kept."
             if accepted:
                 then = "It keeps running, because on_label_mismatch is warn."
-            self.pairs = compare(work.before, read_threads(process.pid, host_labels()), work.label)
+            threads = read_threads(work.paths, process.pid, host_labels(work.paths))
+            self.pairs = compare(work.before, threads, work.label)
             self.wrong = changed_error(self.pairs, process.comm, then, kind="Process")
             if self.wrong is not None and not accepted:
                 raise self.wrong
@@ -145,7 +149,8 @@ class Restored:
 
     def pids(self) -> Iterable[int]:
         """Returns the ids of the process and its descendants."""
-        return read_tree(self.process.pid, host_labels()) if self.process is not None else ()
+        paths = self.work.paths
+        return read_tree(paths, self.process.pid, host_labels(paths)) if self.process is not None else ()
 
     def note(self) -> str:
         """Returns the text of the note that identifies the process as restored from these images."""
@@ -161,7 +166,7 @@ def restore_argv(work: Restore) -> tuple[str, ...]:
     if work.unit is None:
         cgroup = images.record.cgroup if images.record else ""
         # CRIU would create a missing cgroup, without systemd knowing of it.
-        if cgroup.strip("/") and os.path.isdir(f"{PLACES.cgroups}{cgroup}"):
+        if cgroup.strip("/") and os.path.isdir(f"{work.paths.cgroups}{cgroup}"):
             mode = "soft"
     else:
         known = images.record.inherit if images.record else ()
@@ -185,7 +190,7 @@ def criu_steps(back: Restored) -> tuple[Step, ...]:
     if work.unit is None:
         what = f"restore {work.images.text}"
         return (Command(argv, why=what, cwd="/", finish=True, explain=back.explain),)
-    steps = start_steps(work.unit, argv, work.pid_file, work.options.terminal, back.explain)
+    steps = start_steps(work.paths, work.unit, argv, work.pid_file, work.options.terminal, back.explain)
     if work.options.terminal is None:
         return steps
     # Systemd has only started CRIU, which needs the boolean until the restore is complete.

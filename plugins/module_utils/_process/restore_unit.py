@@ -12,8 +12,8 @@ import os
 from typing import Callable, Sequence
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, MakeDir, Remove, Step, WriteFile
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import Unit
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd_syntax import quote, value
 
@@ -50,8 +50,8 @@ ExecStart=+{command}
 {terminal}"""
 
 
-def drop_in_path(unit: str) -> str:
-    return f"{PLACES.units}/{unit}.d/99-criu-hosts.conf"
+def drop_in_path(paths: Paths, unit: str) -> str:
+    return f"{paths.units}/{unit}.d/99-criu-hosts.conf"
 
 
 def terminal_settings(terminal: str | None) -> tuple[str, ...]:
@@ -80,9 +80,9 @@ def _reload(always: bool = False) -> Command:
     return Command(("systemctl", "daemon-reload"), why="reload systemd", always=always)
 
 
-def with_drop_in(unit: str, text: str, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+def with_drop_in(paths: Paths, unit: str, text: str, steps: tuple[Step, ...]) -> tuple[Step, ...]:
     """Plans ``steps`` with a drop-in of ``unit`` around them."""
-    path = drop_in_path(unit)
+    path = drop_in_path(paths, unit)
     # The folder is removed only if this creates it: it may contain another drop-in.
     ours = path if os.path.isdir(os.path.dirname(path)) else os.path.dirname(path)
     return (
@@ -96,6 +96,7 @@ def with_drop_in(unit: str, text: str, steps: tuple[Step, ...]) -> tuple[Step, .
 
 
 def start_steps(
+    paths: Paths,
     unit: Unit,
     argv: tuple[str, ...],
     pid_file: str,
@@ -110,7 +111,7 @@ def start_steps(
             finish=True,
             explain=explain,
         )
-        return with_drop_in(unit.name, render_start(argv, pid_file, terminal), (start,))
+        return with_drop_in(paths, unit.name, render_start(argv, pid_file, terminal), (start,))
     kind = ("Type=exec",) if terminal else ("Type=forking", f"PIDFile={pid_file}")
     properties = (*kind, f"TimeoutStartSec={START_SECONDS}")
     settings = [f"--property={one}" for one in (*properties, *terminal_settings(terminal))]

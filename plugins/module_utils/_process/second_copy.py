@@ -7,24 +7,26 @@ from __future__ import annotations
 import json
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import Process, is_alive, read_process
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import Images, note_path
 
 
-def read_note(images: Images) -> Process | None:
+def read_note(paths: Paths, images: Images) -> Process | None:
     """Returns the process that was restored from these images, if it is still running."""
     try:
         entry = json.loads(read_text(note_path(images.path)) or "{}")
-        known = entry["inventory"] == images.digest and is_alive(int(entry["pid"]), entry["start"], entry["boot"])
-        return read_process(int(entry["pid"])) if known else None
+        pid = int(entry["pid"])
+        known = entry["inventory"] == images.digest and is_alive(paths, pid, entry["start"], entry["boot"])
+        return read_process(paths, pid) if known else None
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def holder(pid: int) -> str:
+def holder(paths: Paths, pid: int) -> str:
     """Returns a description of the process or thread that has this id; empty if the id is free."""
-    base = f"{PLACES.proc}/{pid}"
+    base = f"{paths.proc}/{pid}"
     status = read_text(f"{base}/status")
     if status is None:
         return ""
@@ -33,14 +35,14 @@ def holder(pid: int) -> str:
     return f"{comm!r}" if group in ([], [str(pid)]) else f"{comm!r}, a thread of process {group[0]}"
 
 
-def refuse_second_copy(images: Images) -> None:
+def refuse_second_copy(paths: Paths, images: Images) -> None:
     """Refuses when the process is running, or one of its ids is taken.
 
     Raises:
         CheckpointError: process_running, pid_in_use.
     """
     record = images.record
-    if record is not None and record.alive:
+    if record is not None and record.is_alive(paths):
         raise CheckpointError(
             f"Cannot restore {record.text} from {images.path!r}: the original process is still running, and two copies "
             "must not run at once. Stop it first.",
@@ -51,7 +53,7 @@ def refuse_second_copy(images: Images) -> None:
         return  # the processes have a pid namespace of their own
     for task in images.tasks:
         for pid in task.threads:
-            name = holder(pid)
+            name = holder(paths, pid)
             if name:
                 raise CheckpointError(
                     f"Cannot restore {images.text} from {images.path!r}: its id {pid} is taken by {name}. Wait until "

@@ -7,11 +7,11 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from typing import Any, Mapping
+from typing import TYPE_CHECKING
 
-from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import Process, read_process
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import Unit, read_unit, unit_name
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.labels import host_labels
@@ -24,6 +24,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder imp
     read_images,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_images_path, partial_path
+
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 
 
 @dataclass(frozen=True)
@@ -60,33 +63,34 @@ def _invalid(path: str, why: str) -> CheckpointError:
     )
 
 
-def read_target(runner: Runner, params: Mapping[str, Any]) -> Target:
+def read_target(ctx: Context) -> Target:
     """Reads the process that the options pid, pid_file or unit name."""
+    params = ctx.params
     if params.get("unit"):
-        unit = read_unit(runner, unit_name(params["unit"]))
+        unit = read_unit(ctx.runner, unit_name(params["unit"]))
         if not unit.known and not unit.active:
             raise CheckpointError(
                 f"Cannot find the unit {unit.name!r}: systemd does not know it. See 'systemctl list-units'.",
                 reason="unit_missing",
             )
-        return Target(f"unit {unit.name!r}", read_process(unit.pid) if unit.pid else None, unit)
+        return Target(f"unit {unit.name!r}", read_process(ctx.paths, unit.pid) if unit.pid else None, unit)
     if params.get("pid_file"):
         pid = read_pid_file(params["pid_file"])
-        return Target(f"the process of {params['pid_file']!r}", read_process(pid) if pid else None, pid=pid)
-    return Target(f"process {params['pid']}", read_process(params["pid"]), pid=params["pid"])
+        return Target(f"the process of {params['pid_file']!r}", read_process(ctx.paths, pid) if pid else None, pid=pid)
+    return Target(f"process {params['pid']}", read_process(ctx.paths, params["pid"]), pid=params["pid"])
 
 
-def own_line() -> tuple[int, ...]:
+def own_line(paths: Paths) -> tuple[int, ...]:
     """Returns this process and its ancestors: a dump of one of them would dump this task."""
     found, pid = [], os.getpid()
     while pid > 0 and pid not in found:
         found.append(pid)
-        fields = (read_text(f"{PLACES.proc}/{pid}/stat") or "").rpartition(")")[2].split()
+        fields = (read_text(f"{paths.proc}/{pid}/stat") or "").rpartition(")")[2].split()
         pid = int(fields[1]) if len(fields) > 1 else 0
     return tuple(found)
 
 
-def refuse(target: Target) -> Process:
+def refuse(paths: Paths, target: Target) -> Process:
     """Returns the process if it can be dumped.
 
     Raises:
@@ -100,7 +104,7 @@ def refuse(target: Target) -> Process:
     why = ""
     if process.pid == 1 or not process.exe:
         why = "it is the system's first process" if process.pid == 1 else "it is a kernel thread"
-    elif process.pid in own_line():
+    elif process.pid in own_line(paths):
         why = "this task is one of its descendants"
     if why:
         raise CheckpointError(
@@ -109,21 +113,21 @@ def refuse(target: Target) -> Process:
     return process
 
 
-def strangers(unit: Unit, process: Process) -> tuple[int, ...]:
+def strangers(paths: Paths, unit: Unit, process: Process) -> tuple[int, ...]:
     """Returns the processes in the unit's cgroup that are not dumped: they do not descend from its main process."""
     inside: set[int] = set()
-    for folder, dummy_folders, dummy_files in os.walk(f"{PLACES.cgroups}{unit.cgroup}"):
+    for folder, dummy_folders, dummy_files in os.walk(f"{paths.cgroups}{unit.cgroup}"):
         inside |= {int(one) for one in (read_text(f"{folder}/cgroup.procs") or "").split()}
-    return tuple(sorted(inside - set(read_tree(process.pid, host_labels())))) if unit.cgroup else ()
+    return tuple(sorted(inside - set(read_tree(paths, process.pid, host_labels(paths))))) if unit.cgroup else ()
 
 
-def refuse_strangers(unit: Unit, process: Process) -> None:
+def refuse_strangers(paths: Paths, unit: Unit, process: Process) -> None:
     """Refuses when systemd would end processes of the unit that are not in the images.
 
     Raises:
         CheckpointError: unit_has_more.
     """
-    others = strangers(unit, process)
+    others = strangers(paths, unit, process)
     if others:
         raise CheckpointError(
             f"Cannot checkpoint the unit {unit.name!r}: {len(others)} of its processes, for example {others[0]}, do "
@@ -133,13 +137,13 @@ def refuse_strangers(unit: Unit, process: Process) -> None:
         )
 
 
-def journal_sockets(process: Process) -> tuple[tuple[int, int], ...]:
+def journal_sockets(paths: Paths, process: Process) -> tuple[tuple[int, int], ...]:
     """Returns standard output and error if they are connected to the journal, as (file descriptor, inode)."""
-    journal = _journal_peers(read_text(f"{PLACES.proc}/{process.pid}/net/unix") or "")
+    journal = _journal_peers(read_text(f"{paths.proc}/{process.pid}/net/unix") or "")
     found: dict[int, int] = {}
     for descriptor in (1, 2):
         try:
-            link = os.readlink(f"{PLACES.proc}/{process.pid}/fd/{descriptor}")
+            link = os.readlink(f"{paths.proc}/{process.pid}/fd/{descriptor}")
         except OSError:
             continue
         match = re.match(r"socket:\[(\d+)\]\Z", link)

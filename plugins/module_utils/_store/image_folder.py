@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import (
     ImageError,
     Inventory,
@@ -18,7 +19,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images im
     read_tasks,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECORD
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import folder_bytes
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread
 from ansible_collections.criu.hosts.plugins.module_utils._store.process_record import ProcessRecord, parse_record
@@ -147,7 +148,7 @@ def check_parents(images: Images) -> None:
         path, record = parent, parse_record(read_text(os.path.join(parent, RECORD)))
 
 
-def pid_file_path(path: str) -> str:
+def pid_file_path(paths: Paths, path: str) -> str:
     """Where CRIU and systemd agree on the pid of what was restored from the images."""
     name = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    return f"{PLACES.run}/restore/{name}.pid"
+    return f"{paths.run}/restore/{name}.pid"

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import is_alive
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import parse_entries
 
@@ -38,9 +39,8 @@ class ProcessRecord:
     def text(self) -> str:
         return f"process {self.pid} ({self.comm!r})"
 
-    @property
-    def alive(self) -> bool:
-        return is_alive(self.pid, self.start, self.boot)
+    def is_alive(self, paths: Paths) -> bool:
+        return is_alive(paths, self.pid, self.start, self.boot)
 
 
 def parse_record(text: str | None) -> ProcessRecord | None:

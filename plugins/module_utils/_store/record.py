@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import parse_entries
 
 
@@ -49,16 +49,16 @@ def record_path(archive_path: str) -> str:
     return f"{archive_path}.json"
 
 
-def place_records_dir() -> str:
+def place_records_dir(paths: Paths) -> str:
     """The folder of the records of checkpoints in place."""
-    return f"{PLACES.state}/checkpoints"
+    return f"{paths.state}/checkpoints"
 
 
-def place_record_path(container_id: str) -> str:
+def place_record_path(paths: Paths, container_id: str) -> str:
     """The record of a checkpoint in place."""
-    return f"{place_records_dir()}/{container_id}.json"
+    return f"{place_records_dir(paths)}/{container_id}.json"
 
 
-def restored_path(name: str) -> str:
+def restored_path(paths: Paths, name: str) -> str:
     """What the container ``name`` was restored from."""
-    return f"{PLACES.state}/restored/{name}.json"
+    return f"{paths.state}/restored/{name}.json"

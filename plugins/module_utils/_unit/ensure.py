@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any, Mapping
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import CommandError, Runner
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import MakeDir, Plan, Step, WriteFile
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
-from ansible_collections.criu.hosts.plugins.module_utils._host.user import in_user_namespace, is_root
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_bytes
+from ansible_collections.criu.hosts.plugins.module_utils._host.user import in_user_namespace
 from ansible_collections.criu.hosts.plugins.module_utils._unit.description import Description, description_of
 from ansible_collections.criu.hosts.plugins.module_utils._unit.goal import Goal, goal_view, is_reached, predicted, view
 from ansible_collections.criu.hosts.plugins.module_utils._unit.installed import (
-    UNIT_PLACES,
     Current,
+    UnitPaths,
     check_name,
     read_current,
     refuse_foreign,
-    restart_marker,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._unit.text import Files, render_plain, render_quadlet
 
@@ -40,22 +40,23 @@ def ensure(ctx: Context, params: Mapping[str, Any]) -> tuple[dict[str, Any], Pla
     """Brings the unit to the wanted state."""
     name = params["name"]
     check_name(name)
-    if not is_root() or in_user_namespace():
-        refuse_rootless(name)
+    if not ctx.is_root or in_user_namespace(ctx.paths):
+        refuse_rootless(ctx, name)
     if params["state"] == "absent":
         return _absent(ctx, name)
     wanted = description_of(params)
     podman = find_podman(ctx.runner)
-    kind = kind_of(name, params["unit_kind"], wanted.stateful)
-    current = read_current(ctx.runner, name)
+    places = UnitPaths(ctx.paths)
+    kind = kind_of(places, name, params["unit_kind"], wanted.stateful)
+    current = read_current(ctx, name)
     refuse_foreign(current)
     if not current.there:
         refuse_foreign_container(ctx.runner, name)
-    goal = goal_of(wanted, kind, podman, params["state"])
+    goal = goal_of(places, wanted, kind, podman, params["state"])
     plan = plan_unit(current, goal)
     if not _apply(ctx, name, plan):
         return predicted(current, goal), plan
-    after = read_current(ctx.runner, name)
+    after = read_current(ctx, name)
     if goal.state in ("started", "restarted") and after.state != "active":
         from ansible_collections.criu.hosts.plugins.module_utils._unit.failure import start_failed
 
@@ -63,7 +64,7 @@ def ensure(ctx: Context, params: Mapping[str, Any]) -> tuple[dict[str, Any], Pla
     return after.view(), plan
 
 
-def refuse_rootless(name: str) -> None:
+def refuse_rootless(ctx: Context, name: str) -> None:
     """Refuses a task that does not run as root.
 
     Raises:
@@ -71,7 +72,7 @@ def refuse_rootless(name: str) -> None:
     """
     from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.rootless import require_root
 
-    require_root(f"manage the unit of container {name!r}")
+    require_root(f"manage the unit of container {name!r}", ctx.paths, ctx.uid)
 
 
 def refuse_foreign_container(runner: Runner, name: str) -> None:
@@ -102,52 +103,54 @@ def find_podman(runner: Runner) -> str:
     return path
 
 
-def kind_of(name: str, unit_kind: str, stateful: bool) -> str:
+def kind_of(places: UnitPaths, name: str, unit_kind: str, stateful: bool) -> str:
     """Returns quadlet or plain.
 
     Raises:
         CheckpointError: quadlet_missing.
     """
-    there = os.path.exists(UNIT_PLACES.generator)
+    there = os.path.exists(places.generator)
     if unit_kind == "quadlet" and not there:
         raise CheckpointError(
-            f"Cannot make a Quadlet of container {name!r}: {UNIT_PLACES.generator!r} is missing. Install Podman 4.4 or "
+            f"Cannot make a Quadlet of container {name!r}: {places.generator!r} is missing. Install Podman 4.4 or "
             "newer, or give unit_kind plain.",
             reason="quadlet_missing",
         )
     return "quadlet" if there and not stateful and unit_kind != "plain" else "plain"
 
 
-def goal_of(wanted: Description, kind: str, podman: str, state: str) -> Goal:
+def goal_of(places: UnitPaths, wanted: Description, kind: str, podman: str, state: str) -> Goal:
     """Renders the files of the unit."""
-    name, values = wanted.name, UNIT_PLACES.environment(wanted.name)
-    goal = Goal(name, state, wanted.enabled, Files(kind, "", wanted.environment_text), relabel=to_relabel(wanted))
+    name, values = wanted.name, places.environment(wanted.name)
+    base = Files(kind, "", wanted.environment_text)
+    relabel = to_relabel(places.paths, wanted)
+    goal = Goal(name, state, wanted.enabled, base, relabel=relabel, places=places)
     if kind == "quadlet":
         files = replace(goal.files, unit=render_quadlet(wanted, values))
-        return replace(goal, files=files, references=references(wanted), requires=wanted.requires)
+        return replace(goal, files=files, references=references(places, wanted), requires=wanted.requires)
     if not wanted.stateful:
         return replace(goal, files=replace(goal.files, unit=render_plain(wanted, values, podman)))
     from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.render import render_spec, render_stateful
 
     files = replace(goal.files, unit=render_stateful(wanted), spec=render_spec(wanted, values, podman))
-    return replace(goal, files=files, program=program_steps())
+    return replace(goal, files=files, program=program_steps(places))
 
 
-def to_relabel(wanted: Description) -> tuple[str, ...]:
+def to_relabel(paths: Paths, wanted: Description) -> tuple[str, ...]:
     """Returns the folders that podman, when systemd starts it, may not relabel."""
     if not wanted.labelled:
         return ()
     from ansible_collections.criu.hosts.plugins.module_utils._unit import volumes
 
-    return volumes.to_relabel(wanted.labelled)
+    return volumes.to_relabel(paths, wanted.labelled)
 
 
-def program_steps() -> tuple[Step, ...]:
+def program_steps(places: UnitPaths) -> tuple[Step, ...]:
     """Returns the steps that write the program of stateful units, unless this release has written it."""
     from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout import PROGRAM
     from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.program import unit_program
 
-    path, packed = UNIT_PLACES.below(PROGRAM.lstrip("/")), unit_program()
+    path, packed = places.paths.below(PROGRAM), unit_program()
     if read_bytes(path) == packed:
         return ()
     return (
@@ -156,21 +159,12 @@ def program_steps() -> tuple[Step, ...]:
     )
 
 
-def read_bytes(path: str) -> bytes | None:
-    """Returns the content of a file; None if it does not exist."""
-    try:
-        with open(path, "rb") as handle:
-            return handle.read()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-def references(wanted: Description) -> tuple[str, ...]:
+def references(places: UnitPaths, wanted: Description) -> tuple[str, ...]:
     """Returns the existing files of Quadlet that the container uses."""
     options = [option.partition("=")[2] for option in wanted.options if option.startswith(("--network=", "--volume="))]
     named = (wanted.image, *(option.partition(":")[0] for option in options))
     found = tuple(name for name in named if name.endswith(REFERENCES))
-    return tuple(name for name in found if os.path.exists(f"{UNIT_PLACES.quadlets}/{name}"))
+    return tuple(name for name in found if os.path.exists(f"{places.quadlets}/{name}"))
 
 
 def plan_unit(current: Current, goal: Goal) -> Plan:
@@ -186,12 +180,12 @@ def plan_unit(current: Current, goal: Goal) -> Plan:
 def _absent(ctx: Context, name: str) -> tuple[dict[str, Any], Plan]:
     from ansible_collections.criu.hosts.plugins.module_utils._unit.plan import plan_absent
 
-    current = read_current(ctx.runner, name)
+    current = read_current(ctx, name)
     refuse_foreign(current)
-    paths = (restart_marker(name), f"{PLACES.state}/units/{name}")
+    paths = (current.places.restart_marker(name), current.places.state(name))
     plan = plan_absent(current, tuple(path for path in paths if os.path.lexists(path)))
     _apply(ctx, name, plan)
-    return Current(name).view(), plan
+    return Current(name, places=current.places).view(), plan
 
 
 def _apply(ctx: Context, name: str, plan: Plan) -> bool:

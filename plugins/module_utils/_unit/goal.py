@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Step
-from ansible_collections.criu.hosts.plugins.module_utils._unit.installed import UNIT_PLACES, Current
+from ansible_collections.criu.hosts.plugins.module_utils._unit.installed import Current, UnitPaths
 from ansible_collections.criu.hosts.plugins.module_utils._unit.text import Files
 
 
@@ -24,6 +24,7 @@ class Goal:
     relabel: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
+    places: UnitPaths = field(default_factory=UnitPaths)
 
     @property
     def unit(self) -> str:
@@ -31,7 +32,7 @@ class Goal:
 
     @property
     def path(self) -> str:
-        return UNIT_PLACES.quadlet(self.name) if self.files.kind == "quadlet" else UNIT_PLACES.unit(self.name)
+        return self.places.quadlet(self.name) if self.files.kind == "quadlet" else self.places.unit(self.name)
 
 
 def is_reached(current: Current, goal: Goal) -> bool:

@@ -8,13 +8,14 @@ import json
 import os
 from typing import Any
 
-from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
+from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import HEADER
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import cgroup_memory
 from ansible_collections.criu.hosts.plugins.module_utils._unit.installed import (
-    UNIT_PLACES,
     Current,
+    UnitPaths,
     read_current,
     refuse_foreign,
 )
@@ -31,31 +32,32 @@ def parse_object(text: str | None) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def memory_bytes(main_pid: int | None) -> int | None:
+def memory_bytes(paths: Paths, main_pid: int | None) -> int | None:
     """Returns the memory of the container's cgroup; None if it is not running. The main process is podman's conmon."""
     if main_pid is None:
         return None
-    children = (read_text(f"{PLACES.proc}/{main_pid}/task/{main_pid}/children") or "").split()
-    known = (cgroup_memory(int(child)) for child in children)
+    children = (read_text(f"{paths.proc}/{main_pid}/task/{main_pid}/children") or "").split()
+    known = (cgroup_memory(paths, int(child)) for child in children)
     return next((memory for memory in known if memory is not None), None)
 
 
 def describe(current: Current) -> dict[str, Any]:
     """Returns the unit as container_unit does, with more keys."""
     spec = (parse_object(current.spec) or {}) if current.stateful else {}
+    last = read_text(f"{current.places.state(current.name)}/last.json") if current.stateful else None
     return {
         **current.view(),
         **{option: spec.get(option) for option in OPTIONS},
-        "memory_bytes": memory_bytes(current.main_pid) if current.running else None,
+        "memory_bytes": memory_bytes(current.places.paths, current.main_pid) if current.running else None,
         "restart_due": current.restart_due,
-        "last": parse_object(read_text(f"{PLACES.state}/units/{current.name}/last.json")) if current.stateful else None,
+        "last": parse_object(last),
     }
 
 
-def own_units() -> tuple[str, ...]:
+def own_units(places: UnitPaths) -> tuple[str, ...]:
     """Returns the names of all containers that have a unit of this collection."""
     found = set()
-    for folder, suffix in ((UNIT_PLACES.quadlets, ".container"), (UNIT_PLACES.units, ".service")):
+    for folder, suffix in ((places.quadlets, ".container"), (places.units, ".service")):
         for entry in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
             path = os.path.join(folder, entry)
             if entry.endswith(suffix) and os.path.isfile(path) and (read_text(path) or "").startswith(HEADER):
@@ -63,11 +65,11 @@ def own_units() -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def list_units(runner: Runner, name: str | None) -> list[dict[str, Any]]:
+def list_units(ctx: Context, name: str | None) -> list[dict[str, Any]]:
     """Returns one unit, if it exists, or all of this collection."""
     found = []
-    for one in (name,) if name else own_units():
-        current = read_current(runner, one)
+    for one in (name,) if name else own_units(UnitPaths(ctx.paths)):
+        current = read_current(ctx, one)
         if name:
             refuse_foreign(current)
         if current.kind is not None:

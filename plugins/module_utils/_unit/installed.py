@@ -7,13 +7,16 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
-from typing import Any, Mapping
+from typing import TYPE_CHECKING, Any, Mapping
 
-from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import HEADER
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import main_pid, show
+
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 
 # Podman's rule for containers, volumes, networks and secrets.
 PODMAN_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"
@@ -27,7 +30,7 @@ PROPERTIES = (
     "SourcePath",
     "NeedDaemonReload",
 )
-GENERATOR = "usr/lib/systemd/system-generators/podman-system-generator"
+GENERATOR = "/usr/lib/systemd/system-generators/podman-system-generator"
 
 
 def check_name(name: str) -> None:
@@ -44,30 +47,27 @@ def check_name(name: str) -> None:
         )
 
 
-@dataclass
-class UnitPlaces:
-    """The places of units; the tests point it to a folder of their own."""
+@dataclass(frozen=True)
+class UnitPaths:
+    """The places of units on a host."""
 
-    root: str = "/"
-
-    def below(self, path: str) -> str:
-        return os.path.join(self.root, path)
+    paths: Paths = field(default_factory=Paths)
 
     @property
     def generator(self) -> str:
-        return self.below(GENERATOR)
+        return self.paths.below(GENERATOR)
 
     @property
     def quadlets(self) -> str:
-        return self.below("etc/containers/systemd")
+        return self.paths.below("/etc/containers/systemd")
 
     @property
     def units(self) -> str:
-        return self.below("etc/systemd/system")
+        return self.paths.below("/etc/systemd/system")
 
     @property
     def specs(self) -> str:
-        return self.below("etc/criu-hosts/units")
+        return self.paths.below("/etc/criu-hosts/units")
 
     def quadlet(self, name: str) -> str:
         return f"{self.quadlets}/{name}.container"
@@ -81,13 +81,13 @@ class UnitPlaces:
     def spec(self, name: str) -> str:
         return f"{self.specs}/{name}.json"
 
+    def restart_marker(self, name: str) -> str:
+        """Returns the file that exists from a change of a unit to its restart, or to a boot, which starts the unit."""
+        return f"{self.paths.run}/units/{name}.restart"
 
-UNIT_PLACES = UnitPlaces()
-
-
-def restart_marker(name: str) -> str:
-    """Returns the file that exists from a change of a unit to its restart. A boot removes it and starts the unit."""
-    return f"{PLACES.run}/units/{name}.restart"
+    def state(self, name: str) -> str:
+        """Returns the folder of what a stateful unit records."""
+        return f"{self.paths.state}/units/{name}"
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,7 @@ class Current:
     spec: str | None = field(default=None, repr=False)
     restart_due: bool = False
     shown: Mapping[str, str] = field(default_factory=dict)
+    places: UnitPaths = field(default_factory=UnitPaths)
 
     @property
     def kind(self) -> str | None:
@@ -112,7 +113,7 @@ class Current:
 
     @property
     def path(self) -> str | None:
-        paths = {"quadlet": UNIT_PLACES.quadlet(self.name), "plain": UNIT_PLACES.unit(self.name)}
+        paths = {"quadlet": self.places.quadlet(self.name), "plain": self.places.unit(self.name)}
         return paths.get(self.kind or "")
 
     @property
@@ -161,16 +162,18 @@ class Current:
         }
 
 
-def read_current(runner: Runner, name: str) -> Current:
+def read_current(ctx: Context, name: str) -> Current:
     """Reads the files of the unit ``name``, and its state in systemd."""
+    places = UnitPaths(ctx.paths)
     return Current(
         name,
-        quadlet=read_text(UNIT_PLACES.quadlet(name)),
-        plain=read_text(UNIT_PLACES.unit(name)),
-        environment=read_text(UNIT_PLACES.environment(name)),
-        spec=read_text(UNIT_PLACES.spec(name)),
-        restart_due=os.path.exists(restart_marker(name)),
-        shown=show(runner, f"{name}.service", PROPERTIES),
+        quadlet=read_text(places.quadlet(name)),
+        plain=read_text(places.unit(name)),
+        environment=read_text(places.environment(name)),
+        spec=read_text(places.spec(name)),
+        restart_due=os.path.exists(places.restart_marker(name)),
+        shown=show(ctx.runner, f"{name}.service", PROPERTIES),
+        places=places,
     )
 
 
@@ -182,8 +185,8 @@ def refuse_foreign(current: Current) -> None:
     """
     where = ""
     for text, path in (
-        (current.quadlet, UNIT_PLACES.quadlet(current.name)),
-        (current.plain, UNIT_PLACES.unit(current.name)),
+        (current.quadlet, current.places.quadlet(current.name)),
+        (current.plain, current.places.unit(current.name)),
     ):
         if text is not None and not text.startswith(HEADER):
             where = path

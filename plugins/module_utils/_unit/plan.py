@@ -16,9 +16,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     Step,
     WriteFile,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._unit.goal import Goal, view
-from ansible_collections.criu.hosts.plugins.module_utils._unit.installed import UNIT_PLACES, Current, restart_marker
+from ansible_collections.criu.hosts.plugins.module_utils._unit.installed import Current
 from ansible_collections.criu.hosts.plugins.module_utils._unit.volumes import relabel_steps
 
 RELOAD = Command(("systemctl", "daemon-reload"), why="let systemd read its units again")
@@ -79,12 +78,12 @@ def _file_steps(current: Current, goal: Goal) -> Iterator[Step]:
     if other_manager(current, goal):
         yield from _leave(current, goal)
     elif current.running and other_container(current, goal) and not current.restart_due:
-        yield MakeDir(f"{PLACES.run}/units", 0o700, why="make the folder of the notes on restarts")
-        yield WriteFile(restart_marker(goal.name), "", why="note that the unit must be restarted")
+        yield MakeDir(f"{goal.places.paths.run}/units", 0o700, why="make the folder of the notes on restarts")
+        yield WriteFile(goal.places.restart_marker(goal.name), "", why="note that the unit must be restarted")
     yield from goal.program
     yield from relabel_steps(goal.relabel)
-    yield from _secret_file(UNIT_PLACES.environment(goal.name), current.environment, goal.files.environment)
-    yield from _secret_file(UNIT_PLACES.spec(goal.name), current.spec, goal.files.spec)
+    yield from _secret_file(goal.places.environment(goal.name), current.environment, goal.files.environment)
+    yield from _secret_file(goal.places.spec(goal.name), current.spec, goal.files.spec)
     if text_changed:
         yield MakeDir(goal.path.rpartition("/")[0], 0o755, why="make the folder of units")
         yield WriteFile(goal.path, goal.files.unit, 0o644, why="write the unit")
@@ -101,7 +100,7 @@ def _enabled_now(current: Current, goal: Goal) -> bool:
 def _leave(current: Current, goal: Goal) -> Iterator[Step]:
     """Yields steps that end a unit of another kind. Without its spec, a stateful unit ends its container for good."""
     if current.spec is not None:
-        yield Remove(UNIT_PLACES.spec(goal.name), why="remove the spec of the stateful unit")
+        yield Remove(goal.places.spec(goal.name), why="remove the spec of the stateful unit")
     if current.running:
         yield systemctl("stop", goal.unit)
     if current.kind == "plain" and goal.files.kind == "quadlet" and current.enabled:
@@ -122,13 +121,13 @@ def _secret_file(path: str, old: str | None, new: str | None) -> Iterator[Step]:
 
 def check_steps(goal: Goal) -> tuple[Step, ...]:
     """Returns steps that let Quadlet's generator, or systemd, check the unit in a folder of its own."""
-    folder = f"{PLACES.run}/check-{goal.name}"
+    folder = f"{goal.places.paths.run}/check-{goal.name}"
     path = f"{folder}/{goal.path.rpartition('/')[2]}"
     if goal.files.kind == "quadlet":
-        argv: tuple[str, ...] = ("env", f"QUADLET_UNIT_DIRS={folder}", UNIT_PLACES.generator, "--dryrun")
+        argv: tuple[str, ...] = ("env", f"QUADLET_UNIT_DIRS={folder}", goal.places.generator, "--dryrun")
     else:
         argv = ("systemd-analyze", "verify", "--man=no", path)
-    others = [(f"{folder}/{name}", f"{UNIT_PLACES.quadlets}/{name}") for name in goal.references]
+    others = [(f"{folder}/{name}", f"{goal.places.quadlets}/{name}") for name in goal.references]
     return (
         Remove(folder, why="remove the rest of an earlier check"),
         MakeDir(folder, 0o700, why="make the folder for the check"),
@@ -165,7 +164,7 @@ def _state_steps(current: Current, goal: Goal) -> Iterator[Step]:
         yield systemctl("start", goal.unit)
     settled = goal.state != "present" or moved
     if settled and (current.restart_due or (due and not moved)):
-        yield Remove(restart_marker(goal.name), why="remove the note that the unit must be restarted")
+        yield Remove(goal.places.restart_marker(goal.name), why="remove the note that the unit must be restarted")
 
 
 def plan_absent(current: Current, leftovers: tuple[str, ...]) -> Plan:
@@ -173,7 +172,7 @@ def plan_absent(current: Current, leftovers: tuple[str, ...]) -> Plan:
     name, unit = current.name, f"{current.name}.service"
     steps: list[Step] = []
     if current.spec is not None:
-        steps.append(Remove(UNIT_PLACES.spec(name), why="remove the spec of the stateful unit"))
+        steps.append(Remove(current.places.spec(name), why="remove the spec of the stateful unit"))
     if current.there and current.running:
         steps.append(systemctl("stop", unit))
     if current.kind == "plain" and current.enabled:
@@ -186,6 +185,6 @@ def plan_absent(current: Current, leftovers: tuple[str, ...]) -> Plan:
     if current.kind and current.state == "failed":
         steps.append(systemctl("reset-failed", unit))
     if current.environment is not None:
-        steps.append(Remove(UNIT_PLACES.environment(name), why="remove the environment"))
+        steps.append(Remove(current.places.environment(name), why="remove the environment"))
     steps += [Remove(path, why="remove a rest of the unit") for path in leftovers]
     return Plan(view(current), {"path": None, "unit": None, "environment": [], "state": "absent"}, tuple(steps))

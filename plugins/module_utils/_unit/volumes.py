@@ -13,8 +13,9 @@ import posixpath
 from dataclasses import dataclass
 from typing import Any, Iterable, Iterator, Mapping, Sequence
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.selinuxfs import read_mode
 from ansible_collections.criu.hosts.plugins.module_utils._unit.check import A_PATH, PATH, conflict, refuse, require
 from ansible_collections.criu.hosts.plugins.module_utils._unit.installed import PODMAN_NAME
 
@@ -150,12 +151,12 @@ def selinux_type(path: str) -> str | None:
     return parts[2] if len(parts) > 2 else None
 
 
-def to_relabel(paths: Iterable[str]) -> tuple[str, ...]:
-    """Returns those of the paths whose type is none of containers."""
-    if not os.path.exists(f"{PLACES.selinuxfs}/enforce"):
+def to_relabel(paths: Paths, folders: Iterable[str]) -> tuple[str, ...]:
+    """Returns those of the folders whose type is none of containers."""
+    if read_mode(paths.selinuxfs) == "disabled":
         return ()
     # Podman reports a file that does not exist or has no label.
-    types = {path: selinux_type(path) or TYPE for path in paths}
+    types = {path: selinux_type(path) or TYPE for path in folders}
     return tuple(path for path, found in types.items() if not found.startswith("container_"))
 
 

@@ -6,16 +6,17 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, Runner, check
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause, CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Step
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Abilities, Container, Options
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import UNIT_LABEL
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
-from ansible_collections.criu.hosts.plugins.module_utils._host.user import in_user_namespace, is_root
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
+from ansible_collections.criu.hosts.plugins.module_utils._host.user import in_user_namespace
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import place_records_dir
 
 if TYPE_CHECKING:
@@ -144,22 +145,26 @@ def _flags(options: Options, *, archive: bool) -> list[str]:
     return [flag for flag, wanted in flags if wanted]
 
 
+@dataclass(frozen=True)
 class Podman:
     """The engine podman, rootful."""
 
-    name = "podman"
-    minimum_criu = (3, 11)
-    abilities = Abilities(
+    paths: Paths = field(default_factory=Paths)
+    uid: int = 0
+
+    name: ClassVar[str] = "podman"
+    minimum_criu: ClassVar[tuple[int, ...]] = (3, 11)
+    abilities: ClassVar[Abilities] = Abilities(
         in_place=True, archive=True, new_name=True, leave_running=True, tcp_established=True, file_locks=True
     )
-    list_command = "podman ps --all"
+    list_command: ClassVar[str] = "podman ps --all"
 
     def require_caller(self, what: str) -> None:
-        if is_root() and not in_user_namespace():
+        if self.uid == 0 and not in_user_namespace(self.paths):
             return
         from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.rootless import require_root
 
-        require_root(what)
+        require_root(what, self.paths, self.uid)
 
     def explain_absence(self, name: str, what: str) -> None:
         from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.rootless import refuse_users_container
@@ -185,7 +190,7 @@ class Podman:
     def storage_warnings(self, selinux_enabled: bool) -> tuple[str, ...]:
         from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.losses import unlabelled_warning
 
-        return unlabelled_warning(selinux_enabled)
+        return unlabelled_warning(self.paths.storage if selinux_enabled else "")
 
     def checkpoint_steps(self, container: Container, options: Options, export: str | None) -> tuple[Step, ...]:
         argv = ["podman", "container", "checkpoint", "--print-stats", *_flags(options, archive=export is not None)]
@@ -225,7 +230,7 @@ class Podman:
         return os.path.join(container.own["work_dir"], "checkpoint")
 
     def outdated_records(self, container: Container) -> tuple[str, ...]:
-        folder = place_records_dir()
+        folder = place_records_dir(self.paths)
         containers = os.path.dirname(os.path.dirname(container.own["work_dir"]))
         if not os.path.isdir(folder) or not os.path.isdir(containers):
             return ()
@@ -241,7 +246,7 @@ class Podman:
     def live_pid(self, container: Container) -> int:
         path = container.own["pid_file"]
         text = (read_text(path) or "").strip() if path else ""
-        return int(text) if text.isdigit() and os.path.isdir(f"{PLACES.proc}/{text}") else 0
+        return int(text) if text.isdigit() and os.path.isdir(f"{self.paths.proc}/{text}") else 0
 
     def cgroups(self, container: Container) -> tuple[str, ...]:
         return (f"machine.slice/libpod-{container.id}.scope",)
@@ -269,7 +274,7 @@ class Podman:
 
     def has_image(self, ctx: Context, image_id: str) -> bool:
         try:
-            with open(f"{PLACES.storage}/overlay-images/images.json", encoding="utf-8") as handle:
+            with open(f"{self.paths.storage}/overlay-images/images.json", encoding="utf-8") as handle:
                 if any(image.get("id") == image_id for image in json.load(handle)):
                     return True
         except (OSError, ValueError):
@@ -277,13 +282,13 @@ class Podman:
         return run_podman(ctx.runner, ("podman", "image", "exists", image_id)).rc == 0
 
     def has_volume(self, name: str) -> bool:
-        return os.path.isdir(f"{PLACES.storage}/volumes/{name}")
+        return os.path.isdir(f"{self.paths.storage}/volumes/{name}")
 
     def sharing(self, process_label: str) -> tuple[str, ...]:
         if ":c" not in process_label:
             return ()
         try:
-            with open(f"{PLACES.storage}/overlay-containers/containers.json", encoding="utf-8") as handle:
+            with open(f"{self.paths.storage}/overlay-containers/containers.json", encoding="utf-8") as handle:
                 entries = json.load(handle)
             return tuple(
                 str((entry.get("names") or [entry["id"][:12]])[0])

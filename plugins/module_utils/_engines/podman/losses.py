@@ -21,16 +21,16 @@ from typing import Any, Union
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text, read_xattr
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text, read_xattr
 
 
-def unlabelled_warning(enabled: bool) -> tuple[str, ...]:
+def unlabelled_warning(storage: str) -> tuple[str, ...]:
     """What to do when Podman's files were made while SELinux was off: units may not use them, a root shell may."""
-    label = read_xattr(PLACES.storage, "security.selinux") if enabled else ""
+    label = read_xattr(storage, "security.selinux") if storage else ""
     if label.split(":")[2:3] not in (["unlabeled_t"], ["file_t"]):
         return ()
     return (
-        f"{PLACES.storage!r} has the label {label!r}: it was made while SELinux was off, and Podman started by systemd "
+        f"{storage!r} has the label {label!r}: it was made while SELinux was off, and Podman started by systemd "
         "may not use it. Let restorecon -R correct it (the role criu.hosts.criu_selinux does).",
     )
 

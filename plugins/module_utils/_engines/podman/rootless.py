@@ -9,7 +9,8 @@ import os
 import pwd
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._host.user import in_user_namespace
 
 # Where podman lists a user's containers, below the user's home.
@@ -26,16 +27,15 @@ def unsupported(what: str, why: str) -> CheckpointError:
     return CheckpointError(f"Cannot {what}: {why}. {INSTEAD}", reason="rootless_unsupported")
 
 
-def require_root(what: str) -> None:
+def require_root(what: str, paths: Paths, uid: int) -> None:
     """Refuses a caller who is not the host's root, before podman does.
 
     Raises:
         CheckpointError: rootless_unsupported.
     """
-    uid = os.geteuid() if PLACES.uid is None else PLACES.uid
     if uid != 0:
         raise unsupported(what, f"podman needs root for it, and this task runs with the user id {uid}")
-    if in_user_namespace():
+    if in_user_namespace(paths):
         raise unsupported(what, "podman needs the root of the host for it, and this task is root in a user namespace")
 
 

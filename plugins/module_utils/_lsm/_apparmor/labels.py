@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from typing import Mapping
 
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 
 
-def apparmor_rules() -> bool:
+def apparmor_rules(paths: Paths) -> bool:
     """Returns whether the kernel has AppArmor switched on."""
-    return (read_text(f"{PLACES.sys}/module/apparmor/parameters/enabled", may_fail=True) or "").strip() == "Y"
+    return (read_text(f"{paths.sys}/module/apparmor/parameters/enabled", may_fail=True) or "").strip() == "Y"
 
 
 class AppArmorLabels:

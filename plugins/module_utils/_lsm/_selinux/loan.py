@@ -10,13 +10,13 @@ tells the next task that the boolean was left on.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.lock import locked
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Remove, Step, Together, WriteFile
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import RESTORE_BOOLEAN
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import process_start
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux, boolean_value
 
@@ -24,14 +24,14 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode impo
 READ_SECONDS = 60.0
 
 
-def folder() -> str:
+def folder(paths: Paths) -> str:
     """Where the markers are; its lock covers them and the booleans."""
-    return f"{PLACES.run}/borrowed"
+    return f"{paths.run}/borrowed"
 
 
-def marker_path(boolean: str = RESTORE_BOOLEAN) -> str:
+def marker_path(paths: Paths, boolean: str = RESTORE_BOOLEAN) -> str:
     """The file that says that this process has borrowed the boolean."""
-    return f"{folder()}/{boolean}.{os.getpid()}.{process_start(os.getpid())}"
+    return f"{folder(paths)}/{boolean}.{os.getpid()}.{process_start(paths, os.getpid())}"
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Loan:
     ``stale`` are the markers of borrowers that have gone without returning it.
     """
 
+    paths: Paths = field(default_factory=Paths)
     boolean: str = RESTORE_BOOLEAN
     value: bool | None = None
     live: int = 0
@@ -52,44 +53,45 @@ class Loan:
         return bool(self.stale) and not self.live and bool(self.value)
 
 
-def _markers(boolean: str) -> Iterator[tuple[str, bool]]:
+def _markers(paths: Paths, boolean: str) -> Iterator[tuple[str, bool]]:
     """The markers of other processes, and whether each process still lives."""
-    own = marker_path(boolean)
+    own = marker_path(paths, boolean)
     try:
-        names = sorted(os.listdir(folder()))
+        names = sorted(os.listdir(folder(paths)))
     except FileNotFoundError:
         return
     for name in names:
         head, dummy, start = name.rpartition(".")
         known, dummy, pid = head.rpartition(".")
-        path = f"{folder()}/{name}"
+        path = f"{folder(paths)}/{name}"
         if known == boolean and pid.isdigit() and path != own:
-            yield path, bool(start) and process_start(int(pid)) == start
+            yield path, bool(start) and process_start(paths, int(pid)) == start
 
 
-def _look(boolean: str) -> Loan:
-    value, markers = boolean_value(PLACES.selinuxfs, boolean), tuple(_markers(boolean))
+def _look(paths: Paths, boolean: str) -> Loan:
+    value, markers = boolean_value(paths.selinuxfs, boolean), tuple(_markers(paths, boolean))
     stale = tuple(path for path, lives in markers if not lives)
-    return Loan(boolean, value, len(markers) - len(stale), stale)
+    return Loan(paths, boolean, value, len(markers) - len(stale), stale)
 
 
-def read_loan(boolean: str = RESTORE_BOOLEAN) -> Loan:
+def read_loan(paths: Paths, boolean: str = RESTORE_BOOLEAN) -> Loan:
     """The value together with the borrowers: under the lock, as another task may be changing both."""
-    if not os.path.isdir(folder()):
-        seen = _look(boolean)
-        if not os.path.isdir(folder()):
+    if not os.path.isdir(folder(paths)):
+        seen = _look(paths, boolean)
+        if not os.path.isdir(folder(paths)):
             return seen  # nobody has borrowed anything since the boot
-    with locked(folder(), wait=READ_SECONDS):
-        return _look(boolean)
+    with locked(folder(paths), wait=READ_SECONDS):
+        return _look(paths, boolean)
 
 
-def borrow_steps(boolean: str) -> tuple[Step, ...]:
+def borrow_steps(loan: Loan) -> tuple[Step, ...]:
     """Switch it on, even if it is on: who had switched it on may have returned it since."""
+    boolean = loan.boolean
     steps = (
-        WriteFile(marker_path(boolean), "", why="mark the SELinux boolean as borrowed in"),
+        WriteFile(marker_path(loan.paths, boolean), "", why="mark the SELinux boolean as borrowed in"),
         Command(("setsebool", boolean, "on"), why=f"borrow the SELinux boolean {boolean!r} for the restore"),
     )
-    return (Together(folder(), steps, why="hold the markers in"),)
+    return (Together(folder(loan.paths), steps, why="hold the markers in"),)
 
 
 def return_steps(loan: Loan) -> tuple[Step, ...]:
@@ -100,11 +102,11 @@ def return_steps(loan: Loan) -> tuple[Step, ...]:
             ("setsebool", boolean, "off"),
             why=f"return the SELinux boolean {boolean!r}",
             finish=True,
-            unless=lambda: _look(boolean).live > 0,
+            unless=lambda: _look(loan.paths, boolean).live > 0,
         ),
-        *(Remove(path, why="remove the marker") for path in (marker_path(boolean), *loan.stale)),
+        *(Remove(path, why="remove the marker") for path in (marker_path(loan.paths, boolean), *loan.stale)),
     )
-    return (Together(folder(), steps, why="hold the markers in", always=True),)
+    return (Together(folder(loan.paths), steps, why="hold the markers in", always=True),)
 
 
 def borrow(steps: tuple[Step, ...], selinux: Selinux, loan: Loan, process_label: str) -> tuple[Step, ...]:
@@ -114,4 +116,4 @@ def borrow(steps: tuple[Step, ...], selinux: Selinux, loan: Loan, process_label:
         return (*steps, *return_steps(loan)) if loan.left_on else steps
     if loan.value and not loan.live and not loan.stale:
         return steps
-    return (*borrow_steps(loan.boolean), *steps, *return_steps(loan))
+    return (*borrow_steps(loan), *steps, *return_steps(loan))

@@ -7,24 +7,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import (
     DISTRIBUTION_BOOLEAN,
     DYNTRANS_BOOLEAN,
     RESTORE_BOOLEAN,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.selinuxfs import boolean_value, read_mode
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread
 
 
-def may_take(before: tuple[Thread, ...]) -> bool:
+def may_take(paths: Paths, before: tuple[Thread, ...]) -> bool:
     """Whether the policy's constraints may let us take these labels: they ask for the same user and role.
 
     They bind whatever the boolean says (Fedora), so that a login shell cannot restore a system service.
     """
     if not before:
         return True
-    own = (read_text(f"{PLACES.proc}/self/attr/current") or "").rstrip("\0\n").split(":")[:2]
+    own = (read_text(f"{paths.proc}/self/attr/current") or "").rstrip("\0\n").split(":")[:2]
     return all(thread.label.split(":")[:2] == own for thread in before)
 
 
@@ -42,13 +43,13 @@ class Selinux:
         return self.mode != "disabled"
 
 
-def read_selinux() -> Selinux:
+def read_selinux(paths: Paths) -> Selinux:
     """Reads mode and booleans of the running kernel."""
-    mode = read_mode(PLACES.selinuxfs)
+    mode = read_mode(paths.selinuxfs)
     if mode == "disabled":
         return Selinux()
     names = (RESTORE_BOOLEAN, DISTRIBUTION_BOOLEAN, DYNTRANS_BOOLEAN)
-    return Selinux(mode, *(boolean_value(PLACES.selinuxfs, name) for name in names))
+    return Selinux(mode, *(boolean_value(paths.selinuxfs, name) for name in names))
 
 
 def permissive_warning(selinux: Selinux, what: str) -> tuple[str, ...]:

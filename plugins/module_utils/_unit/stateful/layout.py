@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import UNIT_LABEL
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 
 PROGRAM = "/usr/local/libexec/criu-hosts/stateful_unit.pyz"
 # Python alone, without site packages: that is faster, and no other package can change the program.
@@ -19,7 +19,7 @@ UNNOTED = 1
 # Our program ends so when it fails. systemd takes the other statuses for a success.
 FAILED = 3
 # A file with the name of the unit shows that the program stops the unit. Then none of these statuses is a failure.
-STOPPING = "/run/criu-hosts/stopping"
+STOPPING = "stopping"
 # The program has so long to inspect the container; then it asks systemd for the time that the memory needs.
 BASE_SECONDS = 300
 
@@ -29,22 +29,26 @@ def pid_file(name: str) -> str:
     return f"/run/containers/{name}.conmon.pid"
 
 
-def spec_path(name: str) -> str:
-    return f"/etc/criu-hosts/units/{name}.json"
+def stopping_dir(paths: Paths) -> str:
+    return f"{paths.run}/{STOPPING}"
 
 
-def state_dir(name: str) -> str:
-    return f"{PLACES.state}/units/{name}"
+def spec_path(paths: Paths, name: str) -> str:
+    return paths.below(f"/etc/criu-hosts/units/{name}.json")
 
 
-def last_path(name: str) -> str:
+def state_dir(paths: Paths, name: str) -> str:
+    return f"{paths.state}/units/{name}"
+
+
+def last_path(paths: Paths, name: str) -> str:
     """Returns the path of the record of the last start or stop."""
-    return f"{state_dir(name)}/last.json"
+    return f"{state_dir(paths, name)}/last.json"
 
 
-def aside_dir(name: str) -> str:
+def aside_dir(paths: Paths, name: str) -> str:
     """Returns the folder for checkpoints that could not be used."""
-    return f"{PLACES.state}/aside/{name}"
+    return f"{paths.state}/aside/{name}"
 
 
 def stateful_create(name: str) -> tuple[str, ...]:

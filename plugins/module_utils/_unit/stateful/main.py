@@ -58,7 +58,8 @@ def main(argv: Sequence[str]) -> int:
 
     try:
         with interruptible():
-            unit = Unit(argv[2], Context({}, runner, False), engine_for("podman"), allow, say)
+            ctx = Context({}, runner, False)
+            unit = Unit(argv[2], ctx, engine_for("podman", ctx), allow, say)
             if argv[1] == "start":
                 start(unit)
             elif argv[1] == "stop":

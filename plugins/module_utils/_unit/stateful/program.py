@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.program import PACKAGE, packed_program
-from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout import FAILED, STOPPING, TERMINATED
+from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout import FAILED, TERMINATED, stopping_dir
 
 if TYPE_CHECKING:
     # Ansible sends all files that a module names: this line makes it send the whole program.
@@ -20,7 +21,9 @@ import os
 import sys
 
 if sys.argv[1:2] == ["stopped"] and os.environ.get("SERVICE_RESULT") == "success":
-    if os.environ.get("EXIT_STATUS", "0") in ("0", "{TERMINATED}") or os.path.exists("{STOPPING}/" + sys.argv[2]):
+    if os.environ.get("EXIT_STATUS", "0") in ("0", "{TERMINATED}") or os.path.exists(
+        "{stopping_dir(Paths())}/" + sys.argv[2]
+    ):
         sys.exit(0)  # nothing to clean up: do not load the rest
 
 

@@ -20,6 +20,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.restore_sour
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import TIMED_OUT
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     Command,
     Kill,
@@ -30,15 +31,15 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     WriteFile,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import boot_id
-from ansible_collections.criu.hosts.plugins.module_utils._host.resources import cgroup_memory
+from ansible_collections.criu.hosts.plugins.module_utils._host.resources import cgroup_memory, folder_bytes
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import read_selinux
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout import (
-    STOPPING,
     aside_dir,
     last_path,
     state_dir,
+    stopping_dir,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.state import (
     KEPT_ASIDE,
@@ -48,7 +49,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.state im
     before,
     choose,
     damage,
-    image_bytes,
     is_same,
     processes_of,
     read_last,
@@ -80,7 +80,7 @@ class Unit:
 
     def __post_init__(self) -> None:
         self.engine.require_caller(f"start or stop the unit '{self.name}.service'")
-        self.last = read_last(self.name)
+        self.last = read_last(self.ctx.paths, self.name)
 
     def inspect(self) -> Container | None:
         return self.engine.inspect(self.ctx, self.name)
@@ -91,13 +91,14 @@ class Unit:
     def note(self, action: str, container: Container | None, **known: Any) -> None:
         """Records the action. A record that cannot be written, for example to a full disk, stops nothing."""
         seconds = round(time.time() - self.began, 3)
-        entry = Last(action, round(self.began, 3), seconds, boot_id(), previous=before(self.last), **known)
+        boot = boot_id(self.ctx.paths)
+        entry = Last(action, round(self.began, 3), seconds, boot, previous=before(self.last), **known)
         if container is not None:
             entry = replace(entry, id=container.id)
         try:
             self.apply(
-                MakeDir(state_dir(self.name), 0o700, why="make the folder"),
-                WriteFile(last_path(self.name), render_last(entry), why="write the record"),
+                MakeDir(state_dir(self.ctx.paths, self.name), 0o700, why="make the folder"),
+                WriteFile(last_path(self.ctx.paths, self.name), render_last(entry), why="write the record"),
             )
         except CheckpointError as error:
             self.say("warning", error.message)
@@ -109,13 +110,13 @@ def start(unit: Unit) -> None:
     Raises:
         CheckpointError: both failed, or the restore failed and the unit must not start without its state.
     """
-    spec = _required(unit, read_spec(unit.name))
+    spec = _required(unit, read_spec(unit.ctx.paths, unit.name))
     unit.allow(seconds_for(0), "inspecting the container")
-    unit.apply(Remove(f"{STOPPING}/{unit.name}", why="remove the note of the last stop"))
+    unit.apply(Remove(f"{stopping_dir(unit.ctx.paths)}/{unit.name}", why="remove the note of the last stop"))
     container = unit.inspect()
-    record = place_record(container) if container is not None else None
+    record = place_record(unit.ctx.paths, container) if container is not None else None
     choice = choose(spec, container, record, unit.last)
-    if choice.action == "running" and conmon_lives(spec):
+    if choice.action == "running" and conmon_lives(unit.ctx.paths, spec):
         unit.say("notice", f"Container {unit.name!r} is already running.")
         return
     if choice.action == "running":
@@ -126,10 +127,10 @@ def start(unit: Unit) -> None:
     _fresh(unit, spec, container if choice.action in ("start", "replace") else None, choice.action, choice.why or "")
 
 
-def conmon_lives(spec: Spec) -> bool:
+def conmon_lives(paths: Paths, spec: Spec) -> bool:
     """Returns whether systemd will find the main process."""
     text = (read_text(spec.conmon_pid_file) or "").strip()
-    return text.isdigit() and os.path.isdir(f"{PLACES.proc}/{text}")
+    return text.isdigit() and os.path.isdir(f"{paths.proc}/{text}")
 
 
 def _required(unit: Unit, spec: Spec | None) -> Spec:
@@ -147,9 +148,9 @@ def forget(spec: Spec) -> Step:
 
 
 def _restore(unit: Unit, spec: Spec, container: Container) -> None:
-    size = image_bytes(unit.engine.images_dir(container))
+    size = folder_bytes(unit.engine.images_dir(container))
     desired = Desired(unit.name, None, spec.options)
-    situation = Situation(container, place_record(container), read_selinux())
+    situation = Situation(container, place_record(unit.ctx.paths, container), read_selinux(unit.ctx.paths))
     unit.allow(seconds_for(size) + COMMAND_SECONDS, f"restoring {size >> 20} MiB")
     try:
         wrong = damage(unit.engine.images_dir(container), container, unit.last)
@@ -180,9 +181,9 @@ def _restore(unit: Unit, spec: Spec, container: Container) -> None:
     unit.say("info", f"Container {unit.name!r} was restored from {size >> 20} MiB; label proof: {word}.")
 
 
-def remains(cgroups: tuple[str, ...]) -> list[int]:
+def remains(paths: Paths, cgroups: tuple[str, ...]) -> list[int]:
     """Returns the rest of a restore that hung: conmon and the runtime in the unit's cgroup, CRIU in the container's."""
-    return [pid for pid in processes_of(cgroups) if pid != os.getpid()]
+    return [pid for pid in processes_of(paths, cgroups) if pid != os.getpid()]
 
 
 def _not_restored(unit: Unit, spec: Spec, container: Container, error: CheckpointError) -> None:
@@ -190,7 +191,7 @@ def _not_restored(unit: Unit, spec: Spec, container: Container, error: Checkpoin
     why = {"why": error.message, "reason": error.reason}
     if error.facts.get("rc") == TIMED_OUT:
         cgroups = unit.engine.cgroups(container)
-        unit.apply(Kill(lambda: remains(cgroups), why="end the processes of the restore that hung"))
+        unit.apply(Kill(lambda: remains(unit.ctx.paths, cgroups), why="end the processes of the restore that hung"))
     now = unit.inspect()
     if now is not None and now.running:
         unit.apply(*unit.engine.stop_steps(unit.name, "stop the container of the failed restore"))
@@ -225,7 +226,7 @@ def _fresh(
 
 def _put_aside(unit: Unit, container: Container) -> str:
     """Moves the checkpoint out of the container with mv, since the storage may be a different file system."""
-    base = aside_dir(unit.name)
+    base = aside_dir(unit.ctx.paths, unit.name)
     folder = f"{base}/{time.strftime('%Y-%m-%dT%H%M%SZ', time.gmtime())}-{os.getpid()}"
     there = [path for path in unit.engine.checkpoint_files(container) if os.path.lexists(path)]
     old = sorted(os.listdir(base))[: -(KEPT_ASIDE - 1)] if os.path.isdir(base) else []
@@ -239,12 +240,12 @@ def _put_aside(unit: Unit, container: Container) -> str:
 
 def stop(unit: Unit) -> None:
     """Dumps the container, which ends it; stops it as podman does if the dump fails or is not wanted."""
-    spec, container = read_spec(unit.name), unit.inspect()
+    spec, container = read_spec(unit.ctx.paths, unit.name), unit.inspect()
     if container is None or not container.running:
         return  # systemd calls this after the container has ended on its own, too
     unit.apply(
-        MakeDir(STOPPING, 0o700, why="make the folder"),
-        WriteFile(f"{STOPPING}/{unit.name}", "", why="note the stop of the unit in"),
+        MakeDir(stopping_dir(unit.ctx.paths), 0o700, why="make the folder"),
+        WriteFile(f"{stopping_dir(unit.ctx.paths)}/{unit.name}", "", why="note the stop of the unit in"),
     )
     if spec is None:
         stop_cleanly(unit, container, STOP_SECONDS, "the unit's description is gone")
@@ -255,7 +256,7 @@ def stop(unit: Unit) -> None:
 
 
 def _dump(unit: Unit, spec: Spec, container: Container) -> None:
-    size = cgroup_memory(container.pid) or 0
+    size = cgroup_memory(unit.ctx.paths, container.pid) or 0
     desired = Desired(unit.name, None, spec.options)
     unit.allow(seconds_for(size) + spec.stop_timeout + COMMAND_SECONDS, f"dumping {size >> 20} MiB")
     try:
@@ -267,7 +268,7 @@ def _dump(unit: Unit, spec: Spec, container: Container) -> None:
     except Exception as error:
         stop_cleanly(unit, container, spec.stop_timeout, f"internal error during the dump: {error}")
         raise
-    size = image_bytes(unit.engine.images_dir(container))
+    size = folder_bytes(unit.engine.images_dir(container))
     stamp = unit.engine.stamp(container)
     unit.note("dumped", container, stamp=stamp, size_bytes=size, statistics=made.facts["statistics"])
     unit.say("info", f"Container {unit.name!r} was dumped: {size >> 20} MiB.")

@@ -6,19 +6,20 @@ from __future__ import annotations
 
 import glob
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container, Options
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import (
     ImageError,
     read_inventory,
     read_tasks,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import cgroup_of
+from ansible_collections.criu.hosts.plugins.module_utils._host.resources import folder_bytes
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout import (
     BASE_SECONDS,
@@ -75,7 +76,7 @@ class Last:
     previous: dict[str, Any] | None = None
 
 
-def parse_spec(text: str, name: str) -> Spec:
+def parse_spec(text: str, name: str, path: str) -> Spec:
     """Returns the spec of a unit.
 
     Raises:
@@ -89,15 +90,16 @@ def parse_spec(text: str, name: str) -> Spec:
         return Spec(**{**known, "create": tuple(str(word) for word in entries["create"])})
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
-            f"Cannot read {spec_path(name)!r}: {error}. Let container_unit write it again.",
+            f"Cannot read {path!r}: {error}. Let container_unit write it again.",
             reason="unit_spec_invalid",
         ) from error
 
 
-def read_spec(name: str) -> Spec | None:
+def read_spec(paths: Paths, name: str) -> Spec | None:
     """Reads the spec of the unit; None if there is none, as during its removal."""
-    text = read_text(spec_path(name))
-    return None if text is None else parse_spec(text, name)
+    path = spec_path(paths, name)
+    text = read_text(path)
+    return None if text is None else parse_spec(text, name, path)
 
 
 def render_last(last: Last) -> str:
@@ -113,8 +115,8 @@ def parse_last(text: str | None) -> Last | None:
         return None
 
 
-def read_last(name: str) -> Last | None:
-    return parse_last(read_text(last_path(name)))
+def read_last(paths: Paths, name: str) -> Last | None:
+    return parse_last(read_text(last_path(paths, name)))
 
 
 def before(last: Last | None) -> dict[str, Any] | None:
@@ -127,22 +129,14 @@ def seconds_for(size: int) -> int:
     return BASE_SECONDS + size // BYTES_PER_SECOND
 
 
-def processes_of(cgroups: tuple[str, ...]) -> list[int]:
+def processes_of(paths: Paths, cgroups: tuple[str, ...]) -> list[int]:
     """Returns the processes in our own cgroup, if it is that of a service, and in these cgroups of the container."""
-    own, found = cgroup_of("self"), []
-    folders = [f"{PLACES.cgroups}{own}"] if own.endswith(".service") else []
-    for base in (*folders, *(f"{PLACES.cgroups}/{one}" for one in cgroups)):
+    own, found = cgroup_of(paths, "self"), []
+    folders = [f"{paths.cgroups}{own}"] if own.endswith(".service") else []
+    for base in (*folders, *(f"{paths.cgroups}/{one}" for one in cgroups)):
         for path in glob.glob(f"{base}/**/cgroup.procs", recursive=True):
             found += [int(word) for word in (read_text(path) or "").split() if word.isdigit()]
     return found
-
-
-def image_bytes(folder: str) -> int:
-    """Returns the size of the images in a folder."""
-    try:
-        return sum(entry.stat().st_size for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False))
-    except OSError:
-        return 0
 
 
 def is_same(spec: Spec, container: Container) -> bool:
@@ -168,7 +162,7 @@ def unusable(container: Container, record: Record | None, last: Last | None) -> 
 
 def damage(images: str, container: Container, last: Last | None) -> str | None:
     """Returns the damage of the images of a checkpoint; None if there is none. CRIU may hang on truncated images."""
-    size = image_bytes(images)
+    size = folder_bytes(images)
     if last is not None and last.stamp == container.stamp and last.size_bytes not in (None, size):
         return f"their size was {last.size_bytes} bytes and is {size}"
     try:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
 from ansible_collections.criu.hosts.tests.unit.containers import (
@@ -26,7 +25,7 @@ from ansible_collections.criu.hosts.tests.unit.containers import (
     running,
     world,
 )
-from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, Write
+from ansible_collections.criu.hosts.tests.unit.harness import PLACE, Case, Host, Reply, Write
 
 Built = tuple[dict[str, Any], Host]
 
@@ -137,7 +136,7 @@ def test_archive_has_a_record_with_every_thread_and_safe_modes(module: Any, tmp_
     assert result["checkpoint"]["sha256"] == record["sha256"]
     assert result["checkpoint"]["container_state"] == "exited"
     assert result["statistics"]["written_pages"] == 2081
-    in_place_record = json.loads((tmp_path / f"state/checkpoints/{ID}.json").read_text())
+    in_place_record = json.loads((tmp_path / f"var/lib/criu-hosts/checkpoints/{ID}.json").read_text())
     assert in_place_record == record
 
 
@@ -211,16 +210,16 @@ def test_images_of_a_failed_dump_go_and_its_log_stays(module: Any, tmp_path: Pat
 def test_archive_of_a_running_container_leaves_nothing_beside_it(module: Any, tmp_path: Path) -> None:
     params, host = leave_running(tmp_path)
     assert module("container_checkpoint", params, host=host).result["checkpoint"]["container_state"] == "running"
-    assert list((tmp_path / f"storage/overlay-containers/{ID}/userdata").iterdir()) == []
-    assert not (tmp_path / "state/checkpoints").exists()
+    assert list((tmp_path / f"var/lib/containers/storage/overlay-containers/{ID}/userdata").iterdir()) == []
+    assert not (tmp_path / "var/lib/criu-hosts/checkpoints").exists()
 
 
 def test_records_of_removed_containers_go(module: Any, tmp_path: Path) -> None:
     params, host = in_place(tmp_path)
-    (tmp_path / "state/checkpoints").mkdir(parents=True)
-    (tmp_path / "state/checkpoints/f00.json").write_text("{}")
+    (tmp_path / "var/lib/criu-hosts/checkpoints").mkdir(parents=True)
+    (tmp_path / "var/lib/criu-hosts/checkpoints/f00.json").write_text("{}")
     module("container_checkpoint", params, host=host)
-    assert [path.name for path in (tmp_path / "state/checkpoints").iterdir()] == [f"{ID}.json"]
+    assert [path.name for path in (tmp_path / "var/lib/criu-hosts/checkpoints").iterdir()] == [f"{ID}.json"]
 
 
 def test_folder_of_another_user_is_refused(module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +243,7 @@ def test_full_disk_brings_the_container_back_and_leaves_no_partial_file(module: 
     assert "\n" not in run.result["msg"]
     assert list((tmp_path / "archives").iterdir()) == []
     assert [argv[0] for argv in host.wrote] == ["podman", "setsebool", "podman", "setsebool"]
-    assert (tmp_path / "selinuxfs/booleans/criu_container_restore").read_text() == "0 0"
+    assert (tmp_path / "sys/fs/selinux/booleans/criu_container_restore").read_text() == "0 0"
     assert not (made.userdata / "checkpoint").exists()
 
 
@@ -264,7 +263,7 @@ def test_a_container_that_cannot_be_brought_back_is_told(module: Any, tmp_path: 
     assert result["container_state"] == "exited"
     assert "could not be restored" in result["msg"]
     assert result["cleanup_failed"]
-    assert (tmp_path / "selinuxfs/booleans/criu_container_restore").read_text() == "0 0"
+    assert (tmp_path / "sys/fs/selinux/booleans/criu_container_restore").read_text() == "0 0"
 
 
 def test_failed_dump_tells_crius_errors_and_that_the_container_runs(module: Any, tmp_path: Path) -> None:
@@ -315,7 +314,9 @@ def test_archive_that_cannot_be_restored_is_refused(module: Any, tmp_path: Path)
 
 def test_checkpoint_in_place_with_a_secret_lives_until_the_boot(module: Any, tmp_path: Path) -> None:
     params, host = in_place(tmp_path)
-    (tmp_path / f"storage/overlay-containers/{ID}/userdata/config.json").write_text(recorded("oci-secret.json"))
+    (tmp_path / f"var/lib/containers/storage/overlay-containers/{ID}/userdata/config.json").write_text(
+        recorded("oci-secret.json")
+    )
     loopback, secret = module("container_checkpoint", params, host=host).result["warnings"]
     assert "until the next boot only" in str(secret)
     assert "loopback, which will be down after a restore by runc" in str(loopback)
@@ -341,7 +342,7 @@ def _no_container(made: World, params: dict[str, Any]) -> None:
 
 
 def _rootless(made: World, params: dict[str, Any]) -> None:
-    PLACES.uid = 1000
+    PLACE.uid = 1000
 
 
 def _exited(made: World, params: dict[str, Any]) -> None:
@@ -405,7 +406,7 @@ def _criu_without_permissive(made: World, params: dict[str, Any]) -> None:
 
 def _policy(made: World, params: dict[str, Any]) -> None:
     running(made)
-    (made.folder / "selinuxfs/booleans/criu_container_restore").unlink()
+    (made.folder / "sys/fs/selinux/booleans/criu_container_restore").unlink()
 
 
 def _open_folder(made: World, params: dict[str, Any]) -> None:

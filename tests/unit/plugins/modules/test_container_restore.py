@@ -11,7 +11,6 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._container import label_proof as _proof
 from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels import Traces
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
@@ -27,7 +26,7 @@ from ansible_collections.criu.hosts.tests.unit.containers import (
     tar_archive,
     world,
 )
-from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, Write
+from ansible_collections.criu.hosts.tests.unit.harness import PLACE, Case, Host, Reply, Write
 
 Built = tuple[dict[str, Any], Host]
 IMAGE = "8177af7fce5c44dc2c28897f0dc59bfd96320387eaeb1bbb5e11cdbf0bf1f20c"
@@ -60,7 +59,7 @@ def checkpointed(folder: Path, made: World | None = None, after: list[str] | Non
     """The container is stopped in its checkpoint; a restore lets it come back with the labels ``after``."""
     made = made or world(folder)
     made.dump()
-    place = folder / f"state/checkpoints/{ID}.json"
+    place = folder / f"var/lib/criu-hosts/checkpoints/{ID}.json"
     place.parent.mkdir(parents=True)
     place.write_text(render_record(record()))
     made.script(
@@ -88,7 +87,7 @@ def running_already(folder: Path) -> Built:
 
 def borrowed_by(made: World, pid: int, *, lives: bool) -> Path:
     """The marker of another task, whose process lives or has gone."""
-    marker = made.folder / f"run/borrowed/criu_container_restore.{pid}.77"
+    marker = made.folder / f"run/criu-hosts/borrowed/criu_container_restore.{pid}.77"
     marker.parent.mkdir(parents=True, exist_ok=True)
     marker.write_text("")
     if lives:
@@ -113,7 +112,7 @@ def archive(folder: Path, made: World | None = None, *, with_record: bool = True
         size, digest = path.stat().st_size, file_sha256(str(path))
         text = render_record(record(**{"size_bytes": size, "sha256": digest, **changes}))
         (folder / "archives/web.tar.gz.json").write_text(text)
-    images = folder / "storage/overlay-images"
+    images = folder / "var/lib/containers/storage/overlay-images"
     images.mkdir(parents=True, exist_ok=True)
     (images / "images.json").write_text(json.dumps([{"id": IMAGE}]))
     return made, path
@@ -206,16 +205,16 @@ def test_in_place_borrows_the_boolean_proves_labels_and_removes_the_checkpoint(m
     assert result["restore"]["pid"] == pid_of("restored")
     assert result["statistics"]["restored_pages"] == 1405
     assert list(made.userdata.iterdir()) == []
-    assert list((tmp_path / "state/checkpoints").iterdir()) == []
-    assert (tmp_path / "selinuxfs/booleans/criu_container_restore").read_text() == "0 0"
-    assert list((tmp_path / "run/borrowed").iterdir()) == []
+    assert list((tmp_path / "var/lib/criu-hosts/checkpoints").iterdir()) == []
+    assert (tmp_path / "sys/fs/selinux/booleans/criu_container_restore").read_text() == "0 0"
+    assert list((tmp_path / "run/criu-hosts/borrowed").iterdir()) == []
 
 
 def test_keep_leaves_the_checkpoint(module: Any, tmp_path: Path) -> None:
     made = checkpointed(tmp_path)
     assert module("container_restore", {"name": "web", "keep": True}, host=made.host).result["changed"]
     assert (made.userdata / "checkpoint/inventory.img").exists()
-    assert (tmp_path / f"state/checkpoints/{ID}.json").exists()
+    assert (tmp_path / f"var/lib/criu-hosts/checkpoints/{ID}.json").exists()
 
 
 def test_changed_label_stops_the_container_and_keeps_the_checkpoint(module: Any, tmp_path: Path) -> None:
@@ -230,7 +229,7 @@ def test_changed_label_stops_the_container_and_keeps_the_checkpoint(module: Any,
     assert [entry["threads"] for entry in run.result["labels"]] == [2, 2]
     assert made.host.wrote[-1] == stop
     assert (made.userdata / "checkpoint/inventory.img").exists()
-    assert (tmp_path / f"state/checkpoints/{ID}.json").exists()
+    assert (tmp_path / f"var/lib/criu-hosts/checkpoints/{ID}.json").exists()
 
 
 def test_changed_label_removes_the_import_and_keeps_the_archive(module: Any, tmp_path: Path) -> None:
@@ -299,7 +298,7 @@ def test_podmans_own_errors_have_reasons(module: Any, tmp_path: Path, text: str,
 
 
 def _rootless(made: World, params: dict[str, Any]) -> None:
-    PLACES.uid = 1000
+    PLACE.uid = 1000
 
 
 def _gone(made: World, params: dict[str, Any]) -> None:
@@ -362,7 +361,7 @@ def _image(made: World, params: dict[str, Any]) -> None:
 
 def _volume(made: World, params: dict[str, Any]) -> None:
     params["archive_path"] = str(archive(made.folder, made, volumes=("data",))[1])
-    (made.folder / "storage/volumes/data").mkdir(parents=True)
+    (made.folder / "var/lib/containers/storage/volumes/data").mkdir(parents=True)
     made.script(GONE)
 
 
@@ -382,7 +381,7 @@ def _tcp_clone(made: World, params: dict[str, Any]) -> None:
 
 def _no_policy(made: World, params: dict[str, Any]) -> None:
     checkpointed(made.folder, made)
-    (made.folder / "selinuxfs/booleans/criu_container_restore").unlink()
+    (made.folder / "sys/fs/selinux/booleans/criu_container_restore").unlink()
 
 
 def _criu_without(made: World, params: dict[str, Any]) -> None:
@@ -440,7 +439,7 @@ def test_boolean_that_is_on_for_good_stays_on(module: Any, tmp_path: Path) -> No
 
 def test_policy_of_fedora_needs_no_boolean(module: Any, tmp_path: Path) -> None:
     made = world(tmp_path, boolean=None)
-    (tmp_path / "selinuxfs/booleans/virt_sandbox_use_all_caps").write_text("1 1")
+    (tmp_path / "sys/fs/selinux/booleans/virt_sandbox_use_all_caps").write_text("1 1")
     result = module("container_restore", {"name": "web"}, host=checkpointed(tmp_path, made).host).result
     assert result["commands"] == [[*RESTORE, "--keep", "web"]]
     assert result["label_proof"] == "enforcing"
@@ -456,7 +455,7 @@ def test_permissive_warns_and_needs_no_boolean(module: Any, tmp_path: Path) -> N
 
 def test_without_any_known_label_nothing_is_claimed(module: Any, tmp_path: Path) -> None:
     made = checkpointed(tmp_path)
-    (tmp_path / f"state/checkpoints/{ID}.json").unlink()
+    (tmp_path / f"var/lib/criu-hosts/checkpoints/{ID}.json").unlink()
     answers = []
     for case in ("checkpointed", "restored"):
         entry = json.loads(made.inspected(case))
@@ -475,8 +474,8 @@ def test_two_restores_at_once_share_the_boolean(module: Any, tmp_path: Path) -> 
     result = module("container_restore", {"name": "web"}, host=made.host).result
     assert result["commands"] == [ON, [*RESTORE, "--keep", "web"], OFF]
     assert made.host.wrote == [ON, [*RESTORE, "--keep", "web"]]
-    assert (tmp_path / "selinuxfs/booleans/criu_container_restore").read_text() == "1 1"
-    assert list((tmp_path / "run/borrowed").iterdir()) == [other]
+    assert (tmp_path / "sys/fs/selinux/booleans/criu_container_restore").read_text() == "1 1"
+    assert list((tmp_path / "run/criu-hosts/borrowed").iterdir()) == [other]
 
 
 def test_a_boolean_that_cannot_be_returned_is_left_to_the_next_run(module: Any, tmp_path: Path) -> None:
@@ -484,13 +483,13 @@ def test_a_boolean_that_cannot_be_returned_is_left_to_the_next_run(module: Any, 
     made.host.replies = [Write(OFF, rc=1, err="setsebool: cannot"), *made.host.replies]
     result = module("container_restore", {"name": "web"}, host=made.host).result
     assert result["failed"] and "return the SELinux boolean" in result["msg"]
-    assert len(list((tmp_path / "run/borrowed").iterdir())) == 1
+    assert len(list((tmp_path / "run/criu-hosts/borrowed").iterdir())) == 1
 
 
 def shared(folder: Path, name: str = "web") -> None:
     """A container of this name is on the host and has the label of the archive."""
     entry = {"id": "e" * 64, "names": [name], "flags": {"ProcessLabel": LABEL}}
-    (folder / "storage/overlay-containers/containers.json").write_text(json.dumps([entry]))
+    (folder / "var/lib/containers/storage/overlay-containers/containers.json").write_text(json.dumps([entry]))
 
 
 def test_permissive_restore_that_lost_its_label_is_caught(module: Any, tmp_path: Path) -> None:
@@ -523,10 +522,10 @@ def test_labels_beside_those_of_threads(
     module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, traces: dict[str, Any], reason: str | None
 ) -> None:
     made = checkpointed(tmp_path)
-    (tmp_path / f"state/checkpoints/{ID}.json").write_text(render_record(record(traces=traces)))
+    (tmp_path / f"var/lib/criu-hosts/checkpoints/{ID}.json").write_text(render_record(record(traces=traces)))
     made.script(Write(["podman", "stop", "--ignore", "--time=0", "web"]))
     now = Traces({"1:4": ("UNIX-STREAM", FOREIGN)}, {"/": "context=d:e:f:s0"})
-    monkeypatch.setattr(_proof, "read_traces", lambda dummy_pids, dummy_labels: now)
+    monkeypatch.setattr(_proof, "read_traces", lambda dummy_paths, dummy_pids, dummy_labels: now)
     result = module("container_restore", {"name": "web"}, host=made.host).result
     assert result.get("reason") == reason
     assert [one["grave"] for one in result["label_differences"]] == [reason is not None]

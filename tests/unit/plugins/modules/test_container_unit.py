@@ -152,7 +152,7 @@ def test_result_of_a_quadlet(tmp_path: Path, module: Any) -> None:
     }
     assert "Image=localhost/web:1" in run.result["diff"]["after"]["unit"]
     assert host.checked == [host.quadlet.read_text()]
-    assert not host.path("run/check-web").exists()
+    assert not host.path("run/criu-hosts/check-web").exists()
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_refused_unit_is_not_installed(tmp_path: Path, module: Any, fixture_text
     host.refusal = fixture_text("podman/5.4.2-quadlet-refuses-network.txt")
     run = module("container_unit", params, host=host)
     assert run.result["reason"] == "unit_refused" and "nosuch.network was not found" in run.result["msg"]
-    assert not host.quadlet.exists() and not host.path("run/check-web").exists()
+    assert not host.quadlet.exists() and not host.path("run/criu-hosts/check-web").exists()
 
 
 @pytest.mark.parametrize("there", [True, False])

@@ -21,10 +21,10 @@ def stateful(folder: Path, last: str | None = '{"action": "restored"}') -> UnitH
         ),
         "proc/1207/task/1207/children": "1210 1211",
         "proc/1211/cgroup": "0::/machine.slice/libpod-91.scope\n",
-        "cgroups/machine.slice/libpod-91.scope/memory.current": "4096\n",
+        "sys/fs/cgroup/machine.slice/libpod-91.scope/memory.current": "4096\n",
     }
     if last is not None:
-        files["state/units/web/last.json"] = last
+        files["var/lib/criu-hosts/units/web/last.json"] = last
     for path, text in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)

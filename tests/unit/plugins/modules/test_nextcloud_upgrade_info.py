@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._nextcloud.upgrade import RESERVE_BYTES
-from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply
+from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, put_host
 
 OCC = ["podman", "exec", "--user=www-data", "cloud", "php", "/var/www/html/occ"]
 STATUS = {"installed": True, "version": "31.0.10.2", "versionstring": "31.0.10", "maintenance": False}
@@ -17,8 +16,7 @@ STATUS = {"installed": True, "version": "31.0.10.2", "versionstring": "31.0.10",
 
 @pytest.fixture(autouse=True)
 def _places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(PLACES, "proc", str(tmp_path / "proc"))
-    monkeypatch.setattr(PLACES, "cgroups", str(tmp_path / "cgroup"))
+    put_host(tmp_path)
 
 
 def write(path: Path, text: str) -> None:
@@ -99,7 +97,7 @@ def codes(value: dict[str, Any]) -> list[str]:
 
 def test_result(tmp_path: Path, module: Any) -> None:
     write(tmp_path / "proc/77/cgroup", "0::/machine.slice/libpod-1.scope/container\n")
-    write(tmp_path / "cgroup/machine.slice/libpod-1.scope/memory.current", "5000\n")
+    write(tmp_path / "sys/fs/cgroup/machine.slice/libpod-1.scope/memory.current", "5000\n")
     value = answer(module, tmp_path, database_bytes=700)
     assert value["version"] == "31.0.10" and value["to"] == "32" and value["refused"] == []
     assert value["steps"] == [{"from": "31.0.10", "to": "32.0.1", "image": "localhost/nc:32", "image_id": "id32"}]

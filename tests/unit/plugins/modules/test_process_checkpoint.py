@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import pid_file_path
-from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, Write
+from ansible_collections.criu.hosts.tests.unit.harness import PLACE, Case, Host, Reply, Write
 from ansible_collections.criu.hosts.tests.unit.processes import (
     LABEL,
     PID,
@@ -59,7 +58,7 @@ def by_unit(folder: Path) -> Built:
         (base / f"fd/{descriptor}").symlink_to("socket:[8105]")
     head = "Num       RefCount Protocol Flags    Type St Inode Path\n"
     (base / "net/unix").write_text(f"{head}0000000000000000: 00000003 00000000 00000000 0001 03  8105\n")
-    cgroup = folder / "cgroups/system.slice/web.service"
+    cgroup = folder / "sys/fs/cgroup/system.slice/web.service"
     cgroup.mkdir(parents=True)
     (cgroup / "cgroup.procs").write_text(f"{PID}\n")
     made.base.script(
@@ -181,7 +180,7 @@ def test_the_images_are_private_and_complete(module: Any, tmp_path: Path) -> Non
 
 def test_a_unit_gets_its_drop_in_for_the_dump_only(module: Any, tmp_path: Path) -> None:
     arguments, host = by_unit(tmp_path)
-    drop_in = tmp_path / "units/web.service.d/99-criu-hosts.conf"
+    drop_in = tmp_path / "run/systemd/system/web.service.d/99-criu-hosts.conf"
     seen = []
     dump = next(one for one in host.replies if isinstance(one, Write) and "dump" in one.argv)
     effect = dump.effect
@@ -196,7 +195,7 @@ def test_a_unit_gets_its_drop_in_for_the_dump_only(module: Any, tmp_path: Path) 
 
 def test_a_drop_in_folder_of_somebody_else_stays(module: Any, tmp_path: Path) -> None:
     arguments, host = by_unit(tmp_path)
-    other = tmp_path / "units/web.service.d/mine.conf"
+    other = tmp_path / "run/systemd/system/web.service.d/mine.conf"
     other.parent.mkdir(parents=True)
     other.write_text("[Service]\n")
     assert module("process_checkpoint", arguments, host=host).result["changed"] is True
@@ -260,11 +259,11 @@ def ended_and_blocked(folder: Path, **restore: Any) -> ProcessWorld:
     object.__setattr__(dump, "effect", dump_and_block_the_name)
     partial, work = str(made.folder / "data/.web.partial"), str(made.folder / "data/..web.partial.criu")
     argv = [made.criu, "restore", "--images-dir", partial, "--work-dir", work, "--log-file", "restore.log", "-v4"]
-    tail = ["--restore-detached", "--pidfile", pid_file_path(partial), "--manage-cgroups=ignore"]
+    tail = ["--restore-detached", "--pidfile", pid_file_path(PLACE.paths, partial), "--manage-cgroups=ignore"]
 
     def back() -> None:
         made.process(start=9000)
-        Path(pid_file_path(partial)).write_text(f"{PID}\n")
+        Path(pid_file_path(PLACE.paths, partial)).write_text(f"{PID}\n")
 
     made.base.script(dump, Write([*argv, *tail], **{"effect": back, **restore}))
     return made
@@ -351,7 +350,7 @@ def unknown_unit(made: ProcessWorld) -> dict[str, Any]:
 
 
 def unit_with_strangers(made: ProcessWorld) -> dict[str, Any]:
-    cgroup = made.folder / "cgroups/system.slice/web.service"
+    cgroup = made.folder / "sys/fs/cgroup/system.slice/web.service"
     cgroup.mkdir(parents=True)
     (cgroup / "cgroup.procs").write_text(f"{PID}\n77\n")
     made.base.script(made.unit(active=True))
@@ -359,7 +358,7 @@ def unit_with_strangers(made: ProcessWorld) -> dict[str, Any]:
 
 
 def not_root(made: ProcessWorld) -> dict[str, Any]:
-    PLACES.uid = 1000
+    PLACE.uid = 1000
     return {"pid": None, "unit": "web"}
 
 

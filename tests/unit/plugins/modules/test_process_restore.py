@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd_syntax import quote
 from ansible_collections.criu.hosts.plugins.module_utils._process import restore_steps
 from ansible_collections.criu.hosts.tests.unit.denials import enforcing_host, lines, soon
-from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, Write
+from ansible_collections.criu.hosts.tests.unit.harness import PLACE, Case, Host, Reply, Write
 from ansible_collections.criu.hosts.tests.unit.processes import (
     LABEL,
     LEND,
@@ -56,7 +55,7 @@ def without_selinux(folder: Path) -> Built:
 
 def everything(folder: Path) -> Built:
     made = checkpointed(folder)
-    (folder / "cgroups/system.slice/web.service").mkdir(parents=True)
+    (folder / "sys/fs/cgroup/system.slice/web.service").mkdir(parents=True)
     argv = made.restore_argv(
         "--tcp-established", "--file-locks", cgroups="soft", tail=("--external", "mnt[data]:/data")
     )
@@ -217,7 +216,7 @@ def test_the_boolean_is_borrowed_and_the_proof_told(module: Any, tmp_path: Path)
 
 def test_a_unit_is_started_by_a_drop_in_that_goes_again(module: Any, tmp_path: Path) -> None:
     arguments, host = into_unit(tmp_path)
-    drop_in = tmp_path / "units/web.service.d/99-criu-hosts.conf"
+    drop_in = tmp_path / "run/systemd/system/web.service.d/99-criu-hosts.conf"
     start = next(one for one in host.replies if isinstance(one, Write) and list(one.argv) == START)
     effect, seen = start.effect, []
     object.__setattr__(start, "effect", lambda: (seen.append(drop_in.read_text()), effect()))
@@ -274,7 +273,7 @@ def test_a_failed_restore_keeps_the_images_and_returns_the_boolean(module: Any, 
     assert ran.result["reason"] == "policy_missing"
     assert ran.result["log_tail"] == [LOGS[case].strip()]
     assert RETURN in ran.host.wrote
-    assert (tmp_path / "selinuxfs/booleans/unconfined_dyntrans_all").read_text() == "0 0"
+    assert (tmp_path / "sys/fs/selinux/booleans/unconfined_dyntrans_all").read_text() == "0 0"
     assert (made.images / "pstree.img").exists()
 
 
@@ -345,7 +344,7 @@ def only_memory(made: ProcessWorld) -> dict[str, Any]:
 
 
 def no_policy(made: ProcessWorld) -> dict[str, Any]:
-    (made.folder / "selinuxfs/booleans/unconfined_dyntrans_all").unlink()
+    (made.folder / "sys/fs/selinux/booleans/unconfined_dyntrans_all").unlink()
     return {}
 
 
@@ -427,7 +426,7 @@ def test_a_job_whose_criu_does_not_end(module: Any, tmp_path: Path, monkeypatch:
 
 def test_a_user_calls_criu_unprivileged(module: Any, tmp_path: Path) -> None:
     made = checkpointed(tmp_path, selinux="disabled")
-    PLACES.uid = 1000
+    PLACE.uid = 1000
     argv = made.restore_argv("--unprivileged")
     argv[argv.index("--pidfile") + 1] = str(made.work / "restored.pid")
 

@@ -15,6 +15,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._denials.remedies impor
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.engine import Podman, parse_inspect
 from ansible_collections.criu.hosts.tests.unit.containers import recorded, world
 from ansible_collections.criu.hosts.tests.unit.denials import enforcing_host, lines, soon
+from ansible_collections.criu.hosts.tests.unit.harness import PLACE
 
 RUNC = "Error: `/usr/bin/runc checkpoint --image-path /x f00` failed: exit status 1\n"
 
@@ -24,7 +25,7 @@ def explained(folder: Path, log: str) -> CheckpointError:
     (made.userdata / "dump.log").write_text(log)
     container = parse_inspect(made.inspected("running"))
     error = CommandError(Completed(("podman",), 125, "", RUNC), "Cannot do it.")
-    return read_failure(Podman(), error, container, "checkpoint").told("checkpoint 'web'", "It runs.")
+    return read_failure(PLACE.paths, Podman(), error, container, "checkpoint").told("checkpoint 'web'", "It runs.")
 
 
 def test_missing_iptables_is_told_by_the_line_that_counts(tmp_path: Path) -> None:
@@ -69,7 +70,7 @@ def denied(folder: Path, log: str, audit: bytes) -> CheckpointError:
     enforcing_host(folder, audit)
     container = parse_inspect(made.inspected("running"))
     error = CommandError(Completed(("podman",), 125, "", RUNC), "Cannot do it.")
-    return read_failure(Podman(), error, container, "restore").told("restore 'web'", "Kept.")
+    return read_failure(PLACE.paths, Podman(), error, container, "restore").told("restore 'web'", "Kept.")
 
 
 RECORD = soon(lines("debian13-archive-in-home.txt")[0])

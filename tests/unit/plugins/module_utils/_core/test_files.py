@@ -20,13 +20,13 @@ def test_folder_that_another_task_makes_first(tmp_path: Path, monkeypatch: pytes
         mkdir(path, *arguments)
 
     monkeypatch.setattr(os, "mkdir", late)
-    make_dir(str(tmp_path / "run/borrowed"), 0o700)
-    assert (tmp_path / "run/borrowed").is_dir()
+    make_dir(str(tmp_path / "run/criu-hosts/borrowed"), 0o700)
+    assert (tmp_path / "run/criu-hosts/borrowed").is_dir()
 
 
 def test_file_in_the_place_of_a_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("")
     with pytest.raises((NotADirectoryError, FileExistsError)):
-        make_dir(str(tmp_path / "run/borrowed"), 0o700)
+        make_dir(str(tmp_path / "run/criu-hosts/borrowed"), 0o700)
     with pytest.raises(FileExistsError):
         make_dir(str(tmp_path / "run"), 0o700)

@@ -150,7 +150,7 @@ def shown(status: str, pid: int = 0, started: str = "now") -> str:
 @pytest.fixture(name="made")
 def made_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     engine: Engine = Box(tmp_path)
-    monkeypatch.setitem(registry.ENGINES, "box", engine)
+    monkeypatch.setitem(registry.ENGINES, "box", lambda dummy_paths, dummy_uid: engine)
     for one in (container_checkpoint, container_restore):
         monkeypatch.setitem(one.SPEC["engine"], "choices", ["podman", "box"])
     return world(tmp_path)

@@ -14,6 +14,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm.labels import NoLa
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels import Traces, read_traces
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import read_threads
 from ansible_collections.criu.hosts.tests.unit.containers import LABEL, world
+from ansible_collections.criu.hosts.tests.unit.harness import PLACE
 
 PROFILE = "containers-default-0.62.2 (enforce)"
 
@@ -36,10 +37,10 @@ def apparmor(folder: Path, *, enabled: str = "Y", stacked: bool = True) -> None:
 @pytest.mark.parametrize("stacked", [True, False])
 def test_apparmor(tmp_path: Path, stacked: bool) -> None:
     apparmor(tmp_path, stacked=stacked)
-    labels = host_labels()
+    labels = host_labels(PLACE.paths)
     assert labels.lsm == "apparmor"
-    assert [(one.label, one.sockcreate) for one in read_threads(70, labels)] == [(PROFILE, None)] * 2
-    assert read_traces([70], labels) == Traces()
+    assert [(one.label, one.sockcreate) for one in read_threads(PLACE.paths, 70, labels)] == [(PROFILE, None)] * 2
+    assert read_traces(PLACE.paths, [70], labels) == Traces()
 
 
 def test_apparmor_is_not_asked_for_the_label_of_new_sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,21 +54,21 @@ def test_apparmor_is_not_asked_for_the_label_of_new_sockets(tmp_path: Path, monk
         return reader(path, **options)
 
     monkeypatch.setattr(paths, "read_bytes", read)
-    assert len(read_threads(70, host_labels())) == 2
+    assert len(read_threads(PLACE.paths, 70, host_labels(PLACE.paths))) == 2
 
 
 def test_selinux(tmp_path: Path) -> None:
     made = world(tmp_path)
     made.process(70, [LABEL])
-    labels = host_labels()
+    labels = host_labels(PLACE.paths)
     assert labels.lsm == "selinux"
-    assert [one.label for one in read_threads(70, labels)] == [LABEL]
+    assert [one.label for one in read_threads(PLACE.paths, 70, labels)] == [LABEL]
 
 
 @pytest.mark.parametrize("enabled", ["N", ""])
 def test_host_without_labels(tmp_path: Path, enabled: str) -> None:
     apparmor(tmp_path, enabled=enabled)
-    labels = host_labels()
+    labels = host_labels(PLACE.paths)
     assert isinstance(labels, NoLabels) and labels.lsm == "none"
-    assert [(one.label, one.sockcreate) for one in read_threads(70, labels)] == [("", None)] * 2
-    assert read_traces([70], labels) == Traces()
+    assert [(one.label, one.sockcreate) for one in read_threads(PLACE.paths, 70, labels)] == [("", None)] * 2
+    assert read_traces(PLACE.paths, [70], labels) == Traces()

@@ -24,6 +24,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels impo
 )
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread
 from ansible_collections.criu.hosts.tests.unit.containers import LABEL, world
+from ansible_collections.criu.hosts.tests.unit.harness import PLACE
 
 FILE = "system_u:object_r:container_file_t:s0:c441,c720"
 OTHER = "unconfined_u:unconfined_r:unconfined_t:s0"
@@ -57,7 +58,7 @@ def test_reads_sockets_and_mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     known = {"security.selinux": LABEL, "system.sockprotoname": "TCP"}
     for one in (_traces, _labels):
         monkeypatch.setattr(one, "read_xattr", lambda dummy_path, name: known[name])
-    traces = read_traces([100], SelinuxLabels())
+    traces = read_traces(PLACE.paths, [100], SelinuxLabels())
     assert traces.sockets == {"7:4": ("TCP", LABEL)}
     assert set(traces.mounts) == {"/", "/dev"}
     assert from_record(json.loads(json.dumps(to_record(traces)))) == traces
@@ -66,7 +67,7 @@ def test_reads_sockets_and_mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_kernel_that_tells_no_label(tmp_path: Path) -> None:
     made = world(tmp_path)
     made.process(100, [LABEL])
-    assert read_traces([100], SelinuxLabels()) == read_traces([], SelinuxLabels()) == Traces()
+    assert read_traces(PLACE.paths, [100], SelinuxLabels()) == read_traces(PLACE.paths, [], SelinuxLabels()) == Traces()
 
 
 @pytest.mark.parametrize("entry", [None, (), {"sockets": 5}, {"sockets": {"1:3": ["x"]}, "mounts": {}}])
@@ -114,7 +115,7 @@ def test_sockcreate(before: str | None, after: str | None, count: int) -> None:
 
 def test_containers_that_share_a_label(tmp_path: Path) -> None:
     world(tmp_path)
-    folder = tmp_path / "storage/overlay-containers"
+    folder = tmp_path / "var/lib/containers/storage/overlay-containers"
     flags = {"ProcessLabel": LABEL}
     entries = [
         {"id": "a" * 64, "names": ["web"], "flags": flags},
@@ -123,10 +124,10 @@ def test_containers_that_share_a_label(tmp_path: Path) -> None:
         {"id": "d" * 64, "names": ["off"]},
     ]
     (folder / "containers.json").write_text(json.dumps(entries))
-    assert Podman().sharing(LABEL) == ("web", "b" * 12)
-    assert Podman().sharing("system_u:system_r:spc_t:s0") == Podman().sharing("") == ()
+    assert Podman(PLACE.paths).sharing(LABEL) == ("web", "b" * 12)
+    assert Podman(PLACE.paths).sharing("system_u:system_r:spc_t:s0") == Podman(PLACE.paths).sharing("") == ()
     (folder / "containers.json").write_text("{")
-    assert Podman().sharing(LABEL) == ()
+    assert Podman(PLACE.paths).sharing(LABEL) == ()
 
 
 @pytest.mark.parametrize(
@@ -140,5 +141,5 @@ def test_containers_that_share_a_label(tmp_path: Path) -> None:
 )
 def test_unlabelled_storage(monkeypatch: pytest.MonkeyPatch, label: str, enabled: bool, told: bool) -> None:
     monkeypatch.setattr(losses, "read_xattr", lambda dummy_path, dummy_name: label)
-    warnings = unlabelled_warning(enabled)
+    warnings = unlabelled_warning("/storage" if enabled else "")
     assert len(warnings) == told and all("restorecon" in one for one in warnings)

@@ -20,6 +20,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels impo
     to_record,
 )
 from ansible_collections.criu.hosts.tests.unit.containers import LABEL, world
+from ansible_collections.criu.hosts.tests.unit.harness import PLACE
 
 OTHER = "system_u:system_r:podman_t:s0"
 
@@ -42,13 +43,13 @@ def test_children_of_every_thread_are_read_and_ended_ones_left_out(tmp_path: Pat
     made.process(100, [LABEL, LABEL])
     made.process(200, [OTHER], inner=9)
     (tmp_path / "proc/100/task/101/children").write_text("200 300 ")
-    assert [(thread.pid, thread.tid, thread.label) for thread in read_threads(100, SelinuxLabels())] == [
+    assert [(thread.pid, thread.tid, thread.label) for thread in read_threads(PLACE.paths, 100, SelinuxLabels())] == [
         ("1", "1", LABEL),
         ("1", "6", LABEL),
         ("9", "9", OTHER),
     ]
-    assert list(read_tree(100, SelinuxLabels())) == [100, 200]
-    assert read_threads(0, SelinuxLabels()) == ()
+    assert list(read_tree(PLACE.paths, 100, SelinuxLabels())) == [100, 200]
+    assert read_threads(PLACE.paths, 0, SelinuxLabels()) == ()
 
 
 BEFORE = (Thread("1", "1", "a", LABEL), Thread("1", "6", "a", LABEL), Thread("9", "9", "b", OTHER))

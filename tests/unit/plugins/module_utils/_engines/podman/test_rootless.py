@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman import rootless as _rootless
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
+from ansible_collections.criu.hosts.tests.unit.harness import PLACE, put_host
 
 
 @pytest.fixture(autouse=True)
@@ -25,14 +25,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         pwd.struct_passwd(("alice", "x", 1000, 1000, "", str(tmp_path / "alice"), "/bin/sh")),
     ]
     monkeypatch.setattr(_rootless.pwd, "getpwall", lambda: users)
-    monkeypatch.setattr(PLACES, "uid", 0)
-    monkeypatch.setattr(PLACES, "proc", str(tmp_path))
-    (tmp_path / "self").mkdir()
-    (tmp_path / "self/uid_map").write_text("         0          0 4294967295\n")
+    put_host(tmp_path, 0)
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/uid_map").write_text("         0          0 4294967295\n")
     return storage
 
 
-def refused(act: Any, *arguments: str) -> CheckpointError:
+def refused(act: Any, *arguments: Any) -> CheckpointError:
     with pytest.raises(CheckpointError) as caught:
         act(*arguments)
     assert caught.value.reason == "rootless_unsupported"
@@ -42,17 +41,16 @@ def refused(act: Any, *arguments: str) -> CheckpointError:
 
 
 def test_root_is_let_through() -> None:
-    _rootless.require_root("checkpoint container 'web'")
+    _rootless.require_root("checkpoint container 'web'", PLACE.paths, 0)
 
 
-def test_a_user_is_told_what_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(PLACES, "uid", 1000)
-    assert "user id 1000" in refused(_rootless.require_root, "checkpoint container 'web'").message
+def test_a_user_is_told_what_works() -> None:
+    assert "user id 1000" in refused(_rootless.require_root, "checkpoint container 'web'", PLACE.paths, 1000).message
 
 
 def test_root_of_a_user_namespace(tmp_path: Path) -> None:
-    (tmp_path / "self/uid_map").write_text("0 1000 1\n1 100000 65536\n")
-    assert "user namespace" in refused(_rootless.require_root, "restore container 'web'").message
+    (tmp_path / "proc/self/uid_map").write_text("0 1000 1\n1 100000 65536\n")
+    assert "user namespace" in refused(_rootless.require_root, "restore container 'web'", PLACE.paths, 0).message
 
 
 @pytest.mark.parametrize("name", ["web", "91f0"])

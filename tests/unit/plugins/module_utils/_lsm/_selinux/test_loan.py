@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import time
 from pathlib import Path
-from typing import Any, Iterator, Sequence
+from typing import Any, Sequence
 
 import pytest
 
@@ -17,38 +17,36 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 from ansible_collections.criu.hosts.plugins.module_utils._core.lock import locked
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Plan
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import RESTORE_BOOLEAN
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loan import borrow, marker_path, read_loan
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux
+from ansible_collections.criu.hosts.tests.unit.harness import PLACE, put_host
 
 LABEL = "system_u:system_r:container_t:s0:c441,c720"
 FORK = multiprocessing.get_context("fork")
 
 
 @pytest.fixture(autouse=True)
-def places(tmp_path: Path) -> Iterator[None]:
+def places(tmp_path: Path) -> None:
     """SELinux in a folder, and the real /proc: the borrowers are real processes."""
-    before = dict(vars(PLACES))
-    PLACES.selinuxfs, PLACES.run, PLACES.proc = str(tmp_path / "selinuxfs"), str(tmp_path / "run"), "/proc"
-    (tmp_path / "selinuxfs/booleans").mkdir(parents=True)
+    put_host(tmp_path)
+    (tmp_path / "proc").symlink_to("/proc")
+    (tmp_path / "sys/fs/selinux/booleans").mkdir(parents=True)
     set_value("off")
-    yield
-    vars(PLACES).update(before)
 
 
 def value() -> str:
-    return Path(PLACES.selinuxfs, "booleans", RESTORE_BOOLEAN).read_text()
+    return Path(PLACE.paths.selinuxfs, "booleans", RESTORE_BOOLEAN).read_text()
 
 
 def set_value(word: str) -> None:
     """One write, as in selinuxfs: a reader sees the old value or the new one."""
-    path = Path(PLACES.selinuxfs, "booleans", RESTORE_BOOLEAN)
+    path = Path(PLACE.paths.selinuxfs, "booleans", RESTORE_BOOLEAN)
     path.with_name(f".{os.getpid()}").write_text("1 1" if word == "on" else "0 0")
     path.with_name(f".{os.getpid()}").replace(path)
 
 
 def markers() -> list[str]:
-    return sorted(os.listdir(f"{PLACES.run}/borrowed"))
+    return sorted(os.listdir(f"{PLACE.paths.run}/borrowed"))
 
 
 class Tools:
@@ -78,7 +76,7 @@ def restore_with(restore: Any) -> None:
     """What container_restore does around its restore."""
     steps = (Command(("restore",), why="restore"),)
     selinux = Selinux("enforcing", restore=False)
-    apply_plan(Tools(restore), Plan(steps=borrow(steps, selinux, read_loan(), LABEL)))
+    apply_plan(Tools(restore), Plan(steps=borrow(steps, selinux, read_loan(PLACE.paths), LABEL)))
 
 
 def child(restore: Any) -> Any:
@@ -128,8 +126,8 @@ def test_what_a_killed_process_left_on_the_next_one_returns() -> None:
     other.kill()
     other.join()
     assert value() == "1 1" and len(markers()) == 1
-    assert read_loan().left_on
-    apply_plan(Tools(None), Plan(steps=borrow((), Selinux("enforcing", restore=True), read_loan(), LABEL)))
+    assert read_loan(PLACE.paths).left_on
+    apply_plan(Tools(None), Plan(steps=borrow((), Selinux("enforcing", restore=True), read_loan(PLACE.paths), LABEL)))
     assert value() == "0 0" and markers() == []
 
 
@@ -146,23 +144,23 @@ def test_a_stopped_task_returns_it() -> None:
 def test_a_boolean_that_is_on_without_a_marker_is_not_ours() -> None:
     set_value("on")
     steps = (Command(("restore",), why="restore"),)
-    assert borrow(steps, Selinux("enforcing", restore=True), read_loan(), LABEL) == steps
+    assert borrow(steps, Selinux("enforcing", restore=True), read_loan(PLACE.paths), LABEL) == steps
 
 
 def test_a_lock_that_nobody_lets_go_of_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ansible_collections.criu.hosts.plugins.module_utils._core.apply.LOCK_SECONDS", 0.0)
-    loan = read_loan()
-    os.makedirs(f"{PLACES.run}/borrowed")
-    with locked(f"{PLACES.run}/borrowed"), pytest.raises(CheckpointError) as caught:
+    loan = read_loan(PLACE.paths)
+    os.makedirs(f"{PLACE.paths.run}/borrowed")
+    with locked(f"{PLACE.paths.run}/borrowed"), pytest.raises(CheckpointError) as caught:
         apply_plan(Tools(None), Plan(steps=borrow((Command(("x",), why="x"),), Selinux("enforcing"), loan, LABEL)))
     assert caught.value.reason == "busy"
     assert value() == "0 0" and markers() == []
 
 
 def test_markers_of_other_booleans_and_stray_files_do_not_count() -> None:
-    os.makedirs(f"{PLACES.run}/borrowed")
-    own = os.path.basename(marker_path())
+    os.makedirs(f"{PLACE.paths.run}/borrowed")
+    own = os.path.basename(marker_path(PLACE.paths))
     for name in (own, f"unconfined_dyntrans_all.1.{own.rpartition('.')[2]}", RESTORE_BOOLEAN, f".{own}.tmp", "x.y.z"):
-        Path(PLACES.run, "borrowed", name).write_text("")
-    loan = read_loan()
+        Path(PLACE.paths.run, "borrowed", name).write_text("")
+    loan = read_loan(PLACE.paths)
     assert (loan.live, loan.stale) == (0, ())

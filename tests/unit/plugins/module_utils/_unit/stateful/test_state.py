@@ -15,16 +15,16 @@ import pytest
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.signals import Interrupted
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.engine import Podman
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
-from ansible_collections.criu.hosts.plugins.module_utils._host.resources import cgroup_memory
+from ansible_collections.criu.hosts.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.criu.hosts.plugins.module_utils._host.resources import cgroup_memory, folder_bytes
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful import main as _unit_state_main
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful import run as _unit_state_run
-from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful import state as _unit_state
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout import (
     FAILED,
     last_path,
@@ -35,7 +35,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout i
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.state import (
     Last,
     choose,
-    image_bytes,
     parse_last,
     parse_spec,
     read_last,
@@ -54,7 +53,7 @@ from ansible_collections.criu.hosts.tests.unit.containers import (
     recorded,
     world,
 )
-from ansible_collections.criu.hosts.tests.unit.harness import Reply, Write
+from ansible_collections.criu.hosts.tests.unit.harness import PLACE, Reply, Write
 
 CREATE = ["podman", "create", "--name=web", "localhost/w"]
 START = ["podman", "start", "web"]
@@ -80,10 +79,17 @@ class Machine:
         self.said: list[tuple[str, str]] = []
         self.allowed: list[int] = []
         self.spec = {**SPEC, "conmon_pid_file": str(folder / "web.pid"), **spec}
-        text = folder / "web.json"
-        text.write_text(json.dumps(self.spec))
-        monkeypatch.setattr(_unit_state, "spec_path", lambda name: str(text))
-        monkeypatch.setattr(_unit_state_run, "STOPPING", str(folder / "stopping"))
+        self.file.parent.mkdir(parents=True)
+        self.file.write_text(json.dumps(self.spec))
+
+    @property
+    def file(self) -> Path:
+        """The description of the unit."""
+        return self.folder / "etc/criu-hosts/units/web.json"
+
+    @property
+    def ctx(self) -> Context:
+        return Context({}, self, False, PLACE.paths, PLACE.uid or 0)
 
     def inspected(self, case: str, digest: str = "d1", **changes: Any) -> str:
         entry = json.loads(self.world.inspected(case))
@@ -116,8 +122,8 @@ class Machine:
     def unit(self) -> _unit_state_run.Unit:
         return _unit_state_run.Unit(
             "web",
-            Context({}, self, False),
-            Podman(),
+            self.ctx,
+            engine_for("podman", self.ctx),
             lambda seconds, doing: self.allowed.append(seconds),
             lambda priority, text: self.said.append((priority, text)),
         )
@@ -132,13 +138,13 @@ class Machine:
         record = Record(
             "podman", ID, "web", "localhost/w", "8177", "runc", LABEL, stamp="1000000000", selinux="enforcing"
         )
-        place = self.folder / f"state/checkpoints/{ID}.json"
+        place = self.folder / f"var/lib/criu-hosts/checkpoints/{ID}.json"
         place.parent.mkdir(parents=True)
         place.write_text(render_record(record))
         self.remember(Last("dumped", 1.0, id=ID, stamp="1000000000", **changes))
 
     def remember(self, last: Last) -> None:
-        path = Path(last_path("web"))
+        path = Path(last_path(PLACE.paths, "web"))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(render_last(last))
 
@@ -153,7 +159,7 @@ def machine_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def last() -> Last:
-    found = read_last("web")
+    found = read_last(PLACE.paths, "web")
     assert found is not None
     return found
 
@@ -164,7 +170,7 @@ def container(**changes: Any) -> Container:
 
 
 def spec(**changes: Any) -> Any:
-    return parse_spec(json.dumps({**SPEC, "conmon_pid_file": "/run/p", **changes}), "web")
+    return parse_spec(json.dumps({**SPEC, "conmon_pid_file": "/run/p", **changes}), "web", "web.json")
 
 
 @pytest.mark.parametrize(
@@ -197,7 +203,7 @@ def test_choice(box: Any, before: Any, action: str, why: str) -> None:
 )
 def test_spec_that_is_not_understood_is_refused(text: str) -> None:
     with pytest.raises(CheckpointError) as caught:
-        parse_spec(text, "web")
+        parse_spec(text, "web", "web.json")
     assert caught.value.reason == "unit_spec_invalid"
 
 
@@ -214,14 +220,13 @@ def test_time_grows_with_memory() -> None:
 @pytest.mark.parametrize("inside", ["", "/container"])
 def test_memory_of_the_scope(machine: Any, inside: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made = machine()
-    monkeypatch.setattr(PLACES, "cgroups", str(made.folder / "cgroup"))
-    scope = made.folder / "cgroup/machine.slice/libpod-1.scope"
+    scope = made.folder / "sys/fs/cgroup/machine.slice/libpod-1.scope"
     scope.mkdir(parents=True)
     (scope / "memory.current").write_text("4096\n")
     (made.folder / "proc/7").mkdir(parents=True)
     (made.folder / "proc/7/cgroup").write_text(f"1:name=systemd:/\n0::/machine.slice/libpod-1.scope{inside}\n")
-    assert cgroup_memory(7) == 4096
-    assert cgroup_memory(8) is None
+    assert cgroup_memory(made.world.paths, 7) == 4096
+    assert cgroup_memory(made.world.paths, 8) is None
 
 
 def test_first_start_creates_the_container(machine: Any) -> None:
@@ -243,7 +248,9 @@ def test_another_description_makes_another_container_and_keeps_the_old_state(mac
     _unit_state_run.start(made.unit())
     assert made.wrote == [remove, CREATE, START]
     aside = Path(last().aside or "")
-    assert aside.parent == made.folder / "state/aside/web" and (aside / "checkpoint/inventory.img").exists()
+    assert (
+        aside.parent == made.folder / "var/lib/criu-hosts/aside/web" and (aside / "checkpoint/inventory.img").exists()
+    )
     assert aside.stat().st_mode & 0o777 == 0o700
     assert made.said[-1][0] == "warning"
 
@@ -299,7 +306,7 @@ def test_only_a_restore_that_hung_leaves_something(
     made.checkpointed()
     made.knows("after-disk-full")
     seen: list[str] = []
-    monkeypatch.setattr(_unit_state_run, "remains", lambda cgroups: seen.extend(cgroups) or [])
+    monkeypatch.setattr(_unit_state_run, "remains", lambda dummy_paths, cgroups: seen.extend(cgroups) or [])
     made.script(Write(RESTORE, rc=rc, err="it did not end in 480 seconds"), Write(START, turns=True))
     _unit_state_run.start(made.unit())
     assert seen == ended
@@ -324,7 +331,7 @@ def test_failed_restore_is_refused_if_that_is_chosen(machine: Any) -> None:
 @pytest.mark.parametrize("mode", ["fresh", "refuse"])
 def test_images_that_are_cut_off_are_not_given_to_criu(machine: Any, mode: str) -> None:
     made = machine(on_restore_failure=mode)
-    made.checkpointed(size_bytes=image_bytes(str(IMAGES)) + (1 << 30))
+    made.checkpointed(size_bytes=folder_bytes(str(IMAGES)) + (1 << 30))
     made.knows("after-disk-full")
     made.script(Write(START, turns=True))
     if mode == "refuse":
@@ -340,16 +347,15 @@ def test_images_that_are_cut_off_are_not_given_to_criu(machine: Any, mode: str) 
 
 def test_what_a_hung_restore_leaves_is_ended(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made = machine()
-    monkeypatch.setattr(PLACES, "cgroups", str(made.folder / "cgroup"))
     (made.folder / "proc/self/cgroup").write_text("0::/system.slice/web.service\n")
     for path, pids in (
         ("system.slice/web.service", [os.getpid(), 11]),
         (f"machine.slice/libpod-{ID}.scope/container", [12]),
         ("machine.slice/libpod-other.scope", [13]),
     ):
-        (made.folder / "cgroup" / path).mkdir(parents=True)
-        (made.folder / "cgroup" / path / "cgroup.procs").write_text("".join(f"{pid}\n" for pid in pids))
-    assert _unit_state_run.remains(Podman().cgroups(container())) == [11, 12]
+        (made.folder / "sys/fs/cgroup" / path).mkdir(parents=True)
+        (made.folder / "sys/fs/cgroup" / path / "cgroup.procs").write_text("".join(f"{pid}\n" for pid in pids))
+    assert _unit_state_run.remains(PLACE.paths, Podman().cgroups(container())) == [11, 12]
 
 
 def test_lost_label_stops_the_container_and_starts_it_afresh(machine: Any) -> None:
@@ -387,7 +393,7 @@ def test_start_of_a_running_container_does_nothing(machine: Any) -> None:
     Path(made.spec["conmon_pid_file"]).write_text("77\n")
     _unit_state_run.start(made.unit())
     assert made.wrote == []
-    assert read_last("web") is None
+    assert read_last(PLACE.paths, "web") is None
 
 
 @pytest.mark.parametrize("text", [None, "", "78"])
@@ -405,7 +411,7 @@ def test_running_container_without_conmon_is_replaced(machine: Any, text: str | 
 
 def test_start_without_description_fails(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made = machine()
-    monkeypatch.setattr(_unit_state, "spec_path", lambda name: "/nowhere/web.json")
+    made.file.unlink()
     with pytest.raises(CheckpointError) as caught:
         _unit_state_run.start(made.unit())
     assert caught.value.reason == "unit_spec_invalid"
@@ -426,11 +432,11 @@ def test_stop_dumps_and_records_it(machine: Any) -> None:
     made.script(dumps(made))
     _unit_state_run.stop(made.unit())
     assert made.wrote == [checkpoint_argv()]
-    assert (made.folder / "stopping/web").exists()
+    assert (made.folder / "run/criu-hosts/stopping/web").exists()
     assert (last().action, last().id, last().stamp) == ("dumped", ID, "1000000000")
     assert last().size_bytes == len(b"inventory")
     assert last().statistics["written_pages"] == 1405
-    assert Path(last_path("web")).stat().st_mode & 0o777 == 0o600
+    assert Path(last_path(PLACE.paths, "web")).stat().st_mode & 0o777 == 0o600
     assert made.allowed == [300 + 3 + 240]
 
 
@@ -446,7 +452,7 @@ def test_stop_that_is_to_keep_nothing_is_clean(
 ) -> None:
     made = machine(**changes)
     if not changes:
-        monkeypatch.setattr(_unit_state, "spec_path", lambda name: "/nowhere/web.json")
+        made.file.unlink()
     made.knows("running")
     stop = STOP if changes else [*STOP[:3], "--time=10", "web"]
     made.script(Write(stop))
@@ -473,7 +479,7 @@ def test_a_record_that_cannot_be_written_does_not_keep_the_unit_from_stopping(ma
     made = machine(digest="d2")
     made.knows("running")
     made.script(Write(STOP))
-    (made.folder / "state").write_text("in the way")
+    (made.folder / "var/lib/criu-hosts").write_text("in the way")
     _unit_state_run.stop(made.unit())
     assert made.wrote == [STOP]
     assert ("warning") in [priority for priority, dummy in made.said]
@@ -484,8 +490,8 @@ def test_stop_of_what_does_not_run_does_nothing(machine: Any, case: str) -> None
     made = machine()
     made.knows(case)
     _unit_state_run.stop(made.unit())
-    assert made.wrote == [] and read_last("web") is None
-    assert not (made.folder / "stopping").exists(), "what ended by itself was not stopped"
+    assert made.wrote == [] and read_last(PLACE.paths, "web") is None
+    assert not (made.folder / "run/criu-hosts/stopping").exists(), "what ended by itself was not stopped"
 
 
 def test_nothing_runs_on_after_a_unit_that_failed(machine: Any) -> None:
@@ -518,7 +524,7 @@ def test_mistake_of_the_program_ends_in_a_clean_stop(machine: Any, monkeypatch: 
 
 def test_only_the_newest_unusable_checkpoints_are_kept(machine: Any) -> None:
     made = machine()
-    base = made.folder / "state/aside/web"
+    base = made.folder / "var/lib/criu-hosts/aside/web"
     for number in range(5):
         (base / f"2026-01-0{number + 1}T000000Z-1").mkdir(parents=True)
     made.checkpointed()
@@ -530,7 +536,7 @@ def test_only_the_newest_unusable_checkpoints_are_kept(machine: Any) -> None:
 
 
 def test_images_that_are_not_there_have_no_size() -> None:
-    assert image_bytes("/nowhere") == 0
+    assert folder_bytes("/nowhere") == 0
 
 
 def test_what_the_unit_and_the_container_share() -> None:
@@ -569,6 +575,7 @@ def test_program_refuses_other_words(capsys: pytest.CaptureFixture[str]) -> None
 def test_program_tells_a_failure_in_one_line(
     action: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(PLACES, "uid", 1000)
+    there = (Paths(str(tmp_path)), 1000)
+    monkeypatch.setattr(_unit_state_main, "Context", lambda *known: Context(*known, *there))
     assert _unit_state_main.main(["p", action, "web"]) == 3
     assert capsys.readouterr().err.startswith("<3>Cannot start or stop the unit 'web.service': ")
