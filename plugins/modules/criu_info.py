@@ -62,7 +62,6 @@ notes:
   - C(ready) means that no blocker is known. It assumes a restore by this collection's modules, which switch the
     required SELinux boolean on for the duration of the restore. The proof is the self-test of the role
     C(criu.hosts.checkpoint_host). For a migration both hosts must be ready and have the same OCI runtime.
-  - A further reason is V(options_conflict) (O(features) is set and O(gather) does not include V(features)).
 seealso:
   - module: criu.hosts.criu_build
   - plugin: criu.hosts.readiness_table
@@ -325,7 +324,8 @@ commands:
 reason:
   description:
     - Machine-readable error code, which stays the same between releases.
-    - V(tool_missing) if a program that was found cannot be started.
+    - V(tool_missing) if a program that was found cannot be started, V(options_conflict) if O(features) is set and O(gather)
+      does not include V(features).
   returned: failure
   type: str
   sample: tool_missing
