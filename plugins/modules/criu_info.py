@@ -324,8 +324,8 @@ commands:
 reason:
   description:
     - Machine-readable error code, which stays the same between releases.
-    - V(tool_missing) if a program that was found cannot be started, V(options_conflict) if O(features) is set and O(gather)
-      does not include V(features).
+    - V(tool_missing) if a program that was found cannot be started, V(options_conflict) if O(features) is set and
+      O(gather) does not include C(features).
   returned: failure
   type: str
   sample: tool_missing

@@ -185,7 +185,7 @@ class Podman:
         # Only a checkpoint needs to compile this.
         from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.losses import check_losses
 
-        return check_losses(container, archive_path)
+        return check_losses(container, archive_path, self.paths.proc)
 
     def storage_warnings(self, selinux_enabled: bool) -> tuple[str, ...]:
         from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.losses import unlabelled_warning

@@ -25,7 +25,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read
 
 
 def unlabelled_warning(storage: str) -> tuple[str, ...]:
-    """What to do when Podman's files were made while SELinux was off: units may not use them, a root shell may."""
+    """Warns if Podman's files were made while SELinux was off: units cannot use them, although a root shell can."""
     label = read_xattr(storage, "security.selinux") if storage else ""
     if label.split(":")[2:3] not in (["unlabeled_t"], ["file_t"]):
         return ()
@@ -40,7 +40,7 @@ ADVICE = "Make the container with a target for the secret that is a path outside
 
 
 def parse_secret_mounts(text: str) -> list[str]:
-    """The secrets below /run/secrets in the configuration of an OCI runtime."""
+    """Returns the secrets below /run/secrets in the configuration of an OCI runtime."""
     try:
         found: Any = json.loads(text)
         targets = [str(mount["destination"]) for mount in found["mounts"]]
@@ -49,13 +49,13 @@ def parse_secret_mounts(text: str) -> list[str]:
     return sorted(target for target in targets if target.startswith(f"{FOLDER}/"))
 
 
-def check_losses(container: Container, archive_path: str | None) -> tuple[str, ...]:
-    """Warnings about what does not come back.
+def check_losses(container: Container, archive_path: str | None, proc: str) -> tuple[str, ...]:
+    """Warns about what a restore does not bring back.
 
     Raises:
         CheckpointError: secret_not_restorable; an archive could never be restored.
     """
-    warnings = _loopback(container)
+    warnings = _loopback(container, proc)
     found = parse_secret_mounts(read_text(f"{container.own['work_dir']}/config.json") or "")
     if not found:
         return warnings
@@ -85,19 +85,19 @@ def parse_local_addresses(text: str) -> list[Address]:
     return [parse_address(row[1].partition(":")[0]) for row in rows if len(row) > 2 and row[0].rstrip(":").isdigit()]
 
 
-def uses_loopback(pid: int) -> bool:
+def uses_loopback(pid: int, proc: str) -> bool:
     """Returns whether the network namespace of a process has sockets on loopback; True if that cannot be read."""
-    texts = [read_text(f"{PLACES.proc}/{pid}/net/{name}") for name in SOCKETS]
+    texts = [read_text(f"{proc}/{pid}/net/{name}") for name in SOCKETS]
     if texts[0] is None:
         return True
     addresses = [address for text in texts for address in parse_local_addresses(text or "")]
     return any(address.is_loopback or address.is_unspecified for address in addresses)
 
 
-def _loopback(container: Container) -> tuple[str, ...]:
+def _loopback(container: Container, proc: str) -> tuple[str, ...]:
     if container.own["network"] != "none" or os.path.basename(container.runtime) != "runc":
         return ()
-    if not uses_loopback(container.pid):
+    if not uses_loopback(container.pid, proc):
         return ()
     return (
         f"Container {container.name!r} has no network and uses loopback, which will be down after a restore by runc. "

@@ -14,7 +14,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.losses 
     parse_local_addresses,
     uses_loopback,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import PLACES
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 TAIL = "00000000:00000000 00:00000000 00000000     0        0 113482 1 00000000ad6ef2ff 100 0 0 10 0\n"
@@ -92,12 +91,9 @@ def test_each_line_but_the_head_is_a_socket() -> None:
         "unreadable",
     ],
 )
-def test_sockets_on_loopback(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], expected: bool
-) -> None:
-    monkeypatch.setattr(PLACES, "proc", str(tmp_path))
+def test_sockets_on_loopback(tmp_path: Path, files: dict[str, str], expected: bool) -> None:
     net = tmp_path / "7/net"
     net.mkdir(parents=True)
     for name, text in files.items():
         (net / name).write_text(text)
-    assert uses_loopback(7) is expected
+    assert uses_loopback(7, str(tmp_path)) is expected
