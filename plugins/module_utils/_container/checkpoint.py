@@ -33,7 +33,12 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.resources import 
     free_bytes,
     resident_memory,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux, read_selinux, require_policy
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import (
+    Selinux,
+    permissive_warning,
+    read_selinux,
+    require_policy,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.labels import host_labels
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels import read_traces
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels import to_record as traces_to_record
@@ -339,7 +344,6 @@ def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -
         now = engine.inspect(ctx, container.name)
         state = now.status if now is not None else "absent"
     facts = {"statistics": engine.parse_statistics(applied.output("checkpoint")) if applied else {}}
-    warnings = (*engine.storage_warnings(selinux.enabled), *losses)
-    if selinux.mode == "permissive":
-        warnings += ("SELinux is permissive: a checkpoint now does not prove that one works when it is enforcing.",)
+    storage = engine.storage_warnings(selinux.enabled)
+    warnings = (*storage, *losses, *permissive_warning(selinux, "checkpoint"))
     return Outcome("checkpoint", view(desired, container, writer.written, state), plan, facts, warnings)

@@ -30,6 +30,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
 )
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loan import borrow, read_loan
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import permissive_warning
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import place_record_path, restored_path
 
@@ -227,11 +228,8 @@ def restore(ctx: Context, engine: Engine, desired: Desired) -> Outcome:
     plan = carry_out(work)
     warnings: tuple[str, ...] = ()
     if work.container is not None:
-        warnings = engine.storage_warnings(situation.selinux.enabled)
-        if situation.selinux.mode == "permissive":
-            warnings += (
-                "SELinux is permissive: equal labels now do not prove that a restore works when it is enforcing.",
-            )
+        storage = engine.storage_warnings(situation.selinux.enabled)
+        warnings = (*storage, *permissive_warning(situation.selinux, "restore"))
         if work.proof.wrong is not None:
             warnings = (*warnings, work.proof.wrong.message)
     facts = {"statistics": work.statistics, **work.proof.facts, "label_proof": proof_word(work)}

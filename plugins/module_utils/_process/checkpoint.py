@@ -15,7 +15,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import rea
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import read_statistics
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECORD
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import Process
-from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import read_selinux
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import permissive_warning, read_selinux
 from ansible_collections.criu.hosts.plugins.module_utils._process.checkpoint_steps import Dump, dump_steps
 from ansible_collections.criu.hosts.plugins.module_utils._process.options import (
     MINIMUM_CRIU,
@@ -149,9 +149,7 @@ def make(ctx: Context, options: ProcessOptions, target: Target, process: Process
         raise recover(ctx, work, error) from error
     images = read_images(options.images_path) if applied else None
     statistics = read_statistics(os.path.join(work_path(options.images_path), "stats-dump")) if applied else {}
-    warnings: tuple[str, ...] = ()
-    if selinux.mode == "permissive":
-        warnings = ("SELinux is permissive: a checkpoint does not prove that one works in enforcing mode.",)
+    warnings = permissive_warning(selinux, "checkpoint")
     value = view(options, target, images, state="present", process_state=state)
     return Outcome("checkpoint", value, plan, {"statistics": statistics}, warnings)
 

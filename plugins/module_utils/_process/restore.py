@@ -15,7 +15,11 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.names import DYNT
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import Process
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import Unit, read_unit, unit_name
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loan import read_loan
-from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import may_take, read_selinux
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import (
+    may_take,
+    permissive_warning,
+    read_selinux,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread, summary
 from ansible_collections.criu.hosts.plugins.module_utils._process.options import (
     MINIMUM_CRIU,
@@ -147,9 +151,7 @@ def make(ctx: Context, back: Restored) -> Outcome:
         "labels": summary(back.pairs),
         "label_proof": proof_word(back),
     }
-    warnings: tuple[str, ...] = ()
-    if work.selinux.mode == "permissive":
-        warnings = ("SELinux is permissive: equal labels do not prove that a restore works in enforcing mode.",)
+    warnings = permissive_warning(work.selinux, "restore")
     if back.wrong is not None:
         warnings = (*warnings, back.wrong.message)
     value = view(work.images, back.process, work.unit.name if work.unit else "")

@@ -53,10 +53,10 @@ def read_selinux(paths: Paths) -> Selinux:
 
 
 def permissive_warning(selinux: Selinux, what: str) -> tuple[str, ...]:
-    """Returns the warning that this checkpoint or restore (``what``) is no proof; none unless SELinux is permissive."""
+    """Returns the warning that a checkpoint or restore (``what``) is no proof; none unless SELinux is permissive."""
     if selinux.mode != "permissive":
         return ()
-    return (f"SELinux is permissive: this {what} does not prove that one works in enforcing mode.",)
+    return (f"SELinux is permissive: a {what} does not prove that one works in enforcing mode.",)
 
 
 def require_policy(selinux: Selinux, process_label: str) -> None:
