@@ -68,7 +68,7 @@ def look(folder: str, log: str) -> None:
     """Read the log once; print the counts and the peak of the memory."""
     sys.path.insert(0, folder)
     module = importlib.import_module(LOOK)
-    value = module.look(module.HOST, None, source="audit", audit_path=log, since=0.0, criu_logs=[])
+    value = module.look(module.Host(module.Paths()), None, source="audit", audit_path=log, since=0.0, criu_logs=[])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({"records": value["records"], "kinds": len(value["denials"]), "peak_kib": peak}))
 
