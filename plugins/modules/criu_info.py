@@ -383,15 +383,8 @@ SPEC: dict[str, Any] = {
     "gather": {"type": "list", "elements": "str", "choices": list(SUBSETS), "default": list(SUBSETS)},
     "features": {"type": "list", "elements": "str", "default": []},
 }
-
-# Where the host begins; the unit tests put a scripted host below another folder.
-ROOT = ""
 # The label of a user's shell, by the default of every targeted policy and of Debian's.
 USER_CONTEXT = "unconfined_u:unconfined_r:unconfined_t:s0"
-
-
-def is_root() -> bool:
-    return os.geteuid() == 0
 
 
 def wanted_subsets(params: dict[str, Any]) -> set[str]:
@@ -411,7 +404,7 @@ def wanted_subsets(params: dict[str, Any]) -> set[str]:
 
 def read_features(ctx: Context, path: str | None) -> dict[str, Any]:
     """Checks the features: those that the readiness depends on, then those that the task names."""
-    if path is None or not is_root():
+    if path is None or not ctx.is_root:
         return NOT_ASKED
     asked = ctx.params["features"]
     names = dict.fromkeys((*readiness.FEATURES, *(FEATURE_NAMES if asked == ["all"] else asked)))
@@ -419,23 +412,23 @@ def read_features(ctx: Context, path: str | None) -> dict[str, Any]:
     return {"check": check, "features": features}
 
 
-def is_ours(path: str | None) -> bool:
+def is_ours(root: str, path: str | None) -> bool:
     """Returns whether criu_build installed the CRIU in use."""
-    return path is not None and os.path.realpath(path) == os.path.realpath(Layout(ROOT).active)
+    return path is not None and os.path.realpath(path) == os.path.realpath(Layout(root).active)
 
 
-def read_build(path: str | None) -> dict[str, Any] | None:
+def read_build(root: str, path: str | None) -> dict[str, Any] | None:
     """Describes the build of criu_build that is in use."""
-    if not is_ours(path):
+    if not is_ours(root, path):
         return None
-    layout = Layout(ROOT)
+    layout = Layout(root)
     installed = read_installed(layout)
     described = describe(installed.active, layout.active)
-    family = read_system(ROOT)[0]
+    family = read_system(root)[0]
     return {**described, "intact": installed.right(divert=family == "debian")} if described else None
 
 
-def read_file(paths: list[str], version: str | None) -> dict[str, Any]:
+def read_file(root: str, paths: list[str], version: str | None) -> dict[str, Any]:
     """Describes the file of the CRIU in use."""
     path = paths[0] if paths else None
     binary = read_binary(path) if path else None
@@ -446,55 +439,56 @@ def read_file(paths: list[str], version: str | None) -> dict[str, Any]:
         **linkage(binary.elf if binary else None),
         "capabilities": binary.capabilities if binary else None,
         "shadowed": paths[1:],
-        "installed": read_build(path),
+        "installed": read_build(root, path),
     }
 
 
 def read_engines(ctx: Context, path: str | None) -> dict[str, Any]:
     """Describes Podman, its runtimes, and the tools that checkpoints need."""
-    podman = find(ROOT, "podman")
+    root = ctx.paths.root
+    podman = find(root, "podman")
     printed = ctx.runner.run([podman, "--version"]).out if podman else ""
     return {
-        "runtimes": read_runtimes(ROOT, ctx.runner, path, load_library),
+        "runtimes": read_runtimes(root, ctx.runner, path, load_library),
         "podman": {"path": podman, "version": parse_version(printed)},
-        "tools": {name: find(ROOT, name) for name in ("nft", "tar", "zstd")},
+        "tools": {name: find(root, name) for name in ("nft", "tar", "zstd")},
     }
 
 
-def read_around(path: str | None) -> dict[str, Any]:
+def read_around(root: str, path: str | None) -> dict[str, Any]:
     """Describes the kernel, its security modules, the distribution, and CRIU's cache of the kernel."""
-    lsm = read_lsm(ROOT)
-    policy = LoadedPolicy(f"{ROOT}/sys/fs/selinux")
+    lsm = read_lsm(root)
+    policy = LoadedPolicy(f"{root}/sys/fs/selinux")
     lets = policy.lets(USER_CONTEXT, USER_CONTEXT, "process", ("execmem", "dyntransition"))
     lsm["selinux"]["lets_users"] = lets
-    family, name = read_system(ROOT)
+    family, name = read_system(root)
     return {
-        "kernel": read_kernel(ROOT),
+        "kernel": read_kernel(root),
         "lsm": lsm,
         "system": {"family": family, "name": name},
-        "kdat": read_kdat(ROOT, lsm["selinux"]["policy"], ours=is_ours(path)),
+        "kdat": read_kdat(root, lsm["selinux"]["policy"], ours=is_ours(root, path)),
     }
 
 
 def run(ctx: Context) -> Outcome:
-    wanted = wanted_subsets(ctx.params)
-    paths = find_all(ROOT, "criu")
+    wanted, root = wanted_subsets(ctx.params), ctx.paths.root
+    paths = find_all(root, "criu")
     path = paths[0] if paths else None
     value: dict[str, Any] = {"path": path, **{key: None for keys in SUBSETS.values() for key in keys}}
     version, error = read_version(ctx.runner, path) if path and wanted & {"binary", "config"} else (None, None)
     if "binary" in wanted:
-        value.update(read_file(paths, version))
+        value.update(read_file(root, paths, version))
     if "config" in wanted:
-        value.update(config=read_config(ROOT), config_error=error)
+        value.update(config=read_config(root), config_error=error)
     if "runtimes" in wanted:
         value.update(read_engines(ctx, path))
     if "features" in wanted:
         value.update(read_features(ctx, path))
     if "kernel" in wanted:  # after the features, as CRIU replaces a cache of another build when it checks them
-        value.update(read_around(path))
+        value.update(read_around(root, path))
     if "readiness" in wanted:
         known = value if "features" in wanted else {**value, **NOT_ASKED}
-        lock = readiness.network_lock(known, iptables=find(ROOT, "iptables-restore") is not None)
+        lock = readiness.network_lock(known, iptables=find(root, "iptables-restore") is not None)
         value.update(readiness.judge({**known, "network_lock": lock}), network_lock=lock)
     return Outcome("criu", value)
 

@@ -7,9 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.criu.hosts.plugins.modules import criu_info
 from ansible_collections.criu.hosts.tests.unit import criu_host as fake
-from ansible_collections.criu.hosts.tests.unit.harness import Host, Reply
+from ansible_collections.criu.hosts.tests.unit.harness import Host, Reply, put_host
 
 BINARIES = {"selinux": fake.WITH_SELINUX, "plain": fake.WITHOUT_SELINUX}
 
@@ -17,8 +16,7 @@ BINARIES = {"selinux": fake.WITH_SELINUX, "plain": fake.WITHOUT_SELINUX}
 def place(folder: Path, name: str, *, files: dict[str, str] | None = None) -> Host:
     """Put the recorded host below ``folder`` and return its commands. ``files`` are changed or added."""
     recorded: dict[str, Any] = json.loads((fake.FIXTURES / f"hosts/{name}.json").read_text(encoding="utf-8"))
-    criu_info.ROOT = str(folder)
-    criu_info.is_root = lambda: True
+    put_host(folder, uid=0)
     for path, text in {**recorded["files"], **(files or {})}.items():
         fake.put(folder / path.lstrip("/"), text)
     for path in recorded["programs"]:

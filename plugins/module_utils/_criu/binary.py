@@ -14,8 +14,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.versions import (
     version_text,
     version_tuple,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._criu.libraries import linked_features
-from ansible_collections.criu.hosts.plugins.module_utils._criu.program import read_program
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux
 
 
@@ -34,6 +32,10 @@ class Criu:
 
 def links_selinux(path: str) -> bool:
     """Returns whether the program is linked with libselinux."""
+    # A task that finds nothing to do need not compile these.
+    from ansible_collections.criu.hosts.plugins.module_utils._criu.libraries import linked_features
+    from ansible_collections.criu.hosts.plugins.module_utils._criu.program import read_program
+
     elf = read_program(path)
     return elf is not None and "selinux" in linked_features(elf.needed)
 

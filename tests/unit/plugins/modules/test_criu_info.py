@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Callable
 
 import pytest
@@ -14,7 +13,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu.features import F
 from ansible_collections.criu.hosts.plugins.modules import criu_info
 from ansible_collections.criu.hosts.tests.unit import criu_host as fake
 from ansible_collections.criu.hosts.tests.unit import recorded_hosts
-from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply
+from ansible_collections.criu.hosts.tests.unit.harness import PLACE, Case, Host, Reply, put_host
 
 # All that is read without asking the kernel, as the role criu does first.
 QUICK = ["binary", "config", "runtimes", "kernel", "readiness"]
@@ -26,8 +25,7 @@ def text(name: str) -> str:
 
 def host_below(folder: Path, binary: bytes = fake.WITHOUT_SELINUX) -> list[Any]:
     """A Debian host with podman, runc, crun and CRIU; what its commands print."""
-    criu_info.ROOT = str(folder)
-    criu_info.is_root = lambda: True
+    put_host(folder, uid=0)
     fake.put(folder / "etc/os-release", fake.DEBIAN)
     for name in ("podman", "crun", "tar"):
         fake.put(folder / "usr/bin" / name, "", 0o755)
@@ -220,11 +218,12 @@ def test_the_readiness_without_the_features(gather: list[str], ask: Callable[...
     assert len(found["ran"]) == 4 and not [argv for argv in found["ran"] if "check" in argv], "the role's first look"
 
 
-def test_a_user_checks_no_feature(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(criu_info, "is_root", lambda: False)
-    without_runner: Any = SimpleNamespace(params={"features": ["mnt_id"]})
-    found = criu_info.read_features(without_runner, "/usr/sbin/criu")
-    assert found == {"check": {"passed": None, "log": []}, "features": {}}
+def test_a_user_checks_no_feature(tmp_path: Path, module: Callable[..., Any]) -> None:
+    host = Host(host_below(tmp_path))
+    PLACE.uid = 1000
+    found = module("criu_info", {"features": ["mnt_id"]}, host=host).result["criu"]
+    assert found["check"] == {"passed": None, "log": []} and found["features"] == {}
+    assert codes(found, "file_locks", "unknown") == ["not_asked"]
 
 
 @pytest.mark.parametrize("subset", [*criu_info.SUBSETS])
