@@ -324,6 +324,13 @@ def test_an_artifact_is_advised_only_where_it_is_needed(changes: Any, code: str,
     assert ("artifact" in reason["advice"]) == (code == "criu_missing" and expected == remedies.FROM_ARTIFACT)
 
 
+def methods() -> list[str]:
+    """The values of the role's variable criu_method."""
+    specs = yaml.safe_load((ROOT / "roles/criu/meta/argument_specs.yml").read_text(encoding="utf-8"))
+    choices: list[str] = specs["argument_specs"]["main"]["options"]["criu_method"]["choices"]
+    return choices
+
+
 def all_remedies() -> list[dict[str, Any]]:
     made = (remedies.enable_host, remedies.let_users_run_criu, remedies.let_users_trace, remedies.lock_with_nftables)
     fixed = [value for value in vars(remedies).values() if isinstance(value, dict) and "name" in value]
@@ -340,7 +347,9 @@ def test_every_remedy_is_a_task_that_exists(task: dict[str, Any]) -> None:
         known = set(specs["argument_specs"]["main"]["options"])
         if role == "checkpoint_host":
             known |= {"criu_artifact", "criu_method"}
-        assert set(task.get("vars", {})) <= known
+        given = task.get("vars", {})
+        assert set(given) <= known
+        assert given.get("criu_method") in (None, *methods())
     elif action.startswith("criu.hosts."):
         name = action.removeprefix("criu.hosts.")
         spec = importlib.import_module(f"ansible_collections.criu.hosts.plugins.modules.{name}").SPEC
