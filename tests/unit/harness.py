@@ -10,13 +10,16 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Callable, Iterator, Sequence
 
 import ansible.module_utils
 import pytest
+import yaml
 from ansible.module_utils import basic
 from ansible.module_utils.common import warnings
 
@@ -147,6 +150,28 @@ class ModuleRun:
         return bool(self.result.get("failed"))
 
 
+# Ansible's own keys. The second line is what it adds to a result with the path of a file.
+ANSIBLES = {"changed", "failed", "invocation", "msg", "warnings"}
+ANSIBLES_OF_PATH = {"gid", "group", "mode", "owner", "secontext", "size", "state", "uid"}
+
+
+@cache
+def documented_failures(name: str) -> tuple[set[str], set[str]]:
+    """The reasons that the RETURN of a module lists, and the keys that it may return beside one of them."""
+    loaded = importlib.import_module(f"ansible_collections.criu.hosts.plugins.modules.{name}")
+    returned = yaml.safe_load(loaded.RETURN)
+    reasons = re.findall(r"\bV\(([a-z_]+)\)", "\n".join(returned["reason"]["description"]))
+    return set(reasons), {key for key, text in returned.items() if "failure" in str(text["returned"])}
+
+
+def check_failure(name: str, result: dict[str, Any]) -> None:
+    """Compare a failure with the documentation: tests/unit/test_contracts_failures.py reads the code only."""
+    reasons, keys = documented_failures(name)
+    assert result["reason"] in reasons, f"{result['reason']} is not in the RETURN of {name}"
+    undocumented = set(result) - keys - ANSIBLES - (ANSIBLES_OF_PATH if "path" in result else set())
+    assert not undocumented, f"not in the RETURN of {name}: {undocumented}"
+
+
 def run_main(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -184,6 +209,8 @@ def run_main(
     result = json.loads(capsys.readouterr().out)
     for environment in host.environments:
         assert environment.get("LC_ALL") == "C" and environment.get("LANGUAGE") == "C", "no C locale"
+    if result.get("failed") and "reason" in result:
+        check_failure(name, result)
     return ModuleRun(result, host)
 
 
