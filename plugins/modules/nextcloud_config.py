@@ -146,6 +146,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.context import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.criu.hosts.plugins.module_utils._nextcloud.settings import (
     SENSITIVE,
     Console,
@@ -186,8 +187,9 @@ def run(ctx: Context) -> Outcome:
     """Read, plan, apply, read again."""
     wanted = wanted_of(ctx.params)
     hidden = SENSITIVE | frozenset(ctx.params["secrets"])
-    console = Console(ctx.params["container"], ctx.params["user"], ctx.params["path"].rstrip("/"))
-    current = read_settings(ctx.runner, console)
+    name, user, path = (ctx.params[key] for key in ("container", "user", "path"))
+    console = Console(engine_for("podman", ctx), name, user, path.rstrip("/"))
+    current = read_settings(ctx, console)
     plan = plan_settings(current, wanted, console, hidden=hidden)
     after = predicted(current, wanted)
     try:
@@ -195,7 +197,7 @@ def run(ctx: Context) -> Outcome:
     except CommandError as error:
         raise occ_error(error.completed, console, "change the settings") from error
     if applied is not None:
-        after = read_settings(ctx.runner, console)
+        after = read_settings(ctx, console)
         check_result(after, wanted, console)
     return Outcome("config", shown(after, wanted, hidden=hidden), plan)
 

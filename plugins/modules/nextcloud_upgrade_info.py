@@ -194,13 +194,14 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.context import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import Version, version_text
+from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
+from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
+from ansible_collections.criu.hosts.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import cgroup_memory, free_bytes
 from ansible_collections.criu.hosts.plugins.module_utils._nextcloud.host import (
-    Running,
     ask_occ,
     disk_bytes,
     read_apps,
-    read_container,
     read_image,
     read_version,
 )
@@ -233,18 +234,20 @@ SPEC = {
 }
 
 
-def look(ctx: Context, container: Running | None, wanted: Version) -> tuple[dict[str, Any], list[Refusal | None]]:
+def look(
+    ctx: Context, engine: Engine, container: Container | None, wanted: Version
+) -> tuple[dict[str, Any], list[Refusal | None]]:
     """What an upgrade finds beside the versions: occ, apps, image and room."""
-    params, runner = ctx.params, ctx.runner
+    params = ctx.params
     runs = container if container is not None and container.pid > 0 else None
-    status = ask_occ(runner, runs, params["user"], "status") if runs else None
+    status = ask_occ(ctx, engine, runs.name, params["user"], "status") if runs else None
     refused = [check_status(status, params["container"])]
     apps: list[dict[str, Any]] = []
     needed = sum(disk_bytes(path) for path in params["copied_paths"]) + params["database_bytes"] + RESERVE_BYTES
     if container is not None:
-        refused.append(check_tag(container.image, container.image_id, read_image(runner, container.image).id))
+        refused.append(check_tag(container.image, container.image_id, read_image(ctx, engine, container.image).id))
     if runs:
-        enabled = ask_occ(runner, runs, params["user"], "app:list").get("enabled") or {}
+        enabled = ask_occ(ctx, engine, runs.name, params["user"], "app:list").get("enabled") or {}
         apps = left_behind(read_apps(params["apps_paths"]), list(enabled), wanted)
         refused.append(check_apps(apps, wanted) if params["incompatible_apps"] == "refuse" else None)
         needed += cgroup_memory(ctx.paths, runs.pid) or 0
@@ -264,22 +267,22 @@ NOTHING: dict[str, Any] = {"incompatible_apps": [], "maintenance": None, "needed
 
 def run(ctx: Context) -> Outcome:
     """Read all, then judge; where there is nothing to do, the rest does not matter."""
-    params, runner = ctx.params, ctx.runner
+    params, engine = ctx.params, engine_for("podman", ctx)
     wanted, present = parse_wanted(params["to"]), read_version(params["html_path"])
-    container = read_container(runner, params["container"])
+    container = engine.inspect(ctx, params["container"])
     images = {
-        major: read_image(runner, image_name(major, params["image"], params["images"]))
+        major: read_image(ctx, engine, image_name(major, params["image"], params["images"]))
         for major in majors_to(present, wanted)
     }
     steps, refused = plan_steps(present, wanted, images)
-    found, more = look(ctx, container, wanted) if steps else (NOTHING, [])
+    found, more = look(ctx, engine, container, wanted) if steps else (NOTHING, [])
     value = {
         "version": version_text(present),
         "to": version_text(wanted),
         "steps": steps,
         "refused": [refusal.view() for refusal in (*refused, *more) if refusal is not None],
         "missing_images": [image.name for image in images.values() if image.id is None],
-        "missing_tools": [name for name in TOOLS if runner.which(name) is None],
+        "missing_tools": [name for name in TOOLS if ctx.runner.which(name) is None],
         "image": container.image if container is not None else None,
         "image_id": container.image_id if container is not None else None,
         **found,

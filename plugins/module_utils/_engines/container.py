@@ -59,6 +59,14 @@ class Container:
 
 
 @dataclass(frozen=True)
+class ImageInfo:
+    """A container image: its id, and the variables ``NAME=value`` that it sets."""
+
+    id: str
+    environment: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Options:
     """The options of a checkpoint or restore that the engine gets."""
 

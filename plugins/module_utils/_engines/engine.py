@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
     from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause
     from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Step
-    from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Abilities, Container, Options
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.container import (
+        Abilities,
+        Container,
+        ImageInfo,
+        Options,
+    )
     from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 
 
@@ -119,3 +124,12 @@ class Engine(Protocol):
 
     def sharing(self, process_label: str) -> tuple[str, ...]:
         """Names of the containers, running or not, with this label; none when it has no categories."""
+
+    def ask(self, ctx: Context, argv: tuple[str, ...]) -> Completed:
+        """Run a reading command of the engine; raises CheckpointError if the engine is not installed."""
+
+    def exec_argv(self, name: str, user: str, argv: tuple[str, ...], *, stdin: bool = False) -> tuple[str, ...]:
+        """The argument list that runs ``argv`` in a running container; with ``stdin`` it reads standard input."""
+
+    def image(self, ctx: Context, name: str) -> ImageInfo | None:
+        """Read the image ``name``; None if it is not on this host."""

@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Reads a Nextcloud that runs in a container: its files, podman and occ. Writes nothing."""
+"""Reads a Nextcloud that runs in a container: its files, its image and occ. Writes nothing."""
 
 from __future__ import annotations
 
 import glob
 import json
 import os
-from dataclasses import dataclass
-from typing import Any, Sequence
+from typing import TYPE_CHECKING, Any, Sequence
 
-from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, Runner, check
+from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, check
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import Version
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
@@ -22,15 +21,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._nextcloud.upgrade impo
     version_of_environment,
 )
 
-
-@dataclass(frozen=True)
-class Running:
-    """The container; ``pid`` is 0 if it is not running."""
-
-    name: str
-    image: str
-    image_id: str
-    pid: int
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 
 
 def _json(completed: Completed, what: str) -> Any:
@@ -62,29 +55,17 @@ def read_version(html_path: str) -> Version:
     return version
 
 
-def read_container(runner: Runner, name: str) -> Running | None:
-    """Reads the container ``name``; None if there is none."""
-    completed = runner.run(["podman", "container", "inspect", name])
-    if completed.rc != 0:
-        return None
-    found = _json(completed, f"inspect container {name!r}")[0]
-    return Running(name, found["ImageName"], found["Image"], found["State"]["Pid"])
-
-
-def read_image(runner: Runner, name: str) -> Image:
+def read_image(ctx: Context, engine: Engine, name: str) -> Image:
     """Reads the image ``name``, with the version in its environment."""
-    completed = runner.run(["podman", "image", "inspect", name])
-    if completed.rc != 0:
-        return Image(name)
-    found = _json(completed, f"inspect image {name!r}")[0]
-    return Image(name, found["Id"], version_of_environment(found["Config"].get("Env") or []))
+    found = engine.image(ctx, name)
+    return Image(name) if found is None else Image(name, found.id, version_of_environment(list(found.environment)))
 
 
-def ask_occ(runner: Runner, container: Running, user: str, command: str) -> dict[str, Any]:
-    """Runs an occ command and returns the JSON object that it prints."""
-    argv = ["podman", "exec", f"--user={user}", container.name, "php", "/var/www/html/occ", command, "--output=json"]
-    what = f"run 'occ {command}' in container {container.name!r}"
-    answer = _json(check(runner.run(argv), what), what)
+def ask_occ(ctx: Context, engine: Engine, name: str, user: str, command: str) -> dict[str, Any]:
+    """Runs an occ command in the container ``name`` and returns the JSON object that it prints."""
+    argv = engine.exec_argv(name, user, ("php", "/var/www/html/occ", command, "--output=json"))
+    what = f"run 'occ {command}' in container {name!r}"
+    answer = _json(check(engine.ask(ctx, argv), what), what)
     return answer if isinstance(answer, dict) else {}
 
 

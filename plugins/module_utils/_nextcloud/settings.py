@@ -7,11 +7,15 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
-from typing import Any, Mapping
+from typing import TYPE_CHECKING, Any, Mapping
 
-from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, Runner
+from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Plan
+
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 
 # Settings that are or contain a password or a key; never shown.
 SENSITIVE = frozenset(
@@ -36,13 +40,14 @@ HIDDEN, REPLACED = "(hidden)", "(hidden, value changed)"
 class Console:
     """The place of occ: the container, the owner of Nextcloud's files, and the folder of the program."""
 
+    engine: Engine
     container: str
     user: str
     path: str
 
     def php(self, *, stdin: bool = False) -> tuple[str, ...]:
         """Returns the command line of PHP in the container."""
-        return ("podman", "exec", *(["--interactive"] if stdin else []), "--user", self.user, self.container, "php")
+        return self.engine.exec_argv(self.container, self.user, ("php",), stdin=stdin)
 
     def occ(self, *words: str) -> tuple[str, ...]:
         return (*self.php(), f"{self.path}/occ", *words)
@@ -56,13 +61,13 @@ class Settings:
     apps: Mapping[str, Mapping[str, Any]]
 
 
-def read_settings(runner: Runner, console: Console) -> Settings:
+def read_settings(ctx: Context, console: Console) -> Settings:
     """Reads all settings, including private ones.
 
     Raises:
         CheckpointError: reasons occ_failed, answer_invalid.
     """
-    completed = runner.run(console.occ("config:list", "--private", "--output=json"))
+    completed = console.engine.ask(ctx, console.occ("config:list", "--private", "--output=json"))
     if completed.rc != 0:
         raise occ_error(completed, console, "read the settings")
     return parse_settings(completed.out, console)
@@ -83,7 +88,7 @@ def parse_settings(text: str, console: Console) -> Settings:
 
 
 def occ_error(completed: Completed, console: Console, what: str) -> CheckpointError:
-    """Returns the failure of podman exec or occ. Of the output it has only the last line, which gives the reason."""
+    """Returns the failure of occ, or of its engine. Only the last line of the output is in it: it gives the reason."""
     return CheckpointError(
         f"Cannot {what} of Nextcloud in the container {console.container!r}: {completed.last_line[:300].rstrip('.')}. "
         "Check that the container runs and that Nextcloud is installed (occ status).",

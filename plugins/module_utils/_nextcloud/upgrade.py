@@ -203,7 +203,7 @@ def check_tag(name: str, running: str, tagged: str | None) -> Refusal | None:
     return Refusal(
         "image_moved",
         f"the container runs image {running[:12]}, and {name!r} is a different image by now, so a rollback would be "
-        f"impossible. Run 'podman tag {running[:12]} {name}'.",
+        f"impossible. Give image {running[:12]} the name {name!r} again.",
     )
 
 

@@ -13,7 +13,12 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.command import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause, CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Step
-from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Abilities, Container, Options
+from ansible_collections.criu.hosts.plugins.module_utils._engines.container import (
+    Abilities,
+    Container,
+    ImageInfo,
+    Options,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import UNIT_LABEL
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._host.user import in_user_namespace
@@ -92,6 +97,22 @@ def parse_inspect(text: str) -> Container:
         raise CheckpointError(
             f"Cannot read the answer of 'podman container inspect': {error!r}. Is podman 4.0 or newer installed?",
             reason="tool_failed",
+        ) from error
+
+
+def parse_image(text: str) -> ImageInfo:
+    """Returns the first image of ``podman image inspect``.
+
+    Raises:
+        CheckpointError: answer_invalid.
+    """
+    try:
+        entry = json.loads(text)[0]
+        return ImageInfo(str(entry["Id"]), tuple(str(one) for one in entry["Config"].get("Env") or ()))
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"Cannot read the output of 'podman image inspect': {error!r}. Run the command manually.",
+            reason="answer_invalid",
         ) from error
 
 
@@ -297,3 +318,13 @@ class Podman:
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return ()  # another storage driver or folder
+
+    def ask(self, ctx: Context, argv: tuple[str, ...]) -> Completed:
+        return run_podman(ctx.runner, argv)
+
+    def exec_argv(self, name: str, user: str, argv: tuple[str, ...], *, stdin: bool = False) -> tuple[str, ...]:
+        return ("podman", "exec", *(["--interactive"] if stdin else []), "--user", user, name, *argv)
+
+    def image(self, ctx: Context, name: str) -> ImageInfo | None:
+        completed = run_podman(ctx.runner, ("podman", "image", "inspect", name))
+        return parse_image(completed.out) if completed.rc == 0 else None

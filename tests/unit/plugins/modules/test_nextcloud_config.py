@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core import command as _command
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.engine import Podman
 from ansible_collections.criu.hosts.plugins.module_utils._nextcloud.settings import Console, Settings, import_script
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, Write
 
@@ -189,4 +190,13 @@ def test_the_script_quotes_nothing_it_was_given(tmp_path: Path) -> None:
     script = import_script(Settings({"a": value}, {}), "/var/www/it's")
     assert value not in script and "it's" not in script
     assert imported(script)["system"] == {"a": value}
-    assert Console("c", "u", "/p").occ("status") == ("podman", "exec", "--user", "u", "c", "php", "/p/occ", "status")
+    assert Console(Podman(), "c", "u", "/p").occ("status") == (
+        "podman",
+        "exec",
+        "--user",
+        "u",
+        "c",
+        "php",
+        "/p/occ",
+        "status",
+    )

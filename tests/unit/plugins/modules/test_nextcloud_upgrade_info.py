@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.criu.hosts.plugins.module_utils._nextcloud.upgrade import RESERVE_BYTES
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, put_host
 
-OCC = ["podman", "exec", "--user=www-data", "cloud", "php", "/var/www/html/occ"]
+OCC = ["podman", "exec", "--user", "www-data", "cloud", "php", "/var/www/html/occ"]
 STATUS = {"installed": True, "version": "31.0.10.2", "versionstring": "31.0.10", "maintenance": False}
 
 
@@ -32,7 +32,8 @@ def image_reply(major: int, version: str | None, *, name: str = "") -> Reply:
 
 
 def container_reply(pid: int = 77, *, image_id: str = "id31") -> Reply:
-    found = [{"ImageName": "localhost/nc:31", "Image": image_id, "State": {"Pid": pid}}]
+    state = {"Status": "running" if pid else "exited", "Pid": pid}
+    found = [{"Id": "c0", "Name": "cloud", "ImageName": "localhost/nc:31", "Image": image_id, "State": state}]
     return Reply(["podman", "container", "inspect", "cloud"], out=json.dumps(found))
 
 
