@@ -329,7 +329,8 @@ def run(ctx: Context) -> Outcome:
         after = files.read_config_file(path).demand_text()
         if after != (text or ""):
             raise CheckpointError(
-                f"Wrote {path!r}, but its text is another now. Look for what else writes it, and run the task again.",
+                f"Wrote {path!r}, but its content has changed since. Find out what else writes it, and run the task "
+                "again.",
                 reason="change_lost",
                 path=path,
             )

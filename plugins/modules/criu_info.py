@@ -324,14 +324,14 @@ commands:
 reason:
   description:
     - Machine-readable error code, which stays the same between releases.
-    - V(tool_missing) if a program that was found cannot be started, V(options_conflict) if O(features) is set and
-      O(gather) does not include C(features).
+    - V(options_conflict) if O(features) is set and O(gather) does not include V(features).
+    - V(tool_missing) if a program that was found cannot be started.
   returned: failure
   type: str
-  sample: tool_missing
+  sample: options_conflict
 cmd:
   description: Argument list of the command that cannot be started.
-  returned: failure
+  returned: failure with reason tool_missing
   type: list
   elements: str
   sample: [/usr/sbin/criu, --version]

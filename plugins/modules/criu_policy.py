@@ -255,7 +255,7 @@ def made_for(ctx: Context, host: SelinuxHost, stored: StoredModule) -> Made:
     if not policy:
         raise CheckpointError(
             f"Cannot make a policy module for this host: there is no compiled policy {host.policy_type!r} in "
-            "/etc/selinux. Install the package selinux-policy-default (Debian) or selinux-policy-targeted (RedHat).",
+            "/etc/selinux. Install the package selinux-policy-default (Debian) or selinux-policy-targeted (Red Hat).",
             reason="policy_missing",
         )
     found = booleans_of_others(host, stored, set(CATALOG.booleans))
@@ -263,7 +263,7 @@ def made_for(ctx: Context, host: SelinuxHost, stored: StoredModule) -> Made:
 
 
 def refuse_foreign(stored: StoredModule, priority: int) -> None:
-    """Refuse to replace or remove a module of this name that somebody else has made.
+    """Refuses a module of this name that was not made by this module.
 
     Raises:
         CheckpointError: module_foreign.
@@ -271,8 +271,8 @@ def refuse_foreign(stored: StoredModule, priority: int) -> None:
     entry = stored.at(priority)
     if entry is not None and SIGN not in entry.text and CATALOG.booleans[0] not in entry.text:
         raise CheckpointError(
-            f"Refuse to change policy module {NAME!r} at priority {priority}: it is not one that this module made. "
-            f"Give another priority, or remove it (semodule -X {priority} -r {NAME}) if nobody needs it.",
+            f"Cannot change policy module {NAME!r} at priority {priority}: it was not made by this module. "
+            f"Choose a different priority, or remove it (semodule -X {priority} -r {NAME}) if it is not needed.",
             reason="module_foreign",
         )
 

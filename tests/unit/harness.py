@@ -160,8 +160,10 @@ def documented_failures(name: str) -> tuple[set[str], set[str]]:
     """The reasons that the RETURN of a module lists, and the keys that it may return beside one of them."""
     loaded = importlib.import_module(f"ansible_collections.criu.hosts.plugins.modules.{name}")
     returned = yaml.safe_load(loaded.RETURN)
-    reasons = re.findall(r"\bV\(([a-z_]+)\)", "\n".join(returned["reason"]["description"]))
-    return set(reasons), {key for key, text in returned.items() if "failure" in str(text["returned"])}
+    reasons = [re.match(r"V\((\w+)\) if ", line) for line in returned["reason"]["description"]]
+    return {found.group(1) for found in reasons if found}, {
+        key for key, text in returned.items() if "failure" in str(text["returned"])
+    }
 
 
 def check_failure(name: str, result: dict[str, Any]) -> None:

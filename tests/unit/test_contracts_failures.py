@@ -58,8 +58,9 @@ def returned(path: Path) -> dict[str, Any]:
 
 
 def documented_reasons(path: Path) -> list[str]:
-    text = returned(path)["reason"]["description"]
-    return re.findall(r"\bV\(([a-z_]+)\)", "\n".join(text if isinstance(text, list) else [text]))
+    """The words in the lines ``V(WORD) if ...``."""
+    lines = returned(path)["reason"]["description"]
+    return [found.group(1) for found in (re.match(r"V\((\w+)\) if ", line) for line in lines) if found]
 
 
 def _planned(units: Iterable[Unit]) -> set[str]:

@@ -22,11 +22,11 @@ def code_lines(text: str) -> int:
     lines = text.splitlines()
     kept = {number for number, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")}
     for node in ast.walk(ast.parse(text)):
-        value = node.value if isinstance(node, (ast.Expr, ast.Assign)) else None
-        names = {target.id for target in getattr(node, "targets", ()) if isinstance(target, ast.Name)}
-        documents = isinstance(node, ast.Expr) or names & {"DOCUMENTATION", "EXAMPLES", "RETURN"}
-        if documents and isinstance(value, ast.Constant) and isinstance(value.value, str):
-            kept -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+        if isinstance(node, (ast.Expr, ast.Assign)):
+            names = {target.id for target in getattr(node, "targets", ()) if isinstance(target, ast.Name)}
+            documents = isinstance(node, ast.Expr) or names & {"DOCUMENTATION", "EXAMPLES", "RETURN"}
+            if documents and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+                kept -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     return len(kept)
 
 

@@ -56,9 +56,10 @@ def swallows(handler: ast.ExceptHandler) -> bool:
     return not kept and not any(isinstance(node, ast.Raise) for node in nodes)
 
 
-def _checks(node: ast.AST) -> bool:
-    """Whether a node is ``isinstance(..., ...)``."""
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance"
+def _checks(node: ast.AST) -> ast.Call | None:
+    """The node if it is ``isinstance(..., ...)``."""
+    call = node if isinstance(node, ast.Call) else None
+    return call if call and isinstance(call.func, ast.Name) and call.func.id == "isinstance" else None
 
 
 def live(node: ast.AST) -> Iterator[ast.AST]:
@@ -188,13 +189,13 @@ class CallGraph:
     def _parts(self, unit: Unit) -> list[tuple[Unit | None, Unit]]:
         """The parts of a unit that isinstance guards, each with the class; None for a class of others."""
         if unit not in self._guards:
-            guards = [node for node in unit.live if isinstance(node, ast.If) and _checks(node.test)]
+            guards = [(node, _checks(node.test)) for node in unit.live if isinstance(node, ast.If)]
             self._guards[unit] = parts = []
-            for node in guards:
-                kinds = node.test.args[1]
+            for node, check in guards:
+                kinds = check.args[1] if check else ast.Tuple([])
                 for kind in kinds.elts if isinstance(kinds, ast.Tuple) else [kinds]:
                     class_ = self.target(unit, kind)
-                    name = f"{unit.name}[{ast.unparse(kind)}]"
+                    name = f"{unit.name}[{ast.unparse(kind)}, line {node.lineno}]"
                     part = Unit(unit.path, name, tuple(node.body), unit.owner, unit.function)
                     parts.append((class_ if isinstance(class_, Unit) else None, part))
         return self._guards[unit]

@@ -228,7 +228,7 @@ class Reader:
         if not seen:
             raise Unreadable(f"{unit.path.name}: {unit.name}: **{name} has no value here")
 
-    def _later(self, unit: Unit, place: ast.AST, key: ast.AST) -> None:
+    def _later(self, unit: Unit, place: ast.expr, key: ast.expr) -> None:
         """``error.facts[key] = ...``."""
         if isinstance(place, ast.Attribute) and place.attr == FACTS:
             self._note(self.found.facts, self._keys(unit, ast.Dict([key], [place])), unit)
@@ -238,16 +238,16 @@ class Reader:
             into.setdefault(word, set()).add(f"{unit.path.stem}.{unit.name}")
 
 
-def _assignments(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
+def _assignments(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
     """The pairs of target and value of a statement, also of ``a, b = 1, 2``."""
     if isinstance(node, ast.AnnAssign) and node.value is not None:
         yield node.target, node.value
-    for target in node.targets if isinstance(node, ast.Assign) else ():
-        value = node.value
-        if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
-            yield from zip(target.elts, value.elts)
-        else:
-            yield target, value
+    if isinstance(node, ast.Assign):
+        for target in node.targets:
+            if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                yield from zip(target.elts, node.value.elts)
+            else:
+                yield target, node.value
 
 
 def failures(graph: CallGraph, units: Iterable[Unit]) -> Found:

@@ -112,4 +112,9 @@ def test_a_class_in_isinstance_is_not_made(tmp_path: Path) -> None:
     guarded = "    if isinstance(x, Tool):\n        prepare()\n    elif isinstance(x, (Other, Base)):\n        more()\n"
     rest = f"{CLASSES}\ndef more():\n    pass\n\ndef make():\n    return Other()\n"
     assert reached(tmp_path, f"def main(x):\n{guarded}{rest}") == set()
-    assert reached(tmp_path, f"def main(x):\n{guarded}    make()\n{rest}") == {"make", "Other", "main[Other]", "more"}
+    made = reached(tmp_path, f"def main(x):\n{guarded}    make()\n{rest}")
+    assert made == {"make", "Other", "main[Other, line 4]", "more"}
+    twice = (
+        "    if isinstance(x, Other):\n        more()\n    if isinstance(x, Other):\n        prepare()\n    make()\n"
+    )
+    assert {"more", "prepare"} <= reached(tmp_path, f"def main(x):\n{twice}{rest}")
