@@ -21,7 +21,7 @@ GRAPH = CallGraph(TREE)
 
 # Functions of _core whose failures need a step of one of these classes in a plan, or one of these keywords.
 NEED = {
-    "_os_error": {"Link", "MakeDir", "Remove", "Rename", "Together", "Unpack", "WriteFile", "creates_partial"},
+    "_os_error": {"Kill", "Link", "MakeDir", "Remove", "Rename", "Together", "Unpack", "WriteFile", "creates_partial"},
     "locked": {"Together", "lock"},
     "_also_failed": {"Together", "always", "explain", "undo"},
 }
