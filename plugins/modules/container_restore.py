@@ -240,6 +240,7 @@ reason:
     - V(name_invalid) if O(name) or O(new_name) cannot be the name of a container.
     - V(rootless_unsupported) if the task does not run as root, or the container is rootless.
     - V(podman_missing) if podman is not installed.
+    - V(ability_missing) if the engine cannot do what an option asks for.
     - V(criu_missing) if CRIU is not installed.
     - V(criu_too_old) if podman needs a newer CRIU.
     - V(criu_without_selinux) if CRIU is not linked with libselinux, so the labels would be lost.

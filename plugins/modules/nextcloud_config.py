@@ -122,6 +122,7 @@ reason:
     - V(options_conflict) if a setting is in both O(system) and O(secrets).
     - V(change_lost) if occ succeeded and a setting has not changed, because it is set elsewhere; see RV(lost).
     - V(interrupted) if the task received SIGTERM or SIGHUP.
+    - V(podman_missing) if podman is not installed.
     - V(tool_missing) if a command is not installed.
   returned: failure
   type: str

@@ -160,6 +160,7 @@ reason:
     - V(version_invalid) if O(to) is not a version.
     - V(version_unknown) if C(version.php) is missing below O(html_path), or has no version in it.
     - V(answer_invalid) if the output of podman or occ is not JSON.
+    - V(podman_missing) if podman is not installed.
     - V(tool_missing) if a command is not installed.
     - V(tool_failed) if a command failed and its output matches no other reason.
   returned: failure

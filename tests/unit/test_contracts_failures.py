@@ -26,18 +26,15 @@ NEED = {
     "_also_failed": {"Together", "always", "explain", "undo"},
 }
 # Words that a module reaches by name and never returns, and why.
-ABLE = {"ability_missing": "podman, the only engine, has all the abilities that options ask for"}
 OF_PROCESSES = {"external_needed memory_tracking_missing shell_job_needed": "CRIU's log is not searched for it"}
 NEVER: dict[str, dict[str, str]] = {
     "container_checkpoint": {
-        **ABLE,
         **OF_PROCESSES,
         "new_name_with_tcp": "it has no option new_name",
         "archive_invalid archive_runtime_missing cgroup_in_use container_exists": "podman prints it for a restore only",
         "image_missing name_in_use volume_exists": "podman prints it for a restore only",
     },
     "container_restore": {
-        **ABLE,
         **OF_PROCESSES,
         "file_locks_needed tcp_established_needed": "CRIU prints it for a dump only",
     },

@@ -37,6 +37,8 @@ KNOW_ENGINES = ("_engines/registry.py", "_unit/", "modules/container_unit_info.p
 
 # Files that name podman for good.
 PODMAN_NAMED = {
+    "_criu/readiness.py": "judges whether podman is there for the intent container",
+    "_criu_config/readers.py": "names podman with runc and crun among the callers of CRIU, as the result does",
     "_engines/registry.py": "lists the engines",
     "_container/request.py": "has the option engine with its choices",
     "_denials/explain.py": "names a group of denials after podman's type",
@@ -44,14 +46,6 @@ PODMAN_NAMED = {
     "_denials/remedies.py": "names the folders that podman's type may read",
     "_host/remedies.py": "names the purpose of the policy that is for podman's type",
     "_lsm/_selinux/policy/rules.py": "has the rules for podman's type",
-}
-# Files that still know podman and should not. The list only gets shorter.
-PODMAN_STILL = {
-    "_criu/readiness.py": "judges the readiness of podman only",
-    "_criu_config/readers.py": "lists podman among the callers of CRIU",
-    "_nextcloud/host.py": "asks podman for images",
-    "_nextcloud/settings.py": "calls occ by podman exec",
-    "_nextcloud/upgrade.py": "advises in a message how podman tags an image",
 }
 
 
@@ -113,7 +107,7 @@ def test_only_its_engine_and_units_know_podman() -> None:
     free = ("_engines/podman/", "_unit/", *PODMAN_NAMED)
     others = [path for path in UTILS if not place(path).startswith(free)]
     found = {place(path) for path in others if any("podman" in word.lower() for word in _words(path))}
-    assert found == set(PODMAN_STILL)
+    assert found == set()
 
 
 def test_no_package_has_code() -> None:

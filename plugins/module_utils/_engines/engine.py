@@ -131,5 +131,5 @@ class Engine(Protocol):
     def exec_argv(self, name: str, user: str, argv: tuple[str, ...], *, stdin: bool = False) -> tuple[str, ...]:
         """The argument list that runs ``argv`` in a running container; with ``stdin`` it reads standard input."""
 
-    def image(self, ctx: Context, name: str) -> ImageInfo | None:
+    def find_image(self, ctx: Context, name: str) -> ImageInfo | None:
         """Read the image ``name``; None if it is not on this host."""

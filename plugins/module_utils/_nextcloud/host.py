@@ -57,7 +57,7 @@ def read_version(html_path: str) -> Version:
 
 def read_image(ctx: Context, engine: Engine, name: str) -> Image:
     """Reads the image ``name``, with the version in its environment."""
-    found = engine.image(ctx, name)
+    found = engine.find_image(ctx, name)
     return Image(name) if found is None else Image(name, found.id, version_of_environment(list(found.environment)))
 
 

@@ -325,6 +325,6 @@ class Podman:
     def exec_argv(self, name: str, user: str, argv: tuple[str, ...], *, stdin: bool = False) -> tuple[str, ...]:
         return ("podman", "exec", *(["--interactive"] if stdin else []), "--user", user, name, *argv)
 
-    def image(self, ctx: Context, name: str) -> ImageInfo | None:
+    def find_image(self, ctx: Context, name: str) -> ImageInfo | None:
         completed = run_podman(ctx.runner, ("podman", "image", "inspect", name))
         return parse_image(completed.out) if completed.rc == 0 else None

@@ -142,7 +142,10 @@ def test_stopped_container(tmp_path: Path, module: Any) -> None:
 
 def test_tag_that_has_moved(tmp_path: Path, module: Any) -> None:
     value = answer(module, tmp_path, container_reply(image_id="older"))
-    assert codes(value) == ["image_moved"] and "podman tag older localhost/nc:31" in value["refused"][0]["message"]
+    assert (
+        codes(value) == ["image_moved"]
+        and "Give image older the name 'localhost/nc:31' again." in value["refused"][0]["message"]
+    )
 
 
 def test_upgrade_that_somebody_else_began(tmp_path: Path, module: Any) -> None:

@@ -19,7 +19,12 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.context import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, MakeDir, Step
 from ansible_collections.criu.hosts.plugins.module_utils._engines import registry
-from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Abilities, Container, Options
+from ansible_collections.criu.hosts.plugins.module_utils._engines.container import (
+    Abilities,
+    Container,
+    ImageInfo,
+    Options,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 from ansible_collections.criu.hosts.plugins.modules import container_checkpoint, container_restore
@@ -141,6 +146,15 @@ class Box:
 
     def sharing(self, process_label: str) -> tuple[str, ...]:
         return ()
+
+    def ask(self, ctx: Context, argv: tuple[str, ...]) -> Completed:
+        return ctx.runner.run(argv)
+
+    def exec_argv(self, name: str, user: str, argv: tuple[str, ...], *, stdin: bool = False) -> tuple[str, ...]:
+        return ("box", "run", name, *argv)
+
+    def find_image(self, ctx: Context, name: str) -> ImageInfo | None:
+        return None
 
 
 def shown(status: str, pid: int = 0, started: str = "now") -> str:
