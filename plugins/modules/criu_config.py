@@ -271,7 +271,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import Version, version_text, version_tuple
-from ansible_collections.criu.hosts.plugins.module_utils._criu_config import file as files
+from ansible_collections.criu.hosts.plugins.module_utils._criu_config import config_file as files
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.lint import Finding, lint
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.options import KINDS, NEWEST
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.plan import (

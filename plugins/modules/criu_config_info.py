@@ -215,7 +215,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import Version, version_text
-from ansible_collections.criu.hosts.plugins.module_utils._criu_config import file as files
+from ansible_collections.criu.hosts.plugins.module_utils._criu_config import config_file as files
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.lint import lint
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.readers import (
     CRUN_READS,

@@ -11,8 +11,8 @@ from typing import Any, Mapping, Optional, Sequence
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import CommandError, Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import MakeDir, Plan, Remove, Step, WriteFile
+from ansible_collections.criu.hosts.plugins.module_utils._criu_config.config_file import ConfigFile, accepted, refusal
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.edit import Wanted, edit, normalize
-from ansible_collections.criu.hosts.plugins.module_utils._criu_config.file import ConfigFile, accepted, refusal
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.lint import Finding, parse, split_lines, summary
 
 # Everyone may read what is set, and CRIU without root must be able to.

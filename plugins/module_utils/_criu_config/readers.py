@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Iterable, Mapping, Optional, Sequence
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import Version, version_text, version_tuple
-from ansible_collections.criu.hosts.plugins.module_utils._criu_config.file import ConfigFile
+from ansible_collections.criu.hosts.plugins.module_utils._criu_config.config_file import ConfigFile
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.lint import Line, parse
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.options import ALL, base_of, known
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._criu_config import file as _criu_config_file
+from ansible_collections.criu.hosts.plugins.module_utils._criu_config import config_file as _criu_config_file
 from ansible_collections.criu.hosts.plugins.modules import criu_config
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, put_host
 

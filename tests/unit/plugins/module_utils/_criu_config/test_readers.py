@@ -10,7 +10,7 @@ from typing import Any, Optional
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import version_tuple
-from ansible_collections.criu.hosts.plugins.module_utils._criu_config.file import ConfigFile
+from ansible_collections.criu.hosts.plugins.module_utils._criu_config.config_file import ConfigFile
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.options import ALL
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.readers import (
     REQUESTS,
