@@ -155,9 +155,10 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.module import exe
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._criu.non_root import (
     EVERYBODY,
-    HOST,
     NOBODY_ELSE,
     Access,
+    RealSource,
+    Source,
     binary_path,
     choose_capabilities,
     criu_missing,
@@ -182,7 +183,7 @@ NOTHING: dict[str, Any] = {"path": None, "group": "", "mode": "", "capabilities"
 
 def run(ctx: Context) -> Outcome:
     """Read, plan, apply, read again."""
-    host = HOST[0]
+    host: Source = RealSource(ctx.paths)
     present = ctx.params["state"] == "present"
     path = binary_path(ctx.params["path"] or ctx.runner.which("criu"))
     if path is None:

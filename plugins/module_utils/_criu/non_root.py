@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Iterable, Protocol
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Plan, Step
 from ansible_collections.criu.hosts.plugins.module_utils._criu.program import read_capability_attribute
 from ansible_collections.criu.hosts.plugins.module_utils._formats.file_capabilities import parse_capabilities
@@ -57,8 +58,11 @@ class Source(Protocol):
         """Returns whether the host has the group."""
 
 
+@dataclass(frozen=True)
 class RealSource:
     """The real host."""
+
+    paths: Paths
 
     def access(self, path: str) -> Access:
         status = os.stat(path)
@@ -69,7 +73,7 @@ class RealSource:
         return Access(group, stat.S_IMODE(status.st_mode), parse_effective(read_capability_attribute(path)))
 
     def kernel(self) -> Kernel:
-        found = read_kernel("")
+        found = read_kernel(self.paths.root)
         return Kernel(found["checkpoint_restore"] is not False, found["ptrace_scope"] or 0)
 
     def has_group(self, name: str) -> bool:
@@ -78,10 +82,6 @@ class RealSource:
         except KeyError:
             return False
         return True
-
-
-# The unit tests replace it.
-HOST: list[Source] = [RealSource()]
 
 
 def parse_effective(attribute: bytes) -> tuple[str, ...]:

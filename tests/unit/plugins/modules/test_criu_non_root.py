@@ -7,8 +7,10 @@ from typing import Any, Iterator
 
 import pytest
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._criu import non_root as _non_root
 from ansible_collections.criu.hosts.plugins.module_utils._criu.non_root import Access, Kernel
+from ansible_collections.criu.hosts.plugins.modules import criu_non_root
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Write
 
 CAP = "cap_checkpoint_restore"
@@ -48,7 +50,12 @@ class Machine:
 @pytest.fixture(autouse=True)
 def given_back() -> Iterator[None]:
     yield
-    _non_root.HOST[0] = _non_root.RealSource()
+    criu_non_root.RealSource = _non_root.RealSource
+
+
+def put(machine: Machine) -> None:
+    """Lets the module find this machine."""
+    criu_non_root.RealSource = lambda dummy_paths: machine
 
 
 def binary(folder: Path) -> str:
@@ -61,7 +68,7 @@ def case(start: Access, *commands: list[str], kernel: Kernel = NEW, **params: An
     def build(folder: Path) -> Any:
         path = binary(folder)
         machine = Machine(start, kernel)
-        _non_root.HOST[0] = machine
+        put(machine)
         return {"path": path, **params}, machine.host(*([*argv, path] for argv in commands))
 
     return build
@@ -108,7 +115,7 @@ REFUSED = [
 def test_refused_before_anything_is_run(
     tmp_path: Path, module: Any, params: dict[str, Any], kernel: Kernel, reason: str
 ) -> None:
-    _non_root.HOST[0] = Machine(FRESH, kernel)
+    put(Machine(FRESH, kernel))
     run = module("criu_non_root", {"path": binary(tmp_path), **params})
     assert run.result["reason"] == reason
     assert run.host.ran == []
@@ -121,14 +128,14 @@ def test_absent_without_criu(module: Any) -> None:
 
 def test_file_system_that_keeps_no_capabilities(tmp_path: Path, module: Any) -> None:
     path = binary(tmp_path)
-    _non_root.HOST[0] = Machine(replace(READY, capabilities=()))
+    put(Machine(replace(READY, capabilities=())))
     run = module("criu_non_root", {"path": path}, commands=[Write(["setcap", f"{CAP}=eip", path])])
     assert run.result["reason"] == "change_lost"
 
 
 def test_setcap_that_fails(tmp_path: Path, module: Any) -> None:
     path = binary(tmp_path)
-    _non_root.HOST[0] = Machine(replace(READY, capabilities=()))
+    put(Machine(replace(READY, capabilities=())))
     error = f"Failed to set capabilities on file '{path}': Operation not supported\n"
     run = module("criu_non_root", {"path": path}, commands=[Write(["setcap", f"{CAP}=eip", path], rc=1, err=error)])
     assert run.result["reason"] == "tool_failed" and "not supported" in run.result["msg"]
@@ -151,8 +158,8 @@ def test_attribute(attribute: bytes, names: tuple[str, ...]) -> None:
 
 
 def test_real_host(tmp_path: Path) -> None:
-    path = binary(tmp_path)
-    found = _non_root.RealSource().access(path)
+    path, host = binary(tmp_path), _non_root.RealSource(Paths())
+    found = host.access(path)
     assert found.capabilities == () and found.mode == Path(path).stat().st_mode & 0o7777
-    assert isinstance(_non_root.RealSource().kernel().checkpoint_restore, bool)
-    assert _non_root.RealSource().has_group("root") and not _non_root.RealSource().has_group("no such group")
+    assert isinstance(host.kernel().checkpoint_restore, bool)
+    assert host.has_group("root") and not host.has_group("no such group")
