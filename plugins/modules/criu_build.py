@@ -394,7 +394,7 @@ def fetch(url: str, checksum: str) -> bytes:
 
 
 def want(params: dict[str, Any], paths: Paths) -> Wanted:
-    return Wanted.from_params(params, root=paths.root, machine=MACHINE, libc=LIBC, fetch=fetch)
+    return Wanted.from_params(params, paths=paths, machine=MACHINE, libc=LIBC, fetch=fetch)
 
 
 def carry_out(ctx: Context, plan: Plan, wanted: Wanted, target: switch.Target | None = None) -> Applied | None:

@@ -345,6 +345,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.digest import fil
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import parse_version, version_number
 from ansible_collections.criu.hosts.plugins.module_utils._criu import readiness
 from ansible_collections.criu.hosts.plugins.module_utils._criu.features import FEATURE_NAMES, read_check
@@ -412,25 +413,25 @@ def read_features(ctx: Context, path: str | None) -> dict[str, Any]:
     return {"check": check, "features": features}
 
 
-def is_ours(root: str, path: str | None) -> bool:
+def is_ours(paths: Paths, path: str | None) -> bool:
     """Returns whether criu_build installed the CRIU in use."""
-    return path is not None and os.path.realpath(path) == os.path.realpath(Layout(root).active)
+    return path is not None and os.path.realpath(path) == os.path.realpath(Layout(paths).active)
 
 
-def read_build(root: str, path: str | None) -> dict[str, Any] | None:
+def read_build(paths: Paths, path: str | None) -> dict[str, Any] | None:
     """Describes the build of criu_build that is in use."""
-    if not is_ours(root, path):
+    if not is_ours(paths, path):
         return None
-    layout = Layout(root)
+    layout = Layout(paths)
     installed = read_installed(layout)
     described = describe(installed.active, layout.active)
-    family = read_system(root)[0]
+    family = read_system(paths)[0]
     return {**described, "intact": installed.right(divert=family == "debian")} if described else None
 
 
-def read_file(root: str, paths: list[str], version: str | None) -> dict[str, Any]:
+def read_file(paths: Paths, found: list[str], version: str | None) -> dict[str, Any]:
     """Describes the file of the CRIU in use."""
-    path = paths[0] if paths else None
+    path = found[0] if found else None
     binary = read_binary(path) if path else None
     return {
         "version": version,
@@ -438,57 +439,55 @@ def read_file(root: str, paths: list[str], version: str | None) -> dict[str, Any
         "sha256": file_sha256(path) if path else None,
         **linkage(binary.elf if binary else None),
         "capabilities": binary.capabilities if binary else None,
-        "shadowed": paths[1:],
-        "installed": read_build(root, path),
+        "shadowed": found[1:],
+        "installed": read_build(paths, path),
     }
 
 
 def read_engines(ctx: Context, path: str | None) -> dict[str, Any]:
     """Describes Podman, its runtimes, and the tools that checkpoints need."""
-    root = ctx.paths.root
-    podman = find(root, "podman")
+    podman = find(ctx.paths, "podman")
     printed = ctx.runner.run([podman, "--version"]).out if podman else ""
     return {
-        "runtimes": read_runtimes(root, ctx.runner, path, load_library),
+        "runtimes": read_runtimes(ctx.paths, ctx.runner, path, load_library),
         "podman": {"path": podman, "version": parse_version(printed)},
-        "tools": {name: find(root, name) for name in ("nft", "tar", "zstd")},
+        "tools": {name: find(ctx.paths, name) for name in ("nft", "tar", "zstd")},
     }
 
 
-def read_around(root: str, path: str | None) -> dict[str, Any]:
+def read_around(paths: Paths, path: str | None) -> dict[str, Any]:
     """Describes the kernel, its security modules, the distribution, and CRIU's cache of the kernel."""
-    lsm = read_lsm(root)
-    policy = LoadedPolicy(f"{root}/sys/fs/selinux")
+    lsm = read_lsm(paths)
+    policy = LoadedPolicy(paths.selinuxfs)
     lets = policy.lets(USER_CONTEXT, USER_CONTEXT, "process", ("execmem", "dyntransition"))
     lsm["selinux"]["lets_users"] = lets
-    family, name = read_system(root)
+    family, name = read_system(paths)
     return {
-        "kernel": read_kernel(root),
+        "kernel": read_kernel(paths),
         "lsm": lsm,
         "system": {"family": family, "name": name},
-        "kdat": read_kdat(root, lsm["selinux"]["policy"], ours=is_ours(root, path)),
+        "kdat": read_kdat(paths, lsm["selinux"]["policy"], ours=is_ours(paths, path)),
     }
 
 
 def run(ctx: Context) -> Outcome:
-    wanted, root = wanted_subsets(ctx.params), ctx.paths.root
-    paths = find_all(root, "criu")
-    path = paths[0] if paths else None
+    wanted, found = wanted_subsets(ctx.params), find_all(ctx.paths, "criu")
+    path = found[0] if found else None
     value: dict[str, Any] = {"path": path, **{key: None for keys in SUBSETS.values() for key in keys}}
     version, error = read_version(ctx.runner, path) if path and wanted & {"binary", "config"} else (None, None)
     if "binary" in wanted:
-        value.update(read_file(root, paths, version))
+        value.update(read_file(ctx.paths, found, version))
     if "config" in wanted:
-        value.update(config=read_config(root), config_error=error)
+        value.update(config=read_config(ctx.paths), config_error=error)
     if "runtimes" in wanted:
         value.update(read_engines(ctx, path))
     if "features" in wanted:
         value.update(read_features(ctx, path))
     if "kernel" in wanted:  # after the features, as CRIU replaces a cache of another build when it checks them
-        value.update(read_around(root, path))
+        value.update(read_around(ctx.paths, path))
     if "readiness" in wanted:
         known = value if "features" in wanted else {**value, **NOT_ASKED}
-        lock = readiness.network_lock(known, iptables=find(root, "iptables-restore") is not None)
+        lock = readiness.network_lock(known, iptables=find(ctx.paths, "iptables-restore") is not None)
         value.update(readiness.judge({**known, "network_lock": lock}), network_lock=lock)
     return Outcome("criu", value)
 

@@ -298,7 +298,7 @@ def run_absent(ctx: Context, way: package.Way, wanted: Wanted) -> Outcome:
 
 
 def run(ctx: Context) -> Outcome:
-    wanted = Wanted.from_params(ctx.params, root=ctx.paths.root, machine=MACHINE)
+    wanted = Wanted.from_params(ctx.params, paths=ctx.paths, machine=MACHINE)
     way: package.Way = Deb() if wanted.family == "debian" else Rpm(dnf5=bool(ctx.runner.which("dnf5")))
     work = {"built": run_built, "present": run_present, "absent": run_absent}[ctx.params["state"]]
     return work(ctx, way, wanted)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, Runner
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import parse_version
 from ansible_collections.criu.hosts.plugins.module_utils._criu.libraries import linked_features
 from ansible_collections.criu.hosts.plugins.module_utils._criu.program import read_capability_attribute, read_program
@@ -32,19 +33,19 @@ def parse_config_error(completed: Completed) -> str | None:
     return lines[0] if lines else f"exit status {completed.rc}"
 
 
-def find_all(root: str, name: str) -> list[str]:
+def find_all(paths: Paths, name: str) -> list[str]:
     """Returns the executables ``name`` in FOLDERS, in that order, each real file once."""
     found: dict[str, str] = {}
     for folder in FOLDERS:
-        path = f"{root}{folder}/{name}"
+        path = paths.below(f"{folder}/{name}")
         if os.path.isfile(path) and os.access(path, os.X_OK):
             found.setdefault(os.path.realpath(path), path)
     return list(found.values())
 
 
-def find(root: str, name: str) -> str | None:
+def find(paths: Paths, name: str) -> str | None:
     """Returns the first executable ``name`` in FOLDERS."""
-    return next(iter(find_all(root, name)), None)
+    return next(iter(find_all(paths, name)), None)
 
 
 def _read(path: str) -> str | None:
@@ -53,25 +54,25 @@ def _read(path: str) -> str | None:
     return None if text is None else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").strip()
 
 
-def read_lsm(root: str) -> dict[str, Any]:
+def read_lsm(paths: Paths) -> dict[str, Any]:
     """Reads the mode, the policy and the booleans of SELinux, and whether AppArmor is on."""
-    selinuxfs = f"{root}/sys/fs/selinux"
+    selinuxfs = paths.selinuxfs
     mode = read_mode(selinuxfs)
     enabled = mode != "disabled"
-    config = re.search(r"^\s*SELINUXTYPE\s*=\s*(\S+)", _read(f"{root}/etc/selinux/config") or "", re.MULTILINE)
+    config = re.search(r"^\s*SELINUXTYPE\s*=\s*(\S+)", _read(paths.below("/etc/selinux/config")) or "", re.MULTILINE)
     return {
         "selinux": {
             "mode": mode,
             "policy": config.group(1) if config and enabled else None,
             "booleans": {name: ON_OFF[boolean_value(selinuxfs, name)] if enabled else None for name in BOOLEANS},
         },
-        "apparmor": _read(f"{root}/sys/module/apparmor/parameters/enabled") == "Y",
+        "apparmor": _read(paths.below("/sys/module/apparmor/parameters/enabled")) == "Y",
     }
 
 
-def read_config(root: str) -> dict[str, str]:
+def read_config(paths: Paths) -> dict[str, str]:
     """Reads CRIU's configuration files; returns their texts by path."""
-    folder = f"{root}/etc/criu"
+    folder = paths.below("/etc/criu")
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     texts = {f"{folder}/{name}": _read(f"{folder}/{name}") for name in names if name.endswith(".conf")}
     return {path: text for path, text in texts.items() if text is not None}

@@ -73,7 +73,7 @@ class RealSource:
         return Access(group, stat.S_IMODE(status.st_mode), parse_effective(read_capability_attribute(path)))
 
     def kernel(self) -> Kernel:
-        found = read_kernel(self.paths.root)
+        found = read_kernel(self.paths)
         return Kernel(found["checkpoint_restore"] is not False, found["ptrace_scope"] or 0)
 
     def has_group(self, name: str) -> bool:

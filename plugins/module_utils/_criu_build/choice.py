@@ -12,6 +12,7 @@ from typing import Any, Callable, Iterable
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
 from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Step
 from ansible_collections.criu.hosts.plugins.module_utils._criu.libraries import FEATURES
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.compatibility import (
@@ -62,7 +63,7 @@ class Wanted:
     artifact: str | None
     artifact_checksum: str | None
     jobs: int
-    root: str
+    paths: Paths
     machine: str
     family: str
     built_on: str
@@ -71,9 +72,9 @@ class Wanted:
 
     @classmethod
     def from_params(
-        cls, params: dict[str, Any], *, root: str, machine: str, libc: str, fetch: Callable[[str, str], bytes]
+        cls, params: dict[str, Any], *, paths: Paths, machine: str, libc: str, fetch: Callable[[str, str], bytes]
     ) -> Wanted:
-        family, built_on = read_system(root)
+        family, built_on = read_system(paths)
         names = tuple(sorted({*params["features"], *params["plugins"]}))
         sums = {key: (params[key] or "").lower() or None for key in ("checksum", "artifact_checksum")}
         return cls(
@@ -85,7 +86,7 @@ class Wanted:
             check=params["check"],
             artifact=os.path.abspath(params["artifact_path"]) if params["artifact_path"] else None,
             jobs=params["jobs"] or len(os.sched_getaffinity(0)),
-            root=root,
+            paths=paths,
             machine=machine,
             family=family,
             built_on=built_on,
@@ -96,7 +97,7 @@ class Wanted:
 
     @property
     def layout(self) -> Layout:
-        return Layout(self.root)
+        return Layout(self.paths)
 
     def build_ids(self, source_sha256: str) -> list[str]:
         """The builds that would do: what is required with each choice of what is only wanted, the richest first."""
@@ -168,7 +169,7 @@ def make_job(runner: Runner, wanted: Wanted, source: str, source_sha256: str) ->
         raise source_invalid(source, "its file name holds no version")
     check_version(wanted.names, version)
     base, gone = missing_needs(
-        (*wanted.names, *wanted.extra), runner.which, lambda name: has_header(wanted.root, wanted.machine, name)
+        (*wanted.names, *wanted.extra), runner.which, lambda name: has_header(wanted.paths, wanted.machine, name)
     )
     if wanted.patches and not runner.which(PATCH.probe):
         base.append(PATCH)
@@ -184,7 +185,7 @@ def make_job(runner: Runner, wanted: Wanted, source: str, source_sha256: str) ->
         patches=wanted.patches,
         architecture=wanted.machine,
         built_on=wanted.built_on,
-        folder=f"{wanted.root}/var/lib/criu-hosts/build",
+        folder=f"{wanted.paths.state}/build",
         artifact=wanted.artifact or "",
         jobs=wanted.jobs,
         prefix=Layout().current,
@@ -230,7 +231,7 @@ def choose_artifact(runner: Runner, wanted: Wanted, path: str, installed: Instal
         )
     artifact = read_artifact(path)
     listed = runner.run(["ldconfig", "-p"]).out if runner.which("ldconfig") else ""
-    system = System(wanted.root, wanted.machine, wanted.family, wanted.libc, parse_ldconfig(listed))
+    system = System(wanted.paths, wanted.machine, wanted.family, wanted.libc, parse_ldconfig(listed))
     check_artifact(path, artifact, system)
     return Choice(artifact.manifest.tree, path, describe_artifact(artifact, active))
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import version_tuple
 from ansible_collections.criu.hosts.plugins.module_utils._criu.libraries import library_packages
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.manifest import Artifact, oldest_libc
@@ -25,7 +26,7 @@ def parse_ldconfig(text: str) -> set[str]:
 class System:
     """What a host offers to a program: its machine, its glibc (empty: none), its libraries (empty: not known)."""
 
-    root: str
+    paths: Paths
     machine: str
     family: str
     libc: str
@@ -50,7 +51,7 @@ def check_artifact(path: str, artifact: Artifact, system: System) -> None:
             path, f"it is for {artifact.elf.machine}, this host is {machine}", "Build it for this host"
         )
     loader, wanted = artifact.elf.interpreter, oldest_libc(artifact.elf.versions)
-    if loader and not os.path.exists(f"{system.root}{loader}"):
+    if loader and not os.path.exists(system.paths.below(loader)):
         raise artifact_unusable(path, f"this host has no {loader}", "Build it on this distribution")
     if wanted and version_tuple(wanted) > version_tuple(system.libc):
         has = f"glibc {system.libc}" if system.libc else "no glibc"

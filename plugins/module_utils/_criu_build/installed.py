@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.manifest import (
     BINARY,
     MANIFEST,
@@ -26,18 +27,18 @@ RIGHT, OURS, OTHER, NOTHING = "right", "ours", "other", "nothing"
 
 @dataclass(frozen=True)
 class Layout:
-    """Where things lie on a host. ``root`` is empty but in tests."""
+    """Names the places of builds on a host."""
 
-    root: str = ""
+    paths: Paths = field(default_factory=Paths)
 
     @property
     def base(self) -> str:
-        return f"{self.root}/opt/criu-hosts"
+        return self.paths.below("/opt/criu-hosts")
 
     @property
     def state(self) -> str:
         """Where tasks work; one at a time holds it."""
-        return f"{self.root}/var/lib/criu-hosts"
+        return self.paths.state
 
     @property
     def current(self) -> str:
@@ -54,12 +55,12 @@ class Layout:
 
     @property
     def local(self) -> str:
-        return f"{self.root}/usr/local/sbin/criu"
+        return self.paths.below("/usr/local/sbin/criu")
 
     @property
     def packaged(self) -> str:
         """The path of the distribution's binary."""
-        return f"{self.root}/usr/sbin/criu"
+        return self.paths.below("/usr/sbin/criu")
 
     @property
     def diverted(self) -> str:
@@ -68,7 +69,7 @@ class Layout:
     @property
     def cache(self) -> str:
         """What CRIU remembers of the kernel; wrong after a change of CRIU."""
-        return f"{self.root}{KDAT}"
+        return self.paths.below(KDAT)
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ def read_installed(layout: Layout) -> Installed:
 
 
 def read_diversion(layout: Layout) -> str | None:
-    return parse_diversions(read_text(f"{layout.root}/var/lib/dpkg/diversions") or "", layout.packaged)
+    return parse_diversions(read_text(layout.paths.below("/var/lib/dpkg/diversions")) or "", layout.packaged)
 
 
 def _readlink(path: str) -> str | None:

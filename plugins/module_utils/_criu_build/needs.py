@@ -11,13 +11,14 @@ from typing import Any, Callable, Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import version_text, version_tuple
 from ansible_collections.criu.hosts.plugins.module_utils._criu.libraries import FEATURES, Need
 
 
-def has_header(root: str, machine: str, name: str) -> bool:
+def has_header(paths: Paths, machine: str, name: str) -> bool:
     """Whether the C header ``name`` is where distributions put it."""
-    folders = (f"{root}/usr/include", f"{root}/usr/include/{machine}-linux-gnu")
+    folders = (paths.below("/usr/include"), paths.below(f"/usr/include/{machine}-linux-gnu"))
     return any(os.path.exists(f"{folder}/{name}") for folder in folders)
 
 

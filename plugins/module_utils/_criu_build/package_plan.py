@@ -11,6 +11,7 @@ from typing import Any
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, Runner
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.pack import pack_steps
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     Command,
     MakeDir,
@@ -46,8 +47,8 @@ class Wanted:
     built_on: str
 
     @classmethod
-    def from_params(cls, params: dict[str, Any], *, root: str, machine: str) -> Wanted:
-        family, built_on = read_system(root)
+    def from_params(cls, params: dict[str, Any], *, paths: Paths, machine: str) -> Wanted:
+        family, built_on = read_system(paths)
         if family not in ("debian", "redhat"):
             raise CheckpointError(
                 f"Cannot handle packages on {built_on!r}: only Debian's and Fedora's relatives are known."
@@ -66,7 +67,7 @@ class Wanted:
             version=params["version"],
             suffix=params["suffix"],
             jobs=params["jobs"] or len(os.sched_getaffinity(0)),
-            layout=Layout(root),
+            layout=Layout(paths),
             machine=machine,
             family=family,
             built_on=built_on,
@@ -74,7 +75,7 @@ class Wanted:
 
     @property
     def folder(self) -> str:
-        return f"{self.layout.root}/var/lib/criu-hosts/packages"
+        return f"{self.layout.state}/packages"
 
 
 def make_job(runner: Runner, way: package.Way, wanted: Wanted) -> package.Job:

@@ -35,7 +35,7 @@ class Host:
     @property
     def boot(self) -> float:
         """When it was booted; 0 if that is not known."""
-        return boot_clock(self.paths.root) or 0.0
+        return boot_clock(self.paths) or 0.0
 
     @property
     def policy(self) -> LoadedPolicy:
@@ -52,7 +52,7 @@ def read_groups(
     """Read one source. Which it was, its files, and what it holds."""
     groups = Groups(since)
     audit = host.paths.below(audit_path)
-    kind = choose(host.paths.root, audit, runner, boot=host.boot) if source == "auto" else source
+    kind = choose(host.paths, audit, runner, boot=host.boot) if source == "auto" else source
     files: tuple[str, ...] = ()
     if kind == "audit":
         files = audit_files(audit, since)

@@ -10,6 +10,7 @@ import re
 from typing import Iterator, Protocol
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner, check
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._denials.records import AVC_MARK, ERROR_MARK, MARKS, Block
 
 # Small enough for the cache of a processor, large enough that Python's own work does not count.
@@ -148,11 +149,11 @@ def read_kernel(path: str, sink: Sink) -> None:
             sink.add(message)
 
 
-def choose(root: str, audit_log: str, runner: Runner | None, *, boot: float) -> str:
+def choose(paths: Paths, audit_log: str, runner: Runner | None, *, boot: float) -> str:
     """The source for ``auto``: auditd's log if it was written since the boot, else the journal, else the ring."""
     if _written(audit_log) >= max(boot, 0.0):
         return "audit"
-    journals = (f"{root}/run/log/journal", f"{root}/var/log/journal")
+    journals = (paths.below("/run/log/journal"), paths.below("/var/log/journal"))
     if runner is not None and any(os.path.isdir(path) for path in journals) and runner.which("journalctl"):
         return "journal"
     return "kernel"

@@ -8,6 +8,7 @@ import ctypes
 from typing import Any, Callable
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import parse_version
 from ansible_collections.criu.hosts.plugins.module_utils._criu.inspect import find
 
@@ -42,25 +43,25 @@ def load_library(name: str) -> str | None:
 
 
 def read_runtimes(
-    root: str, runner: Runner, criu: str | None, load: Callable[[str], str | None]
+    paths: Paths, runner: Runner, criu: str | None, load: Callable[[str], str | None]
 ) -> list[dict[str, Any]]:
     """Describes runc and crun; ``load`` tries to load a library and returns the loader's error."""
     outputs: dict[str, str | None] = {}
-    paths = {name: find(root, name) for name in ("runc", "crun")}
-    for name, path in paths.items():
+    found = {name: find(paths, name) for name in ("runc", "crun")}
+    for name, path in found.items():
         outputs[name] = runner.run([path, "--version"]).out if path else None
     versions = {name: parse_version(text or "") for name, text in outputs.items()}
     why = {
         "runc": judge_runc(versions["runc"], criu),
-        "crun": judge_crun(outputs["crun"], criu, load(LIBCRIU) if paths["crun"] else None),
+        "crun": judge_crun(outputs["crun"], criu, load(LIBCRIU) if found["crun"] else None),
     }
     return [
         {
             "name": name,
-            "path": paths[name],
+            "path": found[name],
             "version": versions[name],
             "checkpoint": why[name] is None,
             "why_not": why[name],
         }
-        for name in paths
+        for name in found
     ]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 
 
@@ -16,9 +17,9 @@ def parse_os_release(text: str) -> tuple[str, str]:
     return family, f"{values.get('ID', 'linux')} {values.get('VERSION_ID', '')}".strip()
 
 
-def read_system(root: str) -> tuple[str, str]:
+def read_system(paths: Paths) -> tuple[str, str]:
     """Family and name of the distribution that lies below ``root``."""
-    for path in (f"{root}/etc/os-release", f"{root}/usr/lib/os-release"):
+    for path in (paths.below("/etc/os-release"), paths.below("/usr/lib/os-release")):
         text = read_text(path)
         if text is not None:
             return parse_os_release(text)

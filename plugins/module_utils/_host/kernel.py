@@ -8,6 +8,7 @@ import os
 import re
 from typing import Any
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import Version, version_tuple
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import KDAT
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
@@ -33,9 +34,9 @@ def parse_release(release: str, version: str) -> Version:
     return version_tuple(found.group(1)) if found else ()
 
 
-def read_kernel(root: str) -> dict[str, Any]:
+def read_kernel(paths: Paths) -> dict[str, Any]:
     """Reads release, version, whether it has CAP_CHECKPOINT_RESTORE, and Yama's limit of ptrace (None without Yama)."""
-    sysctl = f"{root}/proc/sys/kernel"
+    sysctl = f"{paths.proc}/sys/kernel"
     release = _read(f"{sysctl}/osrelease") or None
     last = _number(_read(f"{sysctl}/cap_last_cap"))
     return {
@@ -59,19 +60,20 @@ def names_in(folder: str) -> list[str]:
     return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
 
 
-def boot_clock(root: str) -> float | None:
+def boot_clock(paths: Paths) -> float | None:
     """Returns the boot time in terms of the current clock; None if /proc/stat does not name it."""
-    found = re.search(r"^btime (\d+)$", read_text(f"{root}/proc/stat", may_fail=True) or "", re.MULTILINE)
+    found = re.search(r"^btime (\d+)$", read_text(f"{paths.proc}/stat", may_fail=True) or "", re.MULTILINE)
     return float(found.group(1)) if found else None
 
 
-def read_boot_time(root: str) -> float | None:
+def read_boot_time(paths: Paths) -> float | None:
     """Returns when the host came up: the boot time of the kernel, or the oldest file in /run if that is older.
 
     Setting the clock after the boot moves the time of the kernel, but not that of the files.
     """
-    boot = boot_clock(root)
+    boot = boot_clock(paths)
     if boot is None:
         return None
-    others = [written_at(f"{root}/run/{name}") for name in names_in(f"{root}/run") if name != os.path.basename(KDAT)]
+    folder = paths.below("/run")
+    others = [written_at(f"{folder}/{name}") for name in names_in(folder) if name != os.path.basename(KDAT)]
     return min([boot, *(time for time in others if time is not None)])

@@ -12,6 +12,7 @@ from typing import Any, Callable
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command
 from ansible_collections.criu.hosts.plugins.module_utils._criu import libraries
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build import activate as switch
@@ -43,7 +44,7 @@ class Machine:
 
     def __init__(self, folder: Path, *, selinux: bool = True) -> None:
         self.folder = folder
-        self.layout = install.Layout(str(folder))
+        self.layout = install.Layout(Paths(str(folder)))
         self.paths = put_host(folder)
         criu_build.MACHINE = "x86_64"
         criu_build.LIBC = "2.41"

@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build import package_archive as package
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build import package_plan as plans
@@ -49,7 +50,7 @@ def machine(folder: Path, release: str = DEBIAN12) -> None:
 def want(folder: Path, **params: Any) -> plans.Wanted:
     given = {key: spec.get("default") for key, spec in criu_package.SPEC.items()}
     return plans.Wanted.from_params(
-        {**given, "path": str(folder / "criu.tar"), "jobs": 2, **params}, root=str(folder), machine="x86_64"
+        {**given, "path": str(folder / "criu.tar"), "jobs": 2, **params}, paths=Paths(str(folder)), machine="x86_64"
     )
 
 

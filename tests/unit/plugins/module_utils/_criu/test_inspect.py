@@ -9,6 +9,7 @@ from typing import Callable
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._criu.features import parse_feature
 from ansible_collections.criu.hosts.plugins.module_utils._criu.inspect import (
     find,
@@ -45,23 +46,23 @@ def test_find_all_takes_the_order_of_a_unit_and_each_file_once(tmp_path: Path) -
     link(tmp_path / "usr/sbin/criu", ours)
     put(tmp_path / "usr/bin/criu", "y", 0o755)
     put(tmp_path / "usr/local/bin/criu", "not executable")
-    assert find_all(str(tmp_path), "criu") == [f"{tmp_path}/usr/local/sbin/criu", f"{tmp_path}/usr/bin/criu"]
-    assert find(str(tmp_path), "crun") is None
+    assert find_all(Paths(str(tmp_path)), "criu") == [f"{tmp_path}/usr/local/sbin/criu", f"{tmp_path}/usr/bin/criu"]
+    assert find(Paths(str(tmp_path)), "crun") is None
 
 
 def test_read_lsm(tmp_path: Path) -> None:
     off = {"mode": "disabled", "policy": None, "booleans": dict.fromkeys(BOOLEANS)}
     put(tmp_path / "etc/selinux/config", "# SELINUXTYPE= can be\nSELINUX=enforcing\nSELINUXTYPE=default\n")
-    assert read_lsm(str(tmp_path)) == {"selinux": off, "apparmor": False}
+    assert read_lsm(Paths(str(tmp_path))) == {"selinux": off, "apparmor": False}
     put(tmp_path / "sys/fs/selinux/enforce", "1")
     put(tmp_path / "sys/fs/selinux/booleans/criu_container_restore", "0 0")
     put(tmp_path / "sys/module/apparmor/parameters/enabled", "Y\n")
-    found = read_lsm(str(tmp_path))
+    found = read_lsm(Paths(str(tmp_path)))
     assert found["selinux"]["mode"] == "enforcing" and found["selinux"]["policy"] == "default"
     assert found["selinux"]["booleans"] == {**dict.fromkeys(BOOLEANS), "criu_container_restore": "off"}
     assert found["apparmor"] is True
     put(tmp_path / "sys/fs/selinux/enforce", "0")
-    assert read_lsm(str(tmp_path))["selinux"]["mode"] == "permissive"
+    assert read_lsm(Paths(str(tmp_path)))["selinux"]["mode"] == "permissive"
 
 
 def test_a_read_only_selinuxfs_means_disabled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,11 +71,11 @@ def test_a_read_only_selinuxfs_means_disabled(tmp_path: Path, monkeypatch: pytes
     put(tmp_path / "sys/fs/selinux/booleans/criu_container_restore", "1 1")
     monkeypatch.setattr("os.statvfs", lambda dummy_path: SimpleNamespace(f_flag=os.ST_RDONLY))
     off = {"mode": "disabled", "policy": None, "booleans": dict.fromkeys(BOOLEANS)}
-    assert read_lsm(str(tmp_path)) == {"selinux": off, "apparmor": False}
+    assert read_lsm(Paths(str(tmp_path))) == {"selinux": off, "apparmor": False}
 
 
 def test_read_config(tmp_path: Path) -> None:
-    assert read_config(str(tmp_path)) == {}
+    assert read_config(Paths(str(tmp_path))) == {}
     path = put(tmp_path / "etc/criu/default.conf", b"network-lock nftables # \xff\n")
     put(tmp_path / "etc/criu/README", "x")
-    assert read_config(str(tmp_path)) == {str(path): "network-lock nftables # \ufffd"}
+    assert read_config(Paths(str(tmp_path))) == {str(path): "network-lock nftables # \ufffd"}

@@ -8,6 +8,7 @@ from typing import Any, Callable
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Link, Remove, Rename
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build import activate as switch
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build import compatibility as usable
@@ -144,7 +145,7 @@ def test_parse_diversions(fixture_text: Callable[[str], str]) -> None:
 
 
 def installed_host(root: Path, binary: bytes = fake.WITH_SELINUX) -> install.Layout:
-    layout = install.Layout(str(root))
+    layout = install.Layout(Paths(str(root)))
     fake.unpacked(root, MANIFEST, "a" * 64, binary)
     fake.link(Path(layout.current), MANIFEST.tree)
     fake.link(Path(layout.local), layout.active)
@@ -157,7 +158,9 @@ def test_read_installed(tmp_path: Path) -> None:
     layout = installed_host(tmp_path)
     assert install.read_installed(layout) == RIGHT
     assert install.read_installed(layout).right(divert=True)
-    assert install.read_installed(install.Layout(f"{tmp_path}/nowhere")) == replace(VIRGIN, packaged=install.NOTHING)
+    assert install.read_installed(install.Layout(Paths(f"{tmp_path}/nowhere"))) == replace(
+        VIRGIN, packaged=install.NOTHING
+    )
 
 
 @pytest.mark.parametrize(
@@ -191,7 +194,7 @@ def artifact() -> Artifact:
 
 def system(folder: Path, libraries: set[str], **changes: Any) -> usable.System:
     fake.put(folder / "lib64/ld-linux-x86-64.so.2", "")
-    return replace(usable.System(str(folder), "x86_64", "debian", "2.41", libraries), **changes)
+    return replace(usable.System(Paths(str(folder)), "x86_64", "debian", "2.41", libraries), **changes)
 
 
 def test_check_artifact_takes_what_fits(fixture_text: Callable[[str], str], tmp_path: Path) -> None:
@@ -205,7 +208,7 @@ def test_check_artifact_takes_what_fits(fixture_text: Callable[[str], str], tmp_
     [
         pytest.param("", {"machine": "aarch64"}, "aarch64", None, id="machine"),
         pytest.param("", {"libc": "2.4"}, "wants glibc 2.34, this host has glibc 2.4", None, id="glibc"),
-        pytest.param("", {"root": "/nowhere"}, "has no /lib64/ld-linux", None, id="loader"),
+        pytest.param("", {"paths": Paths("/nowhere")}, "has no /lib64/ld-linux", None, id="loader"),
         pytest.param("libnftables.so.1", {}, "lacks", ["libnftables1"], id="library-debian"),
         pytest.param("libnftables.so.1", {"family": "redhat"}, "lacks", ["nftables-libs"], id="library-redhat"),
         pytest.param("libdrm_amdgpu.so.1", {}, "lacks", ["libdrm-amdgpu1"], id="library-of-a-plugin"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._criu.kernel_cache import read_kdat
 from ansible_collections.criu.hosts.plugins.module_utils._host import kernel as host
 from ansible_collections.criu.hosts.tests.unit.criu_host import link, put
@@ -28,14 +29,14 @@ def test_parse_release(release: str, version: str, expected: tuple[int, ...]) ->
 
 def test_read_kernel(tmp_path: Path) -> None:
     empty = {"release": None, "version": [], "checkpoint_restore": None, "ptrace_scope": None}
-    assert host.read_kernel(str(tmp_path)) == empty
+    assert host.read_kernel(Paths(str(tmp_path))) == empty
     put(tmp_path / "proc/sys/kernel/osrelease", "6.12.117\n")
     put(tmp_path / "proc/sys/kernel/cap_last_cap", "39\n")
     put(tmp_path / "proc/sys/kernel/yama/ptrace_scope", "1\n")
     expected = {"release": "6.12.117", "version": [6, 12, 117], "checkpoint_restore": False, "ptrace_scope": 1}
-    assert host.read_kernel(str(tmp_path)) == expected
+    assert host.read_kernel(Paths(str(tmp_path))) == expected
     put(tmp_path / "proc/sys/kernel/cap_last_cap", "40\n")
-    assert host.read_kernel(str(tmp_path))["checkpoint_restore"] is True
+    assert host.read_kernel(Paths(str(tmp_path)))["checkpoint_restore"] is True
 
 
 KDAT = 1_000_000
@@ -50,18 +51,18 @@ def kdat_fixture(tmp_path: Path) -> Path:
 
 
 def stale(root: Path, policy: str | None = None, *, ours: bool = True) -> str | None:
-    found = read_kdat(str(root), policy, ours=ours)["stale"]
+    found = read_kdat(Paths(str(root)), policy, ours=ours)["stale"]
     return str(found) if found else None
 
 
 def test_read_kdat(kdat: Path) -> None:
-    assert read_kdat(str(kdat), "default", ours=True) == {
+    assert read_kdat(Paths(str(kdat)), "default", ours=True) == {
         "path": f"{kdat}/run/criu.kdat",
         "present": True,
         "stale": None,
     }
     (kdat / "run/criu.kdat").unlink()
-    assert read_kdat(str(kdat), None, ours=False) == {
+    assert read_kdat(Paths(str(kdat)), None, ours=False) == {
         "path": f"{kdat}/run/criu.kdat",
         "present": False,
         "stale": None,
