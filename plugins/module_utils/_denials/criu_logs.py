@@ -65,8 +65,8 @@ SIGNS: tuple[Sign, ...] = (
         "seccomp",
         SECCOMP_REFUSED,
         "capability sys_admin",
-        "The restored process may not put its seccomp filter back: it has its label by then, and the kernel asks for "
-        "the capability sys_admin without logging.",
+        "The restored process may not install its seccomp filter again: it has its label by then, and the kernel asks "
+        "for the capability sys_admin without logging.",
         remedy.RESTORE_CONTAINER,
         "4.2.1-restore-seccomp-refused.txt",
         asker="label",
@@ -85,7 +85,7 @@ SIGNS: tuple[Sign, ...] = (
         "label_bounded",
         LABEL_BOUNDED,
         "process dyntransition",
-        "The restored process had several threads when it was to take its label: the kernel allows that for a bounded "
+        "The restored process had several threads when it was to take its label. The kernel allows that for a bounded "
         "label only.",
         remedy.NEWER_CRIU,
         "",
@@ -121,7 +121,7 @@ SIGNS: tuple[Sign, ...] = (
         "huge_pages",
         r"Unexpected result when get hugetlb dev: Permission denied",
         "file map",
-        "CRIU may not map huge pages, which it does to learn what the kernel can do.",
+        "CRIU may not map huge pages, which it does to find out what the kernel can do.",
         remedy.POLICY,
         "4.2.1-restore-no-policy-unit.txt",
     ),
@@ -147,7 +147,7 @@ SIGNS: tuple[Sign, ...] = (
         "log_label",
         r"Message reply from daemon is trimmed \(\d+/0\)",
         "file append",
-        "The parasite in the container died. SELinux lets it not write to a log that was moved with log-file.",
+        "The parasite in the container died. SELinux does not let it write to a log that log-file has moved.",
         remedy.LOG_FILE,
         "public-2735-log-file.txt",
     ),
@@ -156,7 +156,7 @@ UNKNOWN = Sign(
     "unknown",
     "",
     "",
-    "CRIU was refused something, and it is not known that SELinux did it. If no denial of that time is logged, a "
+    "CRIU was refused something, and it is not known whether SELinux did it. If no denial of that time is logged, a "
     "dontaudit rule may hide it: `semodule -DB` shows them until `semodule -B`.",
     remedy.REVIEW,
     "",

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Denials, grouped and explained: what was refused, why, whether it matters, and what helps."""
+"""Explains groups of denials: what was refused, why, whether it matters, and what helps."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _EXEC = {"59", "322", "221", "281", "11"}
 
 
 def fits(known: Known, record: Record) -> bool:
-    """Whether an entry of the table is about this denial."""
+    """Returns whether an entry of the table is about this denial."""
     source, target, asked = type_of(record.source), type_of(record.target), known.asked
     same = "self" in asked.target and source == target
     return (
@@ -41,7 +41,7 @@ def fits(known: Known, record: Record) -> bool:
 
 
 def find_known(record: Record, *, fallback: bool) -> Known | None:
-    """The first entry of the table that fits."""
+    """Returns the first entry of the table that fits; None if none does."""
     if record.kind != "avc":
         return None
     return next((known for known in KNOWN if known.fallback is fallback and fits(known, record)), None)
@@ -49,7 +49,7 @@ def find_known(record: Record, *, fallback: bool) -> Known | None:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What is told of a denial."""
+    """The explanation of a denial."""
 
     id: str | None
     verdict: str
@@ -61,7 +61,7 @@ class Explanation:
 
 
 def related(record: Record) -> bool:
-    """Whether CRIU, a container or an engine has to do with it at all."""
+    """Returns whether CRIU, a container or an engine is involved."""
     types = {type_of(record.source), type_of(record.target)}
     # udica names its types for containers like this.
     own = any(name.endswith(".process") for name in types)
@@ -69,7 +69,7 @@ def related(record: Record) -> bool:
 
 
 def candidate_rule(record: Record) -> str:
-    """The denial as a rule in CIL, for a person to judge."""
+    """Renders the denial as a rule in CIL, for a person to judge."""
     source, target = type_of(record.source), type_of(record.target)
     permissions = " ".join(sorted(record.permissions))
     return f"; unreviewed\n(allow {source} {'self' if source == target else target} ({record.tclass} ({permissions})))"
@@ -78,8 +78,8 @@ def candidate_rule(record: Record) -> str:
 _VERDICTS = {
     policy.NOT_ASKED: "There is no loaded policy here to ask whether a rule is missing or a constraint denies it.",
     policy.RULE_MISSING: "The loaded policy has no rule for it.",
-    policy.CONSTRAINT_IDENTITY: "The rule is there; a constraint denies it, as SELinux user or role differ.",
-    policy.CONSTRAINT_LEVEL: "The rule is there; a constraint denies it, as the categories (or levels) differ.",
+    policy.CONSTRAINT_IDENTITY: "The rule exists; a constraint denies it, because SELinux user or role differ.",
+    policy.CONSTRAINT_LEVEL: "The rule exists; a constraint denies it, because the categories (or levels) differ.",
     policy.CONTEXT_UNKNOWN: "The loaded policy does not know one of the labels, so it comes from another policy.",
     policy.ALLOWED_NOW: "The loaded policy allows it now.",
 }
@@ -92,10 +92,10 @@ _BY_VERDICT = {
 
 
 def explain_error(group: Group) -> Explanation:
-    """SELINUX_ERR: no rule was missing; the kernel refuses by a law of its own."""
+    """Explains a SELINUX_ERR: no rule is missing, and no rule can allow it."""
     op, record = group.record.op, group.record
     if "invalid_context" in record.fields:
-        cause = "A label was asked for that the loaded policy does not know."
+        cause = "A program asked for a label that the loaded policy does not know."
         return Explanation("label_unknown", policy.CONTEXT_UNKNOWN, cause, "yes", remedy.TARGET_POLICY)
     if op == "security_bounded_transition" and group.syscall in _EXEC:
         cause = "A program was started with no_new_privs, and its domain is not bounded by that of the caller."
@@ -105,8 +105,8 @@ def explain_error(group: Group) -> Explanation:
         cause = "A process with several threads asked for a label that is not bounded by its own."
         return Explanation("bounded_threads", policy.BOUNDED, cause, "yes", remedy.NEWER_CRIU)
     causes = {
-        "security_compute_av": "A bounded type was given more than its parent has; the kernel takes it away.",
-        "security_validate_transition": "A constraint does not let this file change from the one label to the other.",
+        "security_compute_av": "The policy gives a bounded type more than its parent has; the kernel ignores the rest.",
+        "security_validate_transition": "A constraint does not allow this file to change from one label to the other.",
     }
     cause = causes.get(op, f"The kernel reports {op}.")
     verdict = policy.BOUNDED if op == "security_compute_av" else policy.NOT_ASKED
@@ -114,7 +114,7 @@ def explain_error(group: Group) -> Explanation:
 
 
 def settle(verdict: str, help_: remedy.Remedy, loaded: LoadedPolicy) -> remedy.Remedy:
-    """The remedy, given what this host's policy says and has."""
+    """Returns the remedy for a host with this policy."""
     if help_ is remedy.NOTHING:
         return help_
     if verdict in _BY_VERDICT and help_ not in (remedy.POLICY_AND_RECREATE, remedy.RESTORE_PROCESS):
@@ -129,18 +129,18 @@ def settle(verdict: str, help_: remedy.Remedy, loaded: LoadedPolicy) -> remedy.R
 
 
 def identity_note(record: Record, loaded: LoadedPolicy) -> str:
-    """For a refused label: whether the boolean that gives the rule would help at all."""
+    """Returns a note if the boolean that allows the label would not help; else an empty text."""
     stops = policy.identity_stops(loaded, record.source, record.target, "process", "dyntransition")
     if stops is None or "dyntransition" not in record.permissions:
         return ""
     return (
-        f" The boolean {DYNTRANS_BOOLEAN!r} does not help: SELinux user or role differ, which a constraint denies."
+        f" The boolean {DYNTRANS_BOOLEAN!r} does not help: a constraint denies it, because SELinux user or role differ."
         * stops
     )
 
 
 def explain(group: Group, loaded: LoadedPolicy) -> Explanation:
-    """What is to be told of a group."""
+    """Explains a group."""
     record = group.record
     if record.kind == "selinux_err":
         return explain_error(group)
@@ -161,7 +161,7 @@ def explain(group: Group, loaded: LoadedPolicy) -> Explanation:
 
 
 def explain_unknown(record: Record, verdict: str) -> Explanation:
-    """What can be told of a denial that nobody has recorded: what the policy says to it."""
+    """Explains a denial that is in no table, by the verdict of the policy."""
     is_open = verdict in (policy.RULE_MISSING, policy.NOT_ASKED)
     matters = "unknown" if related(record) else "unrelated"
     return Explanation(
@@ -175,13 +175,13 @@ def explain_unknown(record: Record, verdict: str) -> Explanation:
 
 
 def utc(seconds: float) -> str:
-    """A time as it is returned."""
+    """Renders a time as the module returns it."""
     moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
 def view(group: Group, told: Explanation) -> dict[str, Any]:
-    """A group as it is returned."""
+    """Renders a group as the module returns it."""
     record = group.record
     times = sorted((parse_time(group.earlier), parse_time(group.line)))
     return {
@@ -211,14 +211,14 @@ _ORDER = {"yes": 0, "unknown": 1, "unrelated": 2, "no": 3}
 
 
 def merge_key(group: Group, told: Explanation) -> tuple[Any, ...]:
-    """What two groups have in common that are told as one, with the permissions of both."""
+    """Returns the key by which groups are merged into one, with the permissions of all."""
     record = group.record
     types = (type_of(record.source), type_of(record.target), record.tclass)
     return (told.id, told.verdict, told.cause, record.kind, *types, record.comm, record.permissive, record.op)
 
 
 def merge(one: Group, other: Group) -> Group:
-    """Both as one; the example is the later one's."""
+    """Merges two groups; the example is that of the later one."""
     first, last = sorted((one, other), key=lambda group: group.record.time)
     permissions = tuple(sorted({*one.record.permissions, *other.record.permissions}))
     earlier = min(one.earlier, other.earlier, key=parse_time)
@@ -228,7 +228,7 @@ def merge(one: Group, other: Group) -> Group:
 
 
 def explain_all(groups: Groups, loaded: LoadedPolicy) -> list[dict[str, Any]]:
-    """All groups, those that matter first, and of these the latest first."""
+    """Explains all groups: those that matter first, and of these the latest first."""
     groups.settle_lines({})
     merged: dict[tuple[Any, ...], tuple[Group, Explanation]] = {}
     for group in groups.groups.values():

@@ -56,7 +56,7 @@ def read_failure(
 ) -> Failure:
     """Reads CRIU's log and the denials since the task began, explained as selinux_denial_info does.
 
-    Only for a command that ``owns`` accepts is the cause looked for.
+    The cause is looked for only if ``owns`` accepts the command.
     """
     # A task that succeeds need not compile this.
     from ansible_collections.criu.hosts.plugins.module_utils._denials.report import look_back
@@ -73,7 +73,7 @@ def read_failure(
 def logged_cause(completed: Completed, lines: list[str], kind: str, cause_of: Callable[[Completed], Cause]) -> Cause:
     """Returns the cause that the command's output or the ``lines`` of CRIU's log name.
 
-    If it is not known, ``cause_of`` the output with the first error of the log.
+    If neither names one, returns ``cause_of`` the output, with the first error of the log.
     """
     passed_on = cause_in_log(f"{completed.err}\n{completed.out}".splitlines(), kind)
     cause = passed_on or cause_of(completed)

@@ -22,14 +22,14 @@ from ansible_collections.criu.hosts.plugins.module_utils._denials.records import
 )
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context import type_of
 
-# More kinds of denials than this are counted, but not kept. A log may hold anything, memory may not.
+# Kinds of denials beyond these are counted, but not kept: a log may contain any number, memory may not.
 GROUPS = 500
 _KEYS = 8192
 
 
 @dataclass
 class Group:
-    """Denials of one kind: same types, class, permissions, command and mode. ``earlier`` and ``line`` are the outer."""
+    """Denials with the same types, class, permissions, command and mode: the first (``earlier``) and the last."""
 
     record: Record
     earlier: bytes
@@ -52,11 +52,11 @@ class Groups:
 
     @property
     def records(self) -> int:
-        """How many denials were counted."""
+        """Returns how many denials were counted."""
         return sum(group.count for group in self.groups.values()) + self.left_out
 
     def add(self, line: bytes, after: bytes = b"") -> None:
-        """Count the denial in ``line``. Nearly all are of a kind that was seen, and are told by comparing bytes."""
+        """Counts the denial in ``line``. Nearly all are of a known kind, which a comparison of bytes recognizes."""
         if self._waiting:
             self.settle_lines({})
         key = raw_key(line)
@@ -68,7 +68,7 @@ class Groups:
             known.line = line
 
     def add_many(self, block: Block, denials: int) -> bool:
-        """Count the denials of a block at once; False if that cannot be done."""
+        """Counts the denials of a block at once; returns False if that cannot be done."""
         counted = {} if self.since else count_keys(block, denials)
         if not counted:
             return False
@@ -89,7 +89,7 @@ class Groups:
         return True
 
     def settle_lines(self, coming: dict[Key, int]) -> None:
-        """Find the last lines in the block that was counted last, but for the kinds that come again."""
+        """Finds the last lines in the block that was counted last, except for kinds that occur later."""
         for key, group in self._waiting.items():
             if key not in coming:
                 group.line = find_line(self._block, key, first=False)

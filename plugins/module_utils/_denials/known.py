@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""The denials that checkpoint and restore are known to meet: data only, each with where it was recorded.
+"""Lists the denials that checkpoints and restores are known to cause, each with the place where it was recorded.
 
-What our own policy module gives is known from its rules (_denial_rules.py); here is what no rule of ours is for. The
-first entry that fits is taken, so that special ones stand before general ones.
+The file own_rules.py explains the denials that our own policy module prevents; this table has all others. The first
+entry that fits is used, so special entries come before general ones.
 ``recorded`` names a file of tests/unit/fixtures/audit, or an address.
 """
 
@@ -32,7 +32,7 @@ _GITHUB = "https://github.com/"
 
 @dataclass(frozen=True)
 class Asked:
-    """Which denials an entry is about: types of source and target, class, permissions (any of them)."""
+    """The denials that an entry is about: types of source and target, class, permissions (any of them)."""
 
     source: frozenset[str]
     target: frozenset[str]
@@ -44,7 +44,7 @@ class Asked:
 class Known:
     """A denial and what it means. ``matters``: yes (the work fails), no (it does not); ``comm``: the command's start.
 
-    With ``fallback`` the rules of our own policy module are asked first.
+    With ``fallback``, the rules of our own policy module come first.
     """
 
     id: str
@@ -88,7 +88,7 @@ KNOWN: tuple[Known, ...] = (
     Known(
         "setcurrent_confined",
         Asked(ANY, SELF, "process", _set("setcurrent")),
-        "A process in this domain may not change its own label, so that no CRIU can restore from it.",
+        "A process in this domain may not change its own label, so CRIU cannot restore there.",
         remedy.ROOT_SHELL,
         ("debian13-user-criu-permissive.txt",),
         fallback=True,
@@ -96,7 +96,7 @@ KNOWN: tuple[Known, ...] = (
     Known(
         "non_root",
         Asked(USER, ANY, "*", ANY),
-        "CRIU was run by a user whose domain has no rules for it.",
+        "A user whose domain has no rules for CRIU ran it.",
         remedy.NON_ROOT,
         ("debian13-user-criu-permissive.txt",),
         comm="criu",
@@ -183,7 +183,7 @@ KNOWN: tuple[Known, ...] = (
     Known(
         "criu_in_container",
         Asked(CONTAINER, ANY, "*", ANY),
-        "CRIU runs inside of a container, whose domain has no rules for it.",
+        "CRIU runs inside a container whose domain has no rules for it.",
         remedy.IN_CONTAINER,
         ("debian13-criu-in-container.txt",),
         comm="criu",
@@ -200,7 +200,7 @@ KNOWN: tuple[Known, ...] = (
     Known(
         "generator",
         Asked(_set("systemd_generator_t"), _set("container_runtime_t"), "dir", _set("search")),
-        "Podman's generator of units looks for containers when systemd reloads; units are made all the same.",
+        "Podman's generator of units looks for containers when systemd reloads; it makes the units nevertheless.",
         remedy.NOTHING,
         ("debian13-quadlet-generator.txt",),
         matters="no",

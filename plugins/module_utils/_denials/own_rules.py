@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Which rule of our own policy module a denial asks for: each rule has its reason and its recorded denial beside it."""
+"""Finds the rule of our own policy module that would allow a denial, with its reason and its recorded denial."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context i
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.policy.generate import Parsed, Rule, parse_rule
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.policy.rules import CATALOG
 
-# The attribute that every domain has; which types have another one is not known without the policy.
+# The attribute that every domain has; which types have other attributes is not known without the policy.
 DOMAIN = "domain"
 
 
 class Matched(NamedTuple):
-    """What a rule tells of a denial that it would allow."""
+    """The explanation that a rule gives for a denial that it would allow."""
 
     id: str
     cause: str
@@ -30,20 +30,20 @@ class Matched(NamedTuple):
 
 @cache
 def vectors() -> tuple[tuple[Rule, Parsed], ...]:
-    """The rules that allow or silence something, taken apart."""
+    """Returns the parsed rules that allow or silence something."""
     parsed = ((rule, parse_rule(rule.text)) for rule in CATALOG.rules)
     return tuple((rule, one) for rule, one in parsed if one.kind in ("allow", "dontaudit"))
 
 
 def names(written: str, name: str) -> bool:
-    """Whether a rule that has ``written`` is about the type ``name``."""
+    """Returns whether ``written`` in a rule includes the type ``name``."""
     if written == CATALOG.attribute:
         return name in CATALOG.container_types
     return written in (DOMAIN, name)
 
 
 def allows(parsed: Parsed, record: Record) -> bool:
-    """Whether a rule is for this denial: all or a part of its permissions."""
+    """Returns whether a rule allows this denial, or some of its permissions."""
     source, target = type_of(record.source), type_of(record.target)
     written_source, written_target = parsed.types
     return (
@@ -55,7 +55,7 @@ def allows(parsed: Parsed, record: Record) -> bool:
 
 
 def find_rule(record: Record) -> Matched | None:
-    """What the first rule tells that would allow the denial; None if none would."""
+    """Returns the explanation of the first rule that would allow the denial; None if none would."""
     found = [rule for rule, parsed in vectors() if allows(parsed, record)]
     if not found:
         return None
@@ -65,13 +65,13 @@ def find_rule(record: Record) -> Matched | None:
     if silent:
         return Matched("policy_silenced", f"{rule.title}: {rule.why}.", "no", remedy.POLICY, recorded)
     during = {
-        RESTORE_BOOLEAN: "Our policy gives this only while container_restore restores",
-        DYNTRANS_BOOLEAN: "Our policy gives this only while process_restore restores",
-    }.get(rule.boolean, f"Our policy gives this for the purpose {rule.purposes[0]}")
+        RESTORE_BOOLEAN: "Our policy allows this only during a restore by container_restore",
+        DYNTRANS_BOOLEAN: "Our policy allows this only during a restore by process_restore",
+    }.get(rule.boolean, f"Our policy allows this for the purpose {rule.purposes[0]}")
     help_ = {RESTORE_BOOLEAN: remedy.RESTORE_CONTAINER, DYNTRANS_BOOLEAN: remedy.RESTORE_PROCESS}.get(
         rule.boolean, remedy.POLICY
     )
     if {one.boolean for one in found} >= {RESTORE_BOOLEAN, DYNTRANS_BOOLEAN}:
-        during = "Our policy gives this only while container_restore or process_restore restores"
+        during = "Our policy allows this only during a restore by container_restore or process_restore"
         help_ = remedy.RESTORE_EITHER
     return Matched("policy_rule", f"{rule.title}: {rule.why}. {during}.", "yes", help_, recorded)

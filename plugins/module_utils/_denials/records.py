@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""What the kernel and userspace say when SELinux refuses something, in the forms of audit.log, journal and kernel ring.
+"""Parses the records of denials in audit.log, in the journal and in the kernel's ring buffer.
 
-Works on bytes: a log of many gigabytes is looked through, and only the lines that count are decoded.
+Works on bytes: logs may have many gigabytes, and only relevant lines are decoded.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-# What a line has to hold to be looked at. auditd always writes the names of types, the kernel their numbers.
+# What a line must contain to be parsed. auditd always writes the names of types, the kernel their numbers.
 AVC_MARK = b"avc:  denied  {"
 ERROR_MARK = b"type=SELINUX_ERR"
 MARKS = (AVC_MARK, b"SELINUX_ERR", b"type=1401 ")
-# The types of records that may hold a denial. Anybody can make a program log the words; the type comes from the kernel.
+# The types of records that may hold a denial. Any program can log the words; the type comes from the kernel.
 _TYPES = {
     b"AVC": "avc",
     b"1400": "avc",
@@ -31,7 +31,7 @@ _HEAD = re.compile(rb"(?:^|[ :])type=(\w+) (?:msg=)?audit\((\d+)\.(\d+):(\d+)\):
 _JOURNAL = re.compile(rb"^(\d+)\.(\d+) \S+ audit(?:\[\d+\])?: (\w+) ")
 # 1795384456.390184 host kernel: audit: type=1400 ..., and the same without the time from the ring.
 _VALUE = re.compile(r"(\w+)=(\"[^\"]*\"|\[[^\]]*\]|\S+)")
-# What is told of the object, in this order of worth.
+# The fields that describe the object, the most useful first.
 _OBJECTS = ("path", "name", "capability", "kmod", "dest", "anonclass", "ioctlcmd", "sig", "netif", "cmdline")
 _HEX_FIELDS = ("comm", "path", "name", "exe", "cmdline")
 
@@ -53,13 +53,13 @@ class Record:
 
     @property
     def object(self) -> str:
-        """What was asked for, in words: ``path=/dev/urandom``."""
+        """Describes the object: ``path=/dev/urandom``."""
         return " ".join(f"{key}={self.fields[key]}" for key in _OBJECTS if key in self.fields)
 
 
 @dataclass(frozen=True)
 class Head:
-    """Where and when a line is from."""
+    """Type, time and serial number of a record."""
 
     kind: str
     time: float
@@ -67,7 +67,7 @@ class Head:
 
 
 def parse_head(line: bytes) -> Head | None:
-    """Type and time of a record; None if the line is of another type."""
+    """Parses type and time of a record; None if it has a different type."""
     found = _HEAD.search(line[:200])
     if found:
         word, seconds, fraction, serial = found.groups()
@@ -82,7 +82,7 @@ def parse_head(line: bytes) -> Head | None:
 
 
 def parse_time(line: bytes) -> float:
-    """The time of a line that is known to hold a record; quickly for those of auditd."""
+    """Parses the time of a line that contains a record; quickly for those of auditd."""
     if line.startswith(b"type=AVC msg=audit("):
         return float(line[19 : line.find(b":", 19)])
     head = parse_head(line)
@@ -90,7 +90,7 @@ def parse_time(line: bytes) -> float:
 
 
 def unhex(value: str) -> str:
-    """A value without its quotes; audit writes those with blanks as hexadecimal digits."""
+    """Returns a value without its quotes; audit writes values with blanks as hexadecimal digits."""
     if value.startswith('"'):
         return value.strip('"')
     if len(value) % 2 == 0 and re.fullmatch(r"(?:[0-9A-F]{2})+", value):
@@ -100,7 +100,7 @@ def unhex(value: str) -> str:
 
 
 def parse_fields(text: str) -> dict[str, str]:
-    """The ``key=value`` pairs of a record, readable."""
+    """Parses the ``key=value`` pairs of a record."""
     pairs = dict(_VALUE.findall(text))
     return {key: unhex(value) if key in _HEX_FIELDS else value.strip("\"'[]") for key, value in pairs.items()}
 
@@ -111,7 +111,7 @@ def _text(line: bytes) -> str:
 
 
 def parse_line(line: bytes) -> Record | None:
-    """The refusal in a line; None if there is none, or it is cut off."""
+    """Parses the denial in a line; None if there is none, or if it is truncated."""
     head = parse_head(line)
     if head is None:
         return None
@@ -138,7 +138,7 @@ def parse_line(line: bytes) -> Record | None:
 
 
 def _parse_error(head: Head, text: str) -> Record | None:
-    """SELINUX_ERR: what is no denial of a rule. Kernels before 3.16 wrote no ``op=``."""
+    """Parses a SELINUX_ERR, which no rule could allow. Kernels before 3.16 wrote no ``op=``."""
     said = text[text.find("): ") + 3 :] if "): " in text else text.partition("SELINUX_ERR ")[2]
     fields = parse_fields(said)
     op = fields.get("op") or said.partition(":")[0].strip()
@@ -151,30 +151,30 @@ def _parse_error(head: Head, text: str) -> Record | None:
 
 
 class Block(NamedTuple):
-    """Whole lines of a log: what ``data`` holds before ``end``. It begins with a line feed; the rest is to be left."""
+    """Whole lines of a log: ``data`` up to ``end``. It begins with a line feed; the rest is not to be read."""
 
     data: bytes | bytearray
     end: int
 
     def line(self, place: int) -> tuple[int, int]:
-        """Where the line around ``place`` begins and ends."""
+        """Returns where the line around ``place`` begins and ends."""
         end = self.data.find(b"\n", place, self.end)
         return self.data.rfind(b"\n", 0, place) + 1, self.end if end == -1 else end
 
     def part(self, start: int, end: int) -> bytes:
-        """A copy of some of it."""
+        """Returns a copy of a part."""
         return bytes(self.data[start : min(end, self.end)])
 
 
 # permissions, command, contexts and the rest: what denials of one kind have in common
 Key = tuple[bytes, bytes, bytes]
 _START = b"type=AVC msg=audit("
-# Each part reaches as far as it can: that is what the engine of expressions is fastest at.
+# Each part is greedy, which is the fastest for the engine of regular expressions.
 _MANY = re.compile(rb"\ntype=AVC [^{]*(\{[^}]*\}) for[^c]*(comm=[^ ]+)[^\n]* (scontext=[^\n]*)")
 
 
 def raw_key(line: bytes) -> Key | None:
-    """The key of a denial that auditd wrote, quickly. None: look closer."""
+    """Finds the key of a denial that auditd wrote, quickly; None if the line needs to be parsed."""
     start = line.find(b"{", 40)
     end = line.find(b" scontext=", start)
     comm = line.find(b" comm=", start, end)
@@ -186,7 +186,7 @@ def raw_key(line: bytes) -> Key | None:
 
 
 def count_keys(block: Block, denials: int) -> dict[Key, int]:
-    """How many denials of each key there are; empty if one of them is not as auditd usually writes it.
+    """Counts the denials of each key; empty if one of them is not in the usual form of auditd.
 
     ``denials`` is the number of the marks in the block.
     """
@@ -195,7 +195,7 @@ def count_keys(block: Block, denials: int) -> dict[Key, int]:
 
 
 def without_names(counted: dict[Key, int]) -> dict[Key, int]:
-    """The same without what auditd puts behind a record, as ``raw_key`` tells it."""
+    """Removes what auditd appends to a record, as ``raw_key`` does, from the keys."""
     clean: dict[Key, int] = {}
     for (permissions, comm, rest), count in counted.items():
         key = (permissions, comm, rest.partition(b"\x1d")[0])
@@ -204,7 +204,7 @@ def without_names(counted: dict[Key, int]) -> dict[Key, int]:
 
 
 def find_line(block: Block, key: Key, *, first: bool) -> bytes:
-    """The first or the last line with this key; empty if there is none."""
+    """Finds the first or the last line with this key; empty if there is none."""
     search = block.data.find if first else block.data.rfind
     start, end = 0, block.end
     while True:
@@ -219,7 +219,7 @@ def find_line(block: Block, key: Key, *, first: bool) -> bytes:
 
 
 def syscall_after(lines: bytes, serial: bytes) -> dict[str, Any]:
-    """The fields of the SYSCALL record that belongs to the record ``serial``, if it is in ``lines``."""
+    """Returns the fields of the SYSCALL record with this ``serial``, if it is in ``lines``."""
     for line in lines.split(b"\n"):
         if line.startswith(b"type=SYSCALL ") and b":" + serial + b")" in line[:80]:
             return parse_fields(_text(line))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""What helps against a denial: a sentence, and where the collection can do it a task for a play."""
+"""Lists the remedies for denials: a sentence, and a task for a play where this collection has one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.remedies import (
 
 @dataclass(frozen=True)
 class Remedy:
-    """``task`` is None where only a person can decide, or nothing is to be done."""
+    """``task`` is None where only a person can decide, or where there is nothing to do."""
 
     advice: str
     task: Task | None = None
@@ -34,21 +34,21 @@ class Remedy:
         return {"advice": self.advice, "task": self.task}
 
 
-NOTHING = Remedy("Nothing is to be done.")
-FIXED = Remedy("Nothing is to be done: the loaded policy allows it now.")
+NOTHING = Remedy("There is nothing to do.")
+FIXED = Remedy("There is nothing to do: the loaded policy allows it now.")
 POLICY = Remedy("Load the policy of the collection, with the purposes that this host is used for.", LOAD_POLICY)
 POLICY_AND_RECREATE = Remedy(
-    "Load the policy of the collection, then make the container anew: the pipes of a running one keep their label.",
+    "Load the policy of the collection, then recreate the container: the pipes of a running one keep their label.",
     LOAD_POLICY,
 )
 CRIU = Remedy("Install a CRIU that is linked with libselinux.", INSTALL_CRIU)
-NEWER_CRIU = Remedy("Use a newer CRIU, which sets labels before it makes threads.", INSTALL_CRIU)
+NEWER_CRIU = Remedy("Use a newer CRIU, which sets labels before it creates threads.", INSTALL_CRIU)
 NFTABLES = Remedy("Let CRIU lock the network with nftables instead of iptables.", lock_with_nftables(FROM_ARTIFACT))
 IN_CONTAINER = Remedy(
-    "Run the container in the domain that the role unprivileged_container brings for CRIU inside of containers.",
-    role("Let CRIU run inside of a container", "unprivileged_container", unprivileged_container_base="localhost/NAME"),
+    "Run the container in the domain that the role unprivileged_container installs for CRIU inside containers.",
+    role("Let CRIU run inside a container", "unprivileged_container", unprivileged_container_base="localhost/NAME"),
 )
-NON_ROOT = Remedy("Give users a CRIU that they may run, with its policy.", let_users_run_criu(FROM_ARTIFACT))
+NON_ROOT = Remedy("Let users run CRIU, with its policy.", let_users_run_criu(FROM_ARTIFACT))
 RESTORE_CONTAINER = Remedy(
     f"Restore with container_restore, which switches the boolean {RESTORE_BOOLEAN!r} on for the restore.",
     {"name": "Restore the container", "criu.hosts.container_restore": {"name": "NAME"}, "become": True},
@@ -62,23 +62,23 @@ RESTORE_PROCESS = Remedy(
         "become": True,
     },
 )
-# A denial of CRIU itself does not tell what it restores.
+# A denial of CRIU itself does not show what it restores.
 RESTORE_EITHER = Remedy(
     "Restore a container with container_restore, a plain process with process_restore: each switches its boolean on "
     "for the restore.",
     RESTORE_CONTAINER.task,
 )
 ENABLE_ALL_CAPS = Remedy(
-    f"Turn the boolean {DISTRIBUTION_BOOLEAN!r} on, as the distribution has it.",
+    f"Turn the boolean {DISTRIBUTION_BOOLEAN!r} on; it belongs to the distribution's policy.",
     {
-        "name": "Let containers use the capabilities that they are given",
+        "name": "Let containers use their capabilities",
         "criu.hosts.selinux_boolean": {"name": DISTRIBUTION_BOOLEAN, "value": True},
         "become": True,
     },
 )
 ROOT_SHELL = Remedy(
-    "Restore from a root shell (a task of Ansible over ssh is one), or with the container engine. A confined domain is "
-    "not to be widened for this."
+    "Restore from a root shell (such as a task of Ansible over ssh), or with the container engine. Do not add rules "
+    "to a confined domain for this."
 )
 UPDATE_POLICY = Remedy("Install a newer container-selinux.")
 ARCHIVE_PLACE = Remedy(
@@ -90,7 +90,7 @@ ARCHIVE_PLACE = Remedy(
     },
 )
 LOG_FILE = Remedy(
-    "Take log-file out of CRIU's configuration: the engine's own log has the right label.",
+    "Remove log-file from CRIU's configuration: the engine's own log has the right label.",
     {
         "name": "Leave the log where the engine puts it",
         "criu.hosts.criu_config": {"path": "/etc/criu/runc.conf", "options": {"log-file": None}},
@@ -98,16 +98,18 @@ LOG_FILE = Remedy(
     },
 )
 LEVEL = Remedy(
-    "No rule helps, as the categories of the two labels differ. Give the object the container's categories (the option "
-    "Z of a volume), or restore each container with the categories that it had."
+    "No rule helps, because the categories of the two labels differ. Give the object the container's categories (the "
+    "option Z of a volume), or restore each container with the categories that it had."
 )
-IDENTITY = Remedy("No rule helps, as SELinux user or role differ. Start it from a context with the same user and role.")
-TARGET_POLICY = Remedy("Load the policy module that declares the label on this host before you restore here.")
+IDENTITY = Remedy(
+    "No rule helps, because SELinux user or role differ. Start it from a context with the same user and role."
+)
+TARGET_POLICY = Remedy("Load the policy module that declares the label on this host, then restore.")
 NEW_PRIVILEGES = Remedy(
     "Allow nnp_transition between the two domains, or start it without no_new_privs (NoNewPrivileges= of the unit)."
 )
 REVIEW = Remedy(
-    "The collection knows no remedy. Look at it by yourself; a candidate rule is nobody's advice, it only says in CIL "
-    "what was denied."
+    "The collection knows no remedy. Review the denial yourself: the candidate rule restates it in CIL and is no "
+    "recommendation."
 )
 ALL: tuple[Remedy, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Remedy))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""One look at a host's denials: choose the source, read it, ask the loaded policy, explain."""
+"""Reports the denials of a host: chooses the source, reads it, asks the loaded policy, explains."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.selinuxfs
 
 @dataclass(frozen=True)
 class Host:
-    """The host whose denials are looked at."""
+    """The host whose denials are read."""
 
     paths: Paths
 
     @property
     def boot(self) -> float:
-        """When it was booted; 0 if that is not known."""
+        """Returns when it was booted; 0 if that is unknown."""
         return boot_clock(self.paths) or 0.0
 
     @property
@@ -49,7 +49,7 @@ class Host:
 def read_groups(
     host: Host, runner: Runner | None, *, source: str, audit_path: str, since: float
 ) -> tuple[str, tuple[str, ...], Groups]:
-    """Read one source. Which it was, its files, and what it holds."""
+    """Reads one source. Returns its name, its files, and the denials."""
     groups = Groups(since)
     audit = host.paths.below(audit_path)
     kind = choose(host.paths, audit, runner, boot=host.boot) if source == "auto" else source
@@ -66,7 +66,7 @@ def read_groups(
 
 
 def read_logs(paths: list[str]) -> tuple[list[str], list[Finding]]:
-    """The logs of CRIU that are there, and what they tell; line by line, as they can be long."""
+    """Reads the logs of CRIU that exist; line by line, since they can be long."""
     read: list[str] = []
     findings: list[Finding] = []
     for path in paths:
@@ -82,7 +82,7 @@ def read_logs(paths: list[str]) -> tuple[list[str], list[Finding]]:
 def look(
     host: Host, runner: Runner | None, *, source: str, audit_path: str, since: float, criu_logs: list[str]
 ) -> dict[str, Any]:
-    """All that selinux_denial_info returns."""
+    """Returns the facts of selinux_denial_info."""
     kind, files, groups = read_groups(host, runner, source=source, audit_path=audit_path, since=since)
     loaded = host.policy
     denials = explain_all(groups, loaded)
@@ -102,7 +102,7 @@ def look(
 
 
 def look_back(paths: Paths, since: float, criu_logs: list[str]) -> dict[str, Any]:
-    """What was denied since a task began, for its failure: without a command, and never a failure of its own."""
+    """Returns the denials since a task began, for its failure: runs no command, and never fails itself."""
     host = Host(paths)
     found: dict[str, Any] = {"denials": [], "silent_denials": []}
     if host.mode == "disabled":

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""From when on denials are told: a time, a span, the boot, or a checkpoint."""
+"""Parses the start of the time range: a time, a duration, the boot, or a checkpoint."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECORD
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import demand_text
 
-# What a record beside an archive is called.
+# The suffix of a record beside an archive.
 SUFFIX = ".json"
 
 
 def parse_since(text: str, *, now: float, boot: float) -> float:
-    """Seconds since 1970 of ``boot``, ``15m``, ``1795384456.39`` or ``2026-11-22T21:38:08Z``.
+    """Returns the seconds since 1970 for ``boot``, ``15m``, ``1795384456.39`` or ``2026-11-22T21:38:08Z``.
 
     Raises:
         CheckpointError: since_invalid.
@@ -34,15 +34,15 @@ def parse_since(text: str, *, now: float, boot: float) -> float:
         moment = datetime.datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
     except ValueError:
         raise CheckpointError(
-            f"Cannot use {text!r} as a time. Give 'boot', a span such as '15m' or '2h', seconds since 1970, or a time "
-            "such as '2026-11-22T21:38:08Z'.",
+            f"Cannot use {text!r} as a time. Give 'boot', a duration such as '15m' or '2h', seconds since 1970, or a "
+            "time such as '2026-11-22T21:38:08Z'.",
             reason="since_invalid",
         ) from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)).timestamp()
 
 
 def parse_record_time(text: str, path: str) -> float:
-    """When the checkpoint of a record was made.
+    """Returns when the checkpoint of a record was made.
 
     Raises:
         CheckpointError: record_invalid.
@@ -51,20 +51,20 @@ def parse_record_time(text: str, path: str) -> float:
         return parse_since(str(json.loads(text)["checkpointed_at"]), now=0, boot=0)
     except (ValueError, KeyError, TypeError, CheckpointError):
         raise CheckpointError(
-            f"Cannot read {path!r}: it is no record of a checkpoint. Give the archive, or the record beside it.",
+            f"Cannot read {path!r}: it is not the record of a checkpoint. Give the archive, or the record beside it.",
             reason="record_invalid",
         ) from None
 
 
 def record_path(path: str) -> str:
-    """The record of a checkpoint: in a folder of images, the file itself, or beside an archive."""
+    """Returns the record of a checkpoint: in a folder of images, the file itself, or beside an archive."""
     if os.path.isdir(path):
         return os.path.join(path, RECORD)
     return path if path.endswith(SUFFIX) else f"{path}{SUFFIX}"
 
 
 def read_since(since: str | None, checkpoint: str | None, *, now: float, boot: float) -> float:
-    """From when on, in seconds since 1970; 0 for all.
+    """Returns the start of the time range in seconds since 1970; 0 for all denials.
 
     Raises:
         CheckpointError: since_invalid, record_invalid.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Where denials are found: audit.log with the rotated ones, the journal, the kernel's ring. In constant memory."""
+"""Reads denials from audit.log and its rotated files, the journal or the kernel's ring buffer, in constant memory."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.command import Ru
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._denials.records import AVC_MARK, ERROR_MARK, MARKS, Block
 
-# Small enough for the cache of a processor, large enough that Python's own work does not count.
+# Small enough for the cache of a processor, large enough that Python's own overhead does not matter.
 CHUNK = 1 << 19
-# The longest record that auditd writes is a little over 8 KiB; a longer "line" is no record.
+# The longest record that auditd writes is a little over 8 KiB; a longer "line" is not a record.
 LONGEST = 1 << 16
-# The journal is read by a command, whose output has to fit into memory: the newest records.
+# The journal is read by a command, whose output must fit into memory: only the newest records.
 JOURNAL_LINES = 100000
 AUDIT_LOG = "/var/log/audit/audit.log"
 KMSG = "/dev/kmsg"
@@ -26,17 +26,17 @@ MANY = 50
 
 
 class Sink(Protocol):
-    """Takes the lines that have one of the marks."""
+    """Receives the lines that have one of the marks."""
 
     def add(self, line: bytes, after: bytes = b"") -> None:
-        """Take one line; ``after`` is what follows it, for the records that belong to it."""
+        """Receives one line; ``after`` is the text behind it, which may contain records that belong to it."""
 
     def add_many(self, block: Block, denials: int) -> bool:
-        """Take the ``denials`` of a block at once, if that can be done. It is kept until the next one is given."""
+        """Receives the ``denials`` of a block at once, if possible. The block is valid until the next one."""
 
 
 def audit_files(path: str, since: float) -> tuple[str, ...]:
-    """``path`` and the rotated ones beside it that may hold records after ``since``, oldest first."""
+    """Returns ``path`` and its rotated files that may contain records after ``since``, oldest first."""
     folder, name = os.path.split(path)
     found = [(0, path)]
     for entry in os.listdir(folder) if os.path.isdir(folder) else ():
@@ -54,10 +54,10 @@ def _written(path: str) -> float:
 
 
 def scan(handle: io.RawIOBase, sink: Sink) -> int:
-    """Give ``sink`` each line of ``handle`` with one of the marks; the number of bytes read.
+    """Passes each line of ``handle`` with one of the marks to ``sink``; returns the number of bytes read.
 
-    Two buffers in turn: the system gives no fresh pages, which costs more than the reading itself, and the sink may
-    look back into the block before.
+    Two buffers take turns: the system need not supply fresh pages, which costs more than the reading itself, and the
+    sink may look back into the previous block.
     """
     buffers = [bytearray(b"\n") + bytearray(LONGEST + CHUNK) for dummy in range(2)]
     filled, total = 1, 0
@@ -77,7 +77,7 @@ def scan(handle: io.RawIOBase, sink: Sink) -> int:
 
 
 def _scan_block(block: Block, sink: Sink) -> None:
-    """Each mark is looked for by itself: that is far faster than one pattern for all."""
+    """Searches each mark separately, which is far faster than one pattern for all."""
     data, end = block
     place = data.find(AVC_MARK, 0, end)
     denials = data.count(AVC_MARK, place, end) if place != -1 else 0
@@ -92,7 +92,7 @@ def _scan_block(block: Block, sink: Sink) -> None:
 
 
 def read_audit(files: tuple[str, ...], sink: Sink) -> None:
-    """Look through the files. One that has been rotated away in between is left out."""
+    """Reads the files; skips one that has been rotated away in the meantime."""
     for path in files:
         try:
             with open(path, "rb", buffering=0) as handle:
@@ -102,7 +102,7 @@ def read_audit(files: tuple[str, ...], sink: Sink) -> None:
 
 
 def journal_argv(since: float) -> tuple[str, ...]:
-    """journalctl with only the records that count: from the audit subsystem and from the kernel itself."""
+    """Returns the command that shows the relevant records: from the audit subsystem and from the kernel itself."""
     start = (f"--since=@{since:.0f}",) if since > 0 else ()
     return (
         *("journalctl", "--quiet", "--no-pager", "--output=short-unix", f"--lines={JOURNAL_LINES}"),
@@ -113,7 +113,7 @@ def journal_argv(since: float) -> tuple[str, ...]:
 
 
 def read_journal(runner: Runner, since: float, sink: Sink) -> None:
-    """Look through the journal. journalctl ends with 1 when nothing matches."""
+    """Reads the journal. journalctl exits with 1 if nothing matches."""
     done = runner.run(journal_argv(since))
     if done.rc != 1 or done.err.strip():
         check(done, "read the journal", advice="Choose another source.")
@@ -123,14 +123,14 @@ def read_journal(runner: Runner, since: float, sink: Sink) -> None:
 
 
 def _messages(path: str) -> Iterator[bytes]:
-    """The records of the kernel's ring: each read gives one, and the last one fails."""
+    """Yields the records of the kernel's ring buffer: each read returns one, and the last one fails."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         while True:
             try:
                 record = os.read(descriptor, 1 << 13)
             except BrokenPipeError:
-                continue  # overwritten while we read; the next one is there
+                continue  # overwritten in the meantime; the next one exists
             except BlockingIOError:
                 return
             if not record:
@@ -141,7 +141,7 @@ def _messages(path: str) -> Iterator[bytes]:
 
 
 def read_kernel(path: str, sink: Sink) -> None:
-    """Look through the kernel's ring. What a program wrote into it has another facility than the kernel's, 0."""
+    """Reads the kernel's ring buffer. Records of programs in it have a facility other than 0, which is the kernel's."""
     for record in _messages(path):
         prefix, dummy, message = record.partition(b";")
         priority = prefix.split(b",")[0]
@@ -150,7 +150,7 @@ def read_kernel(path: str, sink: Sink) -> None:
 
 
 def choose(paths: Paths, audit_log: str, runner: Runner | None, *, boot: float) -> str:
-    """The source for ``auto``: auditd's log if it was written since the boot, else the journal, else the ring."""
+    """Returns the source for ``auto``: auditd's log if written since the boot, else the journal or the ring buffer."""
     if _written(audit_log) >= max(boot, 0.0):
         return "audit"
     journals = (paths.below("/run/log/journal"), paths.below("/var/log/journal"))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Asks the loaded policy why something is denied, as the text of a denial does not tell.
+"""Asks the loaded policy why something is denied, since the text of a denial does not say.
 
-The same question is put again with the one part of a context changed that a constraint looks at. If that is allowed,
-the rule is there and the constraint denies.
+It asks again with the one part of a context changed that a constraint compares. If that is allowed, the rule exists and
+the constraint denies.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context import Context, same_identity, same_level
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loaded_policy import LoadedPolicy
 
-# The words for why something is denied; docs/denials.md says what each means.
+# The verdicts; docs/denials.md explains them.
 NOT_ASKED = "not_asked"
 RULE_MISSING = "rule_missing"
 CONSTRAINT_IDENTITY = "constraint_identity"
@@ -22,7 +22,7 @@ BOUNDED = "bounded"
 
 
 def judge(policy: LoadedPolicy, source: str, target: str, tclass: str, permissions: tuple[str, ...]) -> str:
-    """Why the loaded policy denies this: one of the words above."""
+    """Returns why the loaded policy denies this: one of the words above."""
     first, second = Context.parse(source), Context.parse(target)
     if not policy.there or first is None or second is None:
         return NOT_ASKED
@@ -46,9 +46,9 @@ def judge(policy: LoadedPolicy, source: str, target: str, tclass: str, permissio
 
 
 def identity_stops(policy: LoadedPolicy, source: str, target: str, tclass: str, permission: str) -> bool | None:
-    """Whether user and role would deny this even if a rule or boolean gave it; None if the policy does not tell.
+    """Returns whether user and role would deny this even if a rule allowed it; None if the policy does not say.
 
-    Asked with the source's own type as the target's, where that is allowed: the rule is out of the way then.
+    It asks with the type of the source as that of the target, where that is allowed: then only the constraint matters.
     """
     first, second = Context.parse(source), Context.parse(target)
     if not policy.there or first is None or second is None or second.role == "object_r":

@@ -83,7 +83,7 @@ def test_each_known_denial_is_found_where_it_was_recorded(known: Any) -> None:
 def test_denial_of_criu_itself_may_be_of_a_container_or_of_a_process() -> None:
     """execmem of the restorer is the same for both, and CRIU alone knows what it restores."""
     (execmem,) = [one for one in told("debian13-restore-boolean-off-shell.txt") if "execmem" in one["permissions"]]
-    assert "while container_restore or process_restore restores" in execmem["cause"]
+    assert "during a restore by container_restore or process_restore" in execmem["cause"]
 
 
 def test_same_kind_is_told_once() -> None:
@@ -191,7 +191,7 @@ class Fedora(LoadedPolicy):
 
 def test_boolean_is_not_advised_where_a_constraint_stops_it() -> None:
     told_ = [one for one in told("debian13-process-boolean-off.txt", Fedora("/x")) if "initrc_t" in one["target"]]
-    assert "does not help: SELinux user or role differ" in told_[0]["cause"]
+    assert "does not help: a constraint denies it, because SELinux user or role differ" in told_[0]["cause"]
 
 
 @pytest.mark.parametrize(
