@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Plans that bring a build of CRIU onto a host, make every caller use it, and take it away again."""
+"""Plans how to install a build of CRIU, to make every caller use it, and to remove it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_build.needs impor
 
 
 def state_of(layout: Layout, installed: Installed, *, divert: bool) -> dict[str, Any]:
-    """The diff's view of a host."""
+    """Returns the state of a host as the diff shows it."""
     active = installed.active
     state: dict[str, Any] = {
         "build": installed.current,
@@ -63,10 +63,10 @@ def wanted_state(layout: Layout, tree: str | None, *, divert: bool) -> dict[str,
 
 @dataclass(frozen=True)
 class Target:
-    """What ``present`` wants: the folder's name, the archive to fill it from, and what the host is like.
+    """The build that ``present`` installs: its folder, the archive to unpack there, and properties of the host.
 
-    ``build`` are the steps that make the archive first, ``clean`` those that clean up after it. With ``check``, CRIU
-    must find the kernel good enough before it becomes the active one.
+    ``build`` has the steps that make the archive first, ``clean`` those that clean up after it. With ``check``, the
+    build becomes active only if its ``criu check`` succeeds.
     """
 
     tree: str
@@ -79,10 +79,10 @@ class Target:
 
 
 def plan_present(layout: Layout, installed: Installed, target: Target) -> Plan:
-    """Bring the host from ``installed`` to ``target``."""
+    """Plans the steps from ``installed`` to ``target``."""
     if installed.local == OTHER:
         raise CheckpointError(
-            f"Refuse to replace {layout.local!r}: it is not this module's link. Move it away.", reason="path_taken"
+            f"Cannot replace {layout.local!r}: it is not this module's link. Move it away.", reason="path_taken"
         )
     tree = installed.trees.get(target.tree)
     unpack = tree is None or not tree.intact
@@ -105,22 +105,22 @@ def plan_present(layout: Layout, installed: Installed, target: Target) -> Plan:
 
 
 def start_argv(folder: str) -> tuple[str, ...]:
-    """The run that proves that the binary below ``folder`` starts."""
+    """Returns the command that shows whether the binary below ``folder`` starts."""
     return (f"{folder}/{BINARY}", "--no-default-config", "--version")
 
 
 def check_argv(folder: str) -> tuple[str, ...]:
-    """The run in which the CRIU below ``folder`` looks at the kernel; plugins are its own, not the active one's."""
+    """Returns the command that runs ``criu check`` of the CRIU below ``folder``, with its own plugins."""
     return (f"{folder}/{BINARY}", "--no-default-config", "--libdir", f"{folder}/{PLUGIN_FOLDER}", "check")
 
 
 def _trial_steps(folder: str, target: Target) -> tuple[Step, ...]:
-    start = Command(start_argv(folder), why="try the CRIU")
-    return (start, Command(check_argv(folder), why="let it look at the kernel")) if target.check else (start,)
+    start = Command(start_argv(folder), why="start the new CRIU")
+    return (start, Command(check_argv(folder), why="check the kernel with it")) if target.check else (start,)
 
 
 def explain(completed: Completed, target: Target | None, layout: Layout, family: str) -> CheckpointError | None:
-    """What a failed compiler or trial run means; None for every other command."""
+    """Returns the error for a failed compiler or trial run; None for every other command."""
     if completed.argv[0] in ("make", "patch"):
         return explain_build(completed, family)
     if target is None:
@@ -134,10 +134,10 @@ def explain(completed: Completed, target: Target | None, layout: Layout, family:
         return artifact_unusable(target.archive or folder, why, advice, packages=packages)
     if completed.argv in (check_argv(f"{folder}.new"), check_argv(folder)):
         lines = [line.strip() for line in f"{completed.out}\n{completed.err}".splitlines() if line.strip()]
-        # The first errors may be those of helpers; CRIU's own verdict comes last.
+        # The first errors may come from helper programs. CRIU's own verdict is the last one.
         verdict = next((line for line in reversed(lines) if line.startswith("Error")), completed.last_line)
         return CheckpointError(
-            f"Refuse to activate CRIU {target.tree!r}: its own check of this host fails"
+            f"Cannot activate CRIU {target.tree!r}: its own check of this host fails"
             f" ({verdict.rstrip('.')}). See log_tail, or set check to false.",
             reason="check_failed",
             log_tail=lines[-LOG_TAIL:],
@@ -157,9 +157,9 @@ def _unpack_steps(layout: Layout, target: Target) -> tuple[Step, ...]:
         label = (Command(("restorecon", "-R", layout.base), why="label the files"),)
     return (
         MakeDir(layout.base, 0o755, why="make the folder"),
-        Remove(new, why="remove the rest of an interrupted run"),
+        Remove(new, why="remove the remains of an interrupted run"),
         Unpack(target.archive, new, why="unpack the artifact"),
-        WriteFile(f"{new}/{ORIGIN}", origin, 0o644, why="note the artifact"),
+        WriteFile(f"{new}/{ORIGIN}", origin, 0o644, why="record the artifact"),
         *label,
         *_trial_steps(new, target),
         Remove(final, why="remove the damaged build"),
@@ -176,9 +176,9 @@ def _link_steps(layout: Layout, installed: Installed, target: Target) -> tuple[S
         steps.append(Link(layout.local, layout.active, why="make the link"))
     if target.divert and not installed.diverted:
         if installed.packaged in (RIGHT, OURS):
-            steps.append(Remove(layout.packaged, why="take away the link that would be diverted"))
+            steps.append(Remove(layout.packaged, why="remove the link that would be diverted"))
         elif installed.packaged == OTHER:
-            steps.append(Remove(layout.diverted, why="remove what a lost diversion left"))
+            steps.append(Remove(layout.diverted, why="remove the leftover of a lost diversion"))
         steps.append(Command(divert_argv(layout, "--add"), why="divert the distribution's criu"))
     if target.divert and not (installed.packaged == RIGHT and installed.diverted):
         steps.append(Link(layout.packaged, layout.active, why="link the distribution's path"))
@@ -190,7 +190,7 @@ def divert_argv(layout: Layout, action: str) -> tuple[str, ...]:
 
 
 def plan_absent(layout: Layout, installed: Installed, *, divert: bool) -> Plan:
-    """Take away everything that ``present`` made; the distribution's criu comes back."""
+    """Plans to remove everything that ``present`` made, which brings the distribution's criu back."""
     steps: list[Step] = []
     if installed.packaged in (RIGHT, OURS):
         steps.append(Remove(layout.packaged, why="remove the link"))
@@ -210,11 +210,11 @@ def plan_absent(layout: Layout, installed: Installed, *, divert: bool) -> Plan:
 
 
 def plan_forget(layout: Layout, installed: Installed, trees: list[str], *, divert: bool) -> Plan:
-    """Remove the builds ``trees``, none of which may be in use."""
+    """Plans to remove the builds ``trees``, none of which may be active."""
     if installed.current in trees:
         raise CheckpointError(
-            f"Refuse to remove CRIU {installed.current!r}: it is in use."
-            " Activate another one first, or leave out 'version'.",
+            f"Cannot remove CRIU {installed.current!r}: it is the active build."
+            " Activate a different build first, or leave out 'version' to remove all builds.",
             reason="build_active",
         )
     state = state_of(layout, installed, divert=divert)

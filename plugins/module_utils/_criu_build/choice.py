@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Turns what a user asks of criu_build into one build: an unpacked one, an artifact, or one to be compiled."""
+"""Chooses the build that a task of criu_build asks for: installed already, in an artifact, or still to be compiled."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.distribution impo
 
 @dataclass(frozen=True)
 class Wanted:
-    """The parameters, and the system they are for. ``fetch`` downloads a URL and holds it to its checksum."""
+    """The parameters, and the system they are for. ``fetch`` downloads a URL and verifies its checksum."""
 
     source: str | None
     checksum: str | None
@@ -100,7 +100,7 @@ class Wanted:
         return Layout(self.paths)
 
     def build_ids(self, source_sha256: str) -> list[str]:
-        """The builds that would do: what is required with each choice of what is only wanted, the richest first."""
+        """Returns the ids of acceptable builds: all that is required, plus any subset of ``wanted``, largest first."""
         ids = []
         for count in range(len(self.extra), -1, -1):
             for chosen in combinations(self.extra, count):
@@ -115,14 +115,14 @@ class Wanted:
 
 
 def sort_out(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Features and plugins among ``names``, each sorted."""
+    """Returns the features and the plugins among ``names``, each sorted."""
     found = sorted(names)
     return tuple(name for name in found if name in FEATURES), tuple(name for name in found if name in PLUGINS)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which build to install: its folder, where it comes from, and what check mode says of it."""
+    """The build to install: its folder, the archive that it comes from, and the result that check mode predicts."""
 
     tree: str
     archive: str
@@ -134,16 +134,16 @@ class Choice:
 def check_sum(name: str, actual: str, wanted: str | None) -> None:
     if wanted and actual != wanted:
         raise CheckpointError(
-            f"Refuse {name!r}: its SHA-256 is {actual}, not {wanted}. Get the file again or correct the checksum.",
+            f"Cannot use {name!r}: its SHA-256 is {actual}, not {wanted}. Get the file again or correct the checksum.",
             reason="checksum_mismatch",
         )
 
 
 def read_source_sha256(source: str, checksum: str | None) -> str:
-    """The checksum of the source; that of a URL, or of a file that is gone, is what the caller says."""
+    """Returns the checksum of the source; of a URL, or of a file that no longer exists, the one that is given."""
     if "://" in source and not checksum:
         raise CheckpointError(
-            f"Refuse to download {source!r} without a checksum. Give its SHA-256 as 'checksum'.",
+            f"Cannot download {source!r}: it has no checksum. Give its SHA-256 as 'checksum'.",
             reason="checksum_missing",
         )
     if checksum and ("://" in source or not os.path.exists(source)):
@@ -156,17 +156,17 @@ def read_source_sha256(source: str, checksum: str | None) -> str:
 
 
 def make_job(runner: Runner, wanted: Wanted, source: str, source_sha256: str) -> Job:
-    """The build that the parameters ask for, with what is wanted as far as this host has the headers for it.
+    """Returns the build that the parameters ask for, with those wanted extras that this host has the headers for.
 
     Raises:
-        CheckpointError: something that the build needs is missing.
+        CheckpointError: a requirement of the build is missing.
     """
     is_url = "://" in source
     if not is_url and not os.path.isfile(source):
         raise source_invalid(source, "no such file")
     version = version_of_url(source) if is_url else version_of_tarball(source)
     if version is None:
-        raise source_invalid(source, "its file name holds no version")
+        raise source_invalid(source, "its file name has no version")
     check_version(wanted.names, version)
     base, gone = missing_needs(
         (*wanted.names, *wanted.extra), runner.which, lambda name: has_header(wanted.paths, wanted.machine, name)
@@ -199,7 +199,7 @@ def describe_artifact(artifact: Artifact, path: str) -> dict[str, Any] | None:
 
 
 def choose_source(runner: Runner, wanted: Wanted, source: str, installed: Installed) -> Choice:
-    """Install what is unpacked already, else the artifact that is there, else build."""
+    """Chooses a build that is installed already, else the existing artifact, else a new build."""
     active = wanted.layout.active
     sha256 = read_source_sha256(source, wanted.checksum)
     ids = wanted.build_ids(sha256)
@@ -215,7 +215,7 @@ def choose_source(runner: Runner, wanted: Wanted, source: str, installed: Instal
 
 
 def choose_artifact(runner: Runner, wanted: Wanted, path: str, installed: Installed) -> Choice:
-    """Install what is unpacked already, else the artifact, if this host can run it."""
+    """Chooses a build that is installed already, else the artifact, if this host can run it."""
     active = wanted.layout.active
     exists = os.path.isfile(path)
     sha256 = file_sha256(path) if exists else wanted.artifact_checksum
@@ -237,13 +237,13 @@ def choose_artifact(runner: Runner, wanted: Wanted, path: str, installed: Instal
 
 
 def choose_version(wanted: Wanted, version: str, installed: Installed) -> Choice:
-    """Activate a build that is installed already."""
+    """Chooses an installed build by its version or name."""
     found = installed.find_version(version)
     if len(found) != 1:
         others = ", ".join(sorted(installed.trees)) or "none"
         raise CheckpointError(
-            f"Cannot activate CRIU {version!r}: {len(found)} installed builds are called so. Installed: {others}."
-            " Name one of them, or install it from its source or artifact.",
+            f"Cannot activate CRIU {version!r}: {len(found)} installed builds have this version or name."
+            f" Installed: {others}. Name one of them, or install it from its source or artifact.",
             reason="build_unknown" if not found else "build_ambiguous",
         )
     return Choice(found[0], "", describe(installed.trees[found[0]], wanted.layout.active))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Compiles CRIU from its source and packs the result with a manifest: what is done, what came out."""
+"""Plans how to compile CRIU from its source and to pack the result, and writes the manifest of the result."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_build.needs impor
 from ansible_collections.criu.hosts.plugins.module_utils._formats.elf import Elf, ElfError, read_elf
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import demand_text
 
-# CRIU before 4.2 has this link to the header of protobuf in its source.
+# The source of CRIU before 4.2 has this link to protobuf's header.
 DESCRIPTOR = ("images/google/protobuf/descriptor.proto", "/usr/include/google/protobuf/descriptor.proto")
 SERIES = "debian/patches/series"
 
 
 @dataclass(frozen=True)
 class Patches:
-    """A distribution's patches: the archive that holds them, and the names of its debian/patches/series."""
+    """A distribution's patches: the archive that holds them, and the names in its debian/patches/series."""
 
     archive: str
     sha256: str
@@ -52,7 +52,7 @@ class Patches:
 
 @dataclass(frozen=True)
 class Job:
-    """A build that is wanted. ``fetch`` returns the source when it is a URL."""
+    """A build to do. ``fetch`` returns the source if it is a URL."""
 
     version: str
     source: str
@@ -81,7 +81,7 @@ class Job:
 
     @property
     def tree(self) -> str:
-        """The name of the folder that this build is installed in."""
+        """Returns the name of the folder that this build is installed in."""
         return f"{self.version}-{self.id}"
 
     @property
@@ -90,7 +90,7 @@ class Job:
 
 
 def parse_version(makefile: str) -> str | None:
-    """The version that CRIU's Makefile.versions states; None if this is not such a file."""
+    """Returns the version in CRIU's Makefile.versions; None if this is not such a file."""
     found = dict(re.findall(r"^CRIU_VERSION_(MAJOR|MINOR|SUBLEVEL)\s*:=[ \t]*(\d*)", makefile, re.MULTILINE))
     if not found.get("MAJOR"):
         return None
@@ -98,13 +98,13 @@ def parse_version(makefile: str) -> str | None:
 
 
 def version_of_url(url: str) -> str | None:
-    """The version in the file name of a source tarball: criu-4.2.1.tar.gz, criu_4.2.1.orig.tar.xz, v4.2.1.tar.gz."""
+    """Returns the version in a file name like criu-4.2.1.tar.gz, criu_4.2.1.orig.tar.xz or v4.2.1.tar.gz."""
     found = re.search(r"(?:^|[-_/v])(\d+\.\d+(?:\.\d+)*)(?=[.+~_-][a-z])", url.split("?", 1)[0].rsplit("/", 1)[-1])
     return found.group(1) if found else None
 
 
 def version_of_tarball(path: str) -> str:
-    """The version of the CRIU source in the tarball ``path``; reads no further than Makefile.versions."""
+    """Returns the version of the CRIU source in the tarball ``path``, which is read only up to Makefile.versions."""
     try:
         with tarfile.open(path) as archive:
             for member in archive:
@@ -115,11 +115,11 @@ def version_of_tarball(path: str) -> str:
                         return version
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise source_invalid(path, "it is not a readable tar archive") from error
-    raise source_invalid(path, "it holds no Makefile.versions of CRIU")
+    raise source_invalid(path, "it has no Makefile.versions of CRIU")
 
 
 def read_patches(path: str) -> Patches:
-    """Read which patches the archive ``path``, in the way of Debian's *.debian.tar.xz, wants to be applied."""
+    """Reads which patches to apply from the archive ``path``, which is laid out like Debian's *.debian.tar.xz."""
     try:
         with tarfile.open(path) as archive:
             for member in archive:
@@ -129,11 +129,11 @@ def read_patches(path: str) -> Patches:
                     return Patches(path, file_sha256(path), parse_series(text))
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise source_invalid(path, "it is not a readable tar archive of patches") from error
-    raise source_invalid(path, f"it holds no {SERIES}")
+    raise source_invalid(path, f"it has no {SERIES}")
 
 
 def parse_series(text: str) -> tuple[str, ...]:
-    """The names of a quilt series; a name that would lead elsewhere is left out, as quilt itself has none."""
+    """Returns the names in a quilt series, without those that lead out of the folder; quilt never writes such names."""
     words = (line.split("#", 1)[0].split() for line in text.splitlines())
     return tuple(word[0] for word in words if word and ".." not in word[0] and not word[0].startswith("/"))
 
@@ -145,7 +145,7 @@ def source_invalid(source: str, why: str) -> CheckpointError:
 
 
 def compile_argv(job: Job) -> tuple[str, ...]:
-    """The argument list that compiles CRIU and the plugins that are wanted: no Python, no manual."""
+    """Returns the command that compiles CRIU and the plugins, without CRIU's Python parts and manual."""
     options = ["WERROR=0", f"PREFIX={job.prefix}", f"PLUGINDIR={job.prefix}/lib/criu"]
     if "nftables" in job.features:
         options.append("NETWORK_LOCK_DEFAULT=NETWORK_LOCK_NFTABLES")
@@ -156,12 +156,12 @@ def compile_argv(job: Job) -> tuple[str, ...]:
 
 
 def build_steps(job: Job, family: str) -> tuple[Step, ...]:
-    """The steps that make the artifact; the caller ends its plan with ``clean_step``."""
+    """Returns the steps that make the artifact; the caller ends its plan with ``clean_step``."""
     work, tree = job.work, f"{job.work}/tree"
     source = f"{work}/source.tar" if job.fetch else job.source
     fetched = (WriteFile(source, job.fetch, 0o600, why="store the source"),) if job.fetch else ()
     return (
-        Remove(work, why="remove the rest of an interrupted build"),
+        Remove(work, why="remove the remains of an interrupted build"),
         MakeDir(work, 0o700, why="make the work folder"),
         *fetched,
         Unpack(source, f"{work}/src", strip=1, outside=(DESCRIPTOR,), why="unpack the source"),
@@ -184,7 +184,7 @@ def plugin_step(job: Job, name: str) -> Step:
 
 
 def patch_steps(job: Job) -> tuple[Step, ...]:
-    """The steps that change the source as the distribution does."""
+    """Returns the steps that apply the distribution's patches to the source."""
     if job.patches is None:
         return ()
     folder = f"{job.work}/patches"
@@ -201,22 +201,22 @@ def patch_steps(job: Job) -> tuple[Step, ...]:
 
 
 def clean_step(job: Job) -> Step:
-    """Removes the work folder, on every path."""
+    """Returns the step that removes the work folder, even if the build fails."""
     return Remove(job.work, always=True, why="remove the work folder")
 
 
 def built_manifest(job: Job, family: str) -> str:
-    """Read what was compiled and return its manifest; a wanted feature that it lacks is an error."""
+    """Reads the compiled files and returns their manifest, or raises if the binary lacks a required feature."""
     tree = f"{job.work}/tree"
     version = parse_version(demand_text(f"{job.work}/src/Makefile.versions"))
     if version != job.version:
-        raise source_invalid(job.source, f"its name says version {job.version}, its content {version}")
+        raise source_invalid(job.source, f"its name has version {job.version}, its content version {version}")
     try:
         with open(f"{tree}/{BINARY}", "rb") as binary:
             elf = read_elf(binary)
     except ElfError as error:
         raise CheckpointError(
-            f"Cannot use the compiled {tree}/{BINARY!r}: {error}. Look at the compiler's environment.",
+            f"Cannot use the compiled {tree}/{BINARY!r}: {error}. Check the compiler's environment.",
             reason="build_failed",
         ) from error
     lost = [name for name in job.features if name not in linked_features(elf.needed)]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Reads which builds of CRIU lie beside the distribution's, and which of them callers get."""
+"""Reads which builds of CRIU are installed beside the distribution's, and which one callers use."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_build.manifest im
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import KDAT
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 
-# Which artifact a folder came from; written beside the manifest when it is unpacked.
+# The artifact that a folder came from; written beside the manifest when the artifact is unpacked.
 ORIGIN = "installed.json"
 RIGHT, OURS, OTHER, NOTHING = "right", "ours", "other", "nothing"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Names the places of builds on a host."""
+    """The paths on a host. ``root`` is empty except in tests."""
 
     paths: Paths = field(default_factory=Paths)
 
@@ -37,7 +37,7 @@ class Layout:
 
     @property
     def state(self) -> str:
-        """Where tasks work; one at a time holds it."""
+        """Returns the folder that tasks work in; it is locked by one task at a time."""
         return self.paths.state
 
     @property
@@ -46,11 +46,11 @@ class Layout:
 
     @property
     def active(self) -> str:
-        """The path of the binary that does not change with the version."""
+        """Returns the path of the binary that does not change with the version."""
         return f"{self.current}/{BINARY}"
 
     def tree(self, name: str) -> str:
-        """The folder of one build."""
+        """Returns the folder of one build."""
         return f"{self.base}/{name}"
 
     @property
@@ -59,7 +59,7 @@ class Layout:
 
     @property
     def packaged(self) -> str:
-        """The path of the distribution's binary."""
+        """Returns the path of the distribution's binary."""
         return self.paths.below("/usr/sbin/criu")
 
     @property
@@ -68,13 +68,13 @@ class Layout:
 
     @property
     def cache(self) -> str:
-        """What CRIU remembers of the kernel; wrong after a change of CRIU."""
+        """CRIU's cache of the kernel's features; wrong after a change of CRIU."""
         return self.paths.below(KDAT)
 
 
 @dataclass(frozen=True)
 class Tree:
-    """One unpacked build. ``intact``: each file has the checksum of the manifest."""
+    """One unpacked build. ``intact``: each file has its checksum in the manifest."""
 
     manifest: Manifest
     artifact_sha256: str | None
@@ -83,10 +83,10 @@ class Tree:
 
 @dataclass(frozen=True)
 class Installed:
-    """What a host has: builds by folder name, and the ways to them.
+    """The state of a host: builds by folder name, and the links that lead to them.
 
-    ``local`` and ``packaged`` say what lies at those paths: RIGHT, OURS (a link of ours that leads elsewhere), OTHER
-    or NOTHING. ``base`` says whether our folder exists.
+    ``local`` and ``packaged`` describe what is at those paths: RIGHT, OURS (a link of ours that leads elsewhere), OTHER
+    or NOTHING. ``base`` is whether our folder exists.
     """
 
     trees: dict[str, Tree]
@@ -101,7 +101,7 @@ class Installed:
         return self.trees.get(self.current or "")
 
     def right(self, *, divert: bool) -> bool:
-        """Whether the active build and all ways to it are as ``plan_present`` leaves them."""
+        """Returns whether the active build and all links to it are as ``plan_present`` leaves them."""
         ways = self.local == RIGHT and (not divert or (self.packaged == RIGHT and self.diverted))
         return bool(self.active and self.active.intact and ways)
 
@@ -110,18 +110,18 @@ class Installed:
         return next(found, None)
 
     def find_first(self, ids: Iterable[str]) -> Tree | None:
-        """The whole build of the first of ``ids`` that is installed."""
+        """Returns the intact build of the first of ``ids`` that is installed."""
         whole = {tree.manifest.id: tree for tree in self.trees.values() if tree.intact}
         return next((whole[one] for one in ids if one in whole), None)
 
     def find_version(self, version: str) -> list[str]:
-        """The names of the whole builds of ``version``, which may also be a name; the active one alone, if it fits."""
+        """Returns the names of the intact builds of ``version``, or with this name; only the active one if it fits."""
         found = [name for name, tree in self.trees.items() if tree.intact and version in (name, tree.manifest.version)]
         return [self.current] if self.current in found else sorted(found)
 
 
 def parse_diversions(text: str, path: str) -> str | None:
-    """Where dpkg's list of diversions (three lines each) leads ``path`` to on the administrator's order."""
+    """Returns the target of the administrator's diversion of ``path`` in dpkg's list, which has three lines each."""
     lines = text.splitlines()
     for source, target, owner in zip(lines[0::3], lines[1::3], lines[2::3]):
         if source == path and owner == ":":
@@ -130,7 +130,7 @@ def parse_diversions(text: str, path: str) -> str | None:
 
 
 def read_installed(layout: Layout) -> Installed:
-    """Read what is installed; checksums of all its files included."""
+    """Reads what is installed, and verifies the checksums of all files."""
     trees = {}
     for name in os.listdir(layout.base) if os.path.isdir(layout.base) else ():
         tree = _read_tree(f"{layout.base}/{name}")
@@ -187,7 +187,7 @@ def _intact(path: str, manifest: Manifest) -> bool:
 
 
 def describe(tree: Tree | None, path: str | None) -> dict[str, Any] | None:
-    """The noun that criu_build and criu_info return for an installed build."""
+    """Returns what criu_build and criu_info return for an installed build."""
     if tree is None:
         return None
     return {

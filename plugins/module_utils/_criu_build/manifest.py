@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""What tells one build of CRIU from another: its id, its manifest, and the artifact that holds both."""
+"""Identifies builds of CRIU: the id of a build, its manifest, and the artifact that holds both."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.versions import v
 from ansible_collections.criu.hosts.plugins.module_utils._formats.elf import Elf, read_elf
 
 TUPLES = ("features", "libraries", "plugins")
-# Part of the identity of a build: raise it when the way of building changes what comes out.
+# Part of the identity of a build: increase it when a change in how CRIU is built changes the result.
 RECIPE = 1
 MANIFEST = "manifest.json"
 BINARY = "sbin/criu"
@@ -28,7 +28,7 @@ PLUGIN_FOLDER = "lib/criu"
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an artifact holds: its manifest.json. ``libc`` is the oldest glibc that can run it, if it wants glibc."""
+    """An artifact's manifest.json. ``libc`` is the oldest glibc that can run it; empty if it needs none."""
 
     id: str
     version: str
@@ -44,24 +44,24 @@ class Manifest:
 
     @property
     def tree(self) -> str:
-        """The name of the folder that holds this build."""
+        """Returns the name of the folder that holds this build."""
         return f"{self.version}-{self.id}"
 
 
 def build_id(source_sha256: str, features: Iterable[str], architecture: str, built_on: str, **more: Any) -> str:
-    """Twelve digits that tell one build from another. Of ``more`` only what is not empty counts."""
+    """Returns twelve digits that identify a build. Empty values in ``more`` do not count."""
     extra = {name: value for name, value in sorted(more.items()) if value}
     text = json.dumps([RECIPE, source_sha256, sorted(features), architecture, built_on, *([extra] if extra else [])])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def plugin_file(name: str) -> str:
-    """Where an artifact holds the plugin ``name``."""
+    """Returns the path of the plugin ``name`` in an artifact."""
     return f"{PLUGIN_FOLDER}/{name}_plugin.so"
 
 
 def oldest_libc(versions: Iterable[str]) -> str:
-    """The highest version of glibc among the ``versions`` of symbols; empty if none is glibc's."""
+    """Returns the highest version of glibc among the ``versions`` of symbols; empty if glibc is not among them."""
     found = (re.fullmatch(r"GLIBC_(\d+(?:\.\d+)*)", version) for version in versions)
     return version_text(max((version_tuple(one.group(1)) for one in found if one), default=()))
 
@@ -71,31 +71,31 @@ def render_manifest(manifest: Manifest) -> str:
 
 
 def parse_manifest(text: str) -> Manifest:
-    """Read a manifest.
+    """Reads a manifest.
 
     Raises:
-        ValueError: it is not one of ours.
+        ValueError: it is not a manifest of this module.
     """
     data = json.loads(text)
     if not isinstance(data, dict):
-        raise ValueError("no manifest of a CRIU build")
+        raise ValueError("not a manifest of a CRIU build")
     try:
         manifest = Manifest(**{**data, **{key: tuple(data.get(key, ())) for key in TUPLES}})
     except (KeyError, TypeError) as error:
-        raise ValueError("no manifest of a CRIU build") from error
+        raise ValueError("not a manifest of a CRIU build") from error
     texts = [getattr(manifest, field.name) for field in fields(Manifest) if field.name not in (*TUPLES, "files")]
     if not all(isinstance(text, str) for text in texts) or not isinstance(manifest.files, dict):
-        raise ValueError("no manifest of a CRIU build")
+        raise ValueError("not a manifest of a CRIU build")
     if not re.fullmatch(r"[0-9a-f]{12}", manifest.id) or not re.fullmatch(r"[0-9.]+", manifest.version):
-        raise ValueError("a manifest with a strange id or version")
+        raise ValueError("a manifest with an invalid id or version")
     return replace(manifest, files=dict(manifest.files))
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """An artifact that was read to its end: manifest, its own checksum, the headers of its binary.
+    """An artifact that was read completely: its manifest, its own checksum, the headers of its binary.
 
-    ``needed`` are the libraries of the binary and of the plugins together.
+    ``needed`` has the libraries of the binary and of the plugins.
     """
 
     manifest: Manifest
@@ -111,10 +111,10 @@ def artifact_invalid(path: str, why: str) -> CheckpointError:
 
 
 def read_artifact(path: str) -> Artifact:
-    """Read and verify the artifact ``path``.
+    """Reads and verify the artifact ``path``.
 
     Raises:
-        CheckpointError: it is damaged, or not made by this module.
+        CheckpointError: the artifact is damaged, or this module did not make it.
     """
     found: dict[str, str] = {}
     manifest = None
@@ -135,7 +135,7 @@ def read_artifact(path: str) -> Artifact:
     except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
         raise artifact_invalid(path, str(error)) from error
     if manifest is None or BINARY not in elves:
-        raise artifact_invalid(path, f"it holds no {MANIFEST} or no {BINARY}")
+        raise artifact_invalid(path, f"it lacks {MANIFEST} or {BINARY}")
     if found != manifest.files:
         raise artifact_invalid(path, "its files differ from its manifest")
     needed = tuple(dict.fromkeys(name for elf in elves.values() for name in elf.needed))
@@ -143,7 +143,7 @@ def read_artifact(path: str) -> Artifact:
 
 
 def find_artifact(path: str, ids: Iterable[str]) -> Artifact | None:
-    """The artifact ``path`` if it is whole and one of the builds ``ids``."""
+    """Returns the artifact ``path`` if it is intact and holds one of the builds ``ids``."""
     if not os.path.exists(path):
         return None
     try:

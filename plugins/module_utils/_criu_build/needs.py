@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""What a build of CRIU needs, who ships it, and what a failed build says of it."""
+"""Lists what a build of CRIU needs and the packages that have it, and explains failed builds."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu.libraries import 
 
 
 def has_header(paths: Paths, machine: str, name: str) -> bool:
-    """Whether the C header ``name`` is where distributions put it."""
+    """Returns whether the C header ``name`` is in one of the folders where distributions put headers."""
     folders = (paths.below("/usr/include"), paths.below(f"/usr/include/{machine}-linux-gnu"))
     return any(os.path.exists(f"{folder}/{name}") for folder in folders)
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """A plugin of CRIU: the version that it came with, and the header that it wants besides CRIU's own needs."""
+    """A plugin of CRIU: the first version that has it, and the header that it needs in addition to CRIU's own."""
 
     since: tuple[int, ...]
     need: Need | None = None
@@ -56,26 +56,26 @@ LOG_TAIL = 20
 
 
 def need_of(name: str) -> Need | None:
-    """What the feature or plugin ``name`` needs beyond the base build."""
+    """Returns what the feature or plugin ``name`` needs beyond the base build."""
     return FEATURES[name] if name in FEATURES else PLUGINS[name].need
 
 
 def too_new(name: str, version: str) -> bool:
-    """Whether CRIU got the plugin ``name`` only after ``version``."""
+    """Returns whether ``version`` is older than the first CRIU with the plugin ``name``."""
     return name in PLUGINS and version_tuple(version) < PLUGINS[name].since
 
 
 def missing_needs(
     names: Iterable[str], which: Callable[[str], str | None], has_header: Callable[[str], bool]
 ) -> tuple[list[Need], list[str]]:
-    """Tools and headers of the base build that are not there, and features and plugins whose header is not there."""
+    """Returns the missing tools and headers of the base build, and the features and plugins whose header is missing."""
     base = [need for need in TOOLS if not which(need.probe)] + [need for need in HEADERS if not has_header(need.probe)]
     needs = {name: need_of(name) for name in names}
     return base, [name for name, need in needs.items() if need and not has_header(need.probe)]
 
 
 def check_needs(base: list[Need], features: list[str], family: str) -> None:
-    """Raise what is missing; on an unknown family headers may be elsewhere, so only the tools count."""
+    """Raises if anything is missing. On an unknown family headers may be elsewhere, so only the tools are checked."""
     if family == "other":
         base, features = [need for need in base if need in TOOLS], []
     packages = [need.package(family) for need in base] + packages_of(features, family)
@@ -91,17 +91,17 @@ def check_needs(base: list[Need], features: list[str], family: str) -> None:
 
 
 def packages_of(names: list[str], family: str) -> list[str]:
-    """The packages that the features and plugins ``names`` need."""
+    """Returns the packages that the features and plugins ``names`` need."""
     return [need.package(family) for need in map(need_of, names) if need]
 
 
 def check_version(names: Iterable[str], version: str) -> None:
-    """Raise feature_missing when CRIU ``version`` has no such plugin yet."""
+    """Raises feature_missing if CRIU ``version`` does not have one of these plugins yet."""
     for name in names:
         if too_new(name, version):
             since = version_text(PLUGINS[name].since)
             raise CheckpointError(
-                f"Cannot build CRIU {version} with {name!r}: the plugin came with CRIU {since}. Take a newer source.",
+                f"Cannot build CRIU {version} with {name!r}: the plugin came with CRIU {since}. Use a newer source.",
                 reason="feature_missing",
                 packages=[],
             )
@@ -117,7 +117,7 @@ def feature_missing(features: list[str], family: str, why: str) -> CheckpointErr
 
 
 def explain_build(completed: Completed, family: str) -> CheckpointError:
-    """What a failed compile run means: a missing header or tool, else the first line that names an error."""
+    """Returns the error for a failed compiler run: a missing header or tool, else the first line with an error."""
     text = f"{completed.out}\n{completed.err}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     facts: dict[str, Any] = {"cmd": list(completed.argv), "rc": completed.rc, "log_tail": lines[-LOG_TAIL:]}

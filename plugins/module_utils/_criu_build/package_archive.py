@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Packages of CRIU that were rebuilt from the distribution's source: their archive, its manifest, who may use it."""
+"""Reads and writes archives of rebuilt packages of CRIU, and checks whether a host can use one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._formats.elf import Elf
 
 
 def collect_argv(folder: str, pattern: str, without: str, target: str) -> tuple[str, ...]:
-    """Moves the package files below ``folder`` to ``target``."""
+    """Returns the command that moves the package files below ``folder`` to ``target``."""
     return (
         *("find", folder, "-maxdepth", "3", "-path", target, "-prune", "-o"),
         *("-type", "f", "-name", pattern, "-not", "-name", without, "-exec", "mv", "-t", target, "{}", "+"),
@@ -35,7 +35,7 @@ SUFFIX = re.compile(r"[a-z][a-z0-9.]*")
 
 @dataclass(frozen=True)
 class File:
-    """One package: its name, its version, its checksum, and those of its own family that it must have."""
+    """One package: its name, version and checksum, and the other packages of CRIU that it depends on."""
 
     package: str
     version: str
@@ -45,7 +45,7 @@ class File:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an archive of packages holds: its packages.json."""
+    """The content of an archive of packages, as its packages.json describes it."""
 
     id: str
     kind: str
@@ -59,7 +59,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Source:
-    """A source package: its version, a word that tells its content from another's, and the file to begin with."""
+    """A source package: its version, a word that identifies its content, and the file to unpack."""
 
     version: str
     identity: str
@@ -68,7 +68,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Job:
-    """A rebuild that is wanted. ``version`` is that of the packages to be made."""
+    """A rebuild to do. ``version`` is that of the packages that it makes."""
 
     id: str
     source: Source
@@ -82,7 +82,7 @@ class Job:
 
     @property
     def out(self) -> str:
-        """The folder that becomes the archive."""
+        """Returns the folder that becomes the archive."""
         return f"{self.work}/out"
 
 
@@ -93,39 +93,39 @@ class Way(Protocol):
     tools: ClassVar[dict[str, str]]
 
     def source(self, runner: Runner, version: str | None) -> Source:
-        """The source package that the package manager offers."""
+        """Returns the source package that the package manager offers."""
 
     def raised(self, version: str, suffix: str) -> str:
-        """A version higher than ``version`` and every later one of the distribution."""
+        """Returns a version that is higher than ``version`` and than every later version of the distribution."""
 
     def build_steps(self, job: Job) -> tuple[Step, ...]:
-        """The steps that put the packages into ``job.out``."""
+        """Returns the steps that put the packages into ``job.out``."""
 
     def binary(self, job: Job) -> str:
-        """The compiled criu, to be read before the packages are trusted."""
+        """Returns the path of the compiled criu, which is read before the packages are trusted."""
 
     def files(self, job: Job) -> dict[str, File]:
-        """The packages in ``job.out``."""
+        """Returns the packages in ``job.out``."""
 
     def installed(self, runner: Runner) -> dict[str, str]:
-        """The installed packages that come from CRIU's source, with their versions."""
+        """Returns the installed packages that come from CRIU's source, with their versions."""
 
     def install_argv(self, paths: Iterable[str]) -> tuple[str, ...]:
-        """Installs the package files ``paths``."""
+        """Returns the command that installs the package files ``paths``."""
 
     def give_back(self, runner: Runner, names: Iterable[str], suffix: str) -> tuple[tuple[str, ...], dict[str, str]]:
-        """The command that brings the distribution's own packages back, and their versions as far as they are known."""
+        """Returns the command that installs the distribution's own packages again, and their versions if known."""
 
 
 def render(way: Way, job: Job, family: str) -> str:
-    """Read the compiled binary and return the manifest; a wanted feature that it lacks is an error."""
+    """Reads the compiled binary and returns the manifest, or raises if the binary lacks a required feature."""
     path = way.binary(job)
     try:
         with open(path, "rb") as binary:
             elf = read_elf(binary)
     except (ElfError, OSError) as error:
         raise CheckpointError(
-            f"Cannot use the rebuilt package: {path!r} is no program ({error}). Look at the source package.",
+            f"Cannot use the rebuilt package: {path!r} is not a program ({error}). Check the source package.",
             reason="build_failed",
         ) from error
     lost = [name for name in job.features if name not in linked_features(elf.needed)]
@@ -145,21 +145,21 @@ def render(way: Way, job: Job, family: str) -> str:
 
 
 def parse(text: str) -> Manifest:
-    """Read a manifest.
+    """Reads a manifest.
 
     Raises:
-        ValueError: it is not one of ours.
+        ValueError: it is not a manifest of this module.
     """
     try:
         data = json.loads(text)
         files = {name: File(**{**one, "depends": tuple(one["depends"])}) for name, one in data["files"].items()}
         manifest = Manifest(**{**data, "features": tuple(data["features"]), "files": files})
     except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError("no manifest of rebuilt packages") from error
+        raise ValueError("not a manifest of rebuilt packages") from error
     if "criu" not in {one.package for one in files.values()} or not re.fullmatch(r"[0-9a-f]{12}", str(manifest.id)):
-        raise ValueError("a manifest without criu or with a strange id")
+        raise ValueError("a manifest without criu, or with an invalid id")
     if any("/" in name or not name.endswith(f".{manifest.kind}") for name in files):
-        raise ValueError("a manifest with strange file names")
+        raise ValueError("a manifest with invalid file names")
     return manifest
 
 
@@ -170,10 +170,10 @@ def invalid(path: str, why: str) -> CheckpointError:
 
 
 def read_archive(path: str) -> Manifest:
-    """Read and verify the archive ``path``.
+    """Reads and verify the archive ``path``.
 
     Raises:
-        CheckpointError: it is damaged, or not made by this module.
+        CheckpointError: the archive is damaged, or this module did not make it.
     """
     manifest, sums = None, {}
     try:
@@ -188,14 +188,14 @@ def read_archive(path: str) -> Manifest:
     except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
         raise invalid(path, str(error)) from error
     if manifest is None:
-        raise invalid(path, f"it holds no {MANIFEST}")
+        raise invalid(path, f"it has no {MANIFEST}")
     if any(sums.get(name) != one.sha256 for name, one in manifest.files.items()):
         raise invalid(path, "its files differ from its manifest")
     return manifest
 
 
 def find_archive(path: str, job_id: str) -> Manifest | None:
-    """What the archive ``path`` holds if it is whole and the build ``job_id``."""
+    """Returns the manifest of the archive ``path`` if the archive is intact and holds the build ``job_id``."""
     try:
         manifest = read_archive(path) if os.path.exists(path) else None
     except CheckpointError:
@@ -204,7 +204,7 @@ def find_archive(path: str, job_id: str) -> Manifest | None:
 
 
 def check_host(path: str, manifest: Manifest, *, kind: str, architecture: str, built_on: str) -> None:
-    """Raise artifact_unusable when the packages are for another system."""
+    """Raises artifact_unusable if the packages are for a different system."""
     for what, theirs, ours in (
         ("of the kind", manifest.kind, kind),
         ("for", manifest.architecture, architecture),
@@ -212,14 +212,14 @@ def check_host(path: str, manifest: Manifest, *, kind: str, architecture: str, b
     ):
         if theirs != ours:
             raise CheckpointError(
-                f"Cannot install CRIU from {path!r}: its packages are {what} {theirs}, this host needs {ours}."
+                f"Cannot install CRIU from {path!r}: its packages are {what} {theirs}, and this host needs {ours}."
                 " Build them on this distribution.",
                 reason="artifact_unusable",
             )
 
 
 def choose(manifest: Manifest, installed: Iterable[str]) -> list[str]:
-    """The files to install: criu, what is there of its family already, and what these must have of it."""
+    """Returns the files to install: criu, CRIU's other packages that are installed already, and their dependencies."""
     by_package = {one.package: (name, one) for name, one in manifest.files.items()}
     waiting = ["criu", *(name for name in installed if name in by_package)]
     chosen: dict[str, str] = {}
@@ -233,7 +233,7 @@ def choose(manifest: Manifest, installed: Iterable[str]) -> list[str]:
 
 
 def explain(completed: Completed, packages: Callable[[str], list[str]]) -> CheckpointError:
-    """What a failed build of the package means; ``packages`` finds the missing build dependencies in its output."""
+    """Returns the error for a failed build; ``packages`` finds the missing build dependencies in its output."""
     lines = [line.strip() for line in f"{completed.out}\n{completed.err}".splitlines() if line.strip()]
     facts: dict[str, Any] = {"cmd": list(completed.argv), "rc": completed.rc, "log_tail": lines[-LOG_TAIL:]}
     missing = packages(f"{completed.out}\n{completed.err}")
@@ -257,5 +257,5 @@ def source_unavailable(why: str, advice: str) -> CheckpointError:
 
 
 def needed_packages(features: Iterable[str], family: str) -> list[str]:
-    """The build dependencies that the features ask for."""
+    """Returns the build dependencies of the features."""
     return [FEATURES[name].package(family) for name in sorted(features)]

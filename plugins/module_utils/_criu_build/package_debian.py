@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Debian's way to rebuild CRIU's package: apt-get source, dpkg-buildpackage, and back to apt-get."""
+"""Rebuilds CRIU's package on Debian: apt-get source, dpkg-buildpackage, apt-get install."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_build.package_arc
 )
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import demand_text
 
-# CRIU builds a plugin with it wherever it is installed; Debian's package neither asks for it nor expects the plugin.
+# If it is installed, CRIU builds a plugin with it. Debian's package neither requires it nor expects the plugin.
 UNASKED = "libdrm-dev"
 APT = ("apt-get", "-q", "-y", "-o", "Dpkg::Options::=--force-confold")
 
 
 class Deb:
-    """The way of Debian and its relatives."""
+    """Builds and installs packages on the Debian family."""
 
     kind: ClassVar[str] = "deb"
     tools: ClassVar[dict[str, str]] = {
@@ -39,7 +39,7 @@ class Deb:
     def source(self, runner: Runner, version: str | None) -> Source:
         name = f"criu={version}" if version else "criu"
         argv = ["apt-get", "-q", "source", "--print-uris", "--download-only", "--only-source", name]
-        # In a folder that has the files already, apt-get would not name them.
+        # In a folder that has the files already, apt-get does not list them.
         done = runner.run(argv, cwd="/")
         found = parse_uris(done.out) if done.rc == 0 else None
         if found is None:
@@ -80,7 +80,7 @@ class Deb:
         return f"{job.work}/src/debian/criu/usr/sbin/criu"
 
     def controls(self, job: Job) -> dict[str, str]:
-        """The control text of each package file that was collected."""
+        """Returns the control text of each collected package file."""
         texts = {}
         for name in sorted(os.listdir(job.out)):
             if name.endswith(".deb"):
@@ -101,7 +101,7 @@ class Deb:
         }
 
     def index(self, job: Job) -> str:
-        """The Packages file that makes a repository of the folder."""
+        """Returns the text of the file Packages, which makes the folder a repository."""
         stanzas = []
         for name, text in self.controls(job).items():
             path = f"{job.out}/{name}"
@@ -128,13 +128,13 @@ class Deb:
 
 
 def parse_uris(text: str) -> Source | None:
-    """The .dsc among the lines of apt-get source --print-uris: 'URI' NAME SIZE KIND:SUM."""
+    """Returns the .dsc in the output of apt-get source --print-uris, with lines like 'URI' NAME SIZE KIND:SUM."""
     found = re.search(r"^'[^']*' (criu_(\S+)\.dsc) \d+ (\S+)$", text, re.MULTILINE)
     return Source(version=found.group(2), identity=found.group(3), file=found.group(1)) if found else None
 
 
 def add_build_depends(control: str, names: Iterable[str]) -> str:
-    """The text of debian/control with ``names`` among the build dependencies, and what it does not ask for kept out."""
+    """Returns the text of debian/control with ``names`` as build dependencies and UNASKED as a build conflict."""
     head, blank, rest = control.partition("\n\n")
 
     def named(name: str) -> bool:
@@ -148,7 +148,7 @@ def add_build_depends(control: str, names: Iterable[str]) -> str:
 
 
 def add_entry(changelog: str, version: str, names: Iterable[str]) -> str:
-    """The text of debian/changelog with an entry for ``version`` on top; its date is that of the entry below."""
+    """Returns the text of debian/changelog with a new first entry for ``version``, dated as the entry below."""
     suite = re.search(r"\) ([^;\s]+)", changelog)
     date = re.search(r"^ -- .*>  (.*)$", changelog, re.MULTILINE)
     lines = [
@@ -164,13 +164,13 @@ def add_entry(changelog: str, version: str, names: Iterable[str]) -> str:
 
 
 def strict_depends(control: str) -> list[str]:
-    """The packages that a control text wants in exactly one version."""
+    """Returns the packages that a control text requires in exactly one version."""
     found = re.search(r"^Depends: (.*)$", control, re.MULTILINE)
     return re.findall(r"([a-z0-9][a-z0-9.+-]+) \(= ", found.group(1)) if found else []
 
 
 def parse_madison(text: str, suffix: str) -> dict[str, str]:
-    """The highest version of each package that apt-cache madison lists, those with our suffix left out."""
+    """Returns the highest version of each package in the output of apt-cache madison, without those with our suffix."""
     offered: dict[str, str] = {}
     for line in text.splitlines():
         columns = [column.strip() for column in line.split("|")]
@@ -180,6 +180,6 @@ def parse_madison(text: str, suffix: str) -> dict[str, str]:
 
 
 def missing_packages(text: str) -> list[str]:
-    """The packages that dpkg-checkbuilddeps misses in the output of a build."""
+    """Returns the packages that dpkg-checkbuilddeps reports as missing in the output of a build."""
     found = re.search(r"[Uu]nmet build dependencies: (.*)$", text, re.MULTILINE)
     return re.findall(r"(?:^| )([a-z0-9][a-z0-9.+-]+)(?: \([^)]*\))?", found.group(1)) if found else []

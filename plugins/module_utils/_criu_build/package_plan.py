@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Plans that rebuild CRIU's package, install it, and give the distribution's back."""
+"""Plans how to rebuild CRIU's package, to install it, and to return to the distribution's."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ class Wanted:
         family, built_on = read_system(paths)
         if family not in ("debian", "redhat"):
             raise CheckpointError(
-                f"Cannot handle packages on {built_on!r}: only Debian's and Fedora's relatives are known."
+                f"Cannot rebuild packages on {built_on!r}: it belongs to neither the Debian nor the Red Hat family."
                 " Use the module criu_build.",
                 reason="distribution_unknown",
             )
         if not package.SUFFIX.fullmatch(params["suffix"]):
             raise CheckpointError(
-                f"Refuse the suffix {params['suffix']!r}: lower-case letters, digits and dots it may have."
-                " Take one like 'criuhosts1'.",
+                f"Cannot use the suffix {params['suffix']!r}: it must begin with a lower-case letter, and contain only"
+                " lower-case letters, digits and dots. Use one like 'criuhosts1'.",
                 reason="suffix_invalid",
             )
         return cls(
@@ -79,10 +79,10 @@ class Wanted:
 
 
 def make_job(runner: Runner, way: package.Way, wanted: Wanted) -> package.Job:
-    """The rebuild that the parameters ask for.
+    """Returns the rebuild that the parameters ask for.
 
     Raises:
-        CheckpointError: a tool is missing, or no source package is offered.
+        CheckpointError: a tool is missing, or the package manager offers no source package.
     """
     gone = {name: owner for name, owner in way.tools.items() if not runner.which(name)}
     if gone:
@@ -109,10 +109,10 @@ def make_job(runner: Runner, way: package.Way, wanted: Wanted) -> package.Job:
 
 
 def plan_built(way: package.Way, wanted: Wanted, job: package.Job) -> Plan:
-    """Build the packages and write their archive."""
+    """Plans to build the packages and to write their archive."""
     manifest = f"{job.out}/{package.MANIFEST}"
     steps = (
-        Remove(job.work, why="remove the rest of an interrupted build"),
+        Remove(job.work, why="remove the remains of an interrupted build"),
         MakeDir(job.out, why="make the work folder"),
         *way.build_steps(job),
         WriteFile(manifest, lambda: package.render(way, job, wanted.family), 0o644, why="write the manifest"),
@@ -124,11 +124,11 @@ def plan_built(way: package.Way, wanted: Wanted, job: package.Job) -> Plan:
 
 
 def plan_present(way: package.Way, wanted: Wanted, manifest: package.Manifest, installed: dict[str, str]) -> Plan:
-    """Install the packages of the archive that this host lacks; before and after are versions by package."""
+    """Plans to install the packages that this host lacks. The plan's before and after are the versions by package."""
     files = package.choose(manifest, installed)
     after = {**installed, **{manifest.files[name].package: manifest.version for name in files}}
     steps = (
-        Remove(wanted.folder, why="remove the rest of an interrupted run"),
+        Remove(wanted.folder, why="remove the remains of an interrupted run"),
         Unpack(wanted.path, wanted.folder, why="unpack the packages"),
         Command(way.install_argv(f"{wanted.folder}/{name}" for name in files), why="install the packages"),
         Remove(wanted.layout.cache, why="remove CRIU's cache of the kernel"),
@@ -138,21 +138,21 @@ def plan_present(way: package.Way, wanted: Wanted, manifest: package.Manifest, i
 
 
 def plan_absent(runner: Runner, way: package.Way, wanted: Wanted, installed: dict[str, str]) -> Plan:
-    """Bring the distribution's packages back in place of those with our suffix."""
+    """Plans to replace the packages that have our suffix with the distribution's."""
     names = [name for name, version in installed.items() if version.endswith(wanted.suffix)]
     if not names:
         return Plan(installed, installed)
     argv, offered = way.give_back(runner, names, wanted.suffix)
     after = {name: version for name, version in installed.items() if name not in names}
     steps = (
-        Command(argv, why="bring the distribution's packages back"),
+        Command(argv, why="install the distribution's packages again"),
         Remove(wanted.layout.cache, why="remove CRIU's cache of the kernel"),
     )
     return Plan(installed, {**after, **offered}, steps, wanted.layout.state)
 
 
 def describe(wanted: Wanted, installed: dict[str, str], more: dict[str, Any]) -> dict[str, Any] | None:
-    """What callers get; None if no package of CRIU is installed."""
+    """Returns the result of the task; None if no package of CRIU is installed."""
     if "criu" not in installed:
         return None
     ours = os.path.realpath(wanted.layout.packaged).startswith(f"{wanted.layout.base}/")
@@ -160,7 +160,7 @@ def describe(wanted: Wanted, installed: dict[str, str], more: dict[str, Any]) ->
 
 
 def explain(completed: Completed, way: package.Way) -> CheckpointError | None:
-    """What a failed build means; None for every other command."""
+    """Returns the error for a failed build; None for every other command."""
     if completed.argv[0] not in ("env", "rpmbuild"):
         return None
     return package.explain(completed, missing_debs if way.kind == "deb" else missing_rpms)

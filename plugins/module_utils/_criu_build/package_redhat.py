@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""The way of Fedora and Enterprise Linux to rebuild CRIU's package: dnf download, rpmbuild, and back to dnf."""
+"""Rebuilds CRIU's package on Fedora and Enterprise Linux: dnf download, rpmbuild, dnf install."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.paths import dema
 
 
 class Rpm:
-    """The way of Fedora, CentOS Stream and RHEL."""
+    """Builds and installs packages on Fedora, CentOS Stream and RHEL."""
 
     kind: ClassVar[str] = "rpm"
     tools: ClassVar[dict[str, str]] = {
@@ -42,7 +42,7 @@ class Rpm:
         found = parse_sourcerpm(done.out) if done.rc == 0 else None
         if found is None:
             raise package.source_unavailable(
-                f"dnf repoquery {name} names none ({done.last_line.rstrip('.')})", "Enable the repository that has criu"
+                f"dnf repoquery {name} finds none ({done.last_line.rstrip('.')})", "Enable the repository that has criu"
             )
         return found
 
@@ -72,7 +72,10 @@ class Rpm:
         )
 
     def binary(self, job: Job) -> str:
-        """Where rpmbuild leaves the compiled program: BUILD/criu-4.1/criu/criu, since rpm 4.20 one folder deeper."""
+        """Returns the path of the program that rpmbuild has compiled.
+
+        It is BUILD/criu-4.1/criu/criu, and one folder deeper since rpm 4.20.
+        """
         top = f"{job.work}/rpmbuild/BUILD"
         for folder, dummy_folders, files in os.walk(top):
             if os.path.basename(folder) == "criu" and "criu" in files and "BUILDROOT" not in folder:
@@ -87,7 +90,7 @@ class Rpm:
                 package=package_of(name),
                 version=job.version,
                 sha256=file_sha256(f"{job.out}/{name}"),
-                # Which of them criu needs is in its header; dnf is given its whole family but what is for building.
+                # The exact dependencies are in the package's header, which is not read: libraries are always included.
                 depends=tuple(sorted(one for one in family if one.endswith("-libs"))),
             )
             for name in names
@@ -106,13 +109,13 @@ class Rpm:
 
 
 def parse_sourcerpm(text: str) -> Source | None:
-    """The source package in the output of dnf repoquery: criu-4.1-1.fc42.src.rpm."""
+    """Returns the source package in the output of dnf repoquery, such as criu-4.1-1.fc42.src.rpm."""
     found = re.search(r"^(criu-(\S+)\.(?:no)?src\.rpm)$", text, re.MULTILINE)
     return Source(version=found.group(2), identity=found.group(1), file=found.group(1)) if found else None
 
 
 def package_of(file: str) -> str:
-    """The name in NAME-VERSION-RELEASE.ARCH.rpm."""
+    """Returns the name in NAME-VERSION-RELEASE.ARCH.rpm."""
     return file.rsplit("-", 2)[0]
 
 
@@ -121,9 +124,9 @@ def without_zero(version: str) -> str:
 
 
 def edit_spec(spec: str, names: Iterable[str], suffix: str) -> str:
-    """The text of criu.spec with further build dependencies, the next epoch and a release of its own.
+    """Returns the text of criu.spec with the build dependencies ``names``, the next epoch and a suffix to the release.
 
-    A dependency on %{version}-%{release} means epoch 0, so those within the family get the epoch as well.
+    A dependency on %{version}-%{release} means epoch 0, so dependencies between CRIU's packages get the epoch as well.
     """
     required = re.findall(r"^BuildRequires:\s*(.*)$", spec, re.MULTILINE)
     words = {word for line in required for word in re.split(r"[\s,]+", line)}
@@ -142,5 +145,5 @@ def edit_spec(spec: str, names: Iterable[str], suffix: str) -> str:
 
 
 def missing_packages(text: str) -> list[str]:
-    """The packages that rpmbuild misses: "    NAME is needed by criu-...", one a line."""
+    """Returns the packages that rpmbuild reports as missing: "    NAME is needed by criu-...", one per line."""
     return re.findall(r"^\s+(\S+)(?: [<>=]+ \S+)? is needed by criu", text, re.MULTILINE)

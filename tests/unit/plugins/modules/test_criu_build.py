@@ -387,7 +387,9 @@ def test_unreachable_url(tmp_path: Path, module: Callable[..., Any], monkeypatch
     ("machine", "libc", "libraries", "word"),
     [
         pytest.param("aarch64", "2.41", LDCONFIG.out, "aarch64", id="other-machine"),
-        pytest.param("x86_64", "2.31", LDCONFIG.out, "wants glibc 2.34, this host has glibc 2.31", id="older-glibc"),
+        pytest.param(
+            "x86_64", "2.31", LDCONFIG.out, "needs glibc 2.34, and this host has glibc 2.31", id="older-glibc"
+        ),
         pytest.param("x86_64", "", LDCONFIG.out, "no glibc", id="other-c-library"),
         pytest.param("x86_64", "2.34", "\tlibc.so.6 (libc6) => /libc.so.6\n", "libnftables1", id="library-missing"),
         pytest.param("x86_64", None, LDCONFIG.out, "this host has no /lib64/ld-linux-x86-64.so.2", id="no-loader"),

@@ -155,7 +155,7 @@ def test_compile_argv() -> None:
 
 def test_the_work_folder_goes_on_every_path() -> None:
     steps = build.build_steps(job(), "debian")
-    assert steps[0] == Remove(f"/build/{job().id}", why="remove the rest of an interrupted build")
+    assert steps[0] == Remove(f"/build/{job().id}", why="remove the remains of an interrupted build")
     assert build.clean_step(job()) == Remove(f"/build/{job().id}", always=True, why="remove the work folder")
     packs = [step for step in steps if isinstance(step, Command) and step.argv[0] == "tar"]
     assert packs[0].creates_partial == "/root/out.tar.gz.partial"

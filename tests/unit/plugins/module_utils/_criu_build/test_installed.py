@@ -207,7 +207,7 @@ def test_check_artifact_takes_what_fits(fixture_text: Callable[[str], str], tmp_
     ("gone", "changes", "word", "packages"),
     [
         pytest.param("", {"machine": "aarch64"}, "aarch64", None, id="machine"),
-        pytest.param("", {"libc": "2.4"}, "wants glibc 2.34, this host has glibc 2.4", None, id="glibc"),
+        pytest.param("", {"libc": "2.4"}, "needs glibc 2.34, and this host has glibc 2.4", None, id="glibc"),
         pytest.param("", {"paths": Paths("/nowhere")}, "has no /lib64/ld-linux", None, id="loader"),
         pytest.param("libnftables.so.1", {}, "lacks", ["libnftables1"], id="library-debian"),
         pytest.param("libnftables.so.1", {"family": "redhat"}, "lacks", ["nftables-libs"], id="library-redhat"),
