@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Changes the lines of a CRIU configuration file that must change, and no other. Pure."""
+"""Changes only those lines of a CRIU configuration file that must change. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.lint import Line, parse_line, split_lines
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.options import ALL, base_of
 
-# option as asked for -> its values; None stands for an option without a value, an empty list for no line at all.
+# option as the task names it -> its values; None is an option without a value, an empty list means no line at all.
 Wanted = dict[str, list[Optional[str]]]
 
 
 def normalize(options: Mapping[str, Any]) -> Wanted:
-    """What a task says of each option, as the values of its lines."""
+    """Returns the options of a task, each with the values of its lines."""
     return {name: _values(name, value) for name, value in options.items()}
 
 
@@ -35,14 +35,14 @@ def _values(name: str, value: Any) -> list[Optional[str]]:
 
 def _invalid(name: str) -> CheckpointError:
     return CheckpointError(
-        f"Cannot write the option {name!r}: a name is one word, a value one line of text, a number, or a list of them. "
-        f"Give it so.",
+        f"Cannot write the option {name!r}: its name must be one word, and its value one line of text, a number or a "
+        f"list of these. Correct it.",
         reason="option_invalid",
     )
 
 
 def render(name: str, value: Optional[str]) -> str:
-    """One line as CRIU reads it without doubt."""
+    """Returns one line in the form that CRIU reads reliably."""
     if value is None:
         return name
     option = ALL.get(name)
@@ -50,13 +50,13 @@ def render(name: str, value: Optional[str]) -> str:
 
 
 def edit(text: str, wanted: Wanted, *, block: str = "", exclusive: bool = False) -> str:
-    """``text`` with the lines that ``wanted`` asks for.
+    """Returns ``text`` with the lines that ``wanted`` asks for.
 
-    A line that is right stays as it is, a wrong one keeps its comment, missing ones come last.
+    A correct line stays unchanged, a wrong one keeps its comment, and missing ones are added at the end.
 
     Args:
-        block: work between the two marker lines of this name only, where nothing else may stand.
-        exclusive: take other options away.
+        block: change only the lines between the two marker lines of this name, and remove all other lines there.
+        exclusive: remove other options.
     """
     lines = split_lines(text)
     if block:
@@ -71,7 +71,7 @@ def edit(text: str, wanted: Wanted, *, block: str = "", exclusive: bool = False)
 
 
 def edit_lines(lines: Sequence[str], wanted: Wanted, *, exclusive: bool) -> list[str]:
-    """The same for a list of lines."""
+    """Does the same for a list of lines."""
     names = {base_of(name): name for name in wanted}
     missing = {base: list(wanted[name]) for base, name in names.items()}
     kept = []
@@ -87,7 +87,7 @@ def edit_lines(lines: Sequence[str], wanted: Wanted, *, exclusive: bool) -> list
 
 
 def _replace(line: Line, name: str, values: list[Optional[str]]) -> Optional[str]:
-    """The line that says one of ``values``, which is taken from them; None if this line must go."""
+    """Returns the line for one of ``values``, and removes it from them; None if this line must be removed."""
     if line.name == name and line.value in values and line.flaw is None and line.raw.startswith(_start(line)):
         values.remove(line.value)
         return line.raw
@@ -98,7 +98,7 @@ def _replace(line: Line, name: str, values: list[Optional[str]]) -> Optional[str
 
 
 def _start(line: Line) -> str:
-    """How a right line begins: an optional value must stand behind an equals sign."""
+    """Returns how a correct line begins: an optional value must follow an equals sign."""
     option = ALL.get(line.name)
     if line.value is None or option is None or option.takes != "optional":
         return ""
@@ -114,10 +114,10 @@ def end_mark(block: str) -> str:
 
 
 def find_block(lines: Sequence[str], block: str) -> tuple[Optional[int], int]:
-    """The places of the two marker lines; (None, 0) if there are none.
+    """Returns the positions of the two marker lines; (None, 0) if there are none.
 
     Raises:
-        CheckpointError: one of them is missing, or there are more.
+        CheckpointError: a marker line is missing, or there are too many.
     """
     marks = [number for number, line in enumerate(lines) if line.strip() in (begin_mark(block), end_mark(block))]
     if not marks:

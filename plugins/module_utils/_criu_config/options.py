@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""The long options of CRIU 3.11 to 4.3, one line each: what value, since when, and where in a file they do harm.
+"""Lists the long options of CRIU 3.11 to 4.3: the value, the first version, and the files where an option does harm.
 
-Compared with the option tables of the real programs 3.17.1, 4.1.1, 4.2.1 and 4.3 by the unit tests. No library has
-this: CRIU's own bindings know its RPC interface, not its words.
+The unit tests compare the table with the option tables of the real programs 3.17.1, 4.1.1, 4.2.1 and 4.3. No library
+has such a table: CRIU's own bindings cover its RPC interface, not its command line.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Iterator, Optional
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import Version, version_tuple
 
-# The newest version that the table was compared with. A newer CRIU may know more words.
+# The newest version that the table was compared with. A newer CRIU may have more options.
 NEWEST: Version = (4, 3)
 CONFIG_FILES_SINCE: Version = (3, 11)
 # The kinds of files: CRIU's own, a user's, those that the runtimes name over RPC.
 KINDS = ("default", "user", "runc", "crun", "container")
 RPC_KINDS = ("runc", "crun", "container")
-# name | value | marks. A value: flag (none), or a type of _criu_values.TYPES; with "?" it may be left out.
-# Marks: "no" there is a word no-NAME too; "many" may be repeated; "since=X.Y"; "never" breaks or means nothing in any
-# file; "risky" is refused until the task allows it, "risky-rpc" only in a file that a runtime names.
+# name | value | marks. The value is flag (none), or a type of values.py (PATTERNS, CHECKS); with "?" it is optional.
+# Marks: "no": no-NAME exists as well; "many": may be repeated; "since=X.Y"; "never": breaks CRIU or has no meaning in
+# any file; "risky": refused unless the task allows it; "risky-rpc": the same, but only in a file that a runtime names.
 TABLE = """
     action-script           | command                         | many risky
     address                 | word                            |
@@ -115,29 +115,29 @@ TABLE = """
     weak-sysctls            | flag                            | no
     work-dir                | path                            | risky
 """
-# What a never or risky word does, for the message.
+# The effect of a "never" or "risky" option, for the message, where it follows "it".
 HARM = {
     "action-script": "runs a program at every dump and restore, with CRIU's rights",
     "all": "belongs to criu check, not to a file",
-    "cgroup-root": "moves what is restored to another cgroup",
+    "cgroup-root": "moves everything that is restored to a different cgroup",
     "close": "closes a file that CRIU may need",
-    "config": "is ignored in a file: a file cannot name another one",
+    "config": "is ignored in a file: a file cannot include a further file",
     "daemon": "sends every restore and page server to the background",
     "empty-ns": "restores every container without its network",
     "exec-cmd": "breaks every call of CRIU: it needs a command on the command line",
     "experimental": "belongs to criu check, not to a file",
     "extra": "belongs to criu check, not to a file",
     "feature": "belongs to criu check, not to a file",
-    "freeze-cgroup": "freezes one cgroup, whatever is dumped",
+    "freeze-cgroup": "freezes the same cgroup at every dump",
     "help": "makes every call of CRIU print its help, do nothing and report success",
-    "images-dir": "puts the images elsewhere than the caller looks for them",
+    "images-dir": "puts the images where the caller does not look for them",
     "inherit-fd": "breaks every call but restore, and a file cannot know the numbers of open files",
     "join-ns": "restores everything into one namespace",
     "lazy-pages": "leaves every dump and restore waiting for a second CRIU",
-    "leave-running": "lets go on what the caller believes stopped: two copies after a restore",
-    "leave-stopped": "leaves everything that is dumped behind as stopped processes",
+    "leave-running": "keeps processes running that the caller believes stopped, so a restore makes a second copy",
+    "leave-stopped": "leaves all dumped processes on the host, stopped",
     "libdir": "loads plugins from there, with CRIU's rights",
-    "log-file": "puts the log where the runtime does not look for it, and SELinux may refuse to write it there",
+    "log-file": "puts the log where the runtime does not look for it, and where SELinux may deny writing",
     "log-pid": "splits the log into files that the runtime does not look for",
     "lsm-mount-context": "changes the label of every mount that is restored",
     "lsm-profile": "gives everything that is restored one label",
@@ -153,12 +153,12 @@ HARM = {
     "root": "changes the root of every restore",
     "status-fd": "is the number of an open file, which a file cannot know",
     "stream": "breaks criu check, page-server and every runtime",
-    "tls-no-cn-verify": "accepts a page server with anyone's certificate",
-    "tree": "makes every dump take one process, whatever the caller names",
+    "tls-no-cn-verify": "accepts a page server with any host's certificate",
+    "tree": "makes every dump use the same process instead of the caller's",
     "version": "makes every call of CRIU print its version, do nothing and report success",
-    "work-dir": "puts log and statistics where the caller does not look for them",
+    "work-dir": "puts the log and the statistics where the caller does not look for them",
 }
-# Pairs that cannot both be meant.
+# Pairs of options that exclude each other.
 CONTRADICTIONS = (
     ("tcp-established", "tcp-close"),
     ("leave-running", "leave-stopped"),
@@ -172,8 +172,8 @@ class Option:
 
     Args:
         value: the type of its value, "flag" for none.
-        optional: the value may be left out; CRIU then wants it as NAME=VALUE.
-        negation_of: for a word no-NAME, the NAME.
+        optional: the value may be left out; if given, CRIU needs it as NAME=VALUE.
+        negation_of: for an option no-NAME, the NAME.
     """
 
     name: str
@@ -186,12 +186,12 @@ class Option:
 
     @property
     def takes(self) -> str:
-        """What getopt_long knows of it: none, required or optional."""
+        """Returns whether getopt_long expects a value: none, required or optional."""
         return "none" if self.value == "flag" else "optional" if self.optional else "required"
 
     @property
     def base(self) -> str:
-        """The option that it sets: that of no-NAME is NAME."""
+        """Returns the option that it sets: NAME for no-NAME."""
         return self.negation_of or self.name
 
 
@@ -210,18 +210,18 @@ ALL: dict[str, Option] = {option.name: option for option in _rows()}
 
 
 def base_of(name: str) -> str:
-    """The option that the word ``name`` sets: no-NAME sets NAME."""
+    """Returns the option that ``name`` sets: NAME for no-NAME."""
     option = ALL.get(name)
     return option.base if option else name
 
 
 def known(version: Version) -> dict[str, Option]:
-    """The options of CRIU ``version``."""
+    """Returns the options of CRIU ``version``."""
     return {name: option for name, option in ALL.items() if option.since <= version}
 
 
 def harm_of(option: Option, kind: str) -> Optional[str]:
-    """ "never", "risky" or None: what ``option`` does in a file of this ``kind``."""
+    """Returns "never", "risky" or None for ``option`` in a file of this ``kind``."""
     if option.harm == "risky-rpc":
         return "risky" if kind in RPC_KINDS else None
     return option.harm or None

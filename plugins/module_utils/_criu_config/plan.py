@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""From what a task wants of one of CRIU's configuration files to the steps that make it so. Pure."""
+"""Plans the change of one of CRIU's configuration files. Pure."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_config.config_fil
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.edit import Wanted, edit, normalize
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.lint import Finding, parse, split_lines, summary
 
-# Everyone may read what is set, and CRIU without root must be able to.
+# The file holds no secrets, and CRIU must be able to read it without root.
 FILE_MODE = 0o644
 FOLDER_MODE = 0o755
 
 
 @dataclass(frozen=True)
 class Desired:
-    """What the task wants. ``content`` is the whole text, or None."""
+    """The file that the task asks for. ``content`` is the whole text, or None."""
 
     kind: str
     state: str
@@ -46,15 +46,15 @@ class Desired:
 
 
 def plan_file(current: ConfigFile, desired: Desired, user: int) -> tuple[Plan, Optional[str]]:
-    """The plan, and the text that the file gets; None for no file.
+    """Returns the plan and the new text of the file; None for no file.
 
     Raises:
-        CheckpointError: what is at the path is not a file of options that ``user`` may replace.
+        CheckpointError: the path is not an options file that ``user`` may replace.
     """
     old = current.demand_text()
     if current.owner not in (None, user):
         raise CheckpointError(
-            f"Cannot replace {current.path!r}: it belongs to the user with the number {current.owner}, and the new "
+            f"Cannot replace {current.path!r}: it belongs to the user with the id {current.owner}, and the new "
             f"file would not. Run the task as that user.",
             reason="config_owner",
             path=current.path,
@@ -92,11 +92,11 @@ def _lines(path: str, text: Optional[str]) -> dict[str, Any]:
 
 
 def refuse_findings(path: str, findings: Sequence[Finding]) -> None:
-    """Raise if one of the findings is an error."""
+    """Raises if one of the findings is an error."""
     problem = summary(findings)
     if problem:
         raise CheckpointError(
-            f"Refuse to write {path!r}. {problem}",
+            f"Cannot write {path!r}. {problem}",
             reason="config_invalid",
             path=path,
             findings=[finding.view() for finding in findings],
@@ -104,18 +104,18 @@ def refuse_findings(path: str, findings: Sequence[Finding]) -> None:
 
 
 def refuse_refusal(path: str, completed: Completed) -> None:
-    """Raise if CRIU has not accepted the text."""
+    """Raises if CRIU has not accepted the text."""
     if not accepted(completed):
         raise CommandError(
             completed,
-            f"Refuse to write {path!r}: CRIU says {refusal(completed)!r}. Take the option out.",
+            f"Cannot write {path!r}: CRIU rejects it ({refusal(completed)}). Remove the option.",
             reason="config_refused",
             path=path,
         )
 
 
 def view(path: str, kind: str, text: Optional[str]) -> dict[str, Any]:
-    """What a task gets to know of the file."""
+    """Returns the result of the task about the file."""
     options: dict[str, list[Optional[str]]] = {}
     for line in parse(text or ""):
         if line.name:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Who reads which of CRIU's configuration files, and what a runtime's request overrules. Pure."""
+"""Determines which callers read which of CRIU's configuration files, and what a runtime's request overrides. Pure."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_config.lint impor
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.options import ALL, base_of, known
 
 BOTH = ("dump", "restore")
-# crun's first version that names a file to CRIU, and the first libcriu that can carry the name.
+# The first crun that names a file to CRIU, and the first libcriu that can pass the name on.
 CRUN_READS = (1, 26)
 LIBCRIU_CARRIES = (4, 2)
 
 
 @dataclass(frozen=True)
 class Overruled:
-    """An option that a runtime's request sets, whatever the files before it say.
+    """An option that a runtime's request sets, so that it overrides the files that CRIU reads before.
 
     Args:
-        says: what the request says.
-        since: the runtime's version that began to.
+        says: the value in the request.
+        since: the first version of the runtime that sets it.
     """
 
     option: str
@@ -76,7 +76,7 @@ REQUESTS: dict[str, tuple[Overruled, ...]] = {
 
 @dataclass(frozen=True)
 class Source:
-    """A file that a caller might read. ``ignored`` is operation -> why it does not."""
+    """A file that a caller might read. ``ignored`` is operation -> why the caller does not read it."""
 
     file: ConfigFile
     kind: str
@@ -92,7 +92,7 @@ class Source:
 
     @property
     def why(self) -> Optional[str]:
-        """What is to be said about an existing file that is not, or not always, read."""
+        """Returns why an existing file is not, or not always, read."""
         if self.ignored and self.file.present:
             return "; ".join(sorted({f"{'/'.join(self._at(reason))}: {reason}" for reason in self.ignored.values()}))
         return self.file.problem or None
@@ -105,13 +105,13 @@ class Source:
 
 
 def always(reason: str) -> dict[str, str]:
-    """Ignored at every operation for the same reason, or never if there is none."""
+    """Returns the same reason for every operation; empty if there is no reason."""
     return dict.fromkeys(BOTH, reason) if reason else {}
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A line that a caller reads, and when it holds. ``ignored`` is operation -> why."""
+    """A line that a caller reads, and when it takes effect. ``ignored`` is operation -> why it does not."""
 
     option: str
     value: Optional[str]
@@ -132,7 +132,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Host:
-    """What decides who reads what."""
+    """All that determines which caller reads which file."""
 
     criu: Version
     runtimes: Mapping[str, Optional[Version]]
@@ -141,10 +141,11 @@ class Host:
     annotation: Optional[str] = None
 
     def caller(self, name: str) -> dict[str, Any]:
-        """Sources and settings of "criu", "podman_runc" or "podman_crun"."""
+        """Returns the sources and settings of "criu", "podman_runc" or "podman_crun"."""
         runtime = name.partition("_")[2]
         if runtime and self.runtimes.get(runtime) is None:
-            return {"available": False, "why": f"no {runtime} tells its version here", "files": [], "settings": []}
+            why = f"{runtime} is missing or does not report its version"
+            return {"available": False, "why": why, "files": [], "settings": []}
         sources = self._runtime_sources(runtime) if runtime else self._cli_sources()
         problem = self.annotation_problem(runtime) if runtime else None
         return {
@@ -155,7 +156,7 @@ class Host:
         }
 
     def _cli_sources(self) -> list[Source]:
-        over_rpc = "only the runtimes name this file, and criu without --config does not read it"
+        over_rpc = "only the runtimes name this file; criu without --config does not read it"
         return [
             Source(self.files["default"], "default"),
             Source(self.files["user"], "user"),
@@ -164,7 +165,7 @@ class Host:
         ]
 
     def _runtime_sources(self, runtime: str) -> list[Source]:
-        # At a restore the runtime inherits podman's own environment; a systemd unit has no HOME unless it says so.
+        # At a restore the runtime inherits podman's own environment. A systemd unit has no HOME unless it sets one.
         no_home = {"dump": "podman gives the runtime no HOME, so CRIU does not find it"}
         named = self._named(runtime)
         rest = [
@@ -174,24 +175,24 @@ class Host:
         if self.annotation:
             why = "" if named == "container" else self._unable(runtime)
             sources.append(Source(self.files["container"], "container", always(why)))
-        # The file that is named comes last: it outranks all.
+        # The file that the runtime names comes last: it overrides all others.
         return sorted([*sources, *rest], key=lambda source: source.kind == named)
 
     def _unable(self, runtime: str) -> str:
-        """Why this runtime cannot name any file to CRIU; empty if it can."""
+        """Returns why this runtime cannot name any file to CRIU; empty if it can."""
         version = self.runtimes[runtime]
         if runtime != "crun" or version is None:
             return ""
         if version < CRUN_READS:
             return (
-                f"crun {version_text(version)} names no file to CRIU, {version_text(CRUN_READS)} is the first that does"
+                f"crun {version_text(version)} names no file to CRIU; {version_text(CRUN_READS)} is the first that does"
             )
         if not self.libcriu_carries:
-            return f"libcriu is older than {version_text(LIBCRIU_CARRIES)} and cannot carry a file's name"
+            return f"libcriu is older than {version_text(LIBCRIU_CARRIES)} and cannot pass a file's name on"
         return ""
 
     def _named(self, runtime: str) -> Optional[str]:
-        """The kind of the file that the runtime names to CRIU."""
+        """Returns the kind of the file that the runtime names to CRIU."""
         if self._unable(runtime) or self.annotation == "":
             return None
         if self.annotation:
@@ -206,10 +207,10 @@ class Host:
             return unable
         if self.annotation is not None:
             return "the annotation org.criu.config takes its place"
-        return "crun.conf is there, so crun does not name it" if kind == "runc" else "only crun reads it"
+        return "crun.conf exists, so crun does not name this file" if kind == "runc" else "only crun reads it"
 
     def annotation_problem(self, runtime: str) -> Optional[str]:
-        """Why a container with this annotation cannot be checkpointed at all."""
+        """Returns why a container with this annotation cannot be checkpointed at all; None if it can."""
         version = self.runtimes[runtime]
         if self.annotation is None or runtime != "crun" or version is None or version < CRUN_READS:
             return None
@@ -243,15 +244,15 @@ class Host:
         return Setting(line.name, line.value, source.file.path, line.number, ignored)
 
     def _outranks(self, overruled: Overruled, over_rpc: bool, runtime: str) -> bool:
-        """Whether a file outranks this part of the runtime's request."""
+        """Returns whether a file overrides this part of the runtime's request."""
         if (self.runtimes[runtime] or (0,)) < overruled.since:
             return True
-        # CRIU 4.2 began to set up its log after the file, from the request alone.
+        # Since 4.2, CRIU sets up its log after it reads the file, and only from the request.
         return over_rpc and not (overruled.option == "verbosity" and self.criu >= (4, 2))
 
 
 def _replaced(setting: Setting, line: Line, source: Source) -> Setting:
-    """``setting`` in the light of a later ``line`` about the same option."""
+    """Returns ``setting``, marked as ignored if a later ``line`` sets the same option."""
     option = ALL.get(line.name)
     if base_of(setting.option) != base_of(line.name) or (option and option.many):
         return setting
@@ -261,15 +262,15 @@ def _replaced(setting: Setting, line: Line, source: Source) -> Setting:
 
 
 def with_refusals(caller: dict[str, Any], refused: Mapping[str, str]) -> dict[str, Any]:
-    """The same caller when CRIU refuses files: by path, what it says."""
+    """Returns the caller as unavailable if it reads a file that CRIU rejects; ``refused`` is path -> CRIU's error."""
     for file in caller["files"]:
         if file["status"] == "used" and file["path"] in refused and caller["available"]:
-            why = f"CRIU refuses {file['path']!r}: {refused[file['path']]}"
+            why = f"CRIU rejects {file['path']!r}: {refused[file['path']]}"
             return {**caller, "available": False, "why": why}
     return caller
 
 
 def parse_runtime_version(text: str) -> Optional[Version]:
-    """The version that runc or crun prints."""
+    """Returns the version that runc or crun prints."""
     found = re.search(r"version v?(\d+(?:\.\d+)*)", text)
     return version_tuple(found.group(1)) if found else None

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Says what is wrong with an option's value. CRIU reads numbers with atoi, so it takes any text for a number."""
+"""Checks the value of an option. CRIU itself reads numbers with atoi, which accepts any text."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_config.options im
 
 MAX_SIZE = 2**63 - 1
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-# user:role:type, or with a level behind it. Without the third colon CRIU refuses the label at the restore.
+# user:role:type:level. Without the third colon, CRIU rejects the label at the restore.
 CONTEXT = r"[A-Za-z0-9_.-]+:[A-Za-z0-9_.-]+:[A-Za-z0-9_.-]+:[A-Za-z0-9_.,:-]+"
 EXTERNAL = (
     r"mnt\[\](:[ms]*)?|mnt\[[^\]]+\]:.+|dev\[\d+/\d+\]:.+|dev\[[^\]/]+\]:/.+|file\[[0-9a-f]+:[0-9a-f]+\]"
     r"|tty\[[0-9a-f]+:[0-9a-f]+\]|unix\[\d+\]|net\[\d+\]:.+|pid\[\d+\]:.+|veth\[[^\]]+\]:.+|macvlan\[[^\]]+\]:.+"
 )
-# type -> (pattern, what it should be)
+# type -> (pattern, description of a correct value)
 PATTERNS = {
     "path": (r"/\S*", "a path that begins with /"),
     "file": (r"\S+", "the name of a file"),
@@ -30,7 +30,10 @@ PATTERNS = {
         rf"selinux:{CONTEXT}|apparmor:\S+|none:\S*",
         "selinux:USER:ROLE:TYPE:LEVEL, apparmor:PROFILE or none:",
     ),
-    "cpu_cap": (r"\^?(fpu|all|none|cpu|ins)(,\^?(fpu|all|none|cpu|ins))*", "fpu, all, none, cpu and ins with commas"),
+    "cpu_cap": (
+        r"\^?(fpu|all|none|cpu|ins)(,\^?(fpu|all|none|cpu|ins))*",
+        "fpu, all, none, cpu, ins, joined by commas",
+    ),
     "cgroup_root": (r"([^:\s]+:)?/\S*", "[CONTROLLER:]/PATH"),
     "ext_mount": (r"auto|[^:\s]+:\S+", "KEY:VALUE or auto"),
     "external": (EXTERNAL, "TYPE[ID]:VALUE, such as mnt[/path]:name or file[mount:inode]"),
@@ -42,7 +45,7 @@ PATTERNS = {
 
 
 def value_problem(option: Option, text: str, version: Version) -> Optional[str]:
-    """What ``text`` should be instead, or None if it is right."""
+    """Returns what ``text`` should be instead, or None if it is correct."""
     kind, *arguments = option.value.split()
     if kind in PATTERNS:
         pattern, wanted = PATTERNS[kind]
@@ -63,7 +66,7 @@ def _size(option: Option, text: str, dummy_version: Version, dummy_arguments: li
     if option.name == "compress-block":
         right = 0 < size <= 4 * UNITS["M"] and size % 4096 == 0
         return None if right else "a multiple of the page size, at most 4M"
-    return None if 0 <= size <= MAX_SIZE else "a whole number, with K, M or G behind it or nothing"
+    return None if 0 <= size <= MAX_SIZE else "a whole number, optionally followed by K, M or G"
 
 
 def _choice(dummy_option: Option, text: str, dummy_version: Version, words: list[str]) -> Optional[str]:

@@ -80,7 +80,7 @@ def test_crun_reads_runcs_file_when_it_has_none_of_its_own() -> None:
     both = host(FOUR, **about).caller("podman_crun")
     assert both["files"][-1]["kind"] == "crun"
     assert [file["why"] for file in both["files"] if file["kind"] == "runc"] == [
-        "dump/restore: crun.conf is there, so crun does not name it"
+        "dump/restore: crun.conf exists, so crun does not name this file"
     ]
 
 
@@ -150,7 +150,12 @@ def test_lock_of_the_dump() -> None:
 
 def test_missing_runtime() -> None:
     caller = host({}, crun=None).caller("podman_crun")
-    assert caller == {"available": False, "why": "no crun tells its version here", "files": [], "settings": []}
+    assert caller == {
+        "available": False,
+        "why": "crun is missing or does not report its version",
+        "files": [],
+        "settings": [],
+    }
 
 
 def test_unreadable_and_flawed() -> None:
