@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""What distribution a host has, and where that puts its C headers."""
+"""Reads the family and the name of a host's distribution."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read
 
 
 def parse_os_release(text: str) -> tuple[str, str]:
-    """Family (debian, redhat or other) and "ID VERSION_ID" of an os-release file."""
+    """Returns the family (debian, redhat or other) and "ID VERSION_ID" from an os-release file."""
     fields = dict(line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
     values = {key.strip(): value.strip().strip("\"'") for key, value in fields.items()}
     names = {values.get("ID", ""), *values.get("ID_LIKE", "").split()}
@@ -18,7 +18,7 @@ def parse_os_release(text: str) -> tuple[str, str]:
 
 
 def read_system(paths: Paths) -> tuple[str, str]:
-    """Family and name of the distribution that lies below ``root``."""
+    """Reads family and name of the distribution of the host."""
     for path in (paths.below("/etc/os-release"), paths.below("/usr/lib/os-release")):
         text = read_text(path)
         if text is not None:

@@ -67,9 +67,9 @@ def boot_clock(paths: Paths) -> float | None:
 
 
 def read_boot_time(paths: Paths) -> float | None:
-    """Returns when the host came up: the boot time of the kernel, or the oldest file in /run if that is older.
+    """Returns when the host booted: the boot time of the kernel, or that of the oldest file in /run if that is older.
 
-    Setting the clock after the boot moves the time of the kernel, but not that of the files.
+    Setting the clock after the boot changes the kernel's boot time, but not the times of the files.
     """
     boot = boot_clock(paths)
     if boot is None:

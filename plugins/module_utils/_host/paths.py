@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 
-# No small file comes near it, so what is larger is something else, and must not fill the memory of the host.
+# No small file has nearly this size. A larger one is something else, and must not fill the host's memory.
 SIZE_LIMIT = 64 << 20
 # A masked unit is a link to it.
 _NULL = os.makedev(1, 3)
@@ -19,12 +19,12 @@ def _open(path: str, flags: int) -> int:
 
 
 def read_bytes(path: str, *, limit: int = SIZE_LIMIT) -> bytes | None:
-    """Returns the content of a small file; None if it is absent, or went while it was read (as in /proc).
+    """Returns the content of a small file; None if it is absent, or disappeared while it was read (as in /proc).
 
     Never waits for a pipe or a terminal. The kernel's files have no size, and need no ``limit``.
 
     Raises:
-        OSError: it is no file (EINVAL, EISDIR), it has more bytes than ``limit`` (EFBIG), or it cannot be read.
+        OSError: it is not a file (EINVAL, EISDIR), it has more bytes than ``limit`` (EFBIG), or it cannot be read.
     """
     try:
         with open(path, "rb", opener=_open) as handle:
@@ -41,7 +41,7 @@ def read_bytes(path: str, *, limit: int = SIZE_LIMIT) -> bytes | None:
 def read_text(path: str, *, limit: int = SIZE_LIMIT, may_fail: bool = False) -> str | None:
     """Returns the content of a small file as text, which keeps bytes that are not UTF-8; None as ``read_bytes`` does.
 
-    With ``may_fail``, None too where ``read_bytes`` raises: for what a task reports if it can.
+    With ``may_fail``, it also returns None where ``read_bytes`` raises, for values that a task reports if it can.
     """
     try:
         data = read_bytes(path, limit=limit)
@@ -53,7 +53,7 @@ def read_text(path: str, *, limit: int = SIZE_LIMIT, may_fail: bool = False) -> 
 
 
 def read_xattr(path: str, name: str) -> str:
-    """Returns an extended attribute as text; empty if it is not there or may not be read."""
+    """Returns an extended attribute as text; empty if it is absent or may not be read."""
     try:
         return os.getxattr(path, name).rstrip(b"\0").decode("utf-8", "replace")
     except OSError:
@@ -61,7 +61,7 @@ def read_xattr(path: str, name: str) -> str:
 
 
 def demand_text(path: str) -> str:
-    """Returns the content of a small file that has to be there.
+    """Returns the content of a small file that must exist.
 
     Raises:
         OSError: as ``read_bytes``, and if it is absent.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Who a process is: pid, start and boot name one for ever. And what systemd says of a service."""
+"""Identifies processes: pid, start time and boot together belong to exactly one process."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read
 
 
 def process_start(paths: Paths, pid: int) -> str:
-    """When a process started, in ticks since the boot; empty if it has gone. With the pid it names one process."""
+    """Returns when a process started, in ticks since the boot; empty if it has ended. With the pid it is unique."""
     text = read_text(f"{paths.proc}/{pid}/stat") or ""
     fields = text.rpartition(")")[2].split()
     return fields[19] if len(fields) > 19 else ""
 
 
 def cgroup_of(paths: Paths, pid: int | str) -> str:
-    """The cgroup of a process in the unified hierarchy; empty if it is not known."""
+    """Returns the cgroup of a process in the unified hierarchy; empty if it is not known."""
     for line in (read_text(f"{paths.proc}/{pid}/cgroup") or "").splitlines():
         if line.startswith("0::"):
             return line[3:]
@@ -27,7 +27,7 @@ def cgroup_of(paths: Paths, pid: int | str) -> str:
 
 
 def boot_id(paths: Paths) -> str:
-    """What tells this boot of the host from others."""
+    """Returns the id of the host's current boot."""
     return (read_text(f"{paths.proc}/sys/kernel/random/boot_id") or "").strip()
 
 
@@ -52,7 +52,7 @@ class Process:
 
 
 def is_alive(paths: Paths, pid: int, start: str, boot: str) -> bool:
-    """Whether the very process still lives; one that waits for its parent (a zombie) does not."""
+    """Returns whether exactly this process still runs; a zombie does not."""
     if not start or boot != boot_id(paths) or process_start(paths, pid) != start:
         return False
     state = (read_text(f"{paths.proc}/{pid}/stat") or "").rpartition(")")[2].split()[:1]
@@ -60,13 +60,13 @@ def is_alive(paths: Paths, pid: int, start: str, boot: str) -> bool:
 
 
 def read_process(paths: Paths, pid: int) -> Process | None:
-    """The process with this id; None if there is none, or only a zombie."""
+    """Reads the process with this id; None if there is none, or only a zombie."""
     base, start = f"{paths.proc}/{pid}", process_start(paths, pid)
     if not start or not is_alive(paths, pid, start, boot_id(paths)):
         return None
     try:
         exe = os.readlink(f"{base}/exe")
     except OSError:
-        exe = ""  # a thread of the kernel, or no right to look
+        exe = ""  # a kernel thread, or no permission
     comm = (read_text(f"{base}/comm") or "").rstrip("\n")
     return Process(pid, start, boot_id(paths), comm, exe, cgroup_of(paths, pid))

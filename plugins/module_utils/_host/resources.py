@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Measures the memory that a dump has to write, and the room that there is for it."""
+"""Measures the memory that a dump has to write, and the free space for it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Path
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import cgroup_of
 
-# A checkpoint needs more room than the memory of its processes: other images, logs, the files that changed.
+# A checkpoint needs more space than the memory of its processes: other images, logs, changed files.
 RESERVE_BYTES = 16 << 20
 
 
 def resident_memory(paths: Paths, pids: Iterable[int]) -> int:
-    """The resident memory of the processes, from /proc, in bytes."""
+    """Returns the resident memory of the processes, from /proc, in bytes."""
     fields = [(read_text(f"{paths.proc}/{pid}/statm") or "").split() for pid in pids]
     return sum(int(field[1]) for field in fields if len(field) > 1) * os.sysconf("SC_PAGE_SIZE")
 
 
 def cgroup_memory(paths: Paths, pid: int) -> int | None:
-    """The memory of the container's cgroup in bytes, page cache included; None if it is not known.
+    """Returns the memory of the container's cgroup in bytes, including the page cache; None if it is not known.
 
-    runc and crun put the processes into the scope, or one folder below: the scope knows the sum.
+    runc and crun put the processes into the scope, or one folder below it: the scope has the sum.
     """
     path = cgroup_of(paths, pid)
     head, inside, dummy = path.partition(".scope/")
@@ -41,7 +41,7 @@ def folder_bytes(folder: str) -> int:
 
 
 def free_bytes(path: str) -> int:
-    """The free room of the file system that holds ``path``, or will."""
+    """Returns the free space on the file system that holds, or will hold, ``path``."""
     while not os.path.isdir(path):
         path = os.path.dirname(path)
     status = os.statvfs(path)

@@ -16,7 +16,7 @@ OTHER_TYPE = r"\.(socket|timer|target|scope|slice|mount|path)\.service\Z"
 
 
 def show(runner: Runner, unit: str, properties: Iterable[str]) -> dict[str, str]:
-    """Returns properties of a unit as systemd prints them. Of a unit that systemd does not know, it prints defaults."""
+    """Returns properties of a unit as systemd prints them; for a unit that systemd does not know, the defaults."""
     argv = ("systemctl", "show", f"--property={','.join(properties)}", unit)
     text = check(runner.run(argv), f"read the state of the unit {unit!r}").out
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
@@ -30,7 +30,7 @@ def main_pid(shown: Mapping[str, str]) -> int:
 
 @dataclass(frozen=True)
 class Unit:
-    """A systemd service. ``known``: it has a unit file, or one that systemd keeps in memory."""
+    """A systemd service. ``known``: it has a unit file, or systemd keeps one in memory."""
 
     name: str
     known: bool
@@ -52,7 +52,7 @@ def unit_name(name: str) -> str:
     full = name if name.endswith(".service") else f"{name}.service"
     if not re.match(SERVICE, full) or re.search(OTHER_TYPE, full):
         raise CheckpointError(
-            f"Cannot use the unit {name!r}: it is not the name of a service. Give one like 'web.service'.",
+            f"Cannot use the unit {name!r}: it is not the name of a service. Give a name such as 'web.service'.",
             reason="unit_invalid",
         )
     return full

@@ -23,5 +23,5 @@ def word(text: str) -> str:
 
 
 def value(text: str) -> str:
-    """Returns a value that is no command: only specifiers, which begin with %, are special in it."""
+    """Returns a value that is not a command: only specifiers, which begin with %, are special in it."""
     return text.replace("%", "%%")

@@ -9,6 +9,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read
 
 
 def in_user_namespace(paths: Paths) -> bool:
-    """Whether this root is one of a user namespace (podman unshare, a rootless container): podman is rootless then."""
+    """Returns whether root is in a user namespace (podman unshare, rootless container); Podman is rootless then."""
     text = read_text(f"{paths.proc}/self/uid_map")
     return text is not None and text.split() != ["0", "0", "4294967295"]
