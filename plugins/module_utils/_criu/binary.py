@@ -19,7 +19,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode impo
 
 @dataclass(frozen=True)
 class Criu:
-    """The CRIU that a root shell finds, and with it the OCI runtime."""
+    """The CRIU that a root shell, and so the OCI runtime, finds."""
 
     path: str
     version: Version

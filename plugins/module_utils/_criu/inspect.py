@@ -49,7 +49,7 @@ def find(paths: Paths, name: str) -> str | None:
 
 
 def _read(path: str) -> str | None:
-    """Reads a small file for a value that is returned, so without bytes that are not UTF-8; None if it cannot."""
+    """Reads a small file for a return value, so it replaces bytes that are not UTF-8; None if it cannot be read."""
     text = read_text(path, may_fail=True)
     return None if text is None else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").strip()
 

@@ -12,7 +12,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.names import KDAT
 
 
 def read_kdat(paths: Paths, policy: str | None, *, ours: bool) -> dict[str, Any]:
-    """Returns whether the cache is there, and the event that is newer than it.
+    """Returns whether the cache exists, and the event that is newer than it.
 
     CRIU itself compares only the time of its own compilation, which a package takes from its changelog: a rebuild with
     other libraries may have the same time. It does not notice a changed policy or kernel. ``ours`` is whether

@@ -33,7 +33,7 @@ class KnownBad:
     Args:
         blocks: the intents that cannot work.
         warns: the intents that may fail.
-        shown_by_check: ``criu check`` fails on such a host, so where it passes, CRIU or the kernel is patched.
+        shown_by_check: ``criu check`` fails on such a host; if it passes, CRIU or the kernel is patched.
         check_says: a text that the log of that check contains; a log without it has a different cause.
     """
 

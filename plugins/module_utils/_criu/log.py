@@ -29,7 +29,7 @@ APPLY_POLICY = "Apply the role criu.hosts.criu_selinux."
 
 @dataclass(frozen=True)
 class KnownError:
-    """An error of CRIU and its cause, for a container, a process or both. ``{kind}`` stands for the one it is."""
+    """An error of CRIU and its cause, for a container, a process or both, whose name replaces ``{kind}``."""
 
     pattern: str
     cause: Cause
@@ -71,7 +71,7 @@ KNOWN_ERRORS: tuple[KnownError, ...] = (
         r"Tracking memory is not available",
         Cause(
             "this kernel cannot track changes of memory (CONFIG_MEM_SOFT_DIRTY)",
-            "Do not use pre_dump and parent_path.",
+            "Do not set pre_dump or parent_path.",
             reason="memory_tracking_missing",
         ),
         PROCESS,
@@ -80,7 +80,7 @@ KNOWN_ERRORS: tuple[KnownError, ...] = (
         LABEL_REFUSED,
         Cause(
             "SELinux does not allow the process to take its label again",
-            f"{APPLY_POLICY[:-1]}, or set unit to restore it by systemd.",
+            f"{APPLY_POLICY[:-1]}, or set unit, so that systemd restores it.",
             reason="policy_missing",
         ),
         PROCESS,

@@ -85,7 +85,7 @@ class RealSource:
 
 
 def parse_effective(attribute: bytes) -> tuple[str, ...]:
-    """Returns the capabilities in security.capability, with an extra word where this module would not set them so."""
+    """Returns the capabilities in security.capability, plus an extra word if this module would set them differently."""
     found = parse_capabilities(attribute)
     if found is None:
         return ("unknown",) if attribute else ()

@@ -96,7 +96,7 @@ def origin(value: Value) -> Mapping[str, str]:
 
 
 def policy_missing(value: Value) -> bool:
-    """Returns whether SELinux is enforcing without rules for CRIU: neither boolean that comes with them is there."""
+    """Returns whether SELinux is enforcing without rules for CRIU, which the missing booleans show."""
     selinux = value["lsm"]["selinux"]
     booleans = selinux["booleans"]
     ours, distributions = booleans["criu_container_restore"], booleans["virt_sandbox_use_all_caps"]
@@ -154,8 +154,8 @@ def kernel_findings(value: Value) -> list[Finding]:
     stale = value["kdat"]["stale"]
     if stale:
         than = {"boot": "the last boot", "build": "the CRIU in use", "policy": "the SELinux policy"}[stale]
-        text = f"{value['kdat']['path']}, where CRIU keeps what it knows of the kernel, is older than {than}."
-        # A CRIU without libselinux leaves "no SELinux" there, and one with it believes that.
+        text = f"{value['kdat']['path']}, CRIU's cache of kernel features, is older than {than}."
+        # A CRIU without libselinux caches "no SELinux" there, and one with libselinux relies on that.
         level = BLOCKS if stale == "boot" or (stale == "build" and selinux_enabled(value)) else WARNS
         found.append(Finding("kdat_stale", level, text, "Remove it.", remedies.FORGET_KERNEL))
     kernel, criu = tuple(value["kernel"]["version"]), version_tuple(value["version"])
