@@ -182,7 +182,7 @@ NOTHING: dict[str, Any] = {"path": None, "group": "", "mode": "", "capabilities"
 
 
 def run(ctx: Context) -> Outcome:
-    """Read, plan, apply, read again."""
+    """Reads the file, plans and applies the change, and reads it again."""
     host: Source = RealSource(ctx.paths)
     present = ctx.params["state"] == "present"
     path = binary_path(ctx.params["path"] or ctx.runner.which("criu"))

@@ -243,7 +243,7 @@ SPEC: dict[str, Any] = {
 
 
 def made_for(ctx: Context, host: SelinuxHost, stored: StoredModule) -> Made:
-    """The module for this host.
+    """Generates the module for this host.
 
     Raises:
         CheckpointError: policy_missing.
@@ -254,8 +254,9 @@ def made_for(ctx: Context, host: SelinuxHost, stored: StoredModule) -> Made:
     policy = disk_policy(host)
     if not policy:
         raise CheckpointError(
-            f"Cannot make a policy module for this host: there is no compiled policy {host.policy_type!r} in "
-            "/etc/selinux. Install the package selinux-policy-default (Debian) or selinux-policy-targeted (Red Hat).",
+            f"Cannot generate a policy module for this host: there is no compiled policy {host.policy_type!r} in "
+            "/etc/selinux. Install the package selinux-policy-default (Debian) or selinux-policy-targeted (Red Hat "
+            "family).",
             reason="policy_missing",
         )
     found = booleans_of_others(host, stored, set(CATALOG.booleans))
@@ -263,7 +264,7 @@ def made_for(ctx: Context, host: SelinuxHost, stored: StoredModule) -> Made:
 
 
 def refuse_foreign(stored: StoredModule, priority: int) -> None:
-    """Refuses a module of this name that was not made by this module.
+    """Refuses to replace or remove a module of this name that criu_policy did not generate.
 
     Raises:
         CheckpointError: module_foreign.
@@ -271,14 +272,14 @@ def refuse_foreign(stored: StoredModule, priority: int) -> None:
     entry = stored.at(priority)
     if entry is not None and SIGN not in entry.text and CATALOG.booleans[0] not in entry.text:
         raise CheckpointError(
-            f"Cannot change policy module {NAME!r} at priority {priority}: it was not made by this module. "
-            f"Choose a different priority, or remove it (semodule -X {priority} -r {NAME}) if it is not needed.",
+            f"Cannot change policy module {NAME!r} at priority {priority}: criu_policy did not generate it. "
+            f"Set a different priority, or remove it with semodule -X {priority} -r {NAME} if it is not needed.",
             reason="module_foreign",
         )
 
 
 def describe(after: StoredModule, priority: int, made: Made) -> dict[str, Any]:
-    """The noun of the module."""
+    """Returns the main value of the module."""
     view = describe_module(after, priority)
     return {
         **{key: view[key] for key in ("name", "priority", "state", "checksum")},
@@ -290,7 +291,7 @@ def describe(after: StoredModule, priority: int, made: Made) -> dict[str, Any]:
 
 
 def run(ctx: Context) -> Outcome:
-    """Read, plan, apply, read again."""
+    """Reads the policy, plans and applies the change, and reads it again."""
     priority = check_priority(ctx.params["priority"])
     host = read_host(ctx.paths)
     nothing = host.store is None and ctx.params["state"] == "absent"

@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Ansible module: the runtime and the persistent value of an SELinux boolean."""
+"""Ansible module: set the runtime and the persistent value of an SELinux boolean."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ SPEC = {
 
 
 def run(ctx: Context) -> Outcome:
-    """Read, plan, apply, read again."""
+    """Reads the boolean, plans and applies the change, and reads it again."""
     name = check_name(ctx.params["name"], "boolean")
     value, persistent = ctx.params["value"], ctx.params["persistent"]
     host = read_host(ctx.paths)

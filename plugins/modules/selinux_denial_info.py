@@ -201,7 +201,8 @@ denials:
     remedy:
       description:
         - C(advice) as text, and C(task), a task for a play; V(null) if no task can do it. In the task, replace C(NAME)
-          with the name of the container, and C(/root/criu.tar.gz) with the artifact for P(criu.hosts.criu#role).
+          with the name of the container, and the variable C(path_of_criu_artifact) with the path of the artifact for
+          P(criu.hosts.criu#role).
       type: dict
       sample:
         advice: >-

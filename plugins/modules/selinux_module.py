@@ -270,7 +270,7 @@ SPEC: dict[str, Any] = {
 
 
 def source_of(ctx: Context, host: SelinuxHost, stored: StoredModule) -> Source | None:
-    """The module to install; None when it should be absent."""
+    """Returns the module to install; None if it should be absent."""
     if ctx.params["state"] == "absent":
         return None
     if ctx.params["content"] is None:
@@ -281,7 +281,7 @@ def source_of(ctx: Context, host: SelinuxHost, stored: StoredModule) -> Source |
 
 
 def run(ctx: Context) -> Outcome:
-    """Read, plan, apply, read again."""
+    """Reads the module, plans and applies the change, and reads it again."""
     name, priority = check_name(ctx.params["name"], "policy module"), check_priority(ctx.params["priority"])
     host = read_host(ctx.paths)
     nothing = host.store is None and ctx.params["state"] == "absent"

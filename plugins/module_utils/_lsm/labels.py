@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Defines how the security labels of an LSM are read, and finds out which LSM gives them on this host.
+"""Defines how the security labels of an LSM are read, and finds the LSM that labels on this host.
 
 Labels are compared as text: an SELinux context, or an AppArmor profile with its mode.
 """
@@ -15,23 +15,23 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.selinuxfs
 
 
 class Labels(Protocol):
-    """How one LSM shows its labels. An empty label means that the thing has none."""
+    """Reads the labels of one LSM. An empty label means that the object has none."""
 
     @property
     def lsm(self) -> str:
-        """selinux, apparmor or none."""
+        """Returns selinux, apparmor or none."""
 
     def thread(self, task: str) -> str | None:
-        """The label of the thread with the folder ``task`` (/proc/PID/task/TID); None if it has ended."""
+        """Returns the label of the thread with the folder ``task`` (/proc/PID/task/TID); None if it has ended."""
 
     def sockcreate(self, task: str) -> str | None:
-        """The label that the thread has asked for its next sockets, empty for none; None if that is not known."""
+        """Returns the label that the thread has set for its next sockets, empty for none; None if that is unknown."""
 
     def socket(self, descriptor: str) -> str:
-        """The label of the socket behind ``descriptor`` (/proc/PID/fd/N)."""
+        """Returns the label of the socket behind ``descriptor`` (/proc/PID/fd/N)."""
 
     def mounts(self, mountinfo: str) -> Mapping[str, str]:
-        """The labels that mounts give to what is in them, by mount point, from the text of mountinfo."""
+        """Returns the labels that mounts give to their files, by mount point, from the text of mountinfo."""
 
 
 class NoLabels:
@@ -53,7 +53,7 @@ class NoLabels:
 
 
 def host_labels(paths: Paths) -> Labels:
-    """Returns the reader for the LSM that rules on this host. Where two do (stacked), SELinux counts."""
+    """Returns the reader for the LSM that is active on this host; SELinux if two are (stacked)."""
     if read_mode(paths.selinuxfs) != "disabled":
         return SelinuxLabels()
     # Hosts with SELinux need not compile this.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Reads and compares the labels of sockets and mounts, which a container has beside those of its threads."""
+"""Reads and compares the labels of sockets and mounts, which a container has in addition to those of its threads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Traces:
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that came back with another label. Only a ``grave`` one makes the restore a failure."""
+    """An object whose label changed in the restore. Only a ``grave`` difference makes the restore fail."""
 
     kind: str
     where: str
@@ -68,7 +68,7 @@ def to_record(traces: Traces) -> dict[str, Any]:
 
 
 def from_record(entry: Any) -> Traces:
-    """The labels of a record; none if it has none that can be read."""
+    """Returns the labels of a record; none if it has no readable ones."""
     try:
         sockets = {str(key): (str(kind), str(label)) for key, (kind, label) in entry["sockets"].items()}
         return Traces(sockets, {str(place): str(context) for place, context in entry["mounts"].items()})
@@ -77,7 +77,7 @@ def from_record(entry: Any) -> Traces:
 
 
 def compare_sockcreate(before: Iterable[Thread], after: Iterable[Thread]) -> list[Difference]:
-    """Grave: CRIU restores it, and the sockets that the thread makes from then on would have another label."""
+    """Returns changed labels for new sockets. They are grave: CRIU restores them, and later sockets would get them."""
     known = {thread.key: thread.sockcreate for thread in before if thread.sockcreate is not None}
     return [
         Difference("sockcreate", f"process {one.pid} thread {one.tid}", known[one.key] or "", one.sockcreate, True)
@@ -87,11 +87,11 @@ def compare_sockcreate(before: Iterable[Thread], after: Iterable[Thread]) -> lis
 
 
 def compare_traces(before: Traces, after: Traces) -> list[Difference]:
-    """What is there both times and has another label now.
+    """Returns the objects that exist both times and whose label has changed.
 
-    A mount is grave: nobody in the container can change it, and its files are another container's now. A socket is not:
-    CRIU up to 4.2.1 gives Unix sockets its own label, and any descriptor may be another socket by now, since the
-    processes run between the reading and the dump, and after the restore.
+    A mount is grave: no process in the container can change it, and its files have a different container's label now.
+    A socket is not: CRIU up to 4.2.1 gives Unix sockets its own label, and any descriptor may be a different socket by
+    now, since the processes run between the reading and the dump, and after the restore.
     """
     mounts = [
         Difference("mount", place, before.mounts[place], context, True)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Security labels of every thread of a container, read from /proc, and their comparison."""
+"""Reads the security labels of all threads of a container from /proc, and compares them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm.labels import Labe
 
 @dataclass(frozen=True)
 class Thread:
-    """One thread. ``pid`` and ``tid`` count inside the container, so that they are the same after a restore.
+    """One thread. ``pid`` and ``tid`` are those inside the container, so they are the same after a restore.
 
-    Nested pid namespaces make them paths: 1, 7, 7/1. ``sockcreate`` is the label that the thread has asked for its next
+    In nested pid namespaces they are paths: 1, 7, 7/1. ``sockcreate`` is the label that the thread has set for its next
     sockets, empty for none; None if that is not known.
     """
 
@@ -34,7 +34,7 @@ class Thread:
 
 
 def inner_pid(status: str) -> str:
-    """The pid of the status file as the container sees it: NSpid without the host's own number."""
+    """Returns the pid in a status file as the container sees it: NSpid without the host's own number."""
     for line in status.splitlines():
         if line.startswith("NSpid:"):
             numbers = line.split()[1:]
@@ -43,7 +43,7 @@ def inner_pid(status: str) -> str:
 
 
 def _process(paths: Paths, pid: int, labels: Labels) -> tuple[list[Thread], list[int]]:
-    """The threads of one process and the host pids of its children; both empty if it has ended."""
+    """Returns the threads of one process and the host pids of its children; both empty if it has ended."""
     base = f"{paths.proc}/{pid}"
     status = read_text(f"{base}/status")
     if status is None:
@@ -90,7 +90,7 @@ def to_record(threads: Iterable[Thread]) -> list[dict[str, Any]]:
 
 
 def from_record(entries: Any) -> tuple[Thread, ...]:
-    """The threads of a record; empty if the record has none that can be read."""
+    """Returns the threads of a record; none if it has no readable ones."""
     try:
         return tuple(
             Thread(
@@ -108,7 +108,7 @@ def from_record(entries: Any) -> tuple[Thread, ...]:
 
 @dataclass(frozen=True)
 class Pair:
-    """A thread after the restore, and the label that it had before (of a new thread: that of its process)."""
+    """A thread after the restore, and its label before; for a new thread, the label of its process."""
 
     thread: Thread
     before: str
@@ -119,10 +119,10 @@ class Pair:
 
 
 def compare(before: Iterable[Thread], after: Iterable[Thread], process_label: str) -> tuple[Pair, ...]:
-    """Pair each thread with the label that it had before.
+    """Pairs each thread with its label before the restore.
 
-    A thread that was not seen before must have the label of its process, and a process that was not seen the label of
-    the container: between the reading and the dump, threads may have started.
+    A thread that was not seen before must have the label of its process, and a process that was not seen before the
+    label of the container: threads may have started between the reading and the dump.
     """
     known = {thread.key: thread.label for thread in before}
     leaders = {thread.pid: thread.label for thread in before if thread.pid == thread.tid}
@@ -132,7 +132,7 @@ def compare(before: Iterable[Thread], after: Iterable[Thread], process_label: st
 
 
 def summary(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
-    """One entry for the threads of a process that share both labels; a changed one tells its thread ids too."""
+    """Returns one entry, with thread ids, for the threads of a process that share both labels."""
     grouped: dict[tuple[str, str, str], dict[str, Any]] = {}
     for pair in pairs:
         key = (pair.thread.pid, pair.before, pair.thread.label)
@@ -153,7 +153,7 @@ def summary(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
 
 
 def changed_error(pairs: Iterable[Pair], name: str, what_then: str, kind: str = "Container") -> CheckpointError | None:
-    """The failure of a restore that changed labels; None if every label is what it was."""
+    """Returns the error of a restore that changed labels; None if every label is unchanged."""
     pairs = tuple(pairs)
     wrong = [pair for pair in pairs if not pair.equal]
     if not wrong:
@@ -161,7 +161,7 @@ def changed_error(pairs: Iterable[Pair], name: str, what_then: str, kind: str = 
     first = wrong[0]
     return CheckpointError(
         f"{kind} {name!r} lost its label in the restore: process {first.thread.pid} ({first.thread.comm!r}) had "
-        f"{first.before!r} and came back with {first.thread.label!r}; so had {len(wrong)} of {len(pairs)} threads. "
+        f"{first.before!r} and now has {first.thread.label!r}; {len(wrong)} of {len(pairs)} threads are affected. "
         f"{what_then} Check that the CRIU in use is linked with libselinux (role criu.hosts.criu).",
         reason="label_changed",
         label_before=first.before,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Reads AppArmor's profiles of threads. AppArmor shows no labels of sockets and mounts.
+"""Reads the AppArmor profiles of threads. AppArmor shows no labels of sockets and mounts.
 
-Since Linux 5.8 the file is attr/apparmor/current; attr/current belongs to whichever LSM came first (kernel,
+Since Linux 5.8 the file is attr/apparmor/current; attr/current belongs to the LSM that was registered first (kernel,
 Documentation/admin-guide/LSM/index.rst).
 """
 
@@ -15,12 +15,12 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read
 
 
 def apparmor_rules(paths: Paths) -> bool:
-    """Returns whether the kernel has AppArmor switched on."""
+    """Returns whether AppArmor is enabled in the kernel."""
     return (read_text(f"{paths.sys}/module/apparmor/parameters/enabled", may_fail=True) or "").strip() == "Y"
 
 
 class AppArmorLabels:
-    """How AppArmor shows its labels, such as "containers-default-0.62.2 (enforce)"."""
+    """Reads AppArmor's labels, such as "containers-default-0.62.2 (enforce)"."""
 
     lsm = "apparmor"
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""SELinux booleans: the value in the running kernel and the value after the next boot."""
+"""Reads an SELinux boolean and plans its change: its value in the running kernel and after the next boot."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.selinuxfs
 
 @dataclass(frozen=True)
 class Boolean:
-    """A boolean: its value in the running kernel and the one it gets at the next boot (None: that policy lacks it)."""
+    """A boolean: its value in the running kernel, and at the next boot (None: that policy does not have it)."""
 
     name: str
     runtime: bool
@@ -29,15 +29,15 @@ class Boolean:
 
 
 def predict_boolean(current: Boolean, value: bool, *, persistent: bool) -> Boolean:
-    """The boolean after the plan."""
+    """Returns the boolean after the plan."""
     return replace(current, runtime=value, persistent=value if persistent else current.persistent)
 
 
 def plan_boolean(current: Boolean, wanted: Boolean) -> Plan:
-    """Set what is not yet so. Only a persistent change writes a policy (setsebool -P, which takes seconds)."""
+    """Plans the change. Only a persistent change writes the policy (setsebool -P, which takes seconds)."""
     if wanted == current:
         return Plan(before=current.view(), after=current.view())
-    # Without -V setsebool keeps to itself why it failed.
+    # Without -V setsebool does not print why it failed.
     option = ["-P", "-V"] if wanted.persistent != current.persistent else []
     argv = ("setsebool", *option, current.name, "on" if wanted.runtime else "off")
     step = Command(argv, why=f"set the SELinux boolean {current.name!r}")
@@ -45,7 +45,7 @@ def plan_boolean(current: Boolean, wanted: Boolean) -> Plan:
 
 
 def setsebool_error(completed: Completed, name: str) -> CheckpointError:
-    """What the failure of setsebool means."""
+    """Returns the error for a failed setsebool."""
     return refusal(
         completed,
         f"set the SELinux boolean {name!r}",
@@ -55,7 +55,7 @@ def setsebool_error(completed: Completed, name: str) -> CheckpointError:
 
 
 def check_boolean_result(after: Boolean, wanted: Boolean) -> None:
-    """Fail when the boolean is not as wanted although setsebool succeeded.
+    """Refuses a boolean that is not as wanted although setsebool succeeded.
 
     Raises:
         CheckpointError: reason change_lost.
@@ -63,13 +63,13 @@ def check_boolean_result(after: Boolean, wanted: Boolean) -> None:
     if after != wanted:
         raise CheckpointError(
             f"Cannot set the SELinux boolean {wanted.name!r}: setsebool succeeded, but the value is {after.runtime} "
-            f"now and {after.persistent} at the next boot. Look for another process that sets it.",
+            f"now and {after.persistent} at the next boot. Look for a different process that sets it.",
             reason="change_lost",
         )
 
 
 def read_boolean(host: SelinuxHost, name: str) -> Boolean:
-    """The boolean ``name``: two files are read.
+    """Reads the boolean ``name`` from two files.
 
     Raises:
         CheckpointError: reasons selinux_disabled, boolean_missing.
@@ -91,7 +91,7 @@ def read_boolean(host: SelinuxHost, name: str) -> Boolean:
 
 
 def way_out(name: str) -> str:
-    """What brings a missing boolean."""
+    """Returns the advice for a missing boolean."""
     if name in (DYNTRANS_BOOLEAN, RESTORE_BOOLEAN):
         return "Apply the role criu.hosts.criu_selinux: its policy module declares it."
     return "List the booleans with getsebool -a, and install the policy module that declares it."

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Takes an SELinux context apart."""
+"""Parses SELinux contexts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 def type_of(context: str) -> str:
-    """The type of a context; the whole of it if it is none."""
+    """Returns the type of a context, or the whole text if it is not a context."""
     parts = context.split(":")
     return parts[2] if len(parts) > 2 else context
 
@@ -32,7 +32,7 @@ class Context:
 
 
 def same_level(source: Context, target: Context) -> list[tuple[Context, Context]]:
-    """The pair with one level for both."""
+    """Returns the pair with the same level for both."""
     return [
         (source, Context(target.user, target.role, target.type, source.level)),
         (Context(source.user, source.role, source.type, target.level), target),
@@ -40,7 +40,7 @@ def same_level(source: Context, target: Context) -> list[tuple[Context, Context]
 
 
 def same_identity(source: Context, target: Context) -> list[tuple[Context, Context]]:
-    """The pair with one user and role for both; of files only the user counts."""
+    """Returns the pair with the same user and role for both; for files, with the same user."""
     if target.role == "object_r":
         return [(source, Context(source.user, target.role, target.type, target.level))]
     return [

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""What the modules for SELinux share: the state of a host, read from its files without a command, and error lines."""
+"""Reads the SELinux state of a host from its files, without a command, and turns tool failures into error lines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.selinuxfs
 
 @dataclass(frozen=True)
 class SelinuxHost:
-    """Where the SELinux of a host is. ``mode``: enforcing, permissive or disabled; ``store``: None if there is none."""
+    """A host's SELinux. ``mode``: enforcing, permissive or disabled; ``store``: None if there is no policy store."""
 
     paths: Paths
     mode: str
@@ -27,7 +27,7 @@ class SelinuxHost:
 
 
 def read_file(path: str) -> bytes | None:
-    """The content of ``path``, None if there is no such file."""
+    """Returns the content of ``path``; None if there is no such file."""
     try:
         return read_bytes(path)
     except PermissionError as error:
@@ -65,7 +65,7 @@ def _is_folder(path: str) -> bool:
 
 
 def disk_policy(host: SelinuxHost) -> bytes:
-    """The policy that the next boot loads; empty if there is none."""
+    """Returns the policy that the next boot loads; empty if there is none."""
     folder = host.paths.below(f"/etc/selinux/{host.policy_type}/policy")
     names = os.listdir(folder) if os.path.isdir(folder) else []
     versions = sorted(int(name[7:]) for name in names if re.fullmatch(r"policy\.\d+", name))
@@ -73,7 +73,7 @@ def disk_policy(host: SelinuxHost) -> bytes:
 
 
 def check_name(name: str, kind: str) -> str:
-    """``name``, when it can be the name of a policy module or boolean.
+    """Returns ``name`` if it can be the name of a policy module or boolean.
 
     Raises:
         CheckpointError: reason name_invalid.
@@ -88,9 +88,9 @@ def check_name(name: str, kind: str) -> str:
 
 
 def complaint(completed: Completed) -> str:
-    """The line of semodule or setsebool that says what is wrong, in the words of the user's file."""
+    """Returns the line of semodule or setsebool that names the error, without the internal path of the user's file."""
     lines = [line.strip() for line in f"{completed.err}\n{completed.out}".splitlines()]
-    # Debian's store makes libsemanage remark on every commit that a user is not in the password file.
+    # With Debian's store, libsemanage remarks on every commit that a user is not in the password file.
     noise = ("libsemanage.add_user:", "semodule:", "Failed to ", "libsemanage.semanage_direct_install_info:")
     said = [line for line in lines if line]
     useful = [line for line in said if not line.startswith(noise) or line.startswith("Failed to resolve")]
@@ -102,7 +102,7 @@ def complaint(completed: Completed) -> str:
 
 
 def refusal(completed: Completed, what: str, *, reason: str, advice: str) -> CheckpointError:
-    """The error for a failed semodule or setsebool: ``Cannot <what>: <its complaint>. <advice>``, or the lock's."""
+    """Returns the error for a failed semodule or setsebool: ``Cannot <what>: <complaint>. <advice>``."""
     facts: dict[str, Any] = {
         "cmd": list(completed.argv),
         "rc": completed.rc,
@@ -111,7 +111,7 @@ def refusal(completed: Completed, what: str, *, reason: str, advice: str) -> Che
     }
     if "transaction lock" in completed.err:
         return CheckpointError(
-            f"Cannot {what}: another process is changing the policy store. Run the task again.",
+            f"Cannot {what}: a different process is changing the policy store. Run the task again.",
             reason="store_locked",
             **facts,
         )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Reads SELinux' contexts of threads, sockets and mounts."""
+"""Reads the SELinux contexts of threads, sockets and mounts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CONTEXT = re.compile(r'(?:^|,)((?:fs|def|root)?context)=("[^"]*"|[^,]*)')
 
 
 class SelinuxLabels:
-    """How SELinux shows its contexts."""
+    """Reads SELinux contexts."""
 
     lsm = "selinux"
 
@@ -35,7 +35,7 @@ def _context(text: str | None) -> str | None:
 
 
 def parse_mounts(text: str) -> dict[str, str]:
-    """Returns the context options of each mount point, from mountinfo. What is mounted last hides what was there."""
+    """Returns the context options of each mount point, from mountinfo. The last mount at a mount point counts."""
     found: dict[str, str] = {}
     for line in text.splitlines():
         left, dummy, right = line.partition(" - ")

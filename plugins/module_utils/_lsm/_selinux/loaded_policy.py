@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Asks the kernel what the SELinux policy that it has loaded allows.
+"""Asks the kernel what its loaded SELinux policy allows.
 
-What is written into the file access of selinuxfs (two contexts and the number of a class) is answered with the
-permissions that the policy gives, after rules, booleans and constraints, as libselinux does it. This needs no tool on
-the host, and changes nothing.
+A program writes two contexts and the number of a class into the file ``access`` of selinuxfs, and reads the permissions
+that the policy gives after rules, booleans and constraints, as libselinux does. This needs no tool on the host and
+changes nothing.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.selinuxfs
 
 @dataclass(frozen=True)
 class Decision:
-    """What the policy gives a pair of contexts. ``audited``: the permissions whose denial would be logged."""
+    """The permissions of a pair of contexts. ``audited``: the permissions whose denial would be logged."""
 
     allowed: frozenset[str]
     audited: frozenset[str]
 
 
 def transact(path: str, request: bytes) -> bytes:
-    """One question to selinuxfs. It is answered on the descriptor that was written to."""
+    """Asks selinuxfs one question. The answer is read from the descriptor that the question was written to."""
     descriptor = os.open(path, os.O_RDWR)
     try:
         os.write(descriptor, request)
@@ -41,7 +41,7 @@ def _number(path: str) -> int | None:
 
 
 class LoadedPolicy:
-    """The policy that the kernel has loaded; every answer is remembered."""
+    """The policy that the kernel has loaded; every answer is cached."""
 
     def __init__(self, selinuxfs: str, ask: Callable[[str, bytes], bytes] | None = None) -> None:
         self._fs = selinuxfs
@@ -54,7 +54,7 @@ class LoadedPolicy:
         return os.path.exists(f"{self._fs}/access")
 
     def boolean(self, name: str) -> bool | None:
-        """Returns the value of a boolean now; None if the policy has none of this name."""
+        """Returns the current value of a boolean; None if the policy has no such boolean."""
         return boolean_value(self._fs, name)
 
     def _permissions(self, tclass: str) -> dict[str, int] | None:
@@ -66,7 +66,7 @@ class LoadedPolicy:
         return self._classes[tclass]
 
     def decide(self, source: str, target: str, tclass: str) -> Decision | None:
-        """What the policy gives; None if it does not know one of the contexts or the class."""
+        """Returns what the policy gives; None if it does not know one of the contexts or the class."""
         key = (source, target, tclass)
         if key not in self._decisions:
             self._decisions[key] = self._decide(*key)
@@ -91,7 +91,7 @@ class LoadedPolicy:
         )
 
     def lets(self, source: str, target: str, tclass: str, permissions: Iterable[str]) -> bool | None:
-        """Whether the policy gives all of these; None if nobody can be asked, or the kernel does not know them."""
+        """Returns whether the policy gives all of these; None if it cannot be asked or does not know them."""
         asked, known = frozenset(permissions), self._permissions(tclass)
         decision = self.decide(source, target, tclass) if known and asked <= set(known) else None
         return None if decision is None else asked <= decision.allowed

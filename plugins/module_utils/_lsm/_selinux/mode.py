@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Reads the mode and the booleans of SELinux from the running kernel, and says what they mean for a restore."""
+"""Reads the mode and the booleans of SELinux from the running kernel, and refuses a restore that they would block."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels impo
 
 
 def may_take(paths: Paths, before: tuple[Thread, ...]) -> bool:
-    """Whether the policy's constraints may let us take these labels: they ask for the same user and role.
+    """Returns whether the policy's constraints can allow us to take these labels: they require our user and role.
 
-    They bind whatever the boolean says (Fedora), so that a login shell cannot restore a system service.
+    They apply even if the boolean is on (Fedora), so a login shell cannot restore a system service.
     """
     if not before:
         return True
@@ -53,20 +53,20 @@ def read_selinux(paths: Paths) -> Selinux:
 
 
 def permissive_warning(selinux: Selinux, what: str) -> tuple[str, ...]:
-    """Returns the warning that a checkpoint or restore (``what``) is no proof; none unless SELinux is permissive."""
+    """Returns the warning that a checkpoint or restore (``what``) proves nothing, if SELinux is permissive."""
     if selinux.mode != "permissive":
         return ()
-    return (f"SELinux is permissive: a {what} does not prove that one works in enforcing mode.",)
+    return (f"SELinux is permissive, so this {what} does not prove that it works in enforcing mode.",)
 
 
 def require_policy(selinux: Selinux, process_label: str) -> None:
-    """Refuse when the policy would stop a restore, or make it wait for ever (several threads under runc do)."""
+    """Refuses a policy under which a restore fails, or waits forever (as several threads under runc do)."""
     if selinux.mode != "enforcing" or not process_label:
         return
     if selinux.restore is None and not selinux.all_caps:
         raise CheckpointError(
-            f"Refuse to work on a container with the label {process_label!r}: SELinux is enforcing, and its policy "
-            f"has neither the boolean {RESTORE_BOOLEAN!r} nor {DISTRIBUTION_BOOLEAN!r} switched on, so that a restore "
-            "fails or hangs. Apply the role criu.hosts.criu_selinux.",
+            f"Cannot checkpoint or restore a container with the label {process_label!r}: SELinux is enforcing, its "
+            f"policy has no boolean {RESTORE_BOOLEAN!r}, and the boolean {DISTRIBUTION_BOOLEAN!r} is not on, so a "
+            "restore fails or hangs. Apply the role criu.hosts.criu_selinux.",
             reason="policy_missing",
         )

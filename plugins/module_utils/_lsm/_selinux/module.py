@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""SELinux policy modules: what they hold, the difference to what is wanted, and the plan. Pure."""
+"""Compares an SELinux policy module with the wanted one, and plans the change. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
 )
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.host import check_name, refusal
 
-# What selinux_module and criu_policy have both.
+# Options that selinux_module and criu_policy share.
 SHARED_SPEC: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "priority": {"type": "int", "default": 400},
@@ -34,7 +34,7 @@ _POLICY_TYPE_MODULE = 2
 
 @dataclass(frozen=True)
 class Source:
-    """A policy module to install: ``language`` is cil or pp, ``data`` is what the store would hold, uncompressed."""
+    """A policy module to install: ``language`` is cil or pp, ``data`` is its content in the store, uncompressed."""
 
     language: str
     data: bytes
@@ -56,18 +56,18 @@ class Stored:
 
 @dataclass(frozen=True)
 class StoredModule:
-    """All that the store says about one module name. A module is enabled or disabled at all its priorities at once."""
+    """All entries of the store for one module name. A module is enabled or disabled at all its priorities at once."""
 
     name: str
     entries: tuple[Stored, ...] = ()
     enabled: bool = True
 
     def at(self, priority: int) -> Stored | None:
-        """The entry at ``priority``."""
+        """Returns the entry at ``priority``."""
         return next((entry for entry in self.entries if entry.priority == priority), None)
 
     def others(self, priority: int) -> list[int]:
-        """The other priorities, lowest first."""
+        """Returns the other priorities, lowest first."""
         return sorted(entry.priority for entry in self.entries if entry.priority != priority)
 
 
@@ -83,7 +83,7 @@ class WantedModule:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a plan for a policy module needs to know of the host."""
+    """The properties of the host that a plan for a policy module depends on."""
 
     loaded: bool = True
     work_dir: str = "/var/lib/selinux/default/criu-hosts.name"
@@ -91,10 +91,10 @@ class Surroundings:
 
 
 def cil_source(name: str, text: str) -> Source:
-    """The CIL module with this text.
+    """Returns the CIL module with this text.
 
     Raises:
-        CheckpointError: reason policy_invalid, when it is empty.
+        CheckpointError: reason policy_invalid, if it is empty.
     """
     if not text.strip():
         raise CheckpointError(
@@ -105,7 +105,7 @@ def cil_source(name: str, text: str) -> Source:
 
 
 def check_result(after: StoredModule, wanted: WantedModule) -> None:
-    """Fail when the store is not as wanted although semodule succeeded.
+    """Refuses a store that is not as wanted although semodule succeeded.
 
     Raises:
         CheckpointError: reason change_lost.
@@ -113,29 +113,29 @@ def check_result(after: StoredModule, wanted: WantedModule) -> None:
     entry = after.at(wanted.priority)
     right = (entry is None) == (wanted.source is None)
     if entry is not None and wanted.source is not None:
-        # With remove-hll=true in semanage.conf libsemanage keeps only what it compiled from a package.
+        # With remove-hll=true in semanage.conf, libsemanage keeps only the CIL that it compiled from a package.
         same = entry.checksum == wanted.source.checksum or wanted.source.language != "cil"
         right = same and after.enabled == wanted.enabled
     if not right:
         raise CheckpointError(
             f"Cannot change policy module {wanted.name!r}: semodule succeeded, but the policy store does not hold the "
-            f"change. Look for another process that writes policy, and run the task again.",
+            f"change. Look for a different process that changes the policy, and run the task again.",
             reason="change_lost",
         )
 
 
 def strip_cil(text: str) -> str:
-    """CIL without comments and strings."""
+    """Returns CIL without comments and strings."""
     return re.sub(r';[^\n]*|"[^"\n]*"', " ", text)
 
 
 def declared_booleans(text: str) -> set[str]:
-    """The booleans that a CIL text declares."""
+    """Returns the booleans that a CIL text declares."""
     return set(re.findall(r"\(\s*boolean\s+([^\s()]+)", strip_cil(text)))
 
 
 def declare_missing(text: str, wanted: Mapping[str, bool], existing: set[str]) -> str:
-    """``text`` with a declaration of each wanted boolean that neither it nor the rest of the policy declares."""
+    """Returns ``text`` with a declaration of each wanted boolean that neither it nor the other policy declares."""
     have = declared_booleans(text) | existing
     lines = [f"(boolean {name} {str(wanted[name]).lower()})\n" for name in sorted(wanted) if name not in have]
     if lines and text and not text.endswith("\n"):
@@ -144,10 +144,10 @@ def declare_missing(text: str, wanted: Mapping[str, bool], existing: set[str]) -
 
 
 def package_name(data: bytes) -> str:
-    """The module name inside a policy package (pp).
+    """Returns the module name inside a policy package (pp).
 
     Raises:
-        ValueError: it is no policy package that holds a module.
+        ValueError: it is not a policy package that holds a module.
     """
     try:
         magic, dummy_version, sections = struct.unpack_from("<3I", data)
@@ -168,16 +168,16 @@ def package_name(data: bytes) -> str:
 
 
 def semodule_error(completed: Completed, name: str) -> CheckpointError:
-    """What the failure of a semodule call on the module ``name`` means. semodule has left the store as it was."""
+    """Returns the error for a failed semodule call on the module ``name``. semodule has not changed the store."""
     if "-i" in completed.argv:
-        advice = "The policy store is as it was; mend the module."
+        advice = "The policy store is unchanged. Fix the module."
         return refusal(completed, f"install policy module {name!r}", reason="policy_invalid", advice=advice)
-    advice = "The policy store is as it was."
+    advice = "The policy store is unchanged."
     return refusal(completed, f"change policy module {name!r}", reason="tool_failed", advice=advice)
 
 
 def describe_module(stored: StoredModule, priority: int) -> dict[str, Any]:
-    """The noun of selinux_module."""
+    """Returns the main value of selinux_module."""
     entry = stored.at(priority)
     return {
         "name": stored.name,
@@ -191,10 +191,10 @@ def describe_module(stored: StoredModule, priority: int) -> dict[str, Any]:
 
 
 def predict_module(stored: StoredModule, wanted: WantedModule) -> StoredModule:
-    """What the store says after the plan."""
+    """Returns the module in the store after the plan."""
     rest = tuple(entry for entry in stored.entries if entry.priority != wanted.priority)
     if wanted.source is None:
-        # libsemanage forgets that a name is disabled when its last module goes.
+        # libsemanage forgets that a name is disabled when its last module is removed.
         return replace(stored, entries=rest, enabled=stored.enabled or not rest)
     text = wanted.source.data.decode("utf-8", "replace") if wanted.source.language == "cil" else ""
     entry = Stored(wanted.priority, wanted.source.language, wanted.source.checksum, text)
@@ -210,7 +210,7 @@ def _module_view(stored: StoredModule, priority: int, *, with_lines: bool) -> di
 
 
 def plan_module(stored: StoredModule, wanted: WantedModule, around: Surroundings) -> Plan:
-    """The steps to the wanted module: at most one semodule call, so at most one new policy."""
+    """Plans the steps to the wanted module: at most one semodule call, so at most one new policy."""
     after = predict_module(stored, wanted)
     old, new = stored.at(wanted.priority), after.at(wanted.priority)
     install = new is not None and (old is None or (old.language, old.checksum) != (new.language, new.checksum))
@@ -237,37 +237,37 @@ def plan_module(stored: StoredModule, wanted: WantedModule, around: Surroundings
             Remove(around.work_dir, why="remove the folder", always=True),
         ]
     if around.loaded and around.probe_cache:
-        steps.append(Remove(around.probe_cache, why="remove CRIU's outdated record of the kernel"))
+        steps.append(Remove(around.probe_cache, why="remove CRIU's outdated cache of kernel features"))
     return Plan(before=views[0], after=views[1], steps=tuple(steps))
 
 
 def module_warnings(stored: StoredModule, priority: int) -> tuple[str, ...]:
-    """What the user should know of the module as it is."""
+    """Returns a warning if a module of the same name overrides this one."""
     higher = [other for other in stored.others(priority) if other > priority]
     if stored.at(priority) is None or not higher:
         return ()
     return (
-        f"Policy module {stored.name!r} at priority {priority} is not used: one of the same name at priority "
-        f"{max(higher)} hides it.",
+        f"Policy module {stored.name!r} at priority {priority} is not used: a module of the same name at priority "
+        f"{max(higher)} overrides it.",
     )
 
 
 def check_priority(priority: int) -> int:
-    """``priority``, when semodule takes it.
+    """Returns ``priority`` if semodule accepts it.
 
     Raises:
         CheckpointError: reason priority_invalid.
     """
     if not 1 <= priority <= 999:
         raise CheckpointError(
-            f"Cannot use {priority} as priority of a policy module: it must be from 1 to 999.",
+            f"Cannot use {priority} as the priority of a policy module: it must be from 1 to 999.",
             reason="priority_invalid",
         )
     return priority
 
 
 def check_booleans(wanted: Mapping[str, Any]) -> dict[str, bool]:
-    """The option declare_booleans, when every value is true or false.
+    """Returns the option declare_booleans if every value is true or false.
 
     Raises:
         CheckpointError: reasons boolean_invalid, name_invalid.

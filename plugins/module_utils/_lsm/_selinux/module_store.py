@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Changes one policy module of a host, or predicts it: what selinux_module and criu_policy share."""
+"""Reads a policy module of a host, and changes it or predicts the change, for selinux_module and criu_policy."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 def change_module(
     ctx: Context, host: SelinuxHost, stored: StoredModule, wanted: WantedModule
 ) -> tuple[StoredModule, Plan]:
-    """Plan and apply; return the module as it is then (in check mode: as it would be) and the plan.
+    """Plans and applies the change; returns the module after it (in check mode, as predicted) and the plan.
 
     Raises:
-        CheckpointError: what semodule complains of, change_lost.
+        CheckpointError: the error of semodule, change_lost.
     """
     cache = host.paths.below(KDAT)
     around = Surroundings(
@@ -65,24 +65,24 @@ def _unpack(data: bytes) -> bytes:
 
 
 def work_dir(host: SelinuxHost, name: str) -> str:
-    """Where the file of the module ``name`` stands while semodule reads it.
+    """Returns the folder that holds the file of the module ``name`` while semodule reads it.
 
-    semodule takes the name of a CIL module from the file name, so the file needs a folder of its own. Its domain,
-    semanage_t, may not map a file that has the label of /run or the rest of /var/lib, so it stands beside the store.
+    semodule takes the name of a CIL module from the file name, so the file needs its own folder. Its domain,
+    semanage_t, may not map a file with the label of /run or of the rest of /var/lib, so the folder is beside the store.
     """
     return f"{os.path.dirname(host.store or '')}/criu-hosts.{name}"
 
 
 def read_module(host: SelinuxHost, name: str) -> StoredModule:
-    """The module ``name`` at all its priorities.
+    """Reads the module ``name`` at all its priorities.
 
     Raises:
-        CheckpointError: reason store_missing, when the host has no policy store.
+        CheckpointError: reason store_missing, if the host has no policy store.
     """
     if host.store is None:
         raise CheckpointError(
             f"Cannot look for policy module {name!r}: there is no store for the policy {host.policy_type!r}. "
-            f"Install the package selinux-policy-default (Debian) or selinux-policy-targeted (RedHat).",
+            f"Install the package selinux-policy-default (Debian) or selinux-policy-targeted (Red Hat family).",
             reason="store_missing",
         )
     folder = f"{host.store}/modules"
@@ -101,7 +101,7 @@ def read_module(host: SelinuxHost, name: str) -> StoredModule:
 
 
 def read_source(path: str, name: str) -> Source:
-    """The policy module in the file ``path`` on this host: .cil or .pp, as it is or packed with bzip2.
+    """Reads the policy module in the file ``path`` on this host: .cil or .pp, plain or compressed with bzip2.
 
     Raises:
         CheckpointError: reasons source_missing, policy_invalid.
@@ -128,7 +128,7 @@ def read_source(path: str, name: str) -> Source:
 
 
 def booleans_of_others(host: SelinuxHost, stored: StoredModule, names: set[str]) -> set[str]:
-    """Those of ``names`` that the policy has from elsewhere than the module ``stored``."""
+    """Returns those of ``names`` that the policy has from a source other than the module ``stored``."""
     own: set[str] = set()
     if stored.enabled:
         own = set().union(*(declared_booleans(entry.text) for entry in stored.entries))

@@ -12,8 +12,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read
 def read_mode(selinuxfs: str) -> str:
     """Returns the mode of the running kernel: enforcing, permissive, or disabled.
 
-    A selinuxfs that is missing or read-only, as in containers, means disabled: libselinux takes it so, and every tool
-    with it.
+    A selinuxfs that is missing or read-only, as in containers, means disabled, as for libselinux and all its tools.
     """
     enforce = read_text(f"{selinuxfs}/enforce", may_fail=True)
     if enforce is None or os.statvfs(selinuxfs).f_flag & os.ST_RDONLY:

@@ -482,7 +482,7 @@ def test_a_boolean_that_cannot_be_returned_is_left_to_the_next_run(module: Any, 
     made = checkpointed(tmp_path)
     made.host.replies = [Write(OFF, rc=1, err="setsebool: cannot"), *made.host.replies]
     result = module("container_restore", {"name": "web"}, host=made.host).result
-    assert result["failed"] and "return the SELinux boolean" in result["msg"]
+    assert result["failed"] and "switch off the SELinux boolean" in result["msg"]
     assert len(list((tmp_path / "run/criu-hosts/borrowed").iterdir())) == 1
 
 

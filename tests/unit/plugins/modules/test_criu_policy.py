@@ -114,7 +114,7 @@ def test_a_module_of_another_priority_is_not_in_the_way(module: Any, tmp_path: P
     params, host = virgin(tmp_path)
     Tree(tmp_path, store=False).install(NAME, 500, b"(type somebody_elses_t)")
     result = module("criu_policy", params, host=host).result
-    assert result["changed"] and "priority 500 hides it" in str(result["warnings"])
+    assert result["changed"] and "priority 500 overrides it" in str(result["warnings"])
 
 
 def test_store_that_another_process_changes(module: Any, tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_module_hidden_by_a_higher_priority(tmp_path: Path, module: Any) -> None
     tree.install("site", 400, TEXT.encode())
     tree.install("site", 900, b"(other)")
     run = module("selinux_module", {"name": "site", "content": TEXT})
-    assert "priority 900 hides it" in str(run.result["warnings"])
+    assert "priority 900 overrides it" in str(run.result["warnings"])
 
 
 DECLARED = [

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Our policy module, made for a host: which rules its policy can take, and their text in CIL. Pure."""
+"""Generates our policy module for a host: selects the rules that its policy supports, and renders them in CIL. Pure."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ _FILE = re.compile(r'filecon ("[^"]+") (\w+) (\w+)')
 
 
 class Policy(Protocol):
-    """The policy of a host, as far as rules need to know it."""
+    """The policy of a host, as far as rules depend on it."""
 
     def has_type(self, name: str) -> bool:
-        """Whether it has a type or attribute of this name."""
+        """Returns whether it has a type or attribute of this name."""
 
     def permissions(self, class_name: str) -> frozenset[str]:
-        """The permissions of a class; none if it has no such class."""
+        """Returns the permissions of a class; none if it has no such class."""
 
     def has_boolean(self, name: str) -> bool:
-        """Whether it has, apart from our own module, a boolean of this name."""
+        """Returns whether it has, apart from our own module, a boolean of this name."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule of the policy language with what needs it; ``denied`` is the recorded denial, if there is one.
+    """One rule of the policy language with its reason; ``denied`` is the recorded denial, if there is one.
 
-    ``purposes``: any of these wants it, if ``also`` is wanted too; ``boolean``: it holds while that is on.
+    It is for any of ``purposes``, but only with ``also``; with ``boolean`` it applies only while that is on.
     """
 
     text: str
@@ -44,20 +44,20 @@ class Rule:
     boolean: str = ""
 
     def wanted(self, purposes: Iterable[str]) -> bool:
-        """Whether one of the ``purposes`` wants it."""
+        """Returns whether one of the ``purposes`` needs it."""
         asked = set(purposes)
         return bool(asked & set(self.purposes)) and (not self.also or self.also in asked)
 
 
 def rules(purposes: str, title: str, *members: Rule, also: str = "", boolean: str = "") -> tuple[Rule, ...]:
-    """Rules that have these in common."""
+    """Returns the rules with these shared properties."""
     wanted_by = tuple(purposes.split())
     return tuple(replace(one, title=title, purposes=wanted_by, also=also, boolean=boolean) for one in members)
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """A rule taken apart. ``types`` are all it names, ``class_name`` is empty for a file context."""
+    """A parsed rule. ``types`` are all types in it, ``class_name`` is a kind of file for a file context."""
 
     kind: str
     types: tuple[str, ...]
@@ -66,7 +66,7 @@ class Parsed:
     rest: str = ""
 
     def cil(self) -> str:
-        """The statement in CIL."""
+        """Renders the statement in CIL."""
         if self.kind in ("allow", "dontaudit"):
             source, target = self.types
             return f"({self.kind} {source} {target} ({self.class_name} ({' '.join(self.permissions)})))"
@@ -80,10 +80,10 @@ class Parsed:
 
 
 def parse_rule(text: str) -> Parsed:
-    """Take a rule apart.
+    """Parses a rule.
 
     Raises:
-        ValueError: it is none of the kinds that we use.
+        ValueError: it is not one of the kinds that we use.
     """
     found = _VECTOR.fullmatch(text)
     if found:
@@ -106,7 +106,7 @@ def parse_rule(text: str) -> Parsed:
 
 @dataclass(frozen=True)
 class Made:
-    """What was made for a host: the rules that its policy takes, and for each other one what it lacks."""
+    """The module for a host: the rules that its policy supports, and for each other rule the name that it lacks."""
 
     purposes: tuple[str, ...]
     provided: tuple[str, ...] = ()
@@ -117,7 +117,7 @@ class Made:
     attribute: str = ""
 
     def text(self, values: Mapping[str, bool]) -> str:
-        """The module in CIL, the reason of each rule beside it; empty if no rule is left.
+        """Renders the module in CIL, with the reason above each rule; empty if no rule is left.
 
         ``values``: defaults of declared booleans that are not off.
         """
@@ -138,12 +138,12 @@ class Made:
         return "\n".join(lines) + "\n"
 
 
-# Tells a module that we made from another one of the same name.
+# Distinguishes our module from a different one of the same name.
 SIGN = "made for this host by the module criu.hosts.criu_policy"
 _HEAD = (
     ";; SPDX-License-Identifier: GPL-3.0-or-later",
-    f";; criu_hosts, {SIGN}: what checkpoint and restore need.",
-    ";; Beside each rule stands what needs it, and the denial (or CRIU's error) that appears without it.",
+    f";; criu_hosts, {SIGN}: the rules that checkpoint and restore need.",
+    ";; The comment above each rule has its reason, and the denial (or CRIU's error) that occurs without it.",
 )
 
 
@@ -153,7 +153,7 @@ def _lines(rule: Rule, parsed: Parsed) -> list[str]:
 
 
 def missing(parsed: Parsed, policy: Policy, own: Iterable[str]) -> str:
-    """The first thing the rule names that the policy lacks; empty if there is none."""
+    """Returns the first type, class or permission of the rule that the policy lacks; empty if there is none."""
     for name in parsed.types:
         if name not in ("self", *own) and not policy.has_type(name):
             return f"type {name}"
@@ -168,22 +168,22 @@ def missing(parsed: Parsed, policy: Policy, own: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Catalog:
-    """All rules, and what they rest on."""
+    """All rules, and the names that they depend on."""
 
     rules: tuple[Rule, ...]
     booleans: tuple[str, ...]
     attribute: str
     container_types: tuple[str, ...]
-    # A type that only container-selinux (Fedora, RHEL) has, and what that policy grants by itself.
+    # A type that only container-selinux (Fedora, RHEL) has, and the purposes that this policy allows without our rules.
     distribution_sign: str
     distribution_provides: tuple[str, ...]
-    # Where the host's policy has this boolean, it has what this purpose needs.
+    # A host's policy that has this boolean also has the rules for this purpose.
     distribution_boolean: str
     boolean_purpose: str
 
 
 def make_policy(catalog: Catalog, purposes: Iterable[str], policy: Policy) -> Made:
-    """The policy module for these purposes on this host."""
+    """Returns the policy module for these purposes on this host."""
     asked = tuple(purposes)
     provided = catalog.distribution_provides if policy.has_type(catalog.distribution_sign) else ()
     open_purposes = [purpose for purpose in asked if purpose not in provided]

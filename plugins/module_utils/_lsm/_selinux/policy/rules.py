@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""The rules of our policy module, one a line, in the words of the policy language: what needs each, and the denial
-(or CRIU's error) that appears without it. docs/selinux-policy.md tells at length what is given to whom."""
+"""Lists the rules of our policy module in the policy language, each with its reason and the denial (or CRIU's error)
+that occurs without it. docs/selinux-policy.md explains in detail which domains get which access."""
 
 from __future__ import annotations
 
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import DYNTRANS_BOOLEAN, RESTORE_BOOLEAN
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.policy.generate import Catalog, Rule, rules
 
-# What an operator may want, in the order of the policy's text.
+# The purposes that an operator can choose, in the order of the policy's text.
 PURPOSES = {
     "podman_units": "Podman started by systemd checkpoints and restores its containers",
-    "root_shell": "Podman in a root shell (Ansible over ssh too) checkpoints and restores containers",
+    "root_shell": "Podman in a root shell (or run by Ansible over ssh) checkpoints and restores containers",
     "established_tcp": "containers keep their TCP connections",
     "processes": "a root shell restores processes that are not containers",
-    "non_root": "users run CRIU, with file capabilities, on processes of their own",
+    "non_root": "users run CRIU, with file capabilities, on their own processes",
 }
-# What is asked for by name only: it gives something to others than root.
+# Purposes that are not in the default: they give access to users other than root.
 ON_REQUEST = ("non_root",)
 USUAL_PURPOSES = tuple(name for name in PURPOSES if name not in ON_REQUEST)
 # The types that a container may be dumped from and restored into. The attribute container_domain would be too wide:
@@ -25,15 +25,15 @@ CONTAINER = "criu_hosts_container"
 CONTAINER_TYPES = ("container_t",)
 _UNITS = rules(
     "podman_units",
-    "Podman from a unit, CRIU or not",
+    "Podman from a unit, with or without CRIU",
     Rule(
         "dontaudit podman_t urandom_device_t:chr_file { open read }",
-        "random numbers for names and keys, which getrandom gives as well",
+        "random numbers for names and keys, which getrandom also returns",
         '{ read open } comm="podman" name="urandom"',
     ),
     Rule(
         "dontaudit podman_conmon_t self:capability { net_admin }",
-        "conmon makes its socket buffers large; it works without, so the denial is only silenced",
+        "conmon enlarges its socket buffers; it works without that, so the denial is only silenced",
         '{ net_admin } comm="conmon" capability=12',
     ),
     Rule(
@@ -43,27 +43,27 @@ _UNITS = rules(
     ),
     Rule(
         "dontaudit iptables_t urandom_device_t:chr_file { read }",
-        "nft, started by netavark, does without",
+        "nft, started by netavark, works without it",
         '{ read } comm="nft" name="urandom"',
     ),
 )
 _UNIT_DUMP = rules(
     "podman_units",
-    "CRIU in podman_t: Podman started by systemd, and all that it starts",
+    "CRIU in podman_t: Podman started by systemd, and all programs that it starts",
     Rule(
         "allow podman_t self:process { setsockcreate }",
-        "libselinux labels sockets as the container's; else the dump fails with \"write "
+        "libselinux gives sockets the container's label; without it the dump fails with \"write "
         '/proc/thread-self/attr/sockcreate: permission denied"',
         '{ setsockcreate } comm="podman"',
     ),
     Rule(
         "allow podman_t self:process { ptrace }",
-        "CRIU tries ptrace on a child of its own to learn what the kernel can do",
+        "CRIU tries ptrace on a child process to find out which features the kernel has",
         '{ ptrace } comm="criu"',
     ),
     Rule(
         "dontaudit podman_t self:capability2 { checkpoint_restore }",
-        "the kernel asks for it first; podman_t has sys_admin, with which CRIU goes on",
+        "the kernel checks it first; podman_t has sys_admin, with which CRIU continues",
         "{ checkpoint_restore } capability=40",
     ),
     Rule(
@@ -78,7 +78,7 @@ _UNIT_DUMP = rules(
     ),
     Rule(
         "allow podman_t self:netlink_tcpdiag_socket { create nlmsg_read read write }",
-        "sock_diag: the list of the container's sockets",
+        "sock_diag, to list the container's sockets",
         '{ create write nlmsg_read read } comm="criu"',
     ),
     Rule(
@@ -88,7 +88,7 @@ _UNIT_DUMP = rules(
     ),
     Rule(
         "allow podman_t kernel_t:system { ipc_info }",
-        "System V memory segments and queues of the container's IPC namespace are listed",
+        "CRIU lists the System V memory segments and queues of the container's IPC namespace",
         '{ ipc_info } comm="criu"',
     ),
     Rule(
@@ -98,17 +98,18 @@ _UNIT_DUMP = rules(
     ),
     Rule(
         "allow podman_t hugetlbfs_t:file { map read }",
-        'probe of huge pages; else a restore fails with "Unexpected result when get hugetlb dev: Permission denied"',
+        "probe of huge pages; without it a restore fails with "
+        '"Unexpected result when get hugetlb dev: Permission denied"',
         '{ map read } path=/anon_hugepage dev="hugetlbfs"',
     ),
     Rule(
         "dontaudit podman_t sysctl_fs_t:dir { search }",
-        "refpolicy silences it as well (while container_use_nfs is off); the files there open all the same",
+        "refpolicy silences it too (while container_use_nfs is off); the files there can be opened nevertheless",
         '{ search } name="fs"',
     ),
     Rule(
         "allow podman_t sysctl_fs_t:file { open read }",
-        "/proc/sys/fs/nr_open and mqueue/*, saved with the IPC namespace",
+        "/proc/sys/fs/nr_open and mqueue/*, which are saved with the IPC namespace",
         "{ read open }",
     ),
     Rule(
@@ -118,24 +119,25 @@ _UNIT_DUMP = rules(
     ),
     Rule(
         "allow podman_t sysctl_net_unix_t:dir { search }",
-        "/proc/sys/net/unix/max_dgram_qlen, saved with the network namespace (crun)",
+        "/proc/sys/net/unix/max_dgram_qlen, which is saved with the network namespace (crun)",
         "{ search }",
     ),
     Rule("allow podman_t sysctl_net_unix_t:file { open read }", "the same", "{ read open }"),
     Rule(
         "dontaudit podman_t var_run_t:file { read unlink }",
-        "what a CRIU of a root shell has learned about the kernel is var_run_t (CRIU makes it without a name, so no "
-        "named transition catches it); CRIU in a unit asks the kernel anew instead, so the denial is only silenced",
+        "CRIU's cache of kernel features has the type var_run_t if CRIU in a root shell wrote it (CRIU creates it "
+        "without a name, so no named transition applies); CRIU in a unit probes the kernel again instead, so the "
+        "denial is only silenced",
         '{ read unlink } comm="criu" name="criu.kdat"',
     ),
     Rule(
         "allow podman_t criu_hosts_container:process { getrlimit getsched ptrace }",
-        "the dump itself: stop, look, infect",
+        "the dump itself: stop the processes, inspect them, and inject the parasite",
         "{ ptrace getsched getrlimit } tcontext=container_t",
     ),
     Rule(
         "allow podman_t criu_hosts_container:unix_stream_socket { accept bind create getattr listen read write }",
-        "the socket between CRIU and its parasite in the container, labelled as the container",
+        "the socket between CRIU and its parasite in the container, which has the container's label",
         "{ create getattr bind listen accept read write } tclass=unix_stream_socket tcontext=container_t",
     ),
     Rule(
@@ -155,8 +157,8 @@ _UNIT_DUMP = rules(
     ),
     Rule(
         "allow criu_hosts_container podman_t:unix_stream_socket { read write }",
-        "CRIU 4.2.1 gives the old label back to inet sockets only: Unix sockets that a unit restored are podman_t's, "
-        "and the container goes on with those it holds. Not connectto: that would reach Podman's own sockets",
+        "CRIU 4.2.1 restores the label only of inet sockets: Unix sockets that a unit restored have podman_t's, and "
+        "the container continues to use those that it holds. Not connectto: that would reach Podman's own sockets",
         '{ read write } comm="python3" scontext=container_t tcontext=podman_t',
     ),
     Rule(
@@ -166,8 +168,8 @@ _UNIT_DUMP = rules(
     ),
     Rule(
         "allow criu_hosts_container container_engine_tmpfs_t:file { getattr map read write }",
-        "a memfd that a unit restored has the label of podman_t's memory, and the container goes on with it. Not open: "
-        "that would reach Podman's files in /dev/shm of the host, where a container has that",
+        "a memfd that a unit restored has the label of podman_t's memory, and the container continues to use it. Not "
+        "open: that would reach Podman's files in the host's /dev/shm if a container has that",
         '{ write } comm="python3" path="/memfd:descriptors" scontext=container_t tcontext=container_engine_tmpfs_t',
     ),
     Rule(
@@ -188,7 +190,7 @@ _UNIT_DUMP = rules(
     ),
     Rule(
         "allow podman_t anon_inodefs_t:filesystem { getattr }",
-        "epoll and the like that the container holds",
+        "epoll and similar descriptors that the container holds",
         '{ getattr } dev="anon_inodefs" tclass=filesystem',
     ),
 )
@@ -198,7 +200,7 @@ _UNIT_RESTORE = rules(
     Rule("allow podman_t self:process { execmem }", "the restorer is mapped writable and executable", "{ execmem }"),
     Rule(
         "dontaudit podman_t self:process { getpgid getsession }",
-        "CRIU looks up its own process group and session, and goes on without",
+        "CRIU looks up its own process group and session, and works without them",
         '{ getpgid getsession } comm="criu"',
     ),
     Rule(
@@ -216,12 +218,12 @@ _UNIT_RESTORE = rules(
     ),
     Rule(
         "allow podman_t var_run_t:dir { mounton }",
-        "CRIU mounts its root of the new mount tree over /run",
+        "CRIU mounts the root of the new mount tree over /run",
         '{ mounton } path="/run" dev="tmpfs"',
     ),
     Rule(
         "allow podman_t podman_conmon_t:fifo_file { open }",
-        "output goes to conmon's pipe again, opened through /proc",
+        "the output goes to conmon's pipe again, which CRIU opens through /proc",
         '{ open } dev="pipefs" tcontext=podman_conmon_t',
     ),
     Rule(
@@ -238,52 +240,53 @@ _UNIT_RESTORE = rules(
 )
 _SHELL = rules(
     "root_shell",
-    "Podman typed in a root shell stays unconfined_t with the full MCS range",
+    "Podman run in a root shell stays in unconfined_t with the full MCS range",
     Rule(
         "range_transition unconfined_t conmon_exec_t:process s0",
-        "a container may not write to the pipes of such a conmon: its output becomes /null, and the dump fails with "
+        "a container may not write to the pipes of a conmon with that range: its output becomes /null, and the dump "
+        "fails with "
         '"Can\'t lookup mount=22 for fd=1 path=/null"',
     ),
     Rule(
         "range_transition unconfined_t container_engine_exec_t:process s0",
-        "`podman checkpoint` starts the runtime itself, without conmon: the same for CRIU's own pipes",
+        "`podman checkpoint` starts the runtime itself, without conmon; the same applies to CRIU's own pipes",
     ),
     Rule(
         "allow unconfined_t conmon_exec_t:file { entrypoint }",
-        'a changed range makes exec a transition; else "fork/exec /usr/bin/conmon: permission denied"',
+        'with a changed range exec is a transition; without it "fork/exec /usr/bin/conmon: permission denied"',
         "{ entrypoint }",
     ),
     Rule("allow unconfined_t container_engine_exec_t:file { entrypoint }", "the same", "{ entrypoint }"),
     Rule(
         "allow criu_hosts_container unconfined_t:fifo_file { append getattr ioctl read write }",
-        "standard input and output of the container are pipes of that conmon",
+        "the container's standard input and output are pipes of that conmon",
         "{ write } tclass=fifo_file",
     ),
     Rule(
         "allow criu_hosts_container unconfined_t:unix_dgram_socket { getattr read write }",
-        "Unix sockets that a root shell restored are unconfined_t's, and the container goes on with those it holds; "
-        "refpolicy itself allows it the stream ones",
+        "Unix sockets that a root shell restored have unconfined_t's label, and the container continues to use those "
+        "that it holds; refpolicy itself allows that for stream sockets",
         '{ write } comm="python3" scontext=container_t tcontext=unconfined_t tclass=unix_dgram_socket',
     ),
     Rule(
         "allow criu_hosts_container user_tmpfs_t:file { getattr map read write }",
-        "a memfd that a root shell restored has the label of the shell's memory, and the container goes on with it",
+        "a memfd that a root shell restored has the label of the shell's memory, and the container continues to use it",
         '{ write } comm="python3" path="/memfd:descriptors" scontext=container_t tcontext=user_tmpfs_t',
     ),
 )
-# The right to use lazy pages cannot be split off: CRIU takes only "not there" and EPERM for an answer, not EACCES.
+# This cannot be limited to users of lazy pages: CRIU accepts only ENOSYS and EPERM as an answer, not EACCES.
 _PROBE = rules(
     "root_shell processes",
-    "CRIU asks once after each boot whether userfaultfd works, and gives up when SELinux refuses the answer",
+    "CRIU checks once after each boot whether userfaultfd works, and gives up if SELinux refuses that",
     Rule(
         "allow unconfined_t self:anon_inode { ioctl }",
-        'else "Lazy pages are not available", and no dump or restore',
+        'without it "Lazy pages are not available", and no dump or restore works',
         '{ ioctl } path="anon_inode:[userfaultfd]"',
     ),
 )
 _PROBE_UNIT = rules(
     "processes",
-    "The same by systemd, which runs CRIU as initrc_t",
+    "The same for systemd, which runs CRIU as initrc_t",
     Rule("allow initrc_t self:anon_inode { ioctl }", "the same", '{ ioctl } path="anon_inode:[userfaultfd]"'),
 )
 _SHELL_RESTORE = rules(
@@ -303,8 +306,8 @@ _SHELL_RESTORE = rules(
 )
 _CONTAINER_RESTORE = rules(
     "podman_units root_shell",
-    "After it took its label and before its own capabilities are set, the restored process is asked for these in the "
-    "container's name",
+    "After the restored process has taken its label and before its own capabilities are set, the kernel checks these "
+    "against the container's type",
     Rule(
         "allow criu_hosts_container self:capability { setpcap }",
         "capability sets and bounding set",
@@ -312,22 +315,22 @@ _CONTAINER_RESTORE = rules(
     ),
     Rule(
         "allow criu_hosts_container self:capability { setgid setuid }",
-        'groups and user of a container that does not run as root; else "Can\'t setgroups([1 gids]): -1"',
+        'groups and user of a container that does not run as root; without it "Can\'t setgroups([1 gids]): -1"',
         '{ setgid } comm="php-fpm" capability=6 scontext=container_t tcontext=container_t',
     ),
     Rule(
         "dontaudit criu_hosts_container self:capability { sys_resource }",
-        "asked for while limits are set, which CRIU has done before, in its own name",
+        "checked when limits are set, which CRIU has already done under its own label",
         "{ sys_resource } capability=24",
     ),
     Rule(
         "allow criu_hosts_container self:capability { sys_admin }",
-        "the seccomp filter (Podman's default profile) without no_new_privs: no denial is logged, CRIU says "
+        "the seccomp filter (Podman's default profile) without no_new_privs: no denial is logged, but CRIU logs "
         '"seccomp: SECCOMP_SET_MODE_FILTER returned -13"',
     ),
     Rule(
         "dontaudit criu_hosts_container self:capability2 { checkpoint_restore }",
-        "thread ids: asked for first; sys_admin, lent beside it, does",
+        "thread ids: the kernel checks it first; sys_admin, which is also allowed, is enough",
         "{ checkpoint_restore } capability=40",
     ),
     boolean=RESTORE_BOOLEAN,
@@ -344,16 +347,16 @@ _TCP = rules(
 )
 _TCP_RESTORE = rules(
     "podman_units",
-    "The same sockets made again",
+    "The same sockets, recreated",
     Rule(
         "allow podman_t criu_hosts_container:tcp_socket { bind connect create listen shutdown }",
-        "the restore makes them, and closes those that were closed",
+        "the restore creates them, and closes those that were closed",
         '{ create bind connect listen shutdown } comm="criu" tclass=tcp_socket',
     ),
     Rule(
         "allow podman_t self:rawip_socket { create setopt write }",
-        "a connection that the other side has closed is brought into that state by a packet that CRIU sends to itself; "
-        'else "libnet_open_raw4(): SOCK_RAW allocation failed: Permission denied"',
+        "for a connection that the other side has closed, CRIU sends a packet to itself; without it "
+        '"libnet_open_raw4(): SOCK_RAW allocation failed: Permission denied"',
         '{ create } comm="criu" tclass=rawip_socket scontext=podman_t tcontext=podman_t',
     ),
     also="established_tcp",
@@ -361,10 +364,10 @@ _TCP_RESTORE = rules(
 )
 _TCP_CONTAINER = rules(
     "podman_units root_shell",
-    "Established TCP in the container's name",
+    "Established TCP connections, checked against the container's type",
     Rule(
         "allow criu_hosts_container self:capability { net_admin }",
-        "TCP repair mode is left in the container's name; else the connection stays in it, and CRIU says "
+        "TCP repair mode ends under the container's label; without it the connection stays in that mode, and CRIU logs "
         '"Failed to turn off repair mode on socket"',
         "{ net_admin } capability=12",
     ),
@@ -373,11 +376,12 @@ _TCP_CONTAINER = rules(
 )
 _LABELS = rules(
     "root_shell",
-    "Whoever runs Podman first makes its folders. A root shell would label them var_run_t, user_tmpfs_t, var_lib_t and "
-    'var_t, and Podman in a unit then fails: "unable to open database file: permission denied". These are the names '
-    "that podman_t gives, which are those of the file contexts: without one, the next play finds labels to correct",
+    "The first process that runs Podman creates its folders. A root shell would label them var_run_t, user_tmpfs_t, "
+    'var_lib_t and var_t, and Podman in a unit then fails: "unable to open database file: permission denied". These '
+    "are the labels that podman_t gives, the same as in the file contexts: without one, the next play finds labels to "
+    "correct",
     *(
-        Rule(f'type_transition unconfined_t {parent}:{kind} {made} "{name}"', "a folder or file of Podman's")
+        Rule(f'type_transition unconfined_t {parent}:{kind} {made} "{name}"', "a folder or file of Podman")
         for parent, kind, name, made in (
             ("var_run_t", "dir", "containers", "container_runtime_t"),
             ("var_run_t", "dir", "libpod", "container_runtime_t"),
@@ -396,7 +400,7 @@ _LABELS = rules(
     ),
     Rule(
         r'filecon "/var/lock/netavark\.lock" file container_engine_lock_t',
-        "refpolicy gives it no context; restorecon can mend what came before this module",
+        "refpolicy has no context for it; restorecon can fix a file that is older than this module",
     ),
     Rule('filecon "/dev/shm/libpod_lock" file container_engine_tmpfs_t', "the same"),
     also="podman_units",
@@ -404,7 +408,7 @@ _LABELS = rules(
 _PROCESSES = rules(
     "processes",
     "Plain processes restored by CRIU from a root shell",
-    Rule("allow unconfined_t domain:process { dyntransition }", "they take their old label", "{ dyntransition }"),
+    Rule("allow unconfined_t domain:process { dyntransition }", "they take their label again", "{ dyntransition }"),
     Rule(
         "allow unconfined_t self:process { execmem }",
         '"Can\'t map restorer code: Permission denied"',
@@ -414,10 +418,10 @@ _PROCESSES = rules(
 )
 _PROCESSES_UNIT = rules(
     "processes",
-    "The same by systemd, which runs CRIU as initrc_t: services, and labels of another user or role than a shell's",
+    "The same for systemd, which runs CRIU as initrc_t: services, and labels whose user or role differs from a shell's",
     Rule(
         "allow initrc_t domain:process { dyntransition }",
-        "they take their old label",
+        "they take their label again",
         '{ dyntransition } comm="python3" scontext=initrc_t tcontext=initrc_t',
     ),
     Rule(
@@ -429,16 +433,16 @@ _PROCESSES_UNIT = rules(
 )
 _USERS = rules(
     "non_root",
-    "A user in a shell of his own (unconfined_t, as Debian's default) restores processes with the label of the shell",
+    "A user in a shell (unconfined_t, Debian's default) restores processes with the label of the shell",
     Rule(
         "allow unconfined_t self:process { dyntransition execmem }",
-        "he takes his old label, which is the one that he has; the restorer is mapped writable and executable",
+        "each thread takes its label again, which it already has; the restorer is mapped writable and executable",
         '{ execmem } comm="criu" scontext=unconfined_t tcontext=unconfined_t; { dyntransition } comm="thr"',
     ),
 )
 _CONFINED_USERS = rules(
     "non_root",
-    "The same for a user who is confined (user_t). The capability is of use to CRIU alone, whose file has it",
+    "The same for a confined user (user_t). The capability is useful only to CRIU, whose file has it",
     Rule(
         "allow user_t self:capability2 { checkpoint_restore }",
         "clone3(set_tid), /proc/PID/map_files and PR_SET_MM",
@@ -451,7 +455,7 @@ _CONFINED_USERS = rules(
     ),
     Rule(
         "allow user_t self:netlink_tcpdiag_socket { create nlmsg_read read write }",
-        "sock_diag: the list of sockets",
+        "sock_diag, to list sockets",
         '{ create write nlmsg_read read } comm="criu"',
     ),
     Rule(
@@ -461,12 +465,12 @@ _CONFINED_USERS = rules(
     ),
     Rule(
         "dontaudit user_t kernel_t:system { module_request }",
-        "sock_diag asks for its kernel modules, which the role criu has loaded",
+        "sock_diag requests its kernel modules, which the role criu has loaded",
         '{ module_request } kmod="net-pf-16-proto-4-type-2-1"',
     ),
     Rule(
         "allow user_t hugetlbfs_t:file { map read }",
-        'probe of huge pages; else "Unexpected result when get hugetlb dev: Permission denied"',
+        'probe of huge pages; without it "Unexpected result when get hugetlb dev: Permission denied"',
         '{ map read } path=/anon_hugepage dev="hugetlbfs"',
     ),
     Rule(
@@ -481,7 +485,7 @@ _CONFINED_USERS = rules(
     ),
     Rule(
         "allow user_t nsfs_t:file { getattr }",
-        "the namespaces of the processes are compared",
+        "CRIU compares the namespaces of the processes",
         '{ getattr } path="pid:[4026531836]" dev="nsfs"',
     ),
 )

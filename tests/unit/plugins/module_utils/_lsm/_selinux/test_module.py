@@ -205,7 +205,7 @@ def test_errors_of_semodule(fixture_text: Any) -> None:
     assert error.reason == "policy_invalid" and error.facts["rc"] == 1
     assert error.message == (
         "Cannot install policy module 'site': Failed to resolve allow statement at line 1. "
-        "The policy store is as it was; mend the module."
+        "The policy store is unchanged. Fix the module."
     )
     locked = fixture_text("selinux/3.8.1-semodule-store-locked.txt")
     error = semodule_error(Completed(("semodule", "-X", "400", "-r", "site"), 1, "", locked), "site")
