@@ -2,9 +2,9 @@
 # This file is private to the collection: it may change in any release.
 """Finds types and classes in a binary kernel policy by their names. Pure.
 
-libsepol's and setools' bindings are not on a minimal host, so the few records are read here. Each symbol is stored as
-some little-endian 32-bit numbers, the length of its name first, and the name (libsepol, policydb.c: type_read,
-class_read, common_read, perm_read).
+A minimal host has no bindings of libsepol or setools, so this module reads the few records itself. Each symbol is
+stored as some little-endian 32-bit numbers, the first of which is the length of its name, followed by the name
+(libsepol, policydb.c: type_read, class_read, common_read, perm_read).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Iterable, Iterator
 
 
 def policy_default(policy: bytes, name: str) -> bool | None:
-    """The value of the boolean ``name`` in a binary kernel policy, None if the policy has no such boolean.
+    """Returns the value of the boolean ``name`` in a binary kernel policy; None if the policy has no such boolean.
 
-    A boolean is stored there as its number, its value (0 or 1), the length of its name, and its name.
+    A boolean is stored as its number, its value (0 or 1), the length of its name, and its name.
     """
     key = name.encode("utf-8")
     pattern = struct.pack("<I", len(key)) + key
@@ -32,12 +32,12 @@ def policy_default(policy: bytes, name: str) -> bool | None:
 
 # A class has at most 32 permissions of its own and from its common set.
 _PERMISSIONS = 32
-# More symbols of a kind than any policy has.
+# No policy has this many symbols of a kind.
 _SYMBOLS = 1 << 16
 
 
 def _records(policy: bytes, name: str, numbers: int) -> Iterator[tuple[tuple[int, ...], int]]:
-    """The numbers before each place that holds ``name`` with its length as the first of them, and where it ends."""
+    """Yields, for each place where ``name`` follows its own length, the numbers before it and where the name ends."""
     key = name.encode("utf-8")
     place = policy.find(key)
     while place != -1:
@@ -49,7 +49,7 @@ def _records(policy: bytes, name: str, numbers: int) -> Iterator[tuple[tuple[int
 
 
 def has_type(policy: bytes, name: str) -> bool:
-    """Whether the policy has a type or attribute ``name``: length, value, properties, bounds, name."""
+    """Returns whether the policy has a type or attribute ``name``: length, value, properties, bounds, name."""
     return any(
         0 < value < _SYMBOLS and properties < 16 and bounds < _SYMBOLS
         for (dummy, value, properties, bounds), dummy_end in _records(policy, name, 4)
@@ -57,7 +57,7 @@ def has_type(policy: bytes, name: str) -> bool:
 
 
 def _permissions(policy: bytes, place: int, count: int) -> frozenset[str] | None:
-    """``count`` permissions from ``place`` on (length, value, name); None if there is something else."""
+    """Returns ``count`` permissions from ``place`` on (length, value, name); None if there is something else."""
     found = set()
     for dummy in range(count):
         if place + 8 > len(policy):
@@ -72,7 +72,7 @@ def _permissions(policy: bytes, place: int, count: int) -> frozenset[str] | None
 
 
 def class_permissions(policy: bytes, name: str) -> frozenset[str]:
-    """The permissions of the class ``name``, its common ones included; none if there is no such class.
+    """Returns the permissions of the class ``name``, including its common ones; empty if there is no such class.
 
     A class is length, length of the common set's name, value, permissions (highest, count), constraints, names.
     """
@@ -88,7 +88,7 @@ def class_permissions(policy: bytes, name: str) -> frozenset[str]:
 
 
 def _common_permissions(policy: bytes, name: str) -> frozenset[str] | None:
-    """The permissions of a common set: length, value, permissions (highest, count), name."""
+    """Returns the permissions of a common set: length, value, permissions (highest, count), name."""
     for (dummy, value, highest, count), end in _records(policy, name, 4):
         if 0 < value < _SYMBOLS and 0 < count <= highest <= _PERMISSIONS:
             found = _permissions(policy, end, count)
@@ -98,7 +98,7 @@ def _common_permissions(policy: bytes, name: str) -> frozenset[str] | None:
 
 
 class PolicyFile:
-    """A policy as _policy wants to know it. Each name is looked for once: the file has some megabytes."""
+    """The interface of a policy that rules are generated for. It searches each name once: the file has megabytes."""
 
     def __init__(self, policy: bytes, booleans: Iterable[str]) -> None:
         self._policy = policy

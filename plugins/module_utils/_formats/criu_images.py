@@ -2,7 +2,7 @@
 # This file is private to the collection: it may change in any release.
 """Reads the small entries of CRIU's image files: inventory, process tree, labels, statistics; never memory.
 
-An own reader of the protobuf wire format: pycriu needs google.protobuf, which EL and a minimal Debian do not have.
+It parses the protobuf wire format itself: pycriu needs google.protobuf, which EL and a minimal Debian do not have.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import struct
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Iterator, Union
 
-# The first word of every image but the inventory, and of files about a run (stats-dump).
+# The first word of every image except the inventory, and that of files about a run (stats-dump).
 COMMON_MAGIC = 0x54564319
 SERVICE_MAGIC = 0x55105940
 INVENTORY_MAGIC = 0x58313116
 PSTREE_MAGIC = 0x50273030
 CORE_MAGIC = 0x55053847
 STATS_MAGIC = 0x57093306
-# An entry of these files has some hundred bytes; a thread-rich task in pstree.img a few for each thread.
+# An entry of these files has a few hundred bytes, and a task in pstree.img a few more for each thread.
 ENTRY_LIMIT = 1 << 20
 Value = Union[int, bytes]
 Message = dict[int, list[Value]]
 
 
 class ImageError(Exception):
-    """A file that is not what its name says."""
+    """A file that is not the image that its name suggests, or is damaged."""
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
@@ -43,7 +43,7 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
 
 
 def parse_message(data: bytes) -> Message:
-    """The fields of one protobuf message by their numbers, each with its values in order."""
+    """Returns the fields of one protobuf message by their numbers, each with its values in order."""
     fields: Message = {}
     position = 0
     while position < len(data):
@@ -61,21 +61,21 @@ def parse_message(data: bytes) -> Message:
             value = data[position : position + size]
             position += size
         else:
-            raise ImageError(f"wire type {kind} is not known")
+            raise ImageError(f"wire type {kind} is unknown")
         fields.setdefault(key >> 3, []).append(value)
     return fields
 
 
 def number(message: Message, field: int, default: int = 0) -> int:
-    """The last value of a numeric field, as protobuf has it."""
+    """Returns the last value of a numeric field, which is the one that counts in protobuf."""
     value = message.get(field, [default])[-1]
     if not isinstance(value, int):
-        raise ImageError(f"field {field} is no number")
+        raise ImageError(f"field {field} is not a number")
     return value
 
 
 def numbers(message: Message, field: int) -> tuple[int, ...]:
-    """The values of a repeated numeric field, packed or not."""
+    """Returns the values of a repeated numeric field, packed or not."""
     found: list[int] = []
     for value in message.get(field, []):
         position = 0
@@ -88,10 +88,10 @@ def numbers(message: Message, field: int) -> tuple[int, ...]:
 
 
 def inner(message: Message, field: int) -> Message:
-    """The message in a field; empty if there is none."""
+    """Returns the message in a field; empty if there is none."""
     value = message.get(field, [b""])[-1]
     if not isinstance(value, bytes):
-        raise ImageError(f"field {field} is no message")
+        raise ImageError(f"field {field} is not a message")
     return parse_message(value)
 
 
@@ -108,15 +108,15 @@ def _exactly(handle: BinaryIO, size: int) -> bytes:
 
 
 def entries(path: str, *magic: int) -> Iterator[Message]:
-    """The entries of the image file that starts with these words, read one after the other.
+    """Yields the entries of the image file that starts with these words, and reads them one by one.
 
     Raises:
-        ImageError: another kind of file, or a damaged one.
+        ImageError: the file is of a different kind, or damaged.
         OSError: it cannot be read.
     """
     with open(path, "rb") as handle:
         if _exactly(handle, 4 * len(magic)) != struct.pack(f"<{len(magic)}I", *magic):
-            raise ImageError("its first words are not those of such an image")
+            raise ImageError("its first words are not those of this kind of image")
         while True:
             head = handle.read(4)
             if not head:
@@ -130,7 +130,7 @@ def entries(path: str, *magic: int) -> Iterator[Message]:
 
 
 def first_entry(path: str, *magic: int) -> Message:
-    """The first entry, with nothing read behind it."""
+    """Returns the first entry, and reads nothing after it."""
     for message in entries(path, *magic):
         return message
     raise ImageError("it has no entry")
@@ -138,7 +138,7 @@ def first_entry(path: str, *magic: int) -> Message:
 
 @dataclass(frozen=True)
 class Task:
-    """A process in the images, with the ids of its threads. Ids count in its own pid namespace."""
+    """A process in the images, with the ids of its threads. The ids are those in its own pid namespace."""
 
     pid: int
     threads: tuple[int, ...]
@@ -153,14 +153,14 @@ class Inventory:
 
 
 def read_inventory(folder: str) -> Inventory:
-    """Read inventory.img: CRIU writes it when everything else is there."""
+    """Reads inventory.img, which CRIU writes after all other images."""
     entry = first_entry(os.path.join(folder, "inventory.img"), INVENTORY_MAGIC)
     lsm = {1: "selinux", 2: "apparmor"}.get(number(entry, 6), "none")
     return Inventory(number(entry, 1), lsm)
 
 
 def read_tasks(folder: str) -> tuple[Task, ...]:
-    """Read pstree.img; the first task is the root. A pre-dump has no such file."""
+    """Reads pstree.img; the first task is the root. A pre-dump has no such file."""
     found = tuple(
         Task(number(one, 1), numbers(one, 5))
         for one in entries(os.path.join(folder, "pstree.img"), COMMON_MAGIC, PSTREE_MAGIC)
@@ -172,14 +172,14 @@ def read_tasks(folder: str) -> tuple[Task, ...]:
 
 @dataclass(frozen=True)
 class CoreThread:
-    """What the core image of a thread says of it."""
+    """The name and the label of a thread, from its core image."""
 
     comm: str
     label: str
 
 
 def read_core(folder: str, tid: int) -> CoreThread:
-    """Read core-TID.img: name and label of one thread."""
+    """Reads the name and the label of one thread from core-TID.img."""
     entry = first_entry(os.path.join(folder, f"core-{tid}.img"), COMMON_MAGIC, CORE_MAGIC)
     thread, task = inner(entry, 5), inner(entry, 3)
     return CoreThread(string(thread, 13) or string(task, 6), string(inner(thread, 10), 15))
@@ -198,7 +198,7 @@ RESTORE_STATISTICS = {"forking_microseconds": 3, "restore_microseconds": 4, "res
 
 
 def read_statistics(path: str) -> dict[str, Any]:
-    """The times and pages of stats-dump or stats-restore; empty if there is no such file, or none that can be read."""
+    """Returns the times and pages in stats-dump or stats-restore; empty if the file is missing or unreadable."""
     try:
         entry = first_entry(path, SERVICE_MAGIC, STATS_MAGIC)
         field, names = (1, DUMP_STATISTICS) if 1 in entry else (2, RESTORE_STATISTICS)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Reads which shared libraries an ELF file wants: headers first, never the whole file, nothing is run."""
+"""Reads which shared libraries an ELF file needs, without reading the whole file or running anything."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import IO
 PT_LOAD, PT_DYNAMIC, PT_INTERP = 1, 2, 3
 DT_NULL, DT_NEEDED, DT_STRTAB, DT_SONAME = 0, 1, 5, 14
 DT_VERNEED, DT_VERNEEDNUM = 0x6FFFFFFE, 0x6FFFFFFF
-# e_machine: the name that uname -m gives such a machine
+# e_machine: the name that uname -m prints for it
 MACHINES = {
     3: "i386",
     8: "mips",
@@ -23,19 +23,19 @@ MACHINES = {
     243: "riscv64",
     258: "loongarch64",
 }
-# A real file stays far below these; a broken one must not make the reader allocate gigabytes.
+# A real file stays far below these limits. A broken one must not make the reader allocate gigabytes.
 MAX_HEADERS = 4096
 MAX_DYNAMIC = 1 << 20
 MAX_NAME = 4096
 
 
 class ElfError(ValueError):
-    """The file is not an ELF file that can be read."""
+    """The file is not a readable ELF file."""
 
 
 @dataclass(frozen=True)
 class Elf:
-    """What the headers of an ELF file say. ``versions`` are those of symbols, as in GLIBC_2.38."""
+    """The content of an ELF file's headers. ``versions`` are those of symbols, such as GLIBC_2.38."""
 
     machine: str
     bits: int
@@ -55,7 +55,7 @@ class _Segment:
 
 @dataclass(frozen=True)
 class _Linked:
-    """What the dynamic section says."""
+    """The content of the dynamic section."""
 
     needed: tuple[str, ...] = ()
     soname: str | None = None
@@ -85,7 +85,7 @@ class _Reader:
         return struct.unpack(self.order + layout, self.at(offset, struct.calcsize(self.order + layout)))
 
     def text(self, offset: int) -> str:
-        """The zero-terminated string at ``offset``."""
+        """Returns the zero-terminated string at ``offset``."""
         data = b""
         while len(data) < MAX_NAME:
             self._handle.seek(offset + len(data))
@@ -100,10 +100,10 @@ class _Reader:
 
 
 def read_elf(handle: IO[bytes]) -> Elf:
-    """Read the headers of the ELF file ``handle`` (seekable, opened in binary mode).
+    """Reads the headers of the ELF file ``handle`` (seekable, opened in binary mode).
 
     Raises:
-        ElfError: it is no ELF file, or it is cut off.
+        ElfError: it is not an ELF file, or it is cut off.
     """
     reader = _Reader(handle)
     machine = reader.unpack("H", 18)[0]
@@ -159,7 +159,7 @@ def _read_dynamic(reader: _Reader, dynamic: _Segment, segments: list[_Segment]) 
 
 
 def _read_versions(reader: _Reader, start: int, count: int, strings: int) -> tuple[str, ...]:
-    """The symbol versions that are wanted of each library: two nested lists, linked by offsets."""
+    """Reads the symbol versions that the file needs of each library: two nested lists, linked by offsets."""
     found: list[str] = []
     for dummy in range(min(count, MAX_HEADERS)):
         dummy_version, number, dummy_file, first, following = reader.unpack("HHIII", start)

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""File capabilities: the extended attribute security.capability."""
+"""Decodes file capabilities: the extended attribute security.capability."""
 
 from __future__ import annotations
 
 import struct
 from typing import Any
 
-# Bit by bit, as in linux/capability.h.
+# In the order of their bits, as in linux/capability.h.
 CAPABILITIES = tuple(
     """
     chown dac_override dac_read_search fowner fsetid kill setgid setuid setpcap linux_immutable net_bind_service
@@ -21,7 +21,7 @@ VFS_CAP_WORDS = {0x01000000: 1, 0x02000000: 2, 0x03000000: 2}
 
 
 def parse_capabilities(data: bytes) -> dict[str, Any] | None:
-    """Decode the extended attribute security.capability; None if its layout is not known."""
+    """Returns the content of the extended attribute security.capability; None if its layout is unknown."""
     if len(data) < 4:
         return None
     magic = struct.unpack_from("<I", data)[0]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Reads zstd streams with the system's libzstd: Python before 3.14 cannot, and hosts with podman need no zstd tool."""
+"""Reads zstd streams with the system's libzstd: Python before 3.14 cannot, and hosts with Podman may lack zstd."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _load() -> ctypes.CDLL:
 
 
 class ZstdReader:
-    """A file object with ``read`` only, as tarfile's stream mode wants it."""
+    """A file object with only ``read``, which is enough for tarfile's stream mode."""
 
     def __init__(self, handle: BinaryIO) -> None:
         self._handle = handle
@@ -50,7 +50,7 @@ class ZstdReader:
         self._inside = False
 
     def read(self, size: int) -> bytes:
-        """Up to ``size`` bytes; fewer only at the end.
+        """Returns ``size`` bytes; fewer only at the end.
 
         Raises:
             ZstdError: the stream is damaged or cut off.
@@ -85,7 +85,7 @@ class ZstdReader:
                 return self._out.raw[: output.pos]
 
     def close(self) -> None:
-        """Give libzstd's memory back."""
+        """Frees libzstd's memory."""
         if self._stream:
             self._library.ZSTD_freeDStream(self._stream)
             self._stream = None
