@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Checkpoint archives and the records beside them: safe paths, what is inside, whether they belong together."""
+"""Reads checkpoint archives and the records beside them, and checks that they belong together."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.record import Re
 
 
 def read_record(archive_path: str) -> Record | None:
-    """The record beside the archive; None if there is none."""
+    """Returns the record beside the archive; None if there is none."""
     return parse_record(read_text(record_path(archive_path)))
 
 
 def size_of(path: str) -> int | None:
-    """The size of a file; None if there is no such file."""
+    """Returns the size of a file; None if there is no such file."""
     try:
         return os.stat(path).st_size
     except (FileNotFoundError, NotADirectoryError):
@@ -35,7 +35,7 @@ def invalid(path: str, why: str) -> CheckpointError:
 
 
 def read_archive(path: str, describe: Callable[[str], Record]) -> Record:
-    """What is inside the archive: from its record if there is one, else as its engine's ``describe`` reads it.
+    """Returns the record beside the archive; without one, what its engine's ``describe`` reads from the archive.
 
     Raises:
         CheckpointError: archive_missing, archive_invalid.
@@ -56,7 +56,7 @@ def read_archive(path: str, describe: Callable[[str], Record]) -> Record:
 
 
 def verify(path: str, record: Record) -> str:
-    """The SHA-256 of the archive, which must be the record's if that names one."""
+    """Returns the SHA-256 of the archive, and raises if the record has a different one."""
     digest = file_sha256(path)
     if record.sha256 and record.sha256 != digest:
         raise invalid(path, f"its SHA-256 is {digest} and its record says {record.sha256}")

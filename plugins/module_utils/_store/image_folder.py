@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""A folder of CRIU's images with our record in it: safe paths, whose images they are, whether they are whole."""
+"""Reads a folder of CRIU's images with our record in it, and checks that they are complete and belong together."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import
 
 
 def old_path(path: str) -> str:
-    """Where replaced images wait for their end."""
+    """Returns the path of replaced images until they are removed."""
     return beside(path, "old")
 
 
 def work_path(path: str) -> str:
-    """Where CRIU puts its logs and statistics: beside the images, so that a failed dump leaves its log."""
+    """Returns the folder of CRIU's logs and statistics: beside the images, so that the log of a failed dump stays."""
     return beside(path, "criu")
 
 
 def note_path(path: str) -> str:
-    """What was restored from the images."""
+    """Returns the path of the note about the process that was restored from the images."""
     return os.path.join(work_path(path), "restored.json")
 
 
 def inventory_hash(folder: str) -> str:
-    """The SHA-256 of inventory.img, a file of some hundred bytes; empty if it is not there."""
+    """Returns the SHA-256 of inventory.img, a file of a few hundred bytes; empty if there is no such file."""
     try:
         with open(os.path.join(folder, "inventory.img"), "rb") as handle:
             return hashlib.sha256(handle.read(1 << 16)).hexdigest()
@@ -52,7 +52,7 @@ def inventory_hash(folder: str) -> str:
 
 @dataclass(frozen=True)
 class Images:
-    """What lies in an images folder. ``record`` is None when it is not of these images."""
+    """The content of an images folder. ``record`` is None if it is missing or not of these images."""
 
     path: str
     inventory: Inventory
@@ -77,15 +77,15 @@ class Images:
 
 
 def is_empty(path: str) -> bool:
-    """Whether nothing is there, or only an empty folder."""
+    """Returns whether there is nothing at the path, or only an empty folder."""
     return not os.path.lexists(path) or (os.path.isdir(path) and not os.listdir(path))
 
 
 def read_images(path: str) -> Images | None:
-    """What the folder holds; None if it is empty or not there.
+    """Returns the content of the folder; None if it is empty or does not exist.
 
     Raises:
-        CheckpointError: images_invalid, something else is in it, or the images are damaged.
+        CheckpointError: images_invalid, if the folder holds other files, or the images are damaged.
     """
     if is_empty(path):
         return None
@@ -96,7 +96,7 @@ def read_images(path: str) -> Images | None:
         tasks = read_tasks(path) if os.path.lexists(os.path.join(path, "pstree.img")) else ()
     except (ImageError, OSError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
-        raise invalid(path, f"its inventory.img or pstree.img is not whole ({why})") from error
+        raise invalid(path, f"its inventory.img or pstree.img is missing or damaged ({why})") from error
     if record is not None and (record.inventory != digest or record.pre_dump is not (not tasks)):
         record = None
     return Images(path, inventory, tasks, digest, record, folder_bytes(path))
@@ -105,14 +105,14 @@ def read_images(path: str) -> Images | None:
 def invalid(path: str, why: str) -> CheckpointError:
     return CheckpointError(
         f"Cannot use the images folder {path!r}: {why}. Make the images again, copy all of them again, or give a "
-        "folder that is empty or not there.",
+        "folder that is empty or does not exist.",
         reason="images_invalid",
         path=path,
     )
 
 
 def read_labels(images: Images) -> tuple[Thread, ...]:
-    """The label of every thread, as CRIU found it while they stood still; empty without SELinux."""
+    """Returns the label of every thread, as CRIU read it while they were frozen; empty without SELinux."""
     if images.inventory.lsm != "selinux":
         return ()
     found = []
@@ -121,13 +121,13 @@ def read_labels(images: Images) -> tuple[Thread, ...]:
             try:
                 core = read_core(images.path, tid)
             except (ImageError, OSError) as error:
-                raise invalid(images.path, f"its core-{tid}.img is missing or not whole ({error})") from error
+                raise invalid(images.path, f"its core-{tid}.img is missing or damaged ({error})") from error
             found.append(Thread(str(task.pid), str(tid), core.comm, core.label))
     return tuple(found)
 
 
 def check_parents(images: Images) -> None:
-    """Follow the link ``parent``: each folder must be the one that its child was made on.
+    """Follows the links ``parent``: each must lead to the images that the folder was made on.
 
     Raises:
         CheckpointError: parent_changed.
@@ -139,8 +139,8 @@ def check_parents(images: Images) -> None:
         if parent in seen or not digest or (record is not None and record.parent_inventory != digest):
             raise CheckpointError(
                 f"Cannot use the images folder {images.path!r}: its memory is partly in the parent images "
-                f"{parent!r}, which {'are not those it was made on' if digest else 'are not there'}. Bring them back, "
-                "or make the images again.",
+                f"{parent!r}, which {'have changed since' if digest else 'are missing'}. Restore the parent images "
+                "from a copy, or make the images again.",
                 reason="parent_changed",
                 path=parent,
             )
@@ -149,6 +149,6 @@ def check_parents(images: Images) -> None:
 
 
 def pid_file_path(paths: Paths, path: str) -> str:
-    """Where CRIU and systemd agree on the pid of what was restored from the images."""
+    """Returns the path of the file in which CRIU passes the pid of the restored process to systemd."""
     name = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:16]
     return f"{paths.run}/restore/{name}.pid"

@@ -14,7 +14,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.record_text impo
 
 @dataclass(frozen=True)
 class ProcessRecord:
-    """What was known of a process when it was checkpointed; ``inventory`` ties the record to its images."""
+    """The state of a process when it was checkpointed; ``inventory`` ties the record to its images."""
 
     pid: int
     start: str
@@ -44,7 +44,7 @@ class ProcessRecord:
 
 
 def parse_record(text: str | None) -> ProcessRecord | None:
-    """Returns the record of a file; None if there is none that this release understands."""
+    """Returns the record in a file; None if this release does not understand it."""
     entries = parse_entries(text)
     try:
         return None if entries is None else ProcessRecord(**{**entries, "pid": int(entries["pid"])})

@@ -13,7 +13,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.record_text impo
 
 @dataclass(frozen=True)
 class Record:
-    """What was known of a container when it was checkpointed."""
+    """The state of a container when it was checkpointed."""
 
     engine: str
     id: str
@@ -36,7 +36,7 @@ class Record:
 
 
 def parse_record(text: str | None) -> Record | None:
-    """Returns the record of a file; None if there is none that this release understands."""
+    """Returns the record in a file; None if this release does not understand it."""
     entries = parse_entries(text)
     try:
         return None if entries is None else Record(**{**entries, "volumes": tuple(entries.get("volumes", ()))})
@@ -45,20 +45,20 @@ def parse_record(text: str | None) -> Record | None:
 
 
 def record_path(archive_path: str) -> str:
-    """The record beside an archive."""
+    """Returns the path of the record beside an archive."""
     return f"{archive_path}.json"
 
 
 def place_records_dir(paths: Paths) -> str:
-    """The folder of the records of checkpoints in place."""
+    """Returns the folder with the records of checkpoints in place."""
     return f"{paths.state}/checkpoints"
 
 
 def place_record_path(paths: Paths, container_id: str) -> str:
-    """The record of a checkpoint in place."""
+    """Returns the path of the record of a checkpoint in place."""
     return f"{place_records_dir(paths)}/{container_id}.json"
 
 
 def restored_path(paths: Paths, name: str) -> str:
-    """What the container ``name`` was restored from."""
+    """Returns the path of the note about the checkpoint that the container ``name`` was restored from."""
     return f"{paths.state}/restored/{name}.json"

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-# Another number means that this release does not understand the record.
+# A record with a different number is not understood by this release.
 SCHEMA = 1
 
 

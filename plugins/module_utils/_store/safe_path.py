@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Names the files beside a checkpoint, and refuses paths where other users could read or replace it."""
+"""Names the files beside a checkpoint, and refuses paths where other users could read or replace the checkpoint."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 
 
 def beside(path: str, purpose: str) -> str:
-    """Returns the hidden name beside ``path`` for this purpose."""
+    """Returns the hidden path beside ``path`` for this purpose."""
     return os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{purpose}")
 
 
 def partial_path(path: str) -> str:
-    """Returns where an archive or a folder of images is while it is made."""
+    """Returns the path of an archive or a folder of images until it is complete."""
     return beside(path, "partial")
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """What lies at the path: its name in messages, the reason of a refusal, and what the file system must say of it."""
+    """A kind of checkpoint: its name in messages, the reason of a refusal, and whether it is a file or a folder."""
 
     noun: str
     reason: str
@@ -44,7 +44,7 @@ def check_path(path: str) -> None:
         CheckpointError: archive_path_unsafe.
     """
     if not os.path.isabs(path) or os.path.basename(path) in ("", ".", ".."):
-        raise _ARCHIVE.refusal(path, "the path is not the absolute path of a file", "Give one in archive_path.")
+        raise _ARCHIVE.refusal(path, "it is not the absolute path of a file", "Give an absolute path in archive_path.")
     _check_place(_ARCHIVE, path)
 
 
@@ -55,12 +55,12 @@ def check_images_path(path: str) -> None:
         CheckpointError: images_path_unsafe.
     """
     if not os.path.isabs(path) or os.path.normpath(path) != path or os.path.dirname(path) == path:
-        raise unsafe(path, "the path is not the absolute path of a folder of its own", "Give one, without '..'.")
+        raise unsafe(path, "it is not the absolute path of a folder of its own", "Give such a path, without '..'.")
     _check_place(_IMAGES, path)
 
 
 def unsafe(path: str, why: str, advice: str) -> CheckpointError:
-    """Returns the refusal of an images folder."""
+    """Returns the error that refuses an images folder."""
     return _IMAGES.refusal(path, why, advice)
 
 
@@ -83,7 +83,7 @@ def _check_place(kind: _Kind, path: str) -> None:
     if not (stat.S_ISREG(own.st_mode) if kind.file else stat.S_ISDIR(own.st_mode)):
         raise kind.refusal(path, f"it is not a {'regular file' if kind.file else 'folder'}", "Give another path.")
     if _others_write(own):
-        raise kind.refusal(path, "users other than root may write to it", "Remove it, and make it again.")
+        raise kind.refusal(path, "users other than root may write to it", "Remove it, and make the checkpoint again.")
 
 
 def _others_write(status: os.stat_result) -> bool:
