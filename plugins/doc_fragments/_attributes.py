@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Attribute texts that every module shares."""
+"""Attributes and notes that every module shares."""
 
 from __future__ import annotations
 
 
 class ModuleDocFragment:
-    # Modules that write: state their own support of idempotent.
+    # For modules that write.
     DOCUMENTATION = r"""
 options: {}
 notes:
   - On failure RV(reason) holds a stable, machine-readable error code.
 attributes:
   check_mode:
-    description: Predicts the changes of a real run, and changes nothing.
+    description: Predicts the changes of a real run without changing anything.
     support: full
   diff_mode:
     description: Returns the changes, or those that a real run would make.
@@ -32,7 +32,7 @@ attributes:
       - criu.hosts.all
 """
 
-    # Modules that only read.
+    # For modules that only read.
     INFO = r"""
 options: {}
 notes:

@@ -52,6 +52,6 @@ requirements:
   - 'Red Hat: C(podman), C(runc) or C(crun), C(criu), and C(criu-libs)'
 notes:
   - Needs root.
-  - C(docs/checkpoints.md) of the collection says when an archive or a checkpoint is current, and what a restore does.
+  - C(docs/checkpoints.md) explains when an archive or a checkpoint is current, and what a restore does.
   - After a failure of the engine, RV(log_path) and RV(log_tail) show CRIU's own errors.
 """

@@ -24,7 +24,7 @@ options:
         option, the service in the record is used. A name that systemd does not know becomes a transient service.
     type: str
   shell_job:
-    description: Set it for a job of a shell, whose terminal and session are not in the images.
+    description: Whether the process is a job of a shell, whose terminal and session are not in the images.
     type: bool
     default: false
   tcp_established:
@@ -49,7 +49,7 @@ requirements:
   - 'Debian: CRIU of the role P(criu.hosts.criu#role); policy of the role P(criu.hosts.criu_selinux#role)'
   - 'Red Hat: C(criu), C(criu-libs)'
 notes:
-  - C(docs/checkpoints.md) of the collection says when images are current, and what a restore does.
+  - C(docs/checkpoints.md) explains when images are current, and what a restore does.
   - CRIU reads C(/etc/criu/default.conf) as well. An option that is set there need not be set here.
   - A user other than root needs a CRIU with file capabilities. It is called with C(--unprivileged).
   - After a failure of CRIU, RV(log_path) and RV(log_tail) show its own errors.
