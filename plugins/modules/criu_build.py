@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Ansible module: CRIU compiled from source, packed, installed, removed."""
+"""Ansible module: compiles CRIU from source, and packs, installs or removes the build."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ version_added: 0.1.0
 author:
   - The criu.hosts authors (!UNKNOWN)
 description:
-  - Compiles CRIU from a source tarball with the wanted features, verifies in the compiled file that they are there, and
-    packs an artifact that other hosts of the same distribution and architecture can install.
+  - Compiles CRIU from a source tarball, verifies that the compiled file has the required features, and packs an
+    artifact that other hosts of the same distribution and architecture can install.
   - Installs such an artifact below C(/opt/criu-hosts) beside the distribution's CRIU, and makes runc, crun, Podman's
     units and root's shell find it as C(criu).
 extends_documentation_fragment:
@@ -38,7 +38,8 @@ attributes:
 options:
   state:
     description:
-      - V(present) installs O(artifact_path), or builds O(source) and installs the result, unless it is installed.
+      - V(present) installs O(artifact_path), or builds O(source) and installs the result, unless it is installed
+        already.
       - V(built) only writes the artifact to O(artifact_path).
       - V(absent) removes all builds and links that V(present) made, and so brings the distribution's CRIU back. With
         O(version) it removes only that build, which must not be the active one.
@@ -54,7 +55,7 @@ options:
   checksum:
     description:
       - SHA-256 of O(source). Required for a URL.
-      - With it, the file need not exist if the build does already.
+      - With it, the file need not exist if the build exists already.
     type: str
   features:
     description:
@@ -75,8 +76,8 @@ options:
     default: []
   wanted:
     description:
-      - Features and plugins that are compiled only if this host meets their requirements.
-      - A build without one of them stays up to date even if the host meets the requirements later. To get it then, move
+      - Optional features and plugins, which are compiled only if this host meets their requirements.
+      - A build without one of them stays up to date even if the host meets the requirements later. To add it then, move
         it to O(features) or O(plugins).
     type: list
     elements: str
@@ -97,7 +98,7 @@ options:
   check:
     description:
       - Whether C(criu check) must succeed on this host before a build becomes the active one.
-      - V(false) is for container images and chroots, where no kernel can be asked.
+      - V(false) is for container images and chroots, where there is no running host to check.
     type: bool
     default: true
   artifact_path:
@@ -112,7 +113,7 @@ options:
       - With it, the file need not exist if this artifact is installed already.
     type: str
   jobs:
-    description: How many compilers run in parallel. By default one for each CPU that the module may use.
+    description: The number of compilers to run in parallel. By default one for each CPU that the module may use.
     type: int
 notes:
   - Compiling takes about half a minute on two CPUs. It uses C(/var/lib/criu-hosts/build), which only root can enter.
@@ -373,14 +374,14 @@ REQUIRED_IF = [
 ]
 EXCLUSIVE = [("version", "source"), ("version", "artifact_path")]
 
-# The unit tests have another host.
+# The unit tests replace these: they simulate a different host.
 MACHINE = os.uname().machine
 LIBC = host_libc()
 MAX_SOURCE = 256 << 20
 
 
 def fetch(url: str, checksum: str) -> bytes:
-    """Download ``url`` and hold it to its checksum."""
+    """Downloads ``url`` and verifies its checksum."""
     try:
         with open_url(url, timeout=60) as response:
             data = response.read(MAX_SOURCE)
@@ -398,7 +399,7 @@ def want(params: dict[str, Any], paths: Paths) -> Wanted:
 
 
 def carry_out(ctx: Context, plan: Plan, wanted: Wanted, target: switch.Target | None = None) -> Applied | None:
-    """Apply ``plan``; a failing compiler and a CRIU that does not start, or finds fault, become clear errors."""
+    """Applies ``plan``, with clear errors if the compiler, the start of CRIU or its ``criu check`` fails."""
     try:
         return ctx.apply(plan)
     except CommandError as error:

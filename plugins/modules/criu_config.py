@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Ansible module: the options in one of CRIU's configuration files."""
+"""Ansible module: sets options in one of CRIU's configuration files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ version_added: 0.1.0
 description:
   - Changes only the lines that must change, and keeps all other lines and the comments.
   - Checks the whole text before it writes the file, with a table of the options of CRIU 3.11 to 4.3 and their values.
-    CRIU itself accepts abbreviations, text for numbers, values that it then ignores, and lines that break every later
-    call.
+    CRIU itself accepts abbreviations, text in place of numbers, values that it then ignores, and lines that break every
+    later call.
   - The installed CRIU reads the text as well, on its standard input and also in check mode. Nothing is written unless
     both accept the text.
   - One wrong word in C(/etc/criu/default.conf) breaks every call of CRIU, including those by the OCI runtimes.
@@ -70,7 +70,7 @@ options:
     default: []
   executable:
     description:
-      - The CRIU that checks the file. By default the one in the path.
+      - The CRIU that checks the file. By default the one in C(PATH).
     type: path
   version:
     description:
@@ -303,7 +303,7 @@ def path_of(ctx: Context) -> str:
 
 
 def judge(ctx: Context, desired: Desired, path: str, text: str) -> tuple[list[Finding], Version, bool]:
-    """Lint, then let CRIU read it. Without CRIU, the newest options that are known count."""
+    """Lints the text, then lets CRIU read it. Without CRIU, the newest known version counts."""
     criu = ctx.params["executable"] or ctx.runner.which("criu")
     given = ctx.params["version"]
     version = version_tuple(given) if given else files.read_version(ctx.runner, criu) if criu else NEWEST
@@ -315,14 +315,14 @@ def judge(ctx: Context, desired: Desired, path: str, text: str) -> tuple[list[Fi
 
 
 def run(ctx: Context) -> Outcome:
-    """Read, plan, judge, apply, read again."""
+    """Reads the file, plans, checks and applies the change, and reads the file again."""
     desired = Desired.from_params(ctx.params)
     path = path_of(ctx)
     current = files.read_config_file(path)
     plan, text = plan_file(current, desired, os.geteuid())
     findings: list[Finding] = []
     version, validated = None, False
-    if text is not None and desired.state == "present":  # what takes lines away may leave the bad lines of others
+    if text is not None and desired.state == "present":  # removing lines must work even if wrong lines of others remain
         findings, number, validated = judge(ctx, desired, path, text)
         version = version_text(number)
     if ctx.apply(plan) is not None:
@@ -337,7 +337,7 @@ def run(ctx: Context) -> Outcome:
     value = {**view(path, desired.kind, text), "version": version, "validated": validated}
     warnings = [finding.message for finding in findings]
     if version is not None and not validated:
-        warnings.append(f"There is no criu to ask: {path!r} was judged by the options of CRIU {version} only.")
+        warnings.append(f"No criu is installed: {path!r} was checked only against the options of CRIU {version}.")
     return Outcome("config", value, plan, {"findings": [finding.view() for finding in findings]}, tuple(warnings))
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Ansible module: which of CRIU's configuration files are read by whom, and what they set."""
+"""Ansible module: shows which callers read which of CRIU's configuration files, and what these set."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ description:
 options:
   annotation:
     description:
-      - The value of the annotation C(org.criu.config) of a container, a path or an empty text. By default the container
-        has no such annotation.
+      - The value of a container's annotation C(org.criu.config), which is a path or empty. By default the container has
+        no such annotation.
     type: str
   home:
     description:
@@ -29,14 +29,14 @@ options:
     type: path
   executable:
     description:
-      - The CRIU to ask. By default the one in the path.
+      - The CRIU that reads the files. By default the one in C(PATH).
     type: path
 requirements:
   - CRIU
 notes:
   - The module does not know files that are named on the command line of CRIU or in the environment variable
     C(CRIU_CONFIG_FILE). With C(--config), CRIU reads neither C(/etc/criu/default.conf) nor the user's file.
-  - An unreadable or rejected file is no failure. RV(config.files) describes it.
+  - The module does not fail if a file is unreadable or rejected. RV(config.files) describes the problem.
 extends_documentation_fragment:
   - criu.hosts._attributes.info
 seealso:
@@ -112,7 +112,7 @@ config:
           type: str
           sample: "0644"
         writable_by_others:
-          description: Whether others than the owner can change the file.
+          description: Whether users other than the owner can change the file.
           type: bool
           sample: false
         accepted:
@@ -232,7 +232,7 @@ SPEC: dict[str, Any] = {
 
 
 def libcriu_carries() -> bool:
-    """Whether the library that crun loads can pass the name of a file to CRIU."""
+    """Returns whether the library that crun loads can pass the name of a file to CRIU."""
     try:
         return hasattr(ctypes.CDLL("libcriu.so.2"), "criu_set_config_file")
     except OSError:
@@ -253,7 +253,7 @@ def read_runtime(ctx: Context, name: str) -> Optional[Version]:
 
 
 def describe(ctx: Context, criu: str, kind: str, file: files.ConfigFile, version: Version) -> dict[str, Any]:
-    """A file that exists: can it be read, and what do the linter and CRIU say."""
+    """Describes an existing file: whether it can be read, and the results of the linter and of CRIU."""
     answer = None if file.text is None else files.ask_criu(ctx.runner, criu, file.text)
     accepted = None if answer is None else files.accepted(answer)
     return {
@@ -274,7 +274,7 @@ def run(ctx: Context) -> Outcome:
     criu = ctx.params["executable"] or ctx.runner.which("criu")
     if criu is None:
         raise CheckpointError(
-            "Cannot ask CRIU what it reads: there is no criu in the path. Install it.", reason="criu_missing"
+            "Cannot check CRIU's configuration: there is no criu in PATH. Install it.", reason="criu_missing"
         )
     version = files.read_version(ctx.runner, criu)
     found = read_files(ctx)

@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Ansible module: the distribution's package of CRIU rebuilt with libselinux, installed, given back."""
+"""Ansible module: rebuilds the distribution's package of CRIU with libselinux, and installs or replaces it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ extends_documentation_fragment:
   - criu.hosts._attributes
 requirements:
   - "For a build, Debian: dpkg-dev and build-essential, a C(deb-src) entry in apt's sources, the package's own build
-    dependencies (C(apt-get build-dep criu)) and those of O(features), libselinux1-dev at least."
+    dependencies (C(apt-get build-dep criu)) and those of O(features), at least libselinux1-dev."
   - "For a build, Fedora and Enterprise Linux (not tested on a real host): dnf with its download command, rpm-build,
     createrepo_c, gcc, the package's own build dependencies (C(dnf builddep criu)) and libselinux-devel."
 attributes:
@@ -36,7 +36,8 @@ options:
     description:
       - V(built) builds the packages and writes them to the archive O(path).
       - V(present) installs the archive O(path), which was made on a host of the same distribution and architecture.
-      - V(absent) installs the distribution's own packages again, or removes the packages if it offers none.
+      - V(absent) installs the distribution's own packages again, or removes the packages if the distribution offers
+        none.
     type: str
     choices: [present, built, absent]
     default: present
@@ -55,7 +56,7 @@ options:
     default: [selinux]
   version:
     description:
-      - Version of the source package, such as C(4.1.1-1). By default the one that the package manager prefers.
+      - Version of the source package, such as C(4.1.1-1). By default the version that the package manager prefers.
     type: str
   suffix:
     description:
@@ -64,16 +65,16 @@ options:
     type: str
     default: criuhosts1
   jobs:
-    description: How many compilers run in parallel. By default one for each CPU that the module may use.
+    description: The number of compilers to run in parallel. By default one for each CPU that the module may use.
     type: int
 notes:
   - The version of the rebuilt packages has the next epoch, for example C(1:4.1.1-1+criuhosts1) for C(4.1.1-1). It is
     higher than every later version of the distribution, so that no upgrade replaces a CRIU that keeps labels with one
     that loses them. The drawback is that an upgrade does not install the distribution's fixes either. Build again to
     get them.
-  - The module installs C(criu), all other packages of its source that are installed already, and their dependencies on
-    this source in the very same version.
-  - A build of M(criu.hosts.criu_build) takes precedence over the package, see RV(package.in_use).
+  - The module installs C(criu), those other packages of CRIU's source that are installed already, and the packages of
+    the same source that these depend on in exactly this version.
+  - A build of M(criu.hosts.criu_build) takes precedence over the package; see RV(package.in_use).
   - Only one task at a time builds or installs on a host. A second one fails at once.
 seealso:
   - module: criu.hosts.criu_build
@@ -259,7 +260,7 @@ SPEC: dict[str, Any] = {
 }
 REQUIRED_IF = [("state", "built", ["path"]), ("state", "present", ["path"])]
 
-# The unit tests have another host.
+# The unit tests replace this: they simulate a different host.
 MACHINE = os.uname().machine
 
 

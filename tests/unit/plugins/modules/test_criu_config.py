@@ -127,7 +127,7 @@ def test_without_criu(tmp_path: Path, module: Any, given: dict[str, str], versio
     params, host = case(None, options={"timeout": 60}, replies=(), missing=("criu",), **given)(tmp_path)
     run = module("criu_config", params, host=host)
     assert run.result["config"]["version"] == version and run.result["config"]["validated"] is False
-    assert f"judged by the options of CRIU {version} only" in str(run.result["warnings"])
+    assert f"checked only against the options of CRIU {version}" in str(run.result["warnings"])
 
 
 def test_removal_does_not_mind_bad_lines_of_others(tmp_path: Path, module: Any) -> None:
