@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Ansible module: what SELinux refused, why, and what helps."""
+"""Ansible module: report the denials by SELinux, with causes and fixes."""
 
 from __future__ import annotations
 
@@ -206,8 +206,8 @@ denials:
       type: dict
       sample:
         advice: >-
-          Restore with process_restore, which switches the boolean 'unconfined_dyntrans_all' on for the restore, and
-          lets systemd restore where the SELinux user or role is not that of a login shell.
+          Restore with process_restore: it switches the boolean 'unconfined_dyntrans_all' on for the restore, and lets
+          systemd restore the process where its SELinux user or role is not that of a login shell.
         task:
           name: Restore the process
           criu.hosts.process_restore: {"images_path": /var/lib/checkpoints/NAME}
@@ -276,7 +276,7 @@ silent_denials:
     cause:
       description: The cause of the error as text.
       type: str
-      sample: The restored process may not put its seccomp filter back.
+      sample: The restored process may not install its seccomp filter again.
     remedy:
       description: As for a denial.
       type: dict
@@ -340,7 +340,7 @@ SPEC: dict[str, Any] = {
 
 
 def run(ctx: Context) -> Outcome:
-    """Read, group, ask the policy, explain."""
+    """Reads and groups the denials, asks the policy, and explains them."""
     host = look.Host(ctx.paths)
     params = ctx.params
     since = read_since(params["since"], params["checkpoint_path"], now=time.time(), boot=host.boot)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Recognizes refusals by SELinux that are not logged, by CRIU's own log.
+"""Recognizes in CRIU's own log the refusals by SELinux that are not logged as denials.
 
-The kernel asks for some capabilities without logging, and a policy can silence any denial (dontaudit). CRIU then fails
-with EACCES or EPERM, and the log of denials is empty. What CRIU was doing shows which permission it was; the loaded
-policy shows whether it is granted, and whether its denial would have been logged.
+The kernel checks some capabilities without logging, and a policy can silence any denial (dontaudit). CRIU then fails
+with EACCES or EPERM, and the log of denials is empty. The failed operation shows which permission was refused; the
+loaded policy shows whether it is granted, and whether its denial would have been logged.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from ansible_collections.criu.hosts.plugins.module_utils._denials.remedies impor
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context import type_of
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loaded_policy import LoadedPolicy
 
-# CRIU logs the label that it is about to set: the one that the refused process had by then, or asked for.
+# CRIU logs the label before it sets it. The refused process had that label already, or was requesting it.
 _LABEL = re.compile(r"restoring lsm profile \(current\) (\S+)")
 _DENIED = re.compile(r"Error .*(?:Permission denied|Operation not permitted|returned -13|profile -(?:13|1)\b)")
 
 
 @dataclass(frozen=True)
 class Sign:
-    """An error of CRIU that SELinux causes. ``refused`` is a class and a permission of it.
+    """An error of CRIU that SELinux causes. ``refused`` is a class and one of its permissions.
 
-    ``asker``: label (the restored process asks in its own label's name), caller (CRIU's domain asks), or empty.
+    ``asker``: label (the restored process requests it under its own label), caller (CRIU's domain does), or empty.
     ``logged``: whether the kernel logs this refusal, unless the policy silences it.
     """
 
@@ -76,7 +76,7 @@ SIGNS: tuple[Sign, ...] = (
         "label_refused",
         LABEL_REFUSED,
         "process dyntransition",
-        "The restored process may not take its label.",
+        "The restored process may not take its label again.",
         remedy.RESTORE_PROCESS,
         "4.2.1-restore-process-boolean-off.txt",
         asker="caller",
@@ -129,8 +129,8 @@ SIGNS: tuple[Sign, ...] = (
         "output_lost",
         r"Can't lookup mount=\d+ for fd=\d path=/null",
         "fifo_file write",
-        "SELinux took the container's output away when it started: a root shell's conmon has all categories, so its "
-        "pipes became /null, which is outside of the container.",
+        "SELinux cut the container off from its output when it started: the conmon of a root shell has all categories, "
+        "so its pipes became /null, which is outside the container.",
         remedy.POLICY_AND_RECREATE,
         "4.2.1-dump-no-policy-shell.txt",
     ),
@@ -138,7 +138,7 @@ SIGNS: tuple[Sign, ...] = (
         "thread_ids",
         r"Unable to create a thread: -1\b",
         "capability2 checkpoint_restore",
-        "The restored process may not choose the ids of its threads.",
+        "The restored process may not set the ids of its threads.",
         remedy.RESTORE_CONTAINER,
         "",
         asker="label",
@@ -165,7 +165,7 @@ UNKNOWN = Sign(
 
 @dataclass(frozen=True)
 class Finding:
-    """A line of a log that matches a sign, with the last label that CRIU logged before it."""
+    """A line of a log that matches a sign, and the last label that CRIU logged before it."""
 
     sign: Sign
     path: str
@@ -174,7 +174,7 @@ class Finding:
 
 
 def read_signs(lines: Iterable[str], path: str) -> list[Finding]:
-    """Returns the first line for each sign in a log of CRIU; an unknown refusal only if there is no sign."""
+    """Returns the first line for each sign in a log of CRIU, or an unknown refusal if there is no sign."""
     found: dict[str, Finding] = {}
     label, unknown = "", ""
     for line in lines:
@@ -194,21 +194,21 @@ def read_signs(lines: Iterable[str], path: str) -> list[Finding]:
 
 
 def _denial_of(finding: Finding, denials: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Returns the denial that the sign is about, if it was logged."""
+    """Returns the logged denial that belongs to the sign, if there is one."""
     sign = finding.sign
     fitting = (one for one in denials if sign.tclass == one["class"] and sign.permission in one["permissions"])
     return next((one for one in fitting if finding.label in ("", one["target"])), None)
 
 
 def _remedy(finding: Finding) -> Remedy:
-    """Returns the remedy of the sign; a container is not restored as a process."""
+    """Returns the remedy of the sign; for a container, that of a container instead of a process."""
     if finding.sign.remedy is remedy.RESTORE_PROCESS and type_of(finding.label) in CONTAINER:
         return remedy.RESTORE_CONTAINER
     return finding.sign.remedy
 
 
 def _verdict(finding: Finding, loaded: LoadedPolicy) -> tuple[str, bool | None]:
-    """Returns the policy's verdict on the permission, and whether a denial would be logged; None if not asked."""
+    """Returns the policy's verdict on the permission, and whether a denial is logged (None if that is unknown)."""
     sign = finding.sign
     if sign.asker != "label" or not finding.label:
         return policy.NOT_ASKED, None
@@ -218,7 +218,7 @@ def _verdict(finding: Finding, loaded: LoadedPolicy) -> tuple[str, bool | None]:
 
 
 def explain_logs(findings: list[Finding], denials: list[dict[str, Any]], loaded: LoadedPolicy) -> list[dict[str, Any]]:
-    """Returns the findings as the module does. ``why_silent``: why no denial is logged for it, None if one is."""
+    """Returns the findings in the module's form. ``why_silent``: why no denial is logged; None if one is."""
     entries = []
     for finding in findings:
         sign = finding.sign

@@ -63,7 +63,7 @@ class Explanation:
 def related(record: Record) -> bool:
     """Returns whether CRIU, a container or an engine is involved."""
     types = {type_of(record.source), type_of(record.target)}
-    # udica names its types for containers like this.
+    # The types that udica creates for containers have such names.
     own = any(name.endswith(".process") for name in types)
     return own or record.comm.startswith(_COMMANDS) or bool(types & (CONTAINER | ENGINE))
 
@@ -76,7 +76,7 @@ def candidate_rule(record: Record) -> str:
 
 
 _VERDICTS = {
-    policy.NOT_ASKED: "There is no loaded policy here to ask whether a rule is missing or a constraint denies it.",
+    policy.NOT_ASKED: "No loaded policy could be asked whether a rule is missing or a constraint denies it.",
     policy.RULE_MISSING: "The loaded policy has no rule for it.",
     policy.CONSTRAINT_IDENTITY: "The rule exists; a constraint denies it, because SELinux user or role differ.",
     policy.CONSTRAINT_LEVEL: "The rule exists; a constraint denies it, because the categories (or levels) differ.",
@@ -102,7 +102,7 @@ def explain_error(group: Group) -> Explanation:
         matters = "yes" if related(record) else "unrelated"
         return Explanation("bounded_exec", policy.BOUNDED, cause, matters, remedy.NEW_PRIVILEGES)
     if op == "security_bounded_transition":
-        cause = "A process with several threads asked for a label that is not bounded by its own."
+        cause = "A process with several threads requested a label that is not bounded by its own."
         return Explanation("bounded_threads", policy.BOUNDED, cause, "yes", remedy.NEWER_CRIU)
     causes = {
         "security_compute_av": "The policy gives a bounded type more than its parent has; the kernel ignores the rest.",

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Turns a failed command into one clear line, with CRIU's errors and the denials since the task began beside it."""
+"""Turns a failed command into one clear line, and adds CRIU's errors and the denials since the task began."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read
 
 @dataclass(frozen=True)
 class Failure:
-    """A failed step, what CRIU and SELinux logged, and the cause; None if the command is not one that runs CRIU."""
+    """A failed step, the logs of CRIU and SELinux, and the cause (None if the command does not run CRIU)."""
 
     error: CheckpointError
     cause: Cause | None
@@ -27,7 +27,7 @@ class Failure:
     silent_denials: list[dict[str, Any]]
 
     def told(self, what: str, outcome: str) -> CheckpointError:
-        """Returns the failure of ``what`` as a task reports it; ``outcome`` is the state of container or process."""
+        """Returns the error that the task reports for ``what``; ``outcome`` is the state of container or process."""
         error, cause = self.error, self.cause
         message = f"{error.message} {outcome}".strip()
         if cause is not None:
@@ -54,7 +54,7 @@ def read_failure(
     owns: Callable[[Completed], bool],
     cause_of: Callable[[Completed], Cause],
 ) -> Failure:
-    """Reads CRIU's log and the denials since the task began, explained as selinux_denial_info does.
+    """Reads CRIU's log and the denials since the task began, which it explains as selinux_denial_info does.
 
     The cause is looked for only if ``owns`` accepts the command.
     """
@@ -84,7 +84,7 @@ def logged_cause(completed: Completed, lines: list[str], kind: str, cause_of: Ca
 
 
 def denied_cause(cause: Cause, denials: list[dict[str, Any]]) -> Cause:
-    """Returns ``cause``, with what SELinux refused if nothing better is known."""
+    """Returns ``cause``, or what SELinux refused if the cause is not known."""
     refused = [one for one in denials if one["matters"] == "yes" and one["permissive"] is False]
     if cause.reason != "tool_failed" or not refused:
         return cause

@@ -39,14 +39,14 @@ class Group:
 
 
 class Groups:
-    """Takes lines, keeps one group per kind, and at most GROUPS of them."""
+    """Groups the denials in the lines that it receives, and keeps at most GROUPS groups."""
 
     def __init__(self, since: float = 0.0) -> None:
         self.since = since
         self.groups: dict[tuple[Any, ...], Group] = {}
         self.left_out = 0
         self._keys: dict[Key, Group] = {}
-        # A block that was counted as a whole, and the kinds whose last line is still to be found in it.
+        # A block that was counted as a whole, and the kinds whose last line in it has not been searched for yet.
         self._block = Block(b"", 0)
         self._waiting: dict[Key, Group] = {}
 

@@ -42,7 +42,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Known:
-    """A denial and what it means. ``matters``: yes (the work fails), no (it does not); ``comm``: the command's start.
+    """A denial and its meaning. ``matters``: yes (the operation fails) or no; ``comm``: start of the command's name.
 
     With ``fallback``, the rules of our own policy module come first.
     """
@@ -72,15 +72,15 @@ KNOWN: tuple[Known, ...] = (
     Known(
         "dyntransition_spc",
         Asked(ENGINE, _set("spc_t"), "process", _set("dyntransition")),
-        "The engine may not restore a privileged container: container-selinux before 2.215 lacks the rule.",
+        "The engine may not restore a privileged container: container-selinux before 2.215 has no rule for that.",
         remedy.UPDATE_POLICY,
         (f"{_GITHUB}containers/container-selinux/pull/248",),
     ),
     Known(
         "dyntransition_service",
         Asked(SERVICE, ANY, "process", _set("dyntransition")),
-        "CRIU was started by a service, whose domain may not give a process another label; the boolean "
-        "unconfined_dyntrans_all of Fedora's policy is for unconfined_t only.",
+        "CRIU was started by a service, whose domain may not give a process a different label; the boolean "
+        "unconfined_dyntrans_all of Fedora's policy applies to unconfined_t only.",
         remedy.RESTORE_PROCESS,
         (f"{_GITHUB}checkpoint-restore/criu/issues/1585",),
         fallback=True,
@@ -114,7 +114,7 @@ KNOWN: tuple[Known, ...] = (
     Known(
         "namespace_thread_ids",
         Asked(ANY, SELF, "cap2_userns", _set("checkpoint_restore")),
-        "CRIU chooses process ids in a user namespace, for which the policy has no rule.",
+        "CRIU sets process ids in a user namespace, for which the policy has no rule.",
         remedy.REVIEW,
         (f"{_GITHUB}fedora-selinux/selinux-policy/issues/1603",),
     ),
@@ -129,28 +129,28 @@ KNOWN: tuple[Known, ...] = (
     Known(
         "labels_of_shell",
         Asked(ENGINE, _set("var_t var_lib_t var_lock_t user_tmpfs_t"), "*", ANY),
-        "A root shell ran Podman before a unit did, and its folders got labels that Podman of a unit may not use.",
+        "A root shell ran Podman before a unit did, so its folders have labels that Podman in a unit may not use.",
         remedy.POLICY,
         ("debian13-shell-first.txt",),
     ),
     Known(
         "archive_in_home",
         Asked(ENGINE, _set("user_home_t admin_home_t user_home_dir_t user_tmp_t"), "file", ANY),
-        "The archive lies where Podman of a unit may not read or write.",
+        "The archive is in a folder that Podman in a unit may not read or write.",
         remedy.ARCHIVE_PLACE,
         ("debian13-archive-in-home.txt",),
     ),
     Known(
         "ns_last_pid",
         Asked(ANY, _set("sysctl_kernel_ns_last_pid_t"), "file", ANY),
-        "CRIU chooses process ids through ns_last_pid: the kernel is older than 5.5, and container-selinux than 2.96.",
+        "CRIU sets process ids through ns_last_pid: the kernel is older than 5.5, and container-selinux than 2.96.",
         remedy.UPDATE_POLICY,
         (f"{_GITHUB}containers/container-selinux/issues/71",),
     ),
     Known(
         "iptables_log",
         Asked(_set("iptables_t"), ANY, "file", _set("append read write getattr open")),
-        "CRIU's log is open in the iptables that it runs for the network lock; it works without.",
+        "The iptables that CRIU runs for the network lock inherits CRIU's open log; it works without it.",
         remedy.NFTABLES,
         ("public-container-selinux-68.txt",),
         matters="no",
@@ -159,7 +159,7 @@ KNOWN: tuple[Known, ...] = (
     Known(
         "iptables_folder",
         Asked(_set("iptables_t"), ANY, "dir", ANY),
-        "CRIU's working folder is open in the iptables that it runs for the network lock; it works without.",
+        "The iptables that CRIU runs for the network lock inherits CRIU's open working folder; it works without it.",
         remedy.NFTABLES,
         ("public-container-selinux-68.txt",),
         matters="no",
@@ -168,15 +168,16 @@ KNOWN: tuple[Known, ...] = (
     Known(
         "dump_log",
         Asked(CONTAINER, _set("container_var_lib_t"), "file", _set("append open write")),
-        "CRIU's log has no label that the container may write to: Podman is older than 1.2, or the log was moved.",
+        "The container may not write to a file with the label of CRIU's log: Podman is older than 1.2, or the log was "
+        "moved.",
         remedy.LOG_FILE,
         ("public-podman-1891.txt", f"{_GITHUB}checkpoint-restore/criu/issues/2735"),
     ),
     Known(
         "lazy_pages",
         Asked(CONTAINER | ENGINE, _set("userfaultfd_t"), "anon_inode", ANY),
-        "Lazy pages need userfaultfd, which has a type of its own since RHEL 10.2: container-selinux before 2.248 "
-        "lacks the rule.",
+        "Lazy pages need userfaultfd, which has its own type since RHEL 10.2: container-selinux before 2.248 has no "
+        "rule for it.",
         remedy.UPDATE_POLICY,
         ("public-container-selinux-452.txt",),
     ),
@@ -191,7 +192,7 @@ KNOWN: tuple[Known, ...] = (
     Known(
         "engine_selinuxfs",
         Asked(ENGINE, _set("security_t urandom_device_t"), "*", ANY),
-        "Podman of a unit asks SELinux whether a label is valid; it works without.",
+        "Podman in a unit asks SELinux whether a label is valid; it works without the answer.",
         remedy.NOTHING,
         ("debian13-no-policy-permissive-unit.txt",),
         matters="no",
@@ -208,7 +209,7 @@ KNOWN: tuple[Known, ...] = (
     Known(
         "policy_commit",
         Asked(_set("semanage_t"), ANY, "*", ANY),
-        "A change of the policy copies its store; it works without.",
+        "A change of the policy copies the policy store; it works without this access.",
         remedy.NOTHING,
         ("debian13-policy-commit.txt",),
         matters="no",
@@ -216,8 +217,8 @@ KNOWN: tuple[Known, ...] = (
     Known(
         "exec_noise",
         Asked(ANY, ANY, "process", _set("noatsecure rlimitinh siginh")),
-        "A program was started in another domain; these three are refused on purpose, and logged only while dontaudit "
-        "rules are off.",
+        "A program was started in a different domain; these three permissions are refused on purpose, and logged only "
+        "while dontaudit rules are off.",
         remedy.NOTHING,
         ("public-clip-195.txt",),
         matters="no",

@@ -29,7 +29,7 @@ _TYPES = {
 _HEAD = re.compile(rb"(?:^|[ :])type=(\w+) (?:msg=)?audit\((\d+)\.(\d+):(\d+)\): ")
 # 1795384456.390184 host audit[1169]: AVC avc:  denied ... as journalctl --output=short-unix prints it.
 _JOURNAL = re.compile(rb"^(\d+)\.(\d+) \S+ audit(?:\[\d+\])?: (\w+) ")
-# 1795384456.390184 host kernel: audit: type=1400 ..., and the same without the time from the ring.
+# 1795384456.390184 host kernel: audit: type=1400 ..., and in the ring buffer the same without the time.
 _VALUE = re.compile(r"(\w+)=(\"[^\"]*\"|\[[^\]]*\]|\S+)")
 # The fields that describe the object, the most useful first.
 _OBJECTS = ("path", "name", "capability", "kmod", "dest", "anonclass", "ioctlcmd", "sig", "netif", "cmdline")
@@ -38,7 +38,7 @@ _HEX_FIELDS = ("comm", "path", "name", "exe", "cmdline")
 
 @dataclass(frozen=True)
 class Record:
-    """One refusal. ``source`` and ``target`` are whole contexts; ``op`` is set for SELINUX_ERR only."""
+    """A refusal. ``source`` and ``target`` are whole contexts; ``op`` is set for SELINUX_ERR only."""
 
     kind: str
     time: float
@@ -106,7 +106,7 @@ def parse_fields(text: str) -> dict[str, str]:
 
 
 def _text(line: bytes) -> str:
-    # auditd repeats the numbers as names behind this character.
+    # After this character auditd repeats the numbers as names.
     return line.partition(b"\x1d")[0].decode("utf-8", "replace").rstrip("\n")
 
 
@@ -166,7 +166,7 @@ class Block(NamedTuple):
         return bytes(self.data[start : min(end, self.end)])
 
 
-# permissions, command, contexts and the rest: what denials of one kind have in common
+# Permissions, command, contexts and the rest: the parts that are equal in all denials of one kind.
 Key = tuple[bytes, bytes, bytes]
 _START = b"type=AVC msg=audit("
 # Each part is greedy, which is the fastest for the engine of regular expressions.

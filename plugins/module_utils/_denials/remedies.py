@@ -50,12 +50,12 @@ IN_CONTAINER = Remedy(
 )
 NON_ROOT = Remedy("Let users run CRIU, with its policy.", let_users_run_criu(FROM_ARTIFACT))
 RESTORE_CONTAINER = Remedy(
-    f"Restore with container_restore, which switches the boolean {RESTORE_BOOLEAN!r} on for the restore.",
+    f"Restore with container_restore: it switches the boolean {RESTORE_BOOLEAN!r} on for the restore.",
     {"name": "Restore the container", "criu.hosts.container_restore": {"name": "NAME"}, "become": True},
 )
 RESTORE_PROCESS = Remedy(
-    f"Restore with process_restore, which switches the boolean {DYNTRANS_BOOLEAN!r} on for the restore, and lets "
-    "systemd restore where the SELinux user or role is not that of a login shell.",
+    f"Restore with process_restore: it switches the boolean {DYNTRANS_BOOLEAN!r} on for the restore, and lets systemd "
+    "restore the process where its SELinux user or role is not that of a login shell.",
     {
         "name": "Restore the process",
         "criu.hosts.process_restore": {"images_path": "/var/lib/checkpoints/NAME"},
@@ -64,8 +64,8 @@ RESTORE_PROCESS = Remedy(
 )
 # A denial of CRIU itself does not show what it restores.
 RESTORE_EITHER = Remedy(
-    "Restore a container with container_restore, a plain process with process_restore: each switches its boolean on "
-    "for the restore.",
+    "Restore a container with container_restore, and a plain process with process_restore: each switches its boolean "
+    "on for the restore.",
     RESTORE_CONTAINER.task,
 )
 ENABLE_ALL_CAPS = Remedy(
@@ -82,7 +82,7 @@ ROOT_SHELL = Remedy(
 )
 UPDATE_POLICY = Remedy("Install a newer container-selinux.")
 ARCHIVE_PLACE = Remedy(
-    "Keep archives in a folder that Podman of a unit may read, such as /var/lib/checkpoints.",
+    "Keep archives in a folder that Podman in a unit may read, such as /var/lib/checkpoints.",
     {
         "name": "Checkpoint the container to an archive",
         "criu.hosts.container_checkpoint": {"name": "NAME", "archive_path": "/var/lib/checkpoints/NAME.tar.zst"},
@@ -92,7 +92,7 @@ ARCHIVE_PLACE = Remedy(
 LOG_FILE = Remedy(
     "Remove log-file from CRIU's configuration: the engine's own log has the right label.",
     {
-        "name": "Leave the log where the engine puts it",
+        "name": "Keep CRIU's log where the engine puts it",
         "criu.hosts.criu_config": {"path": "/etc/criu/runc.conf", "options": {"log-file": None}},
         "become": True,
     },

@@ -78,7 +78,7 @@ def read_since(since: str | None, checkpoint: str | None, *, now: float, boot: f
         text = demand_text(path)
     except OSError as error:
         raise CheckpointError(
-            f"Cannot read the record {path!r} of a checkpoint: {error.strerror}. "
+            f"Cannot read the checkpoint's record {path!r}: {error.strerror}. "
             "Give the archive, or the record beside it.",
             reason="record_invalid",
         ) from error
@@ -88,6 +88,6 @@ def read_since(since: str | None, checkpoint: str | None, *, now: float, boot: f
 def unreadable(error: OSError) -> CheckpointError:
     return CheckpointError(
         f"Cannot read {error.filename or 'the log'!r}: {error.strerror}. Run the task as root (become: true), or "
-        "choose another source.",
+        "choose a different source.",
         reason="log_unreadable",
     )

@@ -116,7 +116,7 @@ def read_journal(runner: Runner, since: float, sink: Sink) -> None:
     """Reads the journal. journalctl exits with 1 if nothing matches."""
     done = runner.run(journal_argv(since))
     if done.rc != 1 or done.err.strip():
-        check(done, "read the journal", advice="Choose another source.")
+        check(done, "read the journal", advice="Choose a different source.")
     for line in done.out.encode("utf-8", "surrogateescape").split(b"\n"):
         if any(mark in line for mark in MARKS):
             sink.add(line)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The same text of a denial, told apart by what a real policy answered (selinux-policy-default 2.20250213)."""
+"""Distinguishes equal texts of denials by the answers of a real policy (selinux-policy-default 2.20250213)."""
 
 from __future__ import annotations
 
