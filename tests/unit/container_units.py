@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host with systemd and podman in a folder: it remembers units, and does with them what systemctl asks for."""
+"""Simulates a host with systemd and podman in a folder: it records units, and carries out what systemctl requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ansible_collections.criu.hosts.tests.unit.harness import Host, put_host
 
 @dataclass
 class UnitHost(Host):
-    """systemd's view of one unit. ``refusal`` is what the check of a unit says, ``failure`` what a start says."""
+    """systemd's view of one unit. ``refusal`` is the output of a failed check, ``failure`` that of a failed start."""
 
     folder: Path = Path()
     active: str = "inactive"
@@ -39,7 +39,7 @@ class UnitHost(Host):
         _unit_volumes.selinux_type = self.types.get
 
     def with_selinux(self, **types: str) -> UnitHost:
-        """SELinux with some files' types, each by the name of a file below /srv."""
+        """Enables SELinux, with the types of some files, each by the name of a file below /srv."""
         (self.folder / "sys/fs/selinux").mkdir(parents=True)
         (self.folder / "sys/fs/selinux/enforce").write_text("1")
         self.types.update({f"/srv/{name}": found for name, found in types.items()})
@@ -110,7 +110,7 @@ class UnitHost(Host):
     def systemctl(self, verb: str, unit: str) -> tuple[int, str, str]:
         assert unit == "web.service"
         if verb in ("start", "restart"):
-            assert self.loaded, "started before systemd has read it"
+            assert self.loaded, "started before systemd has read the unit"
             if self.failure:
                 self.active = "failed"
                 return 1, "", self.failure
@@ -132,6 +132,6 @@ def make_quadlet_file(folder: Path, text: str = "", name: str = "web") -> Path:
 
 
 def container_params(**given: Any) -> dict[str, Any]:
-    """The options of container_unit with their defaults."""
+    """Returns the options of container_unit with their defaults."""
     params = {name: copy.copy(spec.get("default")) for name, spec in container_unit.SPEC.items()}
     return {**params, "name": "web", "image": "localhost/web:1", **given}

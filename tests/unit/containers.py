@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host with one podman container, in a folder: /proc, SELinux, storage, criu; and podman's recorded answers."""
+"""Simulates a host with one podman container in a folder: /proc, SELinux, storage, criu, podman's recorded answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def recorded(name: str) -> str:
 
 
 def elf(*needed: str) -> bytes:
-    """The smallest ELF file that wants these libraries."""
+    """Returns the smallest ELF file that needs these libraries."""
     strings = b"\0" + b"".join(name.encode() + b"\0" for name in needed)
     offsets = [strings.index(b"\0" + name.encode() + b"\0") + 1 for name in needed]
     start, tables = 64, 64 + 2 * 56
@@ -46,7 +46,7 @@ def elf(*needed: str) -> bytes:
 
 @dataclass
 class ContainerHost(Host):
-    """A scripted host whose tools are files of its own folder."""
+    """A scripted host whose tools are files in its own folder."""
 
     tools: dict[str, str | None] = field(default_factory=dict)
 
@@ -56,7 +56,7 @@ class ContainerHost(Host):
 
 @dataclass
 class World:
-    """The folder that stands for the host, and the scripted host."""
+    """The folder that represents the host, and the scripted host."""
 
     folder: Path
     host: ContainerHost
@@ -76,7 +76,7 @@ class World:
         return self.folder / "var/lib/containers/storage/pidfile"
 
     def inspected(self, case: str, **changes: Any) -> str:
-        """The recorded answer of podman inspect with the paths of this host; ``changes`` go into HostConfig."""
+        """Returns the recorded answer of podman inspect with this host's paths; ``changes`` go into HostConfig."""
         entry = json.loads(recorded(f"inspect-{case}.json"))
         entry[0]["StaticDir"] = str(self.userdata)
         entry[0]["PidFile"] = str(self.pid_file)
@@ -84,7 +84,7 @@ class World:
         return json.dumps(entry)
 
     def selinux(self, mode: str, boolean: bool | None = False) -> None:
-        """enforcing or permissive; the policy has the boolean unless it is None."""
+        """Sets SELinux to enforcing or permissive; the policy has the boolean unless it is None."""
         base = self.folder / "sys/fs/selinux"
         (base / "booleans").mkdir(parents=True, exist_ok=True)
         (base / "enforce").write_text("1" if mode == "enforcing" else "0")
@@ -95,7 +95,7 @@ class World:
         (self.folder / "sys/fs/selinux/booleans/criu_container_restore").write_text("1 1" if value else "0 0")
 
     def process(self, pid: int, labels: list[str], inner: int = 1) -> None:
-        """A process of the container with one thread for each label."""
+        """Adds a process of the container with one thread for each label."""
         base = self.folder / f"proc/{pid}"
         base.mkdir(parents=True, exist_ok=True)
         (base / "status").write_text(f"Name:\tpython3\nNSpid:\t{pid}\t{inner}\n")
@@ -112,13 +112,13 @@ class World:
         self.pid_file.write_text(str(pid))
 
     def end(self, pid: int) -> None:
-        """The process ends."""
+        """Ends the process."""
         for path in sorted((self.folder / f"proc/{pid}").rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() else path.unlink()
         (self.folder / f"proc/{pid}").rmdir()
 
     def dump(self, stamp: int = 1_000_000_000) -> None:
-        """CRIU's images lie beside the container."""
+        """Puts CRIU's images beside the container."""
         images = self.userdata / "checkpoint"
         images.mkdir(exist_ok=True)
         (images / "inventory.img").write_bytes(b"inventory")
@@ -135,7 +135,7 @@ class World:
 
 
 def world(folder: Path, *, selinux: str = "enforcing", boolean: bool | None = False) -> World:
-    """A host with CRIU that is linked with libselinux."""
+    """Makes a host with a CRIU that is linked with libselinux."""
     made = World(folder, ContainerHost())
     if selinux != "disabled":
         made.selinux(selinux, boolean)
@@ -148,7 +148,7 @@ def world(folder: Path, *, selinux: str = "enforcing", boolean: bool | None = Fa
 
 
 def running(made: World, *, after: str = "checkpointed", **changes: Any) -> None:
-    """The container runs with 4 threads; later podman answers with the recording ``after``."""
+    """Makes the container run with 4 threads; later podman answers with the recording ``after``."""
     pid = json.loads(recorded("inspect-running.json"))[0]["State"]["Pid"]
     made.process(pid, [LABEL] * 4)
     made.script(
@@ -170,7 +170,7 @@ def archive_argv(path: Path, *flags: str) -> list[str]:
 
 
 def tar_archive(path: Path, *, config: bool = True, mode: str = "w:gz") -> None:
-    """An archive as podman makes them, with the recorded config.dump."""
+    """Makes an archive as podman does, with the recorded config.dump."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
     members = {"spec.dump": b"{}", "checkpoint/inventory.img": b"inventory"}
     if config:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host below a folder for the tests of criu_build and criu_info: a distribution, programs, artifacts."""
+"""Simulates a host in a folder for the tests of criu_build and criu_info: a distribution, programs, artifacts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def put(path: Path, content: bytes | str, mode: int = 0o644) -> Path:
 
 
 def tarball(path: Path, members: dict[str, bytes], kind: str = "w:gz") -> Path:
-    """A tar archive of plain files."""
+    """Makes a tar archive of plain files."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, kind) as archive:
         for name, content in members.items():
@@ -46,7 +46,7 @@ def source(path: Path) -> Path:
 
 
 def patches(path: Path) -> Path:
-    """A distribution's archive of two patches."""
+    """Makes a distribution's archive of two patches."""
     series = b"# first\none\n\ntwo -p1\n"
     names = {"debian/patches/series": series, "debian/patches/one": b"", "debian/patches/two": b""}
     return tarball(path, names, "w:xz")
@@ -78,7 +78,7 @@ def artifact(path: Path, of: manifests.Manifest, binary: bytes = WITH_SELINUX) -
 
 
 def unpacked(root: Path, of: manifests.Manifest, artifact_sha256: str, binary: bytes = WITH_SELINUX) -> Path:
-    """A build as criu_build leaves it, the links left out."""
+    """Makes an installed build as criu_build leaves it, without the links."""
     tree = root / "opt/criu-hosts" / of.tree
     put(tree / "COPYING", "GPL\n")
     put(tree / "manifest.json", manifests.render_manifest(of))

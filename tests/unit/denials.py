@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Recorded denials, and a loaded policy that gives the answers that a real one gave."""
+"""Provides recorded denials, and a loaded policy that returns the recorded answers of a real one."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loaded_po
 
 FIXTURES = Path(__file__).parent / "fixtures"
 CORPUS = FIXTURES / "audit"
-# A record of the journal without time and host gets those of the form that journalctl is asked for.
+# A record of the journal without time and host gets them in the form that the module requests from journalctl.
 PREFIX = b"1795384456.390184 host audit[1]: "
 RECORDED = json.loads((FIXTURES / "selinux/20250213-policy34-access.json").read_text(encoding="utf-8"))
 
 
 def lines(name: str) -> list[bytes]:
-    """The records of a file of the corpus, each in a form that a host has it."""
+    """Returns the records of a recorded file, each in a form that a host has."""
     found = []
     for line in (CORPUS / name).read_bytes().splitlines():
         if line.startswith(b"#"):
@@ -31,24 +31,24 @@ def lines(name: str) -> list[bytes]:
 
 
 def soon(record: bytes) -> bytes:
-    """A record of the audit log as it would be, were it written while the tests run."""
+    """Returns a record of the audit log with the time of the test run."""
     return re.sub(rb"audit\([0-9.]+", b"audit(%.3f" % (time.time() + 60), record)
 
 
 def enforcing_host(folder: Path, audit: bytes) -> None:
-    """What a failure looks at, in the folder that stands for a host with SELinux enforcing."""
+    """Writes the files that a failure reads, into the folder that represents a host with SELinux enforcing."""
     for path, content in (("sys/fs/selinux/enforce", b"1"), ("proc/stat", b"btime 1\n"), (AUDIT_LOG[1:], audit)):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
 
 
 def corpus() -> list[str]:
-    """The files of recorded denials."""
+    """Returns the files of recorded denials."""
     return sorted(path.name for path in CORPUS.glob("*-*.txt"))
 
 
 def answer(dummy_path: str, request: bytes) -> bytes:
-    """What the recorded policy says; it refuses a question with a context that it does not know."""
+    """Returns the recorded policy's answer; it refuses a question with a context that it does not know."""
     said = RECORDED["answers"].get(request.decode())
     if said is None:
         raise OSError(22, "Invalid argument")
@@ -56,7 +56,7 @@ def answer(dummy_path: str, request: bytes) -> bytes:
 
 
 def selinuxfs(folder: Path, booleans: dict[str, bool] | None = None) -> Path:
-    """The files of selinuxfs that are read: classes and booleans of the recorded policy."""
+    """Writes the files of selinuxfs that are read: classes and booleans of the recorded policy."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "access").touch()
     (folder / "enforce").write_text("1")
@@ -72,5 +72,5 @@ def selinuxfs(folder: Path, booleans: dict[str, bool] | None = None) -> Path:
 
 
 def loaded(folder: Path, booleans: dict[str, bool] | None = None) -> LoadedPolicy:
-    """The recorded policy, loaded."""
+    """The recorded policy as a loaded one."""
     return LoadedPolicy(str(selinuxfs(folder / "selinuxfs", booleans)), answer)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs a module's main() with a scripted host in place of real commands.
 
-A scripted host is a list of Reply: what a command prints, in the state the host is in. Commands that write are
-Write: running the last of them brings the host to its next state. File system effects are real (use tmp_path).
+A scripted host is a list of Reply and Write. A Reply is what a command prints in the current state of the host. A Write
+is a command that changes the host, and can bring it to its next state. File system effects are real (use tmp_path).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ except ImportError:  # ansible-core 2.18 has no such helper
 
     @contextmanager
     def patch_module_args(args: dict[str, Any]) -> Iterator[None]:
-        """Let the next AnsibleModule find ``args``."""
+        """Lets the next AnsibleModule find ``args``."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": args}).encode())
             yield
@@ -42,7 +42,7 @@ except ImportError:  # ansible-core 2.18 has no such helper
 
 @dataclass(frozen=True)
 class Reply:
-    """What a reading command prints. ``state`` limits the reply to the host "before" or "after" the writes."""
+    """The output of a reading command. ``state`` limits the reply to the host "before" or "after" the writes."""
 
     argv: Sequence[str]
     out: str = ""
@@ -53,9 +53,9 @@ class Reply:
 
 @dataclass(frozen=True)
 class Write:
-    """A command that changes the host. ``effect`` is called when it runs (to make a file, say).
+    """A command that changes the host. ``effect`` is called when it runs (for example, to create a file).
 
-    ``turns`` says that the host is in the state "after" from here on.
+    With ``turns``, the host is in the state "after" from then on.
     """
 
     argv: Sequence[str]
@@ -68,9 +68,9 @@ class Write:
 
 @dataclass
 class Host:
-    """The scripted host; it remembers what was run, across several runs of a module.
+    """The scripted host; it records the commands across several runs of a module.
 
-    A signal reaches no process: it is remembered, and ``killing`` is called with the process id.
+    A signal reaches no process: it is recorded, and ``killing`` is called with the process id.
     """
 
     replies: Sequence[Reply | Write] = ()
@@ -112,7 +112,7 @@ class Host:
 
 @dataclass
 class Place:
-    """Where the host of the test lies, and who runs the module (None: whoever runs the test)."""
+    """The folder that represents the host, and the user who runs the module (None: the user who runs the test)."""
 
     root: str = ""
     uid: int | None = None
@@ -122,12 +122,12 @@ class Place:
         return Paths(self.root)
 
 
-# The only thing by which tests lead the collection to another host; conftest.py resets it after each test.
+# The only means by which tests redirect the collection to a different host; conftest.py resets it after each test.
 PLACE = Place()
 
 
 def put_host(folder: Path, uid: int | None = None) -> Paths:
-    """Lets ``folder`` stand for the host from here on, and returns its paths."""
+    """Makes ``folder`` represent the host from here on, and returns its paths."""
     PLACE.root, PLACE.uid = str(folder), uid
     return PLACE.paths
 
@@ -140,7 +140,7 @@ def context_there(module: Any) -> Context:
 
 @dataclass(frozen=True)
 class ModuleRun:
-    """What a module returned, and the host afterwards."""
+    """The result of a module, and the host afterwards."""
 
     result: dict[str, Any]
     host: Host
@@ -150,14 +150,14 @@ class ModuleRun:
         return bool(self.result.get("failed"))
 
 
-# Ansible's own keys. The second line is what it adds to a result with the path of a file.
+# Ansible's own keys. The second line has those that it adds to a result with the path of a file.
 ANSIBLES = {"changed", "failed", "invocation", "msg", "warnings"}
 ANSIBLES_OF_PATH = {"gid", "group", "mode", "owner", "secontext", "size", "state", "uid"}
 
 
 @cache
 def documented_failures(name: str) -> tuple[set[str], set[str]]:
-    """The reasons that the RETURN of a module lists, and the keys that it may return beside one of them."""
+    """Returns the reasons that the RETURN of a module lists, and the keys that it may return with one of them."""
     loaded = importlib.import_module(f"ansible_collections.criu.hosts.plugins.modules.{name}")
     returned = yaml.safe_load(loaded.RETURN)
     reasons = [re.match(r"V\((\w+)\) if ", line) for line in returned["reason"]["description"]]
@@ -167,7 +167,7 @@ def documented_failures(name: str) -> tuple[set[str], set[str]]:
 
 
 def check_failure(name: str, result: dict[str, Any]) -> None:
-    """Compare a failure with the documentation: tests/unit/test_contracts_failures.py reads the code only."""
+    """Compares a failure with the documentation; tests/unit/test_contracts_failures.py reads only the code."""
     reasons, keys = documented_failures(name)
     assert result["reason"] in reasons, f"{result['reason']} is not in the RETURN of {name}"
     undocumented = set(result) - keys - ANSIBLES - (ANSIBLES_OF_PATH if "path" in result else set())
@@ -185,7 +185,7 @@ def run_main(
     check: bool = False,
     diff: bool = True,
 ) -> ModuleRun:
-    """Run the module's main() to its exit and return what it printed."""
+    """Runs the module's main() to its exit and returns its result."""
     host = host or Host(replies=commands)
     loaded = importlib.import_module(f"ansible_collections.criu.hosts.plugins.modules.{name}")
 
@@ -199,10 +199,10 @@ def run_main(
     monkeypatch.setattr(basic.AnsibleModule, "run_command", run_command)
     monkeypatch.setattr(basic.AnsibleModule, "get_bin_path", get_bin_path)
     monkeypatch.setattr(os, "kill", host.kill)
-    # A filter's test has loaded Ansible's controller, which would take the module's warnings for its own.
+    # A filter's test has loaded Ansible's controller, which would treat the module's warnings as its own.
     if hasattr(ansible.module_utils, "_internal"):
         monkeypatch.setattr(ansible.module_utils._internal, "is_controller", False)
-    # Ansible collects them for a process, which has just one module elsewhere.
+    # Ansible collects them for the whole process, which runs only one module outside the tests.
     warnings._global_warnings.clear()
     capsys.readouterr()
     arguments = {**params, "_ansible_check_mode": check, "_ansible_diff": diff}

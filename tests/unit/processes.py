@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host with one plain process, in a folder: /proc, SELinux, criu, systemd; and images that CRIU 4.2.1 made of it."""
+"""Simulates a host with one plain process in a folder: /proc, SELinux, criu, systemd, and its images of CRIU 4.2.1."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ansible_collections.criu.hosts.tests.unit.containers import World, world
 from ansible_collections.criu.hosts.tests.unit.harness import Reply, Write
 
 IMAGES = Path(__file__).parent / "fixtures/criu/4.2.1-images"
-# The process of the recording, its threads and its label.
+# The recorded process, its threads and its label.
 PID = 1463
 TIDS = (1463, 1465, 1466, 1467)
 LABEL = "system_u:system_r:initrc_t:s0"
@@ -34,7 +34,7 @@ RELOAD = ["systemctl", "daemon-reload"]
 
 @dataclass
 class ProcessWorld:
-    """The folder that stands for the host, with what plain processes need in it."""
+    """The folder that represents the host, with the files that plain processes need."""
 
     base: World
 
@@ -63,7 +63,7 @@ class ProcessWorld:
         return self.folder / "data/.web.criu"
 
     def process(self, pid: int = PID, start: int = 8421, label: str = LABEL, comm: str = "python3") -> None:
-        """A process with the threads of the recording; another pid has one thread."""
+        """Adds a process with the recorded threads; a different pid has one thread."""
         base = self.folder / f"proc/{pid}"
         tids = TIDS if pid == PID else (pid,)
         base.mkdir(parents=True)
@@ -84,7 +84,7 @@ class ProcessWorld:
         shutil.rmtree(self.folder / f"proc/{pid}")
 
     def dumped(self, folder: Path | None = None, *, pre: bool = False, **changes: Any) -> Path:
-        """The recorded images lie in ``folder``, with a record of ours unless ``record=False``."""
+        """Puts the recorded images into ``folder``, with our record unless ``record=False``."""
         folder = folder or self.images
         folder.mkdir(mode=0o700)
         for path in IMAGES.iterdir():
@@ -111,7 +111,7 @@ class ProcessWorld:
         return ["--images-dir", str(images), "--work-dir", str(self.work), "--log-file", log, "-v4", *options]
 
     def dump(self, *options: str, pre: bool = False, tail: tuple[str, ...] = (), **write: Any) -> Write:
-        """criu dump (or pre-dump) of the process."""
+        """Simulates criu dump (or pre-dump) of the process."""
         action = ["pre-dump" if pre else "dump", "--tree", str(PID)]
         partial = self.folder / "data/.web.partial"
         argv = [self.criu, *action, *self.flags(partial, "dump.log", *options), *tail]
@@ -136,7 +136,7 @@ class ProcessWorld:
         return Path(pid_file_path(self.base.paths, str(self.images)))
 
     def come_back(self, label: str = LABEL) -> None:
-        """What CRIU leaves after a restore."""
+        """Creates the files that CRIU leaves after a restore."""
         self.process(start=9000, label=label)
         self.pid_file.write_text(f"{PID}\n")
         shutil.copyfile(IMAGES / "stats-restore", self.work / "stats-restore")
@@ -145,7 +145,7 @@ class ProcessWorld:
         return Write(self.restore_argv(**argv), effect=lambda: self.come_back(label), turns=True)
 
     def unit(self, *, active: bool, known: bool = True, state: str = "any", name: str = "web.service") -> Reply:
-        """What systemctl shows of a service."""
+        """Returns the output of systemctl show for a service."""
         text = (
             f"MainPID={PID if active else 0}\n"
             f"ControlGroup={'/system.slice/web.service' if active else ''}\n"
@@ -164,7 +164,7 @@ class ProcessWorld:
 
 
 def process_world(folder: Path, *, selinux: str = "enforcing", policy: bool = True) -> ProcessWorld:
-    """A host with CRIU that is linked with libselinux, and our policy."""
+    """Makes a host with a CRIU that is linked with libselinux, and with our policy."""
     made = ProcessWorld(world(folder, selinux=selinux))
     if selinux != "disabled" and policy:
         made.boolean(False)
@@ -176,7 +176,7 @@ def process_world(folder: Path, *, selinux: str = "enforcing", policy: bool = Tr
 
 
 def applied_plans(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
-    """The plans that the module applies from here on, in check mode those that it would."""
+    """Records the plans that the module applies from here on, or in check mode would apply."""
     plans: list[Plan] = []
     apply = Context.apply
 

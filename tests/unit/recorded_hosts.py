@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hosts as criu_info found them: files, programs and what commands printed, recorded in fixtures/hosts."""
+"""Provides hosts as criu_info found them: files, programs and output of commands, recorded in fixtures/hosts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BINARIES = {"selinux": fake.WITH_SELINUX, "plain": fake.WITHOUT_SELINUX}
 
 
 def place(folder: Path, name: str, *, files: dict[str, str] | None = None) -> Host:
-    """Put the recorded host below ``folder`` and return its commands. ``files`` are changed or added."""
+    """Writes the recorded host below ``folder`` and returns its commands. ``files`` are changed or added."""
     recorded: dict[str, Any] = json.loads((fake.FIXTURES / f"hosts/{name}.json").read_text(encoding="utf-8"))
     put_host(folder, uid=0)
     for path, text in {**recorded["files"], **(files or {})}.items():
@@ -31,7 +31,7 @@ def reply(folder: Path, command: dict[str, Any]) -> Reply:
 
 
 def install_ours(folder: Path) -> None:
-    """Make the CRIU that is in use one that criu_build installed, as it left it."""
+    """Makes the CRIU in use one that criu_build installed, and that is unchanged since."""
     manifest = fake.manifest()
     fake.unpacked(folder, manifest, "a" * 64)
     active = folder / "opt/criu-hosts/current/sbin/criu"

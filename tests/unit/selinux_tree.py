@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host's SELinux files below a folder, for the unit tests: store, compiled policy, selinuxfs."""
+"""Provides a host's SELinux files in a folder, for the unit tests: store, compiled policy, selinuxfs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ansible_collections.criu.hosts.tests.unit.harness import put_host
 
 
 def policy_bytes(booleans: dict[str, bool]) -> bytes:
-    """Something around booleans as a compiled policy has them (see fixtures/selinux/3.8.1-policy34-booleans.b64)."""
+    """Returns booleans and their surroundings in a compiled policy (see fixtures/selinux/3.8.1-policy34-booleans.b64)."""
     parts = [b"\x8c\xff\x7c\xf9rest of a policy"]
     for number, name in enumerate(booleans, 1):
         parts.append(struct.pack("<3I", number, int(booleans[name]), len(name)) + name.encode())
@@ -20,7 +20,7 @@ def policy_bytes(booleans: dict[str, bool]) -> bytes:
 
 
 class Tree:
-    """The files. ``mode`` None: SELinux is disabled."""
+    """The files. With ``mode`` None, SELinux is disabled."""
 
     def __init__(self, folder: Path, *, mode: str | None = "1", store: bool = True) -> None:
         self.root = folder
@@ -57,7 +57,7 @@ class Tree:
             self.write(f"{place}/hll", packed)
 
     def take(self, name: str, priority: int, language: str = "cil") -> Any:
-        """What semodule -i does with the file."""
+        """Does what semodule -i does with the file."""
         return lambda: self.install(
             name, priority, Path(f"{self.work(name)}/{name}.{language}").read_bytes(), language=language
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The programs of tests/bench that import the collection still find what they import."""
+"""Tests that the programs of tests/bench find the names that they import from the collection."""
 
 from __future__ import annotations
 

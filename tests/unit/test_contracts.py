@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rules that hold for every module of the collection when it runs, and for its documentation.
+"""Tests the rules for every module of the collection when it runs, and for its documentation.
 
-A module states its start situations as CONTRACT_CASES in tests/unit/plugins/modules/test_<module>.py.
+CONTRACT_CASES in tests/unit/plugins/modules/test_<module>.py lists the start states of a module.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def all_cases() -> list[Any]:
 
 
 def snapshot(folder: Path) -> dict[str, Any]:
-    """Everything below ``folder``: kind, mode, content."""
+    """Returns all files below ``folder``: kind, mode, content."""
     found: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
         mode = oct(path.lstat().st_mode)
@@ -71,7 +71,7 @@ def test_check_mode_writes_nothing_and_predicts_the_real_run(
     assert real.result["changed"] is case.changed
     for key in ("changed", "commands", "diff"):
         assert checked.result.get(key) == real.result.get(key), key
-    assert all(argv in real.result["commands"] for argv in host.wrote), "a write that commands does not tell"
+    assert all(argv in real.result["commands"] for argv in host.wrote), "a write that is not in commands"
     if name in READERS:
         assert host.wrote == [] and real.result["changed"] is False
 
@@ -86,7 +86,7 @@ def test_every_module_has_cases(name: str) -> None:
     cases = case_module(name).CONTRACT_CASES
     assert cases
     if name not in READERS:
-        assert {case.changed for case in cases} == {True, False}, "one case that changes and one that is right already"
+        assert {case.changed for case in cases} == {True, False}, "one case that changes the host and one that does not"
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -119,7 +119,7 @@ def _returned_keys(
         folder.mkdir()
         params, host = case.build(folder)
         keys |= set(run_main(monkeypatch, capsys, name, params, host=host).result)
-    # Ansible's own, and invocation which only the tests see.
+    # Ansible's own keys, and invocation, which only the tests see.
     return keys - {"changed", "diff", "invocation", "warnings", "failed"}
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Everything that a failure of a module may carry is documented in its RETURN, and nothing else is."""
+"""Tests that the RETURN of a module documents all keys and reasons of its failures, and no others."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def documented_reasons(path: Path) -> list[str]:
 
 
 def _planned(units: Iterable[Unit]) -> set[str]:
-    """The names of the classes that these units use, and of what their calls give a value."""
+    """Returns the names of the classes that these units use, and of the keywords in their calls."""
     found: set[str] = set()
     for unit in units:
         if place(unit.path).startswith("_core/"):
@@ -77,14 +77,14 @@ def _planned(units: Iterable[Unit]) -> set[str]:
 
 @cache
 def found(path: Path) -> Found:
-    """What the failures of a module may carry."""
+    """Returns the keys and reasons that the failures of a module may have."""
     units = GRAPH.reach(path, "main")
     planned = _planned(units)
     idle = {name for name, needs in NEED.items() if not needs & planned}
     units = {unit for unit in units if unit.name not in idle or not place(unit.path).startswith("_core/")}
     result = failures(GRAPH, units)
     never = {word for words in NEVER.get(path.stem, ()) for word in words.split()}
-    assert never <= {*result.reasons, *result.facts}, "NEVER names a word that is not reached"
+    assert never <= {*result.reasons, *result.facts}, "NEVER has a word that is not in the call graph"
     for words in (result.reasons, result.facts):
         for word in never & set(words):
             del words[word]
@@ -96,7 +96,7 @@ def test_reasons_are_documented(path: Path) -> None:
     text = returned(path)["reason"]
     assert text["returned"] == "failure" and text["type"] == "str"
     reasons = documented_reasons(path)
-    assert len(reasons) == len(set(reasons)), "said twice"
+    assert len(reasons) == len(set(reasons)), "listed twice"
     assert text["sample"] in reasons
     assert set(reasons) == set(found(path).reasons)
 
@@ -110,7 +110,7 @@ def test_facts_are_documented(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_reasons_are_listed_once(path: Path) -> None:
-    """They are in RETURN: what stands twice is soon wrong once."""
+    """They are only in RETURN: a second list would soon differ."""
     loaded = importlib.import_module(f"ansible_collections.criu.hosts.plugins.modules.{path.stem}")
     texts = [loaded.DOCUMENTATION]
     for name in yaml.safe_load(loaded.DOCUMENTATION)["extends_documentation_fragment"]:

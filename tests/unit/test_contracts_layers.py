@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rules for who may import whom, and for what only one file may do. docs/design.md gives the reasons."""
+"""Tests which folder may import which, and what only one file may do. docs/design.md gives the reasons."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ FOLDERS = (
     "_nextcloud",
     "_migration",
 )
-# A folder never imports these, although they come before it.
+# Pairs of folders: the first never imports the second, although the order would allow it.
 STRANGERS = {("_process", "_engines"), ("_container", "_process"), ("_nextcloud", "_unit")}
-# Only these know a certain engine; Quadlet is podman's.
+# Only these may depend on a particular engine; Quadlet is part of Podman.
 KNOW_ENGINES = ("_engines/registry.py", "_unit/", "modules/container_unit_info.py")
 
-# Files that name podman for good.
+# Files that may name podman permanently, and why.
 PODMAN_NAMED = {
     "_criu/readiness.py": "judges whether podman is there for the intent container",
     "_criu_config/readers.py": "names podman with runc and crun among the callers of CRIU, as the result does",
@@ -54,7 +54,7 @@ def folder(path: Path) -> str:
 
 
 def edges() -> Iterator[tuple[Path, Path]]:
-    """Every import from one file of module_utils to another, for type checkers too."""
+    """Yields every import between files of module_utils, including those for type checkers."""
     for path in UTILS:
         yield from ((path, other) for other in sorted(TREE.imported(path)) if other.is_relative_to(BASE))
 
@@ -65,7 +65,7 @@ def test_every_import_of_this_collection_is_found() -> None:
 
 
 def test_a_folder_imports_only_folders_before_it() -> None:
-    """The order holds for lazy imports, and for those of type checkers."""
+    """The order also applies to lazy imports, and to those for type checkers."""
     at = {name: number for number, name in enumerate(FOLDERS)}
     assert [place(path) for path in UTILS if folder(path) not in at] == [], "not in a folder of the table"
     wrong = [(place(path), place(other)) for path, other in edges() if at[folder(other)] > at[folder(path)]]
@@ -94,7 +94,7 @@ def test_no_files_import_each_other() -> None:
 
 
 def _words(path: Path) -> Iterator[str]:
-    """Names and strings of a file's code, without its docstrings."""
+    """Returns the names and strings in a file's code, without its docstrings."""
     nodes = list(ast.walk(TREE.parse(path)))
     docstrings = {node.value for node in nodes if isinstance(node, ast.Expr)}
     for node in nodes:
@@ -133,7 +133,7 @@ def test_one_place_for_each(names: set[str], allowed: set[str]) -> None:
 
 
 def test_only_one_file_knows_ansible() -> None:
-    """For type checkers others may; only the program of a module has Ansible, that of a stateful unit has not."""
+    """For type checkers others may; the program of a module contains Ansible, that of a stateful unit does not."""
     known = {
         path
         for path in UTILS

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files, functions and modules stay small enough to be read at once."""
+"""Tests that files, functions and modules are small."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ansible_collections.criu.hosts.tests.unit.contracts.layout import MODULES, 
 MODULE_LINES = 150
 FUNCTION_LINES = 45
 FILE_LINES = 350
-# Tables, in which a line is an entry.
+# Tables with one entry on each line.
 TABLES = {"_lsm/_selinux/policy/rules.py": 550}
 
 
 def code_lines(text: str) -> int:
-    """Lines of code: without blank lines, comments, docstrings, and the documentation of a module."""
+    """Counts lines of code, without blank lines, comments, docstrings, and the documentation of a module."""
     lines = text.splitlines()
     kept = {number for number, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")}
     for node in ast.walk(ast.parse(text)):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Only a plan changes a host: every other place that could is in this table, with its reason."""
+"""Tests that only a plan changes a host: every other file that could is in this table, with its reason."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ansible_collections.criu.hosts.tests.unit.contracts.writes import writes
 
 @dataclass(frozen=True)
 class Writer:
-    """A file below plugins that may write: with these functions, for this reason."""
+    """A file below plugins that may write, with the functions and the reason."""
 
     path: str
     functions: str
@@ -43,6 +43,6 @@ WRITERS = (
 
 
 def test_only_these_files_write() -> None:
-    """What is to write makes a plan instead, or becomes an entry of the table."""
+    """Code that has to write makes a plan instead, or becomes an entry of the table."""
     found = {(place(path), name) for path in TREE.files("plugins") for dummy_line, name in writes(TREE, path)}
     assert found == {(one.path, name) for one in WRITERS for name in one.functions.split()}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The pure parts of the lab: the key of an image, QEMU's arguments, the inventory and the ssh configuration."""
+"""Tests the pure parts of the lab: the key of an image, QEMU's arguments, the inventory and the ssh configuration."""
 
 from __future__ import annotations
 

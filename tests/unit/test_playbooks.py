@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Playbooks, roles and tests contain nothing that makes Ansible warn when they run."""
+"""Tests that playbooks, roles and tests contain nothing that makes Ansible warn when they run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Loader.add_multi_constructor("!", lambda dummy_loader, dummy_suffix, dummy_node:
 
 
 def mappings(value):
-    """Yield each mapping in a document, however deep."""
+    """Yields each mapping in a document, at any depth."""
     if isinstance(value, dict):
         yield value
     for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
@@ -42,7 +42,7 @@ def is_template(value):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_module_arguments_are_written_out(path):
-    """Ansible warns about arguments that are one template, and splits those of command at spaces."""
+    """Ansible warns if one template gives all arguments, and splits those of command at spaces."""
     keys = [(key, one[key]) for one in all_mappings(path) for key in one if isinstance(key, str)]
     assert [key for key, value in keys if (MODULE.fullmatch(key) or key == "args") and is_template(value)] == []
 

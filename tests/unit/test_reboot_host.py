@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the playbook and role reboot_host on this machine, with stand-ins for the modules and for systemctl.
 
-ansible-core refuses to reboot the machine that it runs on, so every path but the last one is taken. The lab tests what
-follows a real reboot.
+ansible-core refuses to reboot the machine that it runs on, so all paths except the last are tested. The lab tests the
+steps after a real reboot.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ elif verb in ("start", "stop"):
     save(host)
 """
 )
-# The role without its reboot: units are stopped, and started as at boot.
+# The role without the reboot: units are stopped, and started as at boot.
 WITHOUT_REBOOT = """\
 - hosts: all
   gather_facts: false
@@ -161,7 +161,7 @@ class Host:
         return [call for call in json.loads(self.file.read_text(encoding="utf-8"))["calls"] if call[0] in verbs]
 
     def states(self) -> dict[str, tuple[str, str | None]]:
-        """State and last action of each unit."""
+        """Returns state and last action of each unit."""
         units = json.loads(self.file.read_text(encoding="utf-8"))["units"]
         return {name: (one["state"], (one["last"] or {}).get("action")) for name, one in units.items()}
 
@@ -177,7 +177,7 @@ def test_a_loss_ends_the_play_before_anything_is_stopped(this_host: Host) -> Non
     assert "nothing was stopped: app would lose the state" in " ".join(done.stdout.split())
     assert "app: It holds file locks." in done.stdout
     assert this_host.calls("start", "stop") == []
-    # The rehearsal is a real dump of each, and is removed.
+    # The rehearsal is a real dump of each unit, and is removed.
     assert this_host.calls("container_checkpoint") == [
         ["container_checkpoint", "app", "present", False],
         ["container_checkpoint", "redis", "present", False],

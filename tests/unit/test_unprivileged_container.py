@@ -17,7 +17,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._formats.file_capabilit
 PROGRAM = Path(__file__).parents[2] / "roles/unprivileged_container/files/pack_criu.py"
 NAMES = ["CHECKPOINT_RESTORE", "SYS_PTRACE", "NET_ADMIN"]
 EXPECTED = ["cap_net_admin", "cap_sys_ptrace", "cap_checkpoint_restore"]
-# As ldd of glibc 2.41 prints it.
+# The output of ldd of glibc 2.41.
 LDD = """\
 \tlinux-vdso.so.1 (0x00007f12aabeb000)
 \tlibselinux.so.1 => /lib/x86_64-linux-gnu/libselinux.so.1 (0x00007f12aa9d5000)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reads which file of the collection imports which, in every form that Python has.
 
-All contract tests ask this one reader. Files are told apart by their path, so folders may hold files of equal names.
+All contract tests use this one reader. Files are distinguished by path, so folders may hold files with equal names.
 """
 
 from __future__ import annotations

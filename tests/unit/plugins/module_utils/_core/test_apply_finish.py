@@ -18,7 +18,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Comma
 
 
 class Stopped:
-    """A runner whose first command is told to stop while it runs."""
+    """A runner that receives a request to stop while its first command runs."""
 
     def __init__(self, rc: int = 0) -> None:
         self.rc = rc
