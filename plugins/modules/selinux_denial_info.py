@@ -206,8 +206,8 @@ denials:
       type: dict
       sample:
         advice: >-
-          Restore with process_restore: it switches the boolean 'unconfined_dyntrans_all' on for the restore, and lets
-          systemd restore the process where its SELinux user or role is not that of a login shell.
+          Restore with process_restore, which switches the boolean 'unconfined_dyntrans_all' on for the restore, and
+          lets systemd restore the process where its SELinux user or role is not that of a login shell.
         task:
           name: Restore the process
           criu.hosts.process_restore: {"images_path": /var/lib/checkpoints/NAME}

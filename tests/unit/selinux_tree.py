@@ -12,7 +12,7 @@ from ansible_collections.criu.hosts.tests.unit.harness import put_host
 
 
 def policy_bytes(booleans: dict[str, bool]) -> bytes:
-    """Returns booleans and their surroundings in a compiled policy (see fixtures/selinux/3.8.1-policy34-booleans.b64)."""
+    """Returns booleans as a compiled policy has them (see fixtures/selinux/3.8.1-policy34-booleans.b64)."""
     parts = [b"\x8c\xff\x7c\xf9rest of a policy"]
     for number, name in enumerate(booleans, 1):
         parts.append(struct.pack("<3I", number, int(booleans[name]), len(name)) + name.encode())

@@ -50,12 +50,12 @@ IN_CONTAINER = Remedy(
 )
 NON_ROOT = Remedy("Let users run CRIU, with its policy.", let_users_run_criu(FROM_ARTIFACT))
 RESTORE_CONTAINER = Remedy(
-    f"Restore with container_restore: it switches the boolean {RESTORE_BOOLEAN!r} on for the restore.",
+    f"Restore with container_restore, which switches the boolean {RESTORE_BOOLEAN!r} on for the restore.",
     {"name": "Restore the container", "criu.hosts.container_restore": {"name": "NAME"}, "become": True},
 )
 RESTORE_PROCESS = Remedy(
-    f"Restore with process_restore: it switches the boolean {DYNTRANS_BOOLEAN!r} on for the restore, and lets systemd "
-    "restore the process where its SELinux user or role is not that of a login shell.",
+    f"Restore with process_restore, which switches the boolean {DYNTRANS_BOOLEAN!r} on for the restore, and lets "
+    "systemd restore the process where its SELinux user or role is not that of a login shell.",
     {
         "name": "Restore the process",
         "criu.hosts.process_restore": {"images_path": "/var/lib/checkpoints/NAME"},
