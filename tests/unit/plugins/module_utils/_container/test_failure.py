@@ -79,7 +79,7 @@ RECORD = soon(lines("debian13-archive-in-home.txt")[0])
 def test_what_selinux_refused_is_in_the_failure(tmp_path: Path) -> None:
     error = denied(tmp_path, "", RECORD + b"\n")
     assert error.reason == "policy_missing"
-    assert "SELinux refused it: The archive lies where Podman of a unit may not read or write" in error.message
+    assert "SELinux refused it: The archive is in a folder that Podman in a unit may not read or write" in error.message
     assert error.message.endswith("Kept. " + ARCHIVE_PLACE.advice)
     assert [one["id"] for one in error.facts["denials"]] == ["archive_in_home"]
 
