@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What SELinux refused in silence, from CRIU's logs."""
+"""Tests the refusals by SELinux that only CRIU's logs show."""
 
 from __future__ import annotations
 

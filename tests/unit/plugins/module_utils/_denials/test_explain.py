@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What recorded denials are explained as."""
+"""Tests the explanations of recorded denials."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def told(name: str, asked: LoadedPolicy = NO_POLICY) -> list[dict[str, Any]]:
     return explain_all(groups, asked)
 
 
-# What our own policy has a rule for is explained by that; which rules there are is no matter of these tests.
+# A denial that our policy has a rule for is explained by that rule; these tests do not depend on the list of rules.
 BY_RULE = {"policy_rule", "policy_silenced", *(known.id for known in KNOWN if known.fallback)}
-# What each file of the corpus is explained as, without a policy to ask.
+# The explanations of each recorded file, without a policy to ask.
 EXPECTED = {
     "debian13-archive-in-home.txt": {"archive_in_home"},
     "debian13-bounded-threads.txt": {"bounded_threads"},

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Records of denials in all the forms that hosts have them."""
+"""Tests the parsing of denials in all forms that hosts have."""
 
 from __future__ import annotations
 

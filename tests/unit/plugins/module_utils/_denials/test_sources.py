@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where denials are found, from when on, and in how much memory."""
+"""Tests the sources of denials, the time range, and the memory that reading needs."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_many_kinds_are_counted_and_not_kept(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_kernel_ring_takes_the_kernels_own_words_only(tmp_path: Path) -> None:
-    # A file stands for the device; the real one gives a record a read.
+    # A file represents the device; each read from the real one returns one record.
     ring = tmp_path / "kmsg"
     message = b"audit: type=1400 audit(1795384456.390:184): " + LINE[LINE.find(b"avc:") :]
     ring.write_bytes(b"5,1,100,-;" + message + b"12,2,200,-;" + message + b"4,3,300,-;something else\n")

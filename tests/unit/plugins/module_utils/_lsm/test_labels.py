@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Labels of threads, sockets and mounts through one interface, for SELinux, AppArmor and neither."""
+"""Tests one interface to labels of threads, sockets and mounts, for SELinux, AppArmor and hosts without either."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Labels of sockets and mounts, and of what threads make: reading and comparing."""
+"""Tests reading and comparing the labels of sockets and mounts, and those for new sockets of threads."""
 
 from __future__ import annotations
 

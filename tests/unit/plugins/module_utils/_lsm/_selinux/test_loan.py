@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Borrowing a boolean, with real processes that take turns."""
+"""Tests the boolean that is on for a restore, with real processes that take turns."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FORK = multiprocessing.get_context("fork")
 
 @pytest.fixture(autouse=True)
 def places(tmp_path: Path) -> None:
-    """SELinux in a folder, and the real /proc: the borrowers are real processes."""
+    """SELinux in a folder, and the real /proc: the tasks are real processes."""
     put_host(tmp_path)
     (tmp_path / "proc").symlink_to("/proc")
     (tmp_path / "sys/fs/selinux/booleans").mkdir(parents=True)

@@ -22,7 +22,7 @@ def test_mode(tmp_path: Path, content: str | None, mode: str) -> None:
 
 
 def test_a_read_only_selinuxfs_means_disabled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So libselinux takes it in a container, and every tool with it."""
+    """libselinux, and so every tool, treats it like this in a container."""
     (tmp_path / "enforce").write_text("1")
     monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_flag=os.ST_RDONLY))
     assert read_mode(str(tmp_path)) == "disabled"
