@@ -262,7 +262,6 @@ stderr:
   sample: ""
 """
 
-import os
 import pwd
 from typing import Any, NoReturn
 
@@ -299,7 +298,7 @@ SPEC: dict[str, Any] = {
 def path_of(ctx: Context) -> str:
     if ctx.params["kind"] == "container":
         return str(ctx.params["path"])
-    return files.path_of(ctx.paths, ctx.params["kind"], pwd.getpwuid(os.geteuid()).pw_dir)
+    return files.path_of(ctx.paths, ctx.params["kind"], pwd.getpwuid(ctx.uid).pw_dir)
 
 
 def judge(ctx: Context, desired: Desired, path: str, text: str) -> tuple[list[Finding], Version, bool]:
@@ -319,7 +318,7 @@ def run(ctx: Context) -> Outcome:
     desired = Desired.from_params(ctx.params)
     path = path_of(ctx)
     current = files.read_config_file(path)
-    plan, text = plan_file(current, desired, os.geteuid())
+    plan, text = plan_file(current, desired, ctx.uid)
     findings: list[Finding] = []
     version, validated = None, False
     if text is not None and desired.state == "present":  # removing lines must work even if wrong lines of others remain

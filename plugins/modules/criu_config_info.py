@@ -206,7 +206,6 @@ stderr:
 """
 
 import ctypes
-import os
 import pwd
 from typing import Any, NoReturn, Optional
 
@@ -240,7 +239,7 @@ def libcriu_carries() -> bool:
 
 
 def read_files(ctx: Context) -> dict[str, files.ConfigFile]:
-    home = ctx.params["home"] or pwd.getpwuid(os.geteuid()).pw_dir
+    home = ctx.params["home"] or pwd.getpwuid(ctx.uid).pw_dir
     paths = {kind: files.path_of(ctx.paths, kind, home) for kind in ("default", "user", "runc", "crun")}
     if ctx.params["annotation"]:
         paths["container"] = ctx.params["annotation"]

@@ -35,20 +35,20 @@ class Paths:
 
     @property
     def state(self) -> str:
-        """What the collection keeps over reboots."""
+        """The folder of what the collection keeps over reboots."""
         return self.below("/var/lib/criu-hosts")
 
     @property
     def run(self) -> str:
-        """What it keeps until the next boot."""
+        """The folder of what it keeps until the next boot."""
         return self.below("/run/criu-hosts")
 
     @property
     def units(self) -> str:
-        """Where units and drop-ins lie that the next boot forgets."""
+        """The folder of units and drop-ins that last until the next boot."""
         return self.below("/run/systemd/system")
 
     @property
     def storage(self) -> str:
-        """Podman's images and containers."""
+        """The folder of podman's images and containers."""
         return self.below("/var/lib/containers/storage")

@@ -19,6 +19,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu.known_faults impo
     runtime_limits,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._host import remedies
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import DISTRIBUTION_BOOLEAN, RESTORE_BOOLEAN
 
 CONTAINERS = ("container", "migration_source", "migration_target")
 NON_ROOT = ("non_root",)
@@ -99,7 +100,7 @@ def policy_missing(value: Value) -> bool:
     """Returns whether SELinux is enforcing without rules for CRIU, which the missing booleans show."""
     selinux = value["lsm"]["selinux"]
     booleans = selinux["booleans"]
-    ours, distributions = booleans["criu_container_restore"], booleans["virt_sandbox_use_all_caps"]
+    ours, distributions = booleans[RESTORE_BOOLEAN], booleans[DISTRIBUTION_BOOLEAN]
     return selinux["mode"] == "enforcing" and ours is None and distributions != "on"
 
 

@@ -19,7 +19,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images im
     read_tasks,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECORD
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_bytes, read_text
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import folder_bytes
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread
 from ansible_collections.criu.hosts.plugins.module_utils._store.process_record import ProcessRecord, parse_record
@@ -43,11 +43,8 @@ def note_path(path: str) -> str:
 
 def inventory_hash(folder: str) -> str:
     """Returns the SHA-256 of inventory.img, a file of a few hundred bytes; empty if there is no such file."""
-    try:
-        with open(os.path.join(folder, "inventory.img"), "rb") as handle:
-            return hashlib.sha256(handle.read(1 << 16)).hexdigest()
-    except (FileNotFoundError, NotADirectoryError):
-        return ""
+    data = read_bytes(os.path.join(folder, "inventory.img"))
+    return "" if data is None else hashlib.sha256(data).hexdigest()
 
 
 @dataclass(frozen=True)

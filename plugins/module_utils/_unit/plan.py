@@ -89,12 +89,8 @@ def _file_steps(current: Current, goal: Goal) -> Iterator[Step]:
         yield WriteFile(goal.path, goal.files.unit, 0o644, why="write the unit")
     if text_changed or current.reload_due:
         yield RELOAD
-    if goal.files.kind == "plain" and goal.enabled != _enabled_now(current, goal):
+    if goal.files.kind == "plain" and goal.enabled != (current.kind == "plain" and current.enabled):
         yield systemctl("enable" if goal.enabled else "disable", goal.unit)
-
-
-def _enabled_now(current: Current, goal: Goal) -> bool:
-    return current.kind == "plain" and current.enabled
 
 
 def _leave(current: Current, goal: Goal) -> Iterator[Step]:

@@ -295,10 +295,10 @@ class Podman:
 
     def has_image(self, ctx: Context, image_id: str) -> bool:
         try:
-            with open(f"{self.paths.storage}/overlay-images/images.json", encoding="utf-8") as handle:
-                if any(image.get("id") == image_id for image in json.load(handle)):
-                    return True
-        except (OSError, ValueError):
+            text = read_text(f"{self.paths.storage}/overlay-images/images.json", may_fail=True)
+            if any(image.get("id") == image_id for image in json.loads(text or "[]")):
+                return True
+        except ValueError:
             pass  # another storage driver or folder: podman knows
         return run_podman(ctx.runner, ("podman", "image", "exists", image_id)).rc == 0
 
@@ -309,14 +309,13 @@ class Podman:
         if ":c" not in process_label:
             return ()
         try:
-            with open(f"{self.paths.storage}/overlay-containers/containers.json", encoding="utf-8") as handle:
-                entries = json.load(handle)
+            text = read_text(f"{self.paths.storage}/overlay-containers/containers.json", may_fail=True)
             return tuple(
                 str((entry.get("names") or [entry["id"][:12]])[0])
-                for entry in entries
+                for entry in json.loads(text or "[]")
                 if (entry.get("flags") or {}).get("ProcessLabel") == process_label
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return ()  # another storage driver or folder
 
     def ask(self, ctx: Context, argv: tuple[str, ...]) -> Completed:

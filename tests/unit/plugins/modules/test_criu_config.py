@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config import config_file as _criu_config_file
 from ansible_collections.criu.hosts.plugins.modules import criu_config
-from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, put_host
+from ansible_collections.criu.hosts.tests.unit.harness import PLACE, Case, Host, Reply, put_host
 
 CRIU = "/usr/bin/criu"
 VERSION = Reply([CRIU, "--no-default-config", "--version"], out="Version: 4.2.1\n")
@@ -229,9 +229,9 @@ def test_file_in_a_file(tmp_path: Path, module: Any) -> None:
     assert module("criu_config", params, commands=[VERSION, ACCEPTS]).result["reason"] == "config_unreadable"
 
 
-def test_file_of_another_user(tmp_path: Path, module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_of_another_user(tmp_path: Path, module: Any) -> None:
     params, host = case(OWN, options={"timeout": 60})(tmp_path)
-    monkeypatch.setattr(criu_config.os, "geteuid", lambda: 4242)
+    PLACE.uid = 4242
     assert module("criu_config", params, host=host).result["reason"] == "config_owner"
 
 
