@@ -110,8 +110,9 @@ save(host)
 folder = host["folder"]
 now = read(folder + "/html/version.php").split("'")[1]
 if args[:2] == ["container", "inspect"]:
-    state = {"Pid": int(host["running"])}
-    print(json.dumps([{"ImageName": host["image"], "Image": "id" + major(host["image"]), "State": state}]))
+    state = {"Status": "running" if host["running"] else "exited", "Pid": int(host["running"])}
+    image = {"ImageName": host["image"], "Image": "id" + major(host["image"])}
+    print(json.dumps([{"Id": "c1", "Name": "cloud", "State": state, **image}]))
 elif args[:2] == ["image", "inspect"]:
     if major(args[2]) not in VERSIONS:
         sys.exit(125)
@@ -328,7 +329,7 @@ def test_interrupted_then_brought_back_or_continued(one: Host) -> None:
 @pytest.mark.parametrize(
     ("to", "breaks", "word"),
     [
-        ("29", "", "Nextcloud cannot go back"),
+        ("29", "", "cannot be downgraded"),
         ("31", "options", "its unit differs from the variables"),
     ],
 )
