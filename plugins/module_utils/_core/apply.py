@@ -168,12 +168,15 @@ def _kill(step: Kill) -> None:
 
 
 def _os_error(step: Step, error: OSError) -> CheckpointError:
-    path = getattr(step, "path", getattr(step, "target", getattr(step, "lock", "")))
-    what = step.why or "change"
+    # Checks and signals have no path of their own.
+    path = str(getattr(step, "path", getattr(step, "target", getattr(step, "lock", error.filename or ""))))
+    what = f"{step.why or 'change'} {path!r}" if path else step.why
     full = error.errno in (28, 122)  # ENOSPC, EDQUOT
     advice = "Free space on that file system." if full else "Check the path and its owner."
+    if not path:
+        advice = "Check which user runs the task."
     return CheckpointError(
-        f"Cannot {what} {path!r}: {error.strerror}. {advice}",
+        f"Cannot {what}: {error.strerror}. {advice}",
         reason="disk_full" if full else "file_failed",
         path=path,
     )

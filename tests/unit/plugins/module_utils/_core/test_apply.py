@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import subprocess
 import sys
@@ -126,3 +127,14 @@ def test_kill_reaches_all_and_forgives_those_that_have_ended(sleeper: Any, tmp_p
 def test_wait_passes_on_what_its_question_raises(until: Callable[[], bool]) -> None:
     with pytest.raises((CheckpointError, ZeroDivisionError)):
         apply_plan(Recorder(), Plan(steps=(Wait(until, 60, "wait", "Look."),)))
+
+
+def test_error_of_a_step_without_a_path() -> None:
+    def refused() -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    with pytest.raises(CheckpointError) as raised:
+        apply_plan(Recorder(), Plan(steps=(Check(refused, "compare the labels"),)))
+    assert raised.value.reason == "file_failed"
+    message = "Cannot compare the labels: Operation not permitted. Check which user runs the task."
+    assert raised.value.message == message
