@@ -339,8 +339,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.module import exe
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan
-from ansible_collections.criu.hosts.plugins.module_utils._criu_build import activate as switch
-from ansible_collections.criu.hosts.plugins.module_utils._criu_build import choice
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build import activate, choice
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build import installed as install
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.choice import Wanted
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.compatibility import host_libc
@@ -398,12 +397,12 @@ def want(params: dict[str, Any], paths: Paths) -> Wanted:
     return Wanted.from_params(params, paths=paths, machine=MACHINE, libc=LIBC, fetch=fetch)
 
 
-def carry_out(ctx: Context, plan: Plan, wanted: Wanted, target: switch.Target | None = None) -> Applied | None:
+def carry_out(ctx: Context, plan: Plan, wanted: Wanted, target: activate.Target | None = None) -> Applied | None:
     """Applies ``plan``, with clear errors if the compiler, the start of CRIU or its ``criu check`` fails."""
     try:
         return ctx.apply(plan)
     except CommandError as error:
-        raise switch.explain(error.completed, target, wanted.layout, wanted.family) or error from error
+        raise activate.explain(error.completed, target, wanted.layout, wanted.family) or error from error
 
 
 def outcome(value: dict[str, Any] | None, plan: Plan, builds: Iterable[str]) -> Outcome:
@@ -434,7 +433,7 @@ def run_present(ctx: Context, wanted: Wanted) -> Outcome:
         chosen = choice.choose_version(wanted, wanted.version, installed)
     else:
         chosen = choice.choose_artifact(ctx.runner, wanted, wanted.artifact or "", installed)
-    target = switch.Target(
+    target = activate.Target(
         tree=chosen.tree,
         archive=chosen.archive,
         divert=wanted.family == "debian",
@@ -443,7 +442,7 @@ def run_present(ctx: Context, wanted: Wanted) -> Outcome:
         build=chosen.build,
         clean=chosen.clean,
     )
-    plan = switch.plan_present(layout, installed, target)
+    plan = activate.plan_present(layout, installed, target)
     if carry_out(ctx, plan, wanted, target) is None:
         return outcome(chosen.predicted, plan, {*installed.trees, chosen.tree})
     now = install.read_installed(layout)
@@ -454,10 +453,10 @@ def run_absent(ctx: Context, wanted: Wanted) -> Outcome:
     layout, divert = wanted.layout, wanted.family == "debian"
     installed = install.read_installed(layout)
     if wanted.version is None:
-        plan = switch.plan_absent(layout, installed, divert=divert)
+        plan = activate.plan_absent(layout, installed, divert=divert)
         ctx.apply(plan)
         return outcome(None, plan, [])
-    plan = switch.plan_forget(layout, installed, installed.find_version(wanted.version), divert=divert)
+    plan = activate.plan_forget(layout, installed, installed.find_version(wanted.version), divert=divert)
     ctx.apply(plan)
     active = install.describe(installed.active, layout.active)
     return outcome(active, plan, plan.after["builds"])

@@ -270,7 +270,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import Version, version_text, version_tuple
-from ansible_collections.criu.hosts.plugins.module_utils._criu_config import config_file as files
+from ansible_collections.criu.hosts.plugins.module_utils._criu_config import config_file
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.lint import Finding, lint
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.options import KINDS, NEWEST
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.plan import (
@@ -298,18 +298,18 @@ SPEC: dict[str, Any] = {
 def path_of(ctx: Context) -> str:
     if ctx.params["kind"] == "container":
         return str(ctx.params["path"])
-    return files.path_of(ctx.paths, ctx.params["kind"], pwd.getpwuid(ctx.uid).pw_dir)
+    return config_file.path_of(ctx.paths, ctx.params["kind"], pwd.getpwuid(ctx.uid).pw_dir)
 
 
 def judge(ctx: Context, desired: Desired, path: str, text: str) -> tuple[list[Finding], Version, bool]:
     """Lints the text, then lets CRIU read it. Without CRIU, the newest known version counts."""
     criu = ctx.params["executable"] or ctx.runner.which("criu")
     given = ctx.params["version"]
-    version = version_tuple(given) if given else files.read_version(ctx.runner, criu) if criu else NEWEST
+    version = version_tuple(given) if given else config_file.read_version(ctx.runner, criu) if criu else NEWEST
     findings = lint(text, desired.kind, version, desired.allow)
     refuse_findings(path, findings)
     if criu is not None:
-        refuse_refusal(path, files.ask_criu(ctx.runner, criu, text))
+        refuse_refusal(path, config_file.ask_criu(ctx.runner, criu, text))
     return findings, version, criu is not None
 
 
@@ -317,7 +317,7 @@ def run(ctx: Context) -> Outcome:
     """Reads the file, plans, checks and applies the change, and reads the file again."""
     desired = Desired.from_params(ctx.params)
     path = path_of(ctx)
-    current = files.read_config_file(path)
+    current = config_file.read_config_file(path)
     plan, text = plan_file(current, desired, ctx.uid)
     findings: list[Finding] = []
     version, validated = None, False
@@ -325,7 +325,7 @@ def run(ctx: Context) -> Outcome:
         findings, number, validated = judge(ctx, desired, path, text)
         version = version_text(number)
     if ctx.apply(plan) is not None:
-        after = files.read_config_file(path).demand_text()
+        after = config_file.read_config_file(path).demand_text()
         if after != (text or ""):
             raise CheckpointError(
                 f"Wrote {path!r}, but its content has changed since. Find out what else writes it, and run the task "

@@ -214,7 +214,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import Version, version_text
-from ansible_collections.criu.hosts.plugins.module_utils._criu_config import config_file as files
+from ansible_collections.criu.hosts.plugins.module_utils._criu_config import config_file
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.lint import lint
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.readers import (
     CRUN_READS,
@@ -238,12 +238,12 @@ def libcriu_carries() -> bool:
         return False
 
 
-def read_files(ctx: Context) -> dict[str, files.ConfigFile]:
+def read_files(ctx: Context) -> dict[str, config_file.ConfigFile]:
     home = ctx.params["home"] or pwd.getpwuid(ctx.uid).pw_dir
-    paths = {kind: files.path_of(ctx.paths, kind, home) for kind in ("default", "user", "runc", "crun")}
+    paths = {kind: config_file.path_of(ctx.paths, kind, home) for kind in ("default", "user", "runc", "crun")}
     if ctx.params["annotation"]:
         paths["container"] = ctx.params["annotation"]
-    return {kind: files.read_config_file(path) for kind, path in paths.items()}
+    return {kind: config_file.read_config_file(path) for kind, path in paths.items()}
 
 
 def read_runtime(ctx: Context, name: str) -> Optional[Version]:
@@ -251,10 +251,10 @@ def read_runtime(ctx: Context, name: str) -> Optional[Version]:
     return parse_runtime_version(ctx.runner.run((path, "--version")).out) if path else None
 
 
-def describe(ctx: Context, criu: str, kind: str, file: files.ConfigFile, version: Version) -> dict[str, Any]:
+def describe(ctx: Context, criu: str, kind: str, file: config_file.ConfigFile, version: Version) -> dict[str, Any]:
     """Describes an existing file: whether it can be read, and the results of the linter and of CRIU."""
-    answer = None if file.text is None else files.ask_criu(ctx.runner, criu, file.text)
-    accepted = None if answer is None else files.accepted(answer)
+    answer = None if file.text is None else config_file.ask_criu(ctx.runner, criu, file.text)
+    accepted = None if answer is None else config_file.accepted(answer)
     return {
         "path": file.path,
         "kind": kind,
@@ -264,7 +264,7 @@ def describe(ctx: Context, criu: str, kind: str, file: files.ConfigFile, version
         "mode": None if file.mode is None else f"{file.mode:04o}",
         "writable_by_others": file.writable_by_others,
         "accepted": accepted,
-        "refusal": files.refusal(answer) if answer is not None and not accepted else None,
+        "refusal": config_file.refusal(answer) if answer is not None and not accepted else None,
         "findings": [finding.view() for finding in lint(file.text or "", kind, version)],
     }
 
@@ -275,7 +275,7 @@ def run(ctx: Context) -> Outcome:
         raise CheckpointError(
             "Cannot check CRIU's configuration: there is no criu in PATH. Install it.", reason="criu_missing"
         )
-    version = files.read_version(ctx.runner, criu)
+    version = config_file.read_version(ctx.runner, criu)
     found = read_files(ctx)
     runtimes = {name: read_runtime(ctx, name) for name in ("runc", "crun")}
     carries = (runtimes["crun"] or (0,)) >= CRUN_READS and libcriu_carries()

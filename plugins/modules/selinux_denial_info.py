@@ -327,7 +327,7 @@ from typing import Any, NoReturn
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
-from ansible_collections.criu.hosts.plugins.module_utils._denials import report as look
+from ansible_collections.criu.hosts.plugins.module_utils._denials import report
 from ansible_collections.criu.hosts.plugins.module_utils._denials.since import read_since, unreadable
 
 SPEC: dict[str, Any] = {
@@ -341,12 +341,12 @@ SPEC: dict[str, Any] = {
 
 def run(ctx: Context) -> Outcome:
     """Reads and groups the denials, asks the policy, and explains them."""
-    host = look.Host(ctx.paths)
+    host = report.Host(ctx.paths)
     params = ctx.params
     since = read_since(params["since"], params["checkpoint_path"], now=time.time(), boot=host.boot)
     wanted = {key: params[key] for key in ("source", "audit_path", "criu_logs")}
     try:
-        found = look.look(host, ctx.runner, since=since, **wanted)
+        found = report.look(host, ctx.runner, since=since, **wanted)
     except OSError as error:
         raise unreadable(error) from error
     return Outcome("denials", found.pop("denials"), facts=found)

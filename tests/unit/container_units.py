@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import HEADER
-from ansible_collections.criu.hosts.plugins.module_utils._unit import installed as _unit_host
-from ansible_collections.criu.hosts.plugins.module_utils._unit import volumes as _unit_volumes
+from ansible_collections.criu.hosts.plugins.module_utils._unit import installed, volumes
 from ansible_collections.criu.hosts.plugins.modules import container_unit
 from ansible_collections.criu.hosts.tests.unit.harness import Host, put_host
 
@@ -36,7 +35,7 @@ class UnitHost(Host):
     def __post_init__(self) -> None:
         put_host(self.folder, 0)
         (self.folder / "run/criu-hosts").mkdir(parents=True)
-        _unit_volumes.selinux_type = self.types.get
+        volumes.selinux_type = self.types.get
 
     def with_selinux(self, **types: str) -> UnitHost:
         """Enables SELinux, with the types of some files, each by the name of a file below /srv."""
@@ -46,7 +45,7 @@ class UnitHost(Host):
         return self
 
     def with_quadlet(self) -> UnitHost:
-        generator = self.folder / _unit_host.GENERATOR.lstrip("/")
+        generator = self.folder / installed.GENERATOR.lstrip("/")
         generator.parent.mkdir(parents=True)
         generator.write_text("")
         return self

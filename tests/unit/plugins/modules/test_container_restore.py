@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._container import label_proof as _proof
+from ansible_collections.criu.hosts.plugins.module_utils._container import label_proof
 from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels import Traces
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
@@ -525,7 +525,7 @@ def test_labels_beside_those_of_threads(
     (tmp_path / f"var/lib/criu-hosts/checkpoints/{ID}.json").write_text(render_record(record(traces=traces)))
     made.script(Write(["podman", "stop", "--ignore", "--time=0", "web"]))
     now = Traces({"1:4": ("UNIX-STREAM", FOREIGN)}, {"/": "context=d:e:f:s0"})
-    monkeypatch.setattr(_proof, "read_traces", lambda dummy_paths, dummy_pids, dummy_labels: now)
+    monkeypatch.setattr(label_proof, "read_traces", lambda dummy_paths, dummy_pids, dummy_labels: now)
     result = module("container_restore", {"name": "web"}, host=made.host).result
     assert result.get("reason") == reason
     assert [one["grave"] for one in result["label_differences"]] == [reason is not None]

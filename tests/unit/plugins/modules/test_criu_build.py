@@ -15,8 +15,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.digest import fil
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command
 from ansible_collections.criu.hosts.plugins.module_utils._criu import libraries
-from ansible_collections.criu.hosts.plugins.module_utils._criu_build import activate as switch
-from ansible_collections.criu.hosts.plugins.module_utils._criu_build import choice, needs
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build import activate, choice, needs
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build import compile as build
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build import installed as install
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build import manifest as manifests
@@ -77,12 +76,12 @@ class Machine:
             LDCONFIG,
             Write(["restorecon", "-R", self.layout.base]),
             *(
-                Write(list(switch.start_argv(one)), out="Version: 4.2.1\n", err=trial, rc=bool(trial))
+                Write(list(activate.start_argv(one)), out="Version: 4.2.1\n", err=trial, rc=bool(trial))
                 for one in folders
             ),
-            *(Write(list(switch.check_argv(one)), out="Looks good.\n", err=check, rc=bool(check)) for one in folders),
-            Write(list(switch.divert_argv(self.layout, "--add")), effect=self.divert),
-            Write(list(switch.divert_argv(self.layout, "--remove")), effect=self.undivert),
+            *(Write(list(activate.check_argv(one)), out="Looks good.\n", err=check, rc=bool(check)) for one in folders),
+            Write(list(activate.divert_argv(self.layout, "--add")), effect=self.divert),
+            Write(list(activate.divert_argv(self.layout, "--remove")), effect=self.undivert),
         ]
 
     def job(self, source: Path, artifact: Path | None, **options: Any) -> build.Job:
@@ -266,7 +265,7 @@ def test_going_back_compiles_and_unpacks_nothing(tmp_path: Path, module: Callabl
         machine.point_to(fake.manifest().tree)
         run = module("criu_build", params, host=host)
         folder = machine.layout.tree(back)
-        assert run.result["commands"] == [list(switch.start_argv(folder)), list(switch.check_argv(folder))]
+        assert run.result["commands"] == [list(activate.start_argv(folder)), list(activate.check_argv(folder))]
         assert run.result["build"]["version"] == "4.1" and run.result["builds"] == [back, fake.manifest().tree]
         assert Path(machine.layout.current).readlink() == Path(back)
 

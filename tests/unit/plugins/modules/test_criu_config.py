@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._criu_config import config_file as _criu_config_file
+from ansible_collections.criu.hosts.plugins.module_utils._criu_config import config_file
 from ansible_collections.criu.hosts.plugins.modules import criu_config
 from ansible_collections.criu.hosts.tests.unit.harness import PLACE, Case, Host, Reply, put_host
 
@@ -218,7 +218,7 @@ def test_unreadable_file(tmp_path: Path, module: Any, monkeypatch: pytest.Monkey
             raise PermissionError(13, "Permission denied")
         return real(path, *arguments, **options)
 
-    monkeypatch.setattr(_criu_config_file.os, "open", refuse)
+    monkeypatch.setattr(config_file.os, "open", refuse)
     run = module("criu_config", params, host=host)
     assert run.result["reason"] == "config_unreadable" and "Permission denied" in run.result["msg"]
 

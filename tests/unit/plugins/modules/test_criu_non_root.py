@@ -8,7 +8,7 @@ from typing import Any, Iterator
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
-from ansible_collections.criu.hosts.plugins.module_utils._criu import non_root as _non_root
+from ansible_collections.criu.hosts.plugins.module_utils._criu import non_root
 from ansible_collections.criu.hosts.plugins.module_utils._criu.non_root import Access, Kernel
 from ansible_collections.criu.hosts.plugins.modules import criu_non_root
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Write
@@ -50,7 +50,7 @@ class Machine:
 @pytest.fixture(autouse=True)
 def given_back() -> Iterator[None]:
     yield
-    criu_non_root.RealSource = _non_root.RealSource
+    criu_non_root.RealSource = non_root.RealSource
 
 
 def put(machine: Machine) -> None:
@@ -154,11 +154,11 @@ ATTRIBUTES = [
 
 @pytest.mark.parametrize(("attribute", "names"), ATTRIBUTES)
 def test_attribute(attribute: bytes, names: tuple[str, ...]) -> None:
-    assert _non_root.parse_effective(attribute) == names
+    assert non_root.parse_effective(attribute) == names
 
 
 def test_real_host(tmp_path: Path) -> None:
-    path, host = binary(tmp_path), _non_root.RealSource(Paths())
+    path, host = binary(tmp_path), non_root.RealSource(Paths())
     found = host.access(path)
     assert found.capabilities == () and found.mode == Path(path).stat().st_mode & 0o7777
     assert isinstance(host.kernel().checkpoint_restore, bool)

@@ -14,7 +14,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.command import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command
-from ansible_collections.criu.hosts.plugins.module_utils._criu_build import package_archive as package
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build import package_archive
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build import package_plan as plans
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.package_debian import Deb
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.package_redhat import Rpm
@@ -220,7 +220,7 @@ def test_what_is_built(tmp_path: Path, module: Callable[..., Any]) -> None:
     found = run.result["package"]
     assert (found["version"], found["source_version"], found["features"]) == (OURS, THEIRS, ["selinux", "nftables"])
     assert list(found["files"]) == [FILE] and found["files"][FILE]["package"] == "criu"
-    assert package.read_archive(params["path"]).id == found["id"]
+    assert package_archive.read_archive(params["path"]).id == found["id"]
     assert list((tmp_path / "var/lib/criu-hosts/packages").iterdir()) == []
 
 
@@ -320,7 +320,7 @@ def test_bad_input(
 
 def test_a_path_that_leaves_the_archive(tmp_path: Path, module: Callable[..., Any]) -> None:
     params, host = install_over(tmp_path)
-    content = package.tarfile.open(params["path"])
+    content = package_archive.tarfile.open(params["path"])
     members = {one.name: content.extractfile(one).read() for one in content}  # type: ignore[union-attr]
     fake.tarball(Path(params["path"]), {**members, "../../../evil": b"x"}, "w")
     run = module("criu_package", params, host=host)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._core import command as _command
+from ansible_collections.criu.hosts.plugins.module_utils._core import command
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.engine import Podman
 from ansible_collections.criu.hosts.plugins.module_utils._nextcloud.settings import Console, Settings, import_script
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, Write
@@ -78,14 +78,14 @@ CONTRACT_CASES = [
 def stdin(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What commands get on their standard input."""
     given: list[str] = []
-    run = _command.ModuleRunner.run
+    run = command.ModuleRunner.run
 
     def keep(self: Any, argv: Any, **options: Any) -> Any:
         if options.get("stdin"):
             given.append(options["stdin"])
         return run(self, argv, **options)
 
-    monkeypatch.setattr(_command.ModuleRunner, "run", keep)
+    monkeypatch.setattr(command.ModuleRunner, "run", keep)
     return given
 
 

@@ -10,7 +10,7 @@ from typing import Any, Callable
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._denials.sources import journal_argv
-from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux import loaded_policy as _loaded_policy
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux import loaded_policy
 from ansible_collections.criu.hosts.tests.unit.denials import CORPUS, FIXTURES, answer, lines, selinuxfs
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, ModuleRun, Reply, put_host
 
@@ -49,7 +49,7 @@ CONTRACT_CASES = [
 
 @pytest.fixture(autouse=True)
 def recorded_policy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_loaded_policy, "transact", answer)
+    monkeypatch.setattr(loaded_policy, "transact", answer)
 
 
 def found(module: Run, params: dict[str, Any], **options: Any) -> dict[str, Any]:

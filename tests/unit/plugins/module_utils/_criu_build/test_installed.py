@@ -10,8 +10,7 @@ import pytest
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Link, Remove, Rename
-from ansible_collections.criu.hosts.plugins.module_utils._criu_build import activate as switch
-from ansible_collections.criu.hosts.plugins.module_utils._criu_build import compatibility as usable
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build import activate, compatibility
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build import installed as install
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.manifest import Artifact
 from ansible_collections.criu.hosts.plugins.module_utils._formats.elf import read_elf
@@ -22,7 +21,7 @@ MANIFEST = fake.manifest()
 TREE = install.Tree(MANIFEST, "a" * 64, True)
 RIGHT = install.Installed({MANIFEST.tree: TREE}, MANIFEST.tree, install.RIGHT, install.RIGHT, True, True)
 VIRGIN = install.Installed({}, None, install.NOTHING, install.OTHER, False, False)
-TARGET = switch.Target(MANIFEST.tree, "/a.tar.gz", divert=True, restorecon=True)
+TARGET = activate.Target(MANIFEST.tree, "/a.tar.gz", divert=True, restorecon=True)
 DIVERT_OVER_PACKAGE = [f"Remove {LAYOUT.diverted}", "dpkg-divert", "Link /usr/sbin/criu"]
 
 
@@ -94,14 +93,14 @@ SWITCH = "Link /opt/criu-hosts/current"
         ),
     ],
 )
-def test_plan_present(installed: install.Installed, target: switch.Target, expected: list[str]) -> None:
-    plan = switch.plan_present(LAYOUT, installed, target)
+def test_plan_present(installed: install.Installed, target: activate.Target, expected: list[str]) -> None:
+    plan = activate.plan_present(LAYOUT, installed, target)
     assert kinds(plan) == expected
     assert plan.changed is (plan.before != plan.after)
 
 
 def test_the_trial_comes_before_the_switch() -> None:
-    steps = switch.plan_present(LAYOUT, VIRGIN, TARGET).steps
+    steps = activate.plan_present(LAYOUT, VIRGIN, TARGET).steps
     order = [step for step in steps if isinstance(step, (Command, Rename, Link))]
     names = [step.argv[0] if isinstance(step, Command) else type(step).__name__ for step in order]
     assert names[:5] == ["restorecon", *[f"{FINAL}.new/sbin/criu"] * 2, "Rename", "Link"]
@@ -109,7 +108,7 @@ def test_the_trial_comes_before_the_switch() -> None:
 
 def test_a_criu_of_somebody_else_is_not_replaced() -> None:
     with pytest.raises(CheckpointError) as caught:
-        switch.plan_present(LAYOUT, replace(VIRGIN, local=install.OTHER), TARGET)
+        activate.plan_present(LAYOUT, replace(VIRGIN, local=install.OTHER), TARGET)
     assert caught.value.reason == "path_taken"
 
 
@@ -134,7 +133,7 @@ def test_a_criu_of_somebody_else_is_not_replaced() -> None:
     ],
 )
 def test_plan_absent(installed: install.Installed, divert: bool, expected: list[str]) -> None:
-    assert kinds(switch.plan_absent(LAYOUT, installed, divert=divert)) == expected
+    assert kinds(activate.plan_absent(LAYOUT, installed, divert=divert)) == expected
 
 
 def test_parse_diversions(fixture_text: Callable[[str], str]) -> None:
@@ -192,15 +191,15 @@ def artifact() -> Artifact:
         return Artifact(MANIFEST, "a" * 64, elf, (*elf.needed, "libdrm_amdgpu.so.1"))
 
 
-def system(folder: Path, libraries: set[str], **changes: Any) -> usable.System:
+def system(folder: Path, libraries: set[str], **changes: Any) -> compatibility.System:
     fake.put(folder / "lib64/ld-linux-x86-64.so.2", "")
-    return replace(usable.System(Paths(str(folder)), "x86_64", "debian", "2.41", libraries), **changes)
+    return replace(compatibility.System(Paths(str(folder)), "x86_64", "debian", "2.41", libraries), **changes)
 
 
 def test_check_artifact_takes_what_fits(fixture_text: Callable[[str], str], tmp_path: Path) -> None:
-    libraries = usable.parse_ldconfig(fixture_text("criu/trixie-ldconfig.txt")) | {"libdrm_amdgpu.so.1"}
-    usable.check_artifact("/a", artifact(), system(tmp_path, libraries))
-    usable.check_artifact("/a", artifact(), system(tmp_path, set(), libc="2.34"))
+    libraries = compatibility.parse_ldconfig(fixture_text("criu/trixie-ldconfig.txt")) | {"libdrm_amdgpu.so.1"}
+    compatibility.check_artifact("/a", artifact(), system(tmp_path, libraries))
+    compatibility.check_artifact("/a", artifact(), system(tmp_path, set(), libc="2.34"))
 
 
 @pytest.mark.parametrize(
@@ -223,8 +222,8 @@ def test_check_artifact_refuses(
     fixture_text: Callable[[str], str],
     tmp_path: Path,
 ) -> None:
-    libraries = usable.parse_ldconfig(fixture_text("criu/trixie-ldconfig.txt")) | {"libdrm_amdgpu.so.1"}
+    libraries = compatibility.parse_ldconfig(fixture_text("criu/trixie-ldconfig.txt")) | {"libdrm_amdgpu.so.1"}
     with pytest.raises(CheckpointError) as caught:
-        usable.check_artifact("/a", artifact(), system(tmp_path, libraries - {gone}, **changes))
+        compatibility.check_artifact("/a", artifact(), system(tmp_path, libraries - {gone}, **changes))
     assert caught.value.reason == "artifact_unusable" and word in caught.value.message
     assert caught.value.facts.get("packages") == packages

@@ -6,7 +6,7 @@ from typing import Any, Callable
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
-from ansible_collections.criu.hosts.plugins.module_utils._criu_build import package_archive as package
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build import package_archive
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build import package_debian as deb
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build import package_redhat as rpm
 
@@ -78,11 +78,11 @@ def test_parse_madison(fixture_text: Callable[[str], str]) -> None:
 
 
 FAMILY = {
-    "a.deb": package.File("criu", "2", "0", ("python3-pycriu",)),
-    "b.deb": package.File("libcriu2", "2", "0", ("libcompel1",)),
-    "c.deb": package.File("libcompel1", "2", "0"),
-    "d.deb": package.File("python3-pycriu", "2", "0"),
-    "e.deb": package.File("libcriu-dev", "2", "0"),
+    "a.deb": package_archive.File("criu", "2", "0", ("python3-pycriu",)),
+    "b.deb": package_archive.File("libcriu2", "2", "0", ("libcompel1",)),
+    "c.deb": package_archive.File("libcompel1", "2", "0"),
+    "d.deb": package_archive.File("python3-pycriu", "2", "0"),
+    "e.deb": package_archive.File("libcriu-dev", "2", "0"),
 }
 
 
@@ -95,8 +95,8 @@ FAMILY = {
     ],
 )
 def test_choose(installed: list[str], expected: list[str]) -> None:
-    manifest = package.Manifest("0" * 12, "deb", "1", "2", (), "x86_64", "debian 13", FAMILY)
-    assert sorted(package.choose(manifest, installed)) == expected
+    manifest = package_archive.Manifest("0" * 12, "deb", "1", "2", (), "x86_64", "debian 13", FAMILY)
+    assert sorted(package_archive.choose(manifest, installed)) == expected
 
 
 SPEC = """\

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._denials import remedies as remedy
+from ansible_collections.criu.hosts.plugins.module_utils._denials import remedies
 from ansible_collections.criu.hosts.plugins.module_utils._denials.explain import explain_all, settle
 from ansible_collections.criu.hosts.plugins.module_utils._denials.groups import Groups
 from ansible_collections.criu.hosts.plugins.module_utils._denials.known import KNOWN
@@ -116,13 +116,13 @@ def test_no_rule_is_offered_where_a_constraint_denies(tmp_path: Path) -> None:
     groups.add(line)
     (one,) = explain_all(groups, loaded(tmp_path))
     assert (one["verdict"], one["candidate_rule"]) == ("constraint_level", None)
-    assert one["remedy"]["advice"] == remedy.LEVEL.advice
+    assert one["remedy"]["advice"] == remedies.LEVEL.advice
 
 
 def test_what_the_policy_allows_by_now_does_not_matter(tmp_path: Path) -> None:
     (one,) = told("debian13-no-policy-unit.txt", loaded(tmp_path, {"criu_container_restore": False}))
     assert (one["id"], one["verdict"], one["matters"]) == ("policy_rule", "allowed_now", "no")
-    assert one["remedy"] == remedy.FIXED.view()
+    assert one["remedy"] == remedies.FIXED.view()
 
 
 @pytest.mark.parametrize(
@@ -157,11 +157,11 @@ def test_what_the_policy_allows_by_now_does_not_matter(tmp_path: Path) -> None:
 def test_remedy_fits_the_host(
     tmp_path: Path, help_: str, booleans: dict[str, bool], verdict: str, expected: str
 ) -> None:
-    assert settle(verdict, getattr(remedy, help_), loaded(tmp_path, booleans)) is getattr(remedy, expected)
+    assert settle(verdict, getattr(remedies, help_), loaded(tmp_path, booleans)) is getattr(remedies, expected)
 
 
-@pytest.mark.parametrize("one", remedy.ALL, ids=lambda one: one.advice[:30])
-def test_remedies_are_real(one: remedy.Remedy) -> None:
+@pytest.mark.parametrize("one", remedies.ALL, ids=lambda one: one.advice[:30])
+def test_remedies_are_real(one: remedies.Remedy) -> None:
     assert one.advice.endswith(".")
     if one.task is None:
         return

@@ -8,7 +8,7 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._criu.kernel_cache import read_kdat
-from ansible_collections.criu.hosts.plugins.module_utils._host import kernel as host
+from ansible_collections.criu.hosts.plugins.module_utils._host import kernel
 from ansible_collections.criu.hosts.tests.unit.criu_host import link, put
 
 
@@ -24,19 +24,19 @@ from ansible_collections.criu.hosts.tests.unit.criu_host import link, put
     ],
 )
 def test_parse_release(release: str, version: str, expected: tuple[int, ...]) -> None:
-    assert host.parse_release(release, version) == expected
+    assert kernel.parse_release(release, version) == expected
 
 
 def test_read_kernel(tmp_path: Path) -> None:
     empty = {"release": None, "version": [], "checkpoint_restore": None, "ptrace_scope": None}
-    assert host.read_kernel(Paths(str(tmp_path))) == empty
+    assert kernel.read_kernel(Paths(str(tmp_path))) == empty
     put(tmp_path / "proc/sys/kernel/osrelease", "6.12.117\n")
     put(tmp_path / "proc/sys/kernel/cap_last_cap", "39\n")
     put(tmp_path / "proc/sys/kernel/yama/ptrace_scope", "1\n")
     expected = {"release": "6.12.117", "version": [6, 12, 117], "checkpoint_restore": False, "ptrace_scope": 1}
-    assert host.read_kernel(Paths(str(tmp_path))) == expected
+    assert kernel.read_kernel(Paths(str(tmp_path))) == expected
     put(tmp_path / "proc/sys/kernel/cap_last_cap", "40\n")
-    assert host.read_kernel(Paths(str(tmp_path)))["checkpoint_restore"] is True
+    assert kernel.read_kernel(Paths(str(tmp_path)))["checkpoint_restore"] is True
 
 
 KDAT = 1_000_000

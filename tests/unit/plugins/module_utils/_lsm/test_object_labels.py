@@ -11,8 +11,8 @@ import pytest
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman import losses
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.engine import Podman
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.losses import unlabelled_warning
-from ansible_collections.criu.hosts.plugins.module_utils._lsm import object_labels as _traces
-from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux import labels as _labels
+from ansible_collections.criu.hosts.plugins.module_utils._lsm import object_labels
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux import labels
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.labels import SelinuxLabels, parse_mounts
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels import (
     Traces,
@@ -56,7 +56,7 @@ def test_reads_sockets_and_mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (descriptors / "1").symlink_to("pipe:[5]")
     (descriptors / "4").symlink_to("socket:[9]")
     known = {"security.selinux": LABEL, "system.sockprotoname": "TCP"}
-    for one in (_traces, _labels):
+    for one in (object_labels, labels):
         monkeypatch.setattr(one, "read_xattr", lambda dummy_path, name: known[name])
     traces = read_traces(PLACE.paths, [100], SelinuxLabels())
     assert traces.sockets == {"7:4": ("TCP", LABEL)}

@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.archive import read_config_dump
-from ansible_collections.criu.hosts.plugins.module_utils._formats import zstd as _zstd
+from ansible_collections.criu.hosts.plugins.module_utils._formats import zstd
 from ansible_collections.criu.hosts.plugins.module_utils._formats.zstd import ZstdError, ZstdReader
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import read_archive
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, parse_record
@@ -97,6 +97,6 @@ def test_zstd_archive_that_is_no_tar(tmp_path: Path) -> None:
 
 
 def test_without_libzstd_podman_has_to_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_zstd, "LIBRARY", "libzstd-that-is-not-there.so")
+    monkeypatch.setattr(zstd, "LIBRARY", "libzstd-that-is-not-there.so")
     (tmp_path / "x.tar.zst").write_bytes(HELLO)
     assert read_config_dump(str(tmp_path / "x.tar.zst")).name == ""

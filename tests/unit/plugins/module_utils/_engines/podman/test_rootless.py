@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman import rootless as _rootless
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman import rootless
 from ansible_collections.criu.hosts.tests.unit.harness import PLACE, put_host
 
 
@@ -24,7 +24,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         pwd.struct_passwd(("bob", "x", 1001, 1001, "", str(tmp_path / "bob"), "/bin/sh")),
         pwd.struct_passwd(("alice", "x", 1000, 1000, "", str(tmp_path / "alice"), "/bin/sh")),
     ]
-    monkeypatch.setattr(_rootless.pwd, "getpwall", lambda: users)
+    monkeypatch.setattr(rootless.pwd, "getpwall", lambda: users)
     put_host(tmp_path, 0)
     (tmp_path / "proc/self").mkdir(parents=True)
     (tmp_path / "proc/self/uid_map").write_text("         0          0 4294967295\n")
@@ -41,29 +41,29 @@ def refused(act: Any, *arguments: Any) -> CheckpointError:
 
 
 def test_root_is_let_through() -> None:
-    _rootless.require_root("checkpoint container 'web'", PLACE.paths, 0)
+    rootless.require_root("checkpoint container 'web'", PLACE.paths, 0)
 
 
 def test_a_user_is_told_what_works() -> None:
-    assert "user id 1000" in refused(_rootless.require_root, "checkpoint container 'web'", PLACE.paths, 1000).message
+    assert "user id 1000" in refused(rootless.require_root, "checkpoint container 'web'", PLACE.paths, 1000).message
 
 
 def test_root_of_a_user_namespace(tmp_path: Path) -> None:
     (tmp_path / "proc/self/uid_map").write_text("0 1000 1\n1 100000 65536\n")
-    assert "user namespace" in refused(_rootless.require_root, "restore container 'web'", PLACE.paths, 0).message
+    assert "user namespace" in refused(rootless.require_root, "restore container 'web'", PLACE.paths, 0).message
 
 
 @pytest.mark.parametrize("name", ["web", "91f0"])
 def test_container_of_a_user(name: str) -> None:
-    error = refused(_rootless.refuse_users_container, name, f"checkpoint container {name!r}")
+    error = refused(rootless.refuse_users_container, name, f"checkpoint container {name!r}")
     assert "'alice'" in error.message
 
 
 def test_container_of_nobody() -> None:
-    _rootless.refuse_users_container("db", "checkpoint container 'db'")
+    rootless.refuse_users_container("db", "checkpoint container 'db'")
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", "[1]", '[{"names": ["web"]}]', '[{"id": "1", "names": null}]'])
 def test_unreadable_list(home: Path, text: str) -> None:
     (home / "containers.json").write_text(text)
-    _rootless.refuse_users_container("web", "checkpoint container 'web'")
+    rootless.refuse_users_container("web", "checkpoint container 'web'")

@@ -23,7 +23,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.registry impor
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import cgroup_memory, folder_bytes
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
-from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful import main as _unit_state_main
+from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful import main
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful import run as _unit_state_run
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout import (
     FAILED,
@@ -557,17 +557,17 @@ def test_program_speaks_to_systemd_and_the_journal(
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(address)
         monkeypatch.setenv("NOTIFY_SOCKET", address)
-        _unit_state_main.notify("STATUS=x")
+        main.notify("STATUS=x")
         assert listener.recv(99) == b"STATUS=x"
-        _unit_state_main.say("err", "one\ntwo")
+        main.say("err", "one\ntwo")
         assert listener.recv(99) == b"STATUS=one two"
     assert capsys.readouterr().err == "<3>one two\n"
-    _unit_state_main.notify("STATUS=x")
+    main.notify("STATUS=x")
     assert capsys.readouterr().err.startswith("<5>Cannot notify systemd: ")
 
 
 def test_program_refuses_other_words(capsys: pytest.CaptureFixture[str]) -> None:
-    assert _unit_state_main.main(["p", "reload", "web"]) == 2
+    assert main.main(["p", "reload", "web"]) == 2
     assert "start|stop|stopped NAME" in capsys.readouterr().err
 
 
@@ -576,6 +576,6 @@ def test_program_tells_a_failure_in_one_line(
     action: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     there = (Paths(str(tmp_path)), 1000)
-    monkeypatch.setattr(_unit_state_main, "Context", lambda *known: Context(*known, *there))
-    assert _unit_state_main.main(["p", action, "web"]) == 3
+    monkeypatch.setattr(main, "Context", lambda *known: Context(*known, *there))
+    assert main.main(["p", action, "web"]) == 3
     assert capsys.readouterr().err.startswith("<3>Cannot start or stop the unit 'web.service': ")

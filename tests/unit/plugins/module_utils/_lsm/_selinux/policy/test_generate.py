@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._formats import binary_policy as _policy_file
+from ansible_collections.criu.hosts.plugins.module_utils._formats import binary_policy
 from ansible_collections.criu.hosts.plugins.module_utils._formats.binary_policy import PolicyFile
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import DYNTRANS_BOOLEAN, RESTORE_BOOLEAN
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.policy.generate import (
@@ -149,17 +149,17 @@ def test_what_the_policy_lacks_is_left_out_and_told(name: str, lack: str, words:
 
 
 def test_class_with_common_permissions() -> None:
-    found = _policy_file.class_permissions(DEBIAN, "unix_stream_socket")
+    found = binary_policy.class_permissions(DEBIAN, "unix_stream_socket")
     assert {"connectto", "read", "getattr"} <= found
     assert "execmem" not in found
 
 
 @pytest.mark.parametrize("name", ["nosuch", "unix_stream"])
 def test_class_that_is_not_there(name: str) -> None:
-    assert _policy_file.class_permissions(DEBIAN, name) == frozenset()
+    assert binary_policy.class_permissions(DEBIAN, name) == frozenset()
 
 
 @pytest.mark.parametrize("cut", [30, 300, 3000])
 def test_cut_policy_gives_no_wrong_answer(cut: int) -> None:
-    whole = _policy_file.class_permissions(DEBIAN, "process")
-    assert _policy_file.class_permissions(DEBIAN[:cut], "process") in (frozenset(), whole)
+    whole = binary_policy.class_permissions(DEBIAN, "process")
+    assert binary_policy.class_permissions(DEBIAN[:cut], "process") in (frozenset(), whole)
