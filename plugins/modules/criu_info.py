@@ -359,7 +359,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu.inspect import (
     read_version,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._criu.kernel_cache import read_kdat
-from ansible_collections.criu.hosts.plugins.module_utils._criu_build.installed import Layout, describe, read_installed
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build.layout import Layout
 from ansible_collections.criu.hosts.plugins.module_utils._engines.runtimes import load_library, read_runtimes
 from ansible_collections.criu.hosts.plugins.module_utils._host.distribution import read_system
 from ansible_collections.criu.hosts.plugins.module_utils._host.kernel import read_kernel
@@ -422,6 +422,9 @@ def read_build(paths: Paths, path: str | None) -> dict[str, Any] | None:
     """Describes the build of criu_build that is in use."""
     if not is_ours(paths, path):
         return None
+    # Hosts without a build of criu_build need not compile this.
+    from ansible_collections.criu.hosts.plugins.module_utils._criu_build.installed import describe, read_installed
+
     layout = Layout(paths)
     installed = read_installed(layout)
     described = describe(installed.active, layout.active)

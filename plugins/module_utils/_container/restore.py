@@ -9,7 +9,6 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.criu.hosts.plugins.module_utils._container.label_proof import Proof, prove, read_running
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired, require_abilities
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import (
     Situation,
@@ -35,6 +34,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels impo
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import place_record_path, restored_path
 
 if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._container.label_proof import Proof
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
     from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 
@@ -50,7 +50,7 @@ class Restore:
     source: str
     container: Container | None = None
     tree: dict[int, list[Thread]] = field(default_factory=dict)
-    proof: Proof = field(default_factory=Proof)
+    proof: Proof | None = None
     statistics: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -76,13 +76,28 @@ class Restore:
                 reason="tool_failed",
             )
 
+    @property
+    def wrong(self) -> CheckpointError | None:
+        """The label difference that on_label_mismatch: warn has accepted."""
+        return self.proof.wrong if self.proof is not None else None
+
+    @property
+    def label_facts(self) -> dict[str, Any]:
+        """The facts labels and label_differences."""
+        return self.proof.facts if self.proof is not None else {"labels": [], "label_differences": []}
+
     def read_labels(self) -> None:
         """Reads the labels of all threads; raises container_ended."""
+        # A task that finds nothing to do need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._container.label_proof import read_running
+
         if self.container is not None:
             self.tree = read_running(self.ctx.paths, self.engine, self.container)
 
     def compare_labels(self) -> None:
         """Compares them with those of the record; raises label_changed."""
+        from ansible_collections.criu.hosts.plugins.module_utils._container.label_proof import prove
+
         in_place = self.source == "container"
         then = "It is stopped, and its checkpoint is kept." if in_place else "It is removed, and the archive is kept."
         if self.container is not None:
@@ -210,7 +225,7 @@ def proof_word(work: Restore) -> str:
         return "not_needed"
     if not situation.selinux.enabled:
         return "selinux_disabled"
-    if work.proof.wrong is not None:
+    if work.wrong is not None:
         return "label_changed"
     known = situation.before or situation.process_label or work.container.process_label
     return situation.selinux.mode if known else "label_unknown"
@@ -230,7 +245,7 @@ def restore(ctx: Context, engine: Engine, desired: Desired) -> Outcome:
     if work.container is not None:
         storage = engine.storage_warnings(situation.selinux.enabled)
         warnings = (*storage, *permissive_warning(situation.selinux, "restore"))
-        if work.proof.wrong is not None:
-            warnings = (*warnings, work.proof.wrong.message)
-    facts = {"statistics": work.statistics, **work.proof.facts, "label_proof": proof_word(work)}
+        if work.wrong is not None:
+            warnings = (*warnings, work.wrong.message)
+    facts = {"statistics": work.statistics, **work.label_facts, "label_proof": proof_word(work)}
     return Outcome("restore", view(work.container or situation.container, desired, source), plan, facts, warnings)

@@ -34,7 +34,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_build.installed i
     Installed,
     Layout,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._criu_build.manifest import BINARY, PLUGIN_FOLDER
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build.layout import BINARY
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build.manifest import PLUGIN_FOLDER
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.needs import LOG_TAIL, explain_build
 
 

@@ -6,70 +6,21 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
-from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build.layout import BINARY, Layout
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.manifest import (
-    BINARY,
     MANIFEST,
     Manifest,
     parse_manifest,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._host.names import KDAT
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 
 # The artifact that a folder came from; written beside the manifest when the artifact is unpacked.
 ORIGIN = "installed.json"
 RIGHT, OURS, OTHER, NOTHING = "right", "ours", "other", "nothing"
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The paths on a host. ``root`` is empty except in tests."""
-
-    paths: Paths = field(default_factory=Paths)
-
-    @property
-    def base(self) -> str:
-        return self.paths.below("/opt/criu-hosts")
-
-    @property
-    def state(self) -> str:
-        """Returns the folder that tasks work in; it is locked by one task at a time."""
-        return self.paths.state
-
-    @property
-    def current(self) -> str:
-        return f"{self.base}/current"
-
-    @property
-    def active(self) -> str:
-        """Returns the path of the binary that does not change with the version."""
-        return f"{self.current}/{BINARY}"
-
-    def tree(self, name: str) -> str:
-        """Returns the folder of one build."""
-        return f"{self.base}/{name}"
-
-    @property
-    def local(self) -> str:
-        return self.paths.below("/usr/local/sbin/criu")
-
-    @property
-    def packaged(self) -> str:
-        """Returns the path of the distribution's binary."""
-        return self.paths.below("/usr/sbin/criu")
-
-    @property
-    def diverted(self) -> str:
-        return f"{self.packaged}.distrib"
-
-    @property
-    def cache(self) -> str:
-        """CRIU's cache of the kernel's features; wrong after a change of CRIU."""
-        return self.paths.below(KDAT)
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,13 @@ from typing import Any, Iterable
 from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256, stream_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import version_text, version_tuple
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build.layout import BINARY
 from ansible_collections.criu.hosts.plugins.module_utils._formats.elf import Elf, read_elf
 
 TUPLES = ("features", "libraries", "plugins")
 # Part of the identity of a build: increase it when a change in how CRIU is built changes the result.
 RECIPE = 1
 MANIFEST = "manifest.json"
-BINARY = "sbin/criu"
 PLUGIN_FOLDER = "lib/criu"
 
 

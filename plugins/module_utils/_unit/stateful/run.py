@@ -175,7 +175,7 @@ def _restore(unit: Unit, spec: Spec, container: Container) -> None:
         stamp=container.stamp,
         size_bytes=size,
         label_proof=word,
-        labels=restored.proof.facts["labels"],
+        labels=restored.label_facts["labels"],
         statistics=restored.statistics,
     )
     unit.say("info", f"Container {unit.name!r} was restored from {size >> 20} MiB; label proof: {word}.")
