@@ -7,6 +7,19 @@ import json
 
 from common import RESULTS, ROOT, Entry, Report, call, environment, main, venv_bin
 
+# antsibull-docs 2.28 writes the name of its temporary folder into the text that it checks. One name in 37 ends with an
+# underscore, which makes it a reference to a target that does not exist, and the check fails.
+ANTSIBULL_DOCS = """\
+import sys
+import tempfile
+
+tempfile._RandomNameSequence.characters = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+from antsibull_docs.cli.antsibull_docs import main
+
+sys.exit(main())
+"""
+
 
 def work() -> int:
     """Run both checks."""
@@ -14,7 +27,9 @@ def work() -> int:
     report.check(
         "antsibull-docs",
         [
-            f"{venv_bin()}/antsibull-docs",
+            f"{venv_bin()}/python",
+            "-c",
+            ANTSIBULL_DOCS,
             "lint-collection-docs",
             "--plugin-docs",
             "--validate-collection-refs=dependent",
