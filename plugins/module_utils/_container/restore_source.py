@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -17,14 +16,11 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.container impo
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux, read_selinux, require_policy
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread, from_record
-from ansible_collections.criu.hosts.plugins.module_utils._store.archive import read_archive, verify
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import (
     Record,
     parse_record,
     place_record_path,
-    restored_path,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_path
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
@@ -80,76 +76,23 @@ def source_of(paths: Paths, engine: Engine, desired: Desired, situation: Situati
             "Start it, or restore it from an archive (archive_path).",
             reason="not_checkpointed",
         )
-    if container is None:
-        return "archive"
-    if container.running and is_from_archive(paths, desired, situation):
-        return "nowhere"
-    if container.running:
-        raise CheckpointError(
-            f"Cannot restore {desired.archive_path!r} as container {desired.target!r}: a container of that name runs "
-            "and does not come from this archive. Give a different new_name, or remove the container.",
-            reason="name_in_use",
-        )
-    same = record is not None and container.id == record.id and bool(record.stamp)
-    if same and record is not None and container.stamp == record.stamp and desired.new_name is None:
-        return "container"
-    raise CheckpointError(
-        f"Cannot restore {desired.archive_path!r} as container {desired.target!r}: a stopped container of that name "
-        f"exists, and its state differs from the archive's (status {container.status!r}). Remove it, or give a "
-        "different new_name.",
-        reason="container_exists",
-    )
+    # A restore in place need not compile this.
+    from ansible_collections.criu.hosts.plugins.module_utils._container.restore_archive import source_of_archive
 
-
-def is_from_archive(paths: Paths, desired: Desired, situation: Situation) -> bool:
-    """Returns whether the running container is the archived one, or was restored from the archive under a new name."""
-    container, record = situation.container, situation.record
-    if container is None or record is None:
-        return False
-    if desired.new_name is None and record.id:
-        return container.id == record.id
-    try:
-        entry = json.loads(read_text(restored_path(paths, desired.target)) or "{}")
-    except ValueError:
-        return False
-    known = entry.get("id") == container.id and bool(entry.get("sha256"))
-    return known and entry["sha256"] == (record.sha256 or verify(desired.archive_path or "", record))
+    return source_of_archive(paths, desired, container, record)
 
 
 def read_situation(ctx: Context, engine: Engine, desired: Desired) -> Situation:
     """Reads the archive's record, the container, and the state of SELinux."""
     record = None
     if desired.archive_path is not None:
-        check_path(desired.archive_path)
-        record = read_archive(desired.archive_path, engine.describe_archive)
-        if record.name and record.name != desired.name:
-            raise CheckpointError(
-                f"Cannot restore container {desired.name!r} from {desired.archive_path!r}: the archive holds "
-                f"container {record.name!r}. Give name: {record.name}, and new_name for another name.",
-                reason="archive_mismatch",
-            )
+        from ansible_collections.criu.hosts.plugins.module_utils._container.restore_archive import read_archived
+
+        record = read_archived(engine, desired, desired.archive_path)
     container = engine.inspect(ctx, desired.target)
     if desired.archive_path is None and container is not None:
         record = place_record(ctx.paths, container)
     return Situation(container, record, read_selinux(ctx.paths))
-
-
-def refuse_shared(engine: Engine, desired: Desired, process_label: str) -> None:
-    """Refuses a second container with the same SELinux categories, unless that is accepted.
-
-    Raises:
-        CheckpointError: categories_shared.
-    """
-    others = [name for name in engine.sharing(process_label) if name != desired.target]
-    if others and desired.shared_categories == "refuse":
-        raise CheckpointError(
-            f"Cannot restore {desired.archive_path!r} as container {desired.target!r}: container {others[0]!r} has "
-            f"the archive's label {process_label!r}, so SELinux would not keep the two apart. Remove that container, "
-            "or set shared_categories to accept.",
-            reason="categories_shared",
-            label=process_label,
-            containers=others,
-        )
 
 
 def preflight(ctx: Context, engine: Engine, desired: Desired, situation: Situation, source: str) -> Situation:
@@ -167,20 +110,10 @@ def preflight(ctx: Context, engine: Engine, desired: Desired, situation: Situati
         )
     if desired.archive_path is None or record is None:
         return situation
+    from ansible_collections.criu.hosts.plugins.module_utils._container.restore_archive import check_import
+    from ansible_collections.criu.hosts.plugins.module_utils._store.archive import verify
+
     situation = replace(situation, sha256=verify(desired.archive_path, record))
     if source == "archive":
-        refuse_shared(engine, desired, record.process_label)
-        if record.image_id and not engine.has_image(ctx, record.image_id):
-            raise CheckpointError(
-                f"Cannot restore {desired.archive_path!r}: its image {record.image!r} ({record.image_id[:12]}) is "
-                "not on this host. Pull or load that very image first.",
-                reason="image_missing",
-            )
-        taken = [name for name in record.volumes if engine.has_volume(name)]
-        if taken and not desired.options.ignore_volumes:
-            raise CheckpointError(
-                f"Cannot restore {desired.archive_path!r}: its volume {taken[0]!r} is on this host already. Remove "
-                "the volume, or set ignore_volumes to use it as it is.",
-                reason="volume_exists",
-            )
+        check_import(ctx, engine, desired, record)
     return situation

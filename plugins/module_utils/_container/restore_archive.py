@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Reads the archive that a container is restored from, and refuses an import that would fail."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
+from ansible_collections.criu.hosts.plugins.module_utils._store.archive import read_archive, verify
+from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, restored_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_path
+
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
+    from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
+
+
+def read_archived(engine: Engine, desired: Desired, archive_path: str) -> Record:
+    """Reads what the archive holds.
+
+    Raises:
+        CheckpointError: archive_path_unsafe, archive_missing, archive_invalid, archive_mismatch.
+    """
+    check_path(archive_path)
+    record = read_archive(archive_path, engine.describe_archive)
+    if record.name and record.name != desired.name:
+        raise CheckpointError(
+            f"Cannot restore container {desired.name!r} from {archive_path!r}: the archive holds container "
+            f"{record.name!r}. Give name: {record.name}, and new_name for another name.",
+            reason="archive_mismatch",
+        )
+    return record
+
+
+def is_from_archive(paths: Paths, desired: Desired, container: Container | None, record: Record | None) -> bool:
+    """Returns whether the running container is the archived one, or was restored from the archive under a new name."""
+    if container is None or record is None:
+        return False
+    if desired.new_name is None and record.id:
+        return container.id == record.id
+    try:
+        entry = json.loads(read_text(restored_path(paths, desired.target)) or "{}")
+    except ValueError:
+        return False
+    known = entry.get("id") == container.id and bool(entry.get("sha256"))
+    return known and entry["sha256"] == (record.sha256 or verify(desired.archive_path or "", record))
+
+
+def source_of_archive(paths: Paths, desired: Desired, container: Container | None, record: Record | None) -> str:
+    """Returns the source of a restore from an archive: the container itself if it is stopped in that checkpoint.
+
+    Raises:
+        CheckpointError: name_in_use, container_exists.
+    """
+    if container is None:
+        return "archive"
+    if container.running and is_from_archive(paths, desired, container, record):
+        return "nowhere"
+    if container.running:
+        raise CheckpointError(
+            f"Cannot restore {desired.archive_path!r} as container {desired.target!r}: a container of that name runs "
+            "and does not come from this archive. Give a different new_name, or remove the container.",
+            reason="name_in_use",
+        )
+    same = record is not None and container.id == record.id and bool(record.stamp)
+    if same and record is not None and container.stamp == record.stamp and desired.new_name is None:
+        return "container"
+    raise CheckpointError(
+        f"Cannot restore {desired.archive_path!r} as container {desired.target!r}: a stopped container of that name "
+        f"exists, and its state differs from the archive's (status {container.status!r}). Remove it, or give a "
+        "different new_name.",
+        reason="container_exists",
+    )
+
+
+def refuse_shared(engine: Engine, desired: Desired, process_label: str) -> None:
+    """Refuses a second container with the same SELinux categories, unless that is accepted.
+
+    Raises:
+        CheckpointError: categories_shared.
+    """
+    others = [name for name in engine.sharing(process_label) if name != desired.target]
+    if others and desired.shared_categories == "refuse":
+        raise CheckpointError(
+            f"Cannot restore {desired.archive_path!r} as container {desired.target!r}: container {others[0]!r} has "
+            f"the archive's label {process_label!r}, so SELinux would not keep the two apart. Remove that container, "
+            "or set shared_categories to accept.",
+            reason="categories_shared",
+            label=process_label,
+            containers=others,
+        )
+
+
+def check_import(ctx: Context, engine: Engine, desired: Desired, record: Record) -> None:
+    """Refuses an import that would fail: a shared label, a missing image, an existing volume.
+
+    Raises:
+        CheckpointError: categories_shared, image_missing, volume_exists.
+    """
+    refuse_shared(engine, desired, record.process_label)
+    if record.image_id and not engine.has_image(ctx, record.image_id):
+        raise CheckpointError(
+            f"Cannot restore {desired.archive_path!r}: its image {record.image!r} ({record.image_id[:12]}) is "
+            "not on this host. Pull or load that very image first.",
+            reason="image_missing",
+        )
+    taken = [name for name in record.volumes if engine.has_volume(name)]
+    if taken and not desired.options.ignore_volumes:
+        raise CheckpointError(
+            f"Cannot restore {desired.archive_path!r}: its volume {taken[0]!r} is on this host already. Remove "
+            "the volume, or set ignore_volumes to use it as it is.",
+            reason="volume_exists",
+        )
