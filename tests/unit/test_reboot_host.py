@@ -186,6 +186,7 @@ def test_a_loss_ends_the_play_before_anything_is_stopped(this_host: Host) -> Non
     ]
 
 
+@pytest.mark.slow
 def test_what_was_stopped_is_started_again_when_the_reboot_is_refused(this_host: Host) -> None:
     units = [unit("redis"), unit("app"), unit("web", stateful=False), unit("off", state="inactive")]
     done = this_host.play(units, reboot_host_rehearse=False)
@@ -215,6 +216,7 @@ def test_an_accepted_loss_does_not_end_the_play(this_host: Host) -> None:
     assert this_host.states() == {"redis": ("active", "restored"), "app": ("active", "fresh")}
 
 
+@pytest.mark.slow
 def test_a_dump_that_fails_after_all_keeps_the_host_from_the_reboot(this_host: Host) -> None:
     done = this_host.play([unit("redis"), unit("app", breaks=True)])
     assert done.returncode != 0
@@ -230,6 +232,7 @@ def test_check_mode_tells_and_changes_nothing(this_host: Host) -> None:
     assert this_host.states() == {"redis": ("active", None), "app": ("active", None)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("breaks", [False, True], ids=["restored", "lost"])
 def test_what_came_back_is_checked_and_reported(this_host: Host, tmp_path: Path, breaks: bool) -> None:
     """app does not start at boot, so the role starts it."""
@@ -245,6 +248,7 @@ def test_what_came_back_is_checked_and_reported(this_host: Host, tmp_path: Path,
     assert came_back == {"redis": "fresh" if breaks else "restored", "app": "restored"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", [["app.service"], ["all"], "all"], ids=["list", "all", "string"])
 def test_units_whose_loss_is_accepted_may_be_a_list_or_all(this_host: Host, given: Any) -> None:
     done = this_host.play([unit("redis"), unit("app", refuses=True)], reboot_host_accept_loss=given)

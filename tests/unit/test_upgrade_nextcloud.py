@@ -281,6 +281,7 @@ def test_one_version_after_the_other_and_then_nothing(one: Host) -> None:
     assert again.returncode == 0 and "changed=0 " in again.stdout, again.stdout
 
 
+@pytest.mark.slow
 def test_what_breaks_half_way_leaves_nothing_behind(one: Host) -> None:
     before = one.files()
     one.change(breaks="31")
@@ -291,6 +292,7 @@ def test_what_breaks_half_way_leaves_nothing_behind(one: Host) -> None:
     assert one.now["memory"] == "memory of r/cloud:30-fpm" and one.now["renewed"]
 
 
+@pytest.mark.slow
 def test_what_breaks_before_the_upgrade_touches_only_maintenance_mode(one: Host) -> None:
     before = one.files()
     one.change(breaks="checkpoint")
@@ -300,6 +302,7 @@ def test_what_breaks_before_the_upgrade_touches_only_maintenance_mode(one: Host)
     assert not [call for call in one.now["calls"] if call[0] in ("container_unit", "container_restore")]
 
 
+@pytest.mark.slow
 def test_interrupted_then_brought_back_or_continued(one: Host) -> None:
     before = one.files()
     one.change(breaks="ansible")
