@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The order in which `make test` takes its steps, and how it leaves a scenario out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TOOLS = Path(__file__).parents[1] / "tools"
+
+
+@pytest.fixture(name="run_all")
+def run_all_fixture(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(TOOLS))
+    for name in ("run_all", "common"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    import run_all  # type: ignore[import-not-found]
+
+    yield run_all
+    for name in ("run_all", "common"):
+        sys.modules.pop(name, None)
+
+
+def test_scenarios_wait_for_the_image_and_come_first_then(run_all: Any) -> None:
+    queue = run_all.Queue(list(run_all.STEPS), None)
+    assert [queue.take(), queue.take()] == ["image", "lint"]
+    queue.set_image(True)
+    assert [queue.take(), queue.take()] == ["checkpoint_host", "processes"]
+    left = []
+    while (name := queue.take()) is not None:
+        left.append(name)
+    assert left == ["services", "virgin_host", "unit", "docs", "build", "sanity"]
+
+
+def test_scenario_without_an_image_is_a_failure(run_all: Any) -> None:
+    step = run_all.run_next("checkpoint_host", run_all.Queue([], False))
+    assert (step.word, step.why_not, step.excused) == ("not run", "no image", False)
+    assert run_all.summarize([step]) == 1
+
+
+@pytest.mark.parametrize(("minutes", "left_out"), [(44, False), (46, True)])
+def test_scenario_that_would_not_end_in_time(
+    run_all: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], minutes: int, left_out: bool
+) -> None:
+    monkeypatch.setattr(run_all, "STARTED", run_all.time.monotonic() - 60 * minutes)
+    monkeypatch.setattr(run_all, "run_step", lambda name: run_all.Step(name, rc=0, counts={"passed": 1, "failed": 0}))
+    step = run_all.run_next("services", run_all.Queue([], True))
+    assert step.excused is left_out
+    if left_out:
+        step.counts["passed"] = 1
+        assert run_all.summarize([step]) == 0
+        assert "make molecule SCENARIO=services" in capsys.readouterr().out
