@@ -180,7 +180,8 @@ def summarize(steps: list[Step]) -> int:
         or any(step.rc for step in steps if not step.why_not)
         or any(step.why_not and not step.excused for step in steps)
     )
-    say(f"{passed} passed, {failed} failed")
+    left_out = sum(step.excused for step in steps)
+    say(f"{passed} passed, {failed} failed{f', {left_out} skipped' if left_out else ''}")
     return int(bad or not passed)
 
 
