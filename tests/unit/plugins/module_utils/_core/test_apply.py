@@ -123,7 +123,7 @@ def test_kill_reaches_all_and_forgives_those_that_have_ended(sleeper: Any, tmp_p
     assert sleeper.wait(60) == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("until", [lambda: 1 / 0, lambda: refuse()])
+@pytest.mark.parametrize("until", [lambda: 1 / 0, refuse])
 def test_wait_passes_on_what_its_question_raises(until: Callable[[], bool]) -> None:
     with pytest.raises((CheckpointError, ZeroDivisionError)):
         apply_plan(Recorder(), Plan(steps=(Wait(until, 60, "wait", "Look."),)))
