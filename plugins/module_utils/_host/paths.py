@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from typing import Collection
 
 # No small file has nearly this size. A larger one is something else, and must not fill the host's memory.
 SIZE_LIMIT = 64 << 20
@@ -36,6 +37,53 @@ def read_bytes(path: str, *, limit: int = SIZE_LIMIT) -> bytes | None:
             return handle.read()
     except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
         return None
+
+
+def _descend(folder: str, parts: list[str]) -> int:
+    """Opens ``parts`` below ``folder``, one after the other, and follows no link on the way."""
+    flags = os.O_RDONLY | os.O_CLOEXEC
+    descriptor = os.open(folder, flags | os.O_DIRECTORY)
+    for index, part in enumerate(parts):
+        last = index == len(parts) - 1
+        kind = os.O_NONBLOCK | os.O_NOCTTY if last else os.O_DIRECTORY
+        try:
+            below = os.open(part, flags | os.O_NOFOLLOW | kind, dir_fd=descriptor)
+        finally:
+            os.close(descriptor)
+        descriptor = below
+    return descriptor
+
+
+def read_below(folder: str, name: str, *, limit: int, owners: Collection[int] | None = None) -> bytes | None:
+    """Returns the content of the regular file ``name`` below ``folder``; None if it is absent. For what others write.
+
+    Whoever may write below ``folder`` (a container, a user) chooses neither which file of the host is read, since no
+    link is followed, nor how long it takes or how much memory: no pipe or device is opened for long, and nothing
+    larger than ``limit`` bytes is read, even if the file grows meanwhile. ``folder`` itself is the caller's.
+    ``owners``: the ids of users whose file it may be; None accepts each.
+
+    Raises:
+        OSError: ELOOP or ENOTDIR (a link on the way), EINVAL (no regular file), EFBIG (too large), EPERM (a different
+            owner), or it cannot be read.
+    """
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    path = os.path.join(folder, name)
+    if not parts or ".." in parts or "\0" in name:
+        raise OSError(errno.EINVAL, "not the name of a file below the folder", path)
+    try:
+        descriptor = _descend(folder, parts)
+    except FileNotFoundError:
+        return None
+    with open(descriptor, "rb") as handle:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
+        if owners is not None and status.st_uid not in owners:
+            raise OSError(errno.EPERM, f"it belongs to the user with the id {status.st_uid}", path)
+        data = handle.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"larger than {limit} bytes", path)
+    return data
 
 
 def read_text(path: str, *, limit: int = SIZE_LIMIT, may_fail: bool = False) -> str | None:
