@@ -273,9 +273,10 @@ reason:
     - V(unpack_failed) if an archive is damaged or unsafe.
     - V(disk_full) if there is no space left.
     - V(file_failed) if a file or folder could not be written.
-    - V(interrupted) if the task received SIGTERM or SIGHUP.
+    - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
     - V(tool_missing) if a command is not installed.
     - V(tool_failed) if a command failed and its output matches no other reason.
+    - V(internal) if the collection itself has an error; the message names the place in its code.
   returned: failure
   type: str
   sample: build_failed

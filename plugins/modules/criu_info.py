@@ -326,6 +326,8 @@ reason:
     - Machine-readable error code, which stays the same between releases.
     - V(options_conflict) if O(features) is set and O(gather) does not include V(features).
     - V(tool_missing) if a program that was found cannot be started.
+    - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
+    - V(internal) if the collection itself has an error; the message names the place in its code.
   returned: failure
   type: str
   sample: options_conflict

@@ -118,9 +118,10 @@ reason:
     - V(kernel_too_old) if the kernel has no CAP_CHECKPOINT_RESTORE and O(allow_sys_admin=false).
     - V(ptrace_forbidden) if C(kernel.yama.ptrace_scope) is 3, so that no process can be traced.
     - V(change_lost) if the file does not keep the change, for example because of its file system.
-    - V(interrupted) if the task received SIGTERM or SIGHUP.
+    - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
     - V(tool_missing) if a command is not installed.
     - V(tool_failed) if a command failed and its output matches no other reason.
+    - V(internal) if the collection itself has an error; the message names the place in its code.
   returned: failure
   type: str
   sample: group_missing

@@ -121,9 +121,10 @@ reason:
     - V(value_invalid) if Nextcloud cannot store a value.
     - V(options_conflict) if a setting is in both O(system) and O(secrets).
     - V(change_lost) if occ succeeded and a setting has not changed, because it is set elsewhere; see RV(lost).
-    - V(interrupted) if the task received SIGTERM or SIGHUP.
+    - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
     - V(podman_missing) if podman is not installed.
     - V(tool_missing) if a command is not installed.
+    - V(internal) if the collection itself has an error; the message names the place in its code.
   returned: failure
   type: str
   sample: occ_failed

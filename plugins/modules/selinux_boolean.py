@@ -103,9 +103,10 @@ reason:
     - V(not_root) if the policy cannot be read, as the task does not run as root.
     - V(store_locked) if a different process is changing the policy.
     - V(change_lost) if setsebool succeeded and the value has not changed.
-    - V(interrupted) if the task received SIGTERM or SIGHUP.
+    - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
     - V(tool_missing) if a command is not installed.
     - V(tool_failed) if a command failed and its output matches no other reason.
+    - V(internal) if the collection itself has an error; the message names the place in its code.
   returned: failure
   type: str
   sample: boolean_missing

@@ -24,6 +24,7 @@ from ansible.module_utils import basic
 from ansible.module_utils.common import warnings
 
 from ansible_collections.criu.hosts.plugins.module_utils._core import module as glue
+from ansible_collections.criu.hosts.plugins.module_utils._core import session
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import context_of
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
@@ -105,6 +106,10 @@ class Host:
             if entry.state in ("any", self.state):
                 return entry.rc, entry.out, entry.err
         raise AssertionError(f"unscripted command in state {self.state!r}: {args}")
+
+    def run_to_end(self, argv: Any, *, env: dict[str, str], **dummy_options: Any) -> tuple[int, str, str]:
+        """Stands for a command that runs to its end even if the task is killed."""
+        return self.run_command(None, list(argv), environ_update=env)
 
     def get_bin_path(self, dummy_module: Any, name: str, *dummy_args: Any, **dummy_options: Any) -> str | None:
         return None if name in self.missing else f"/usr/bin/{name}"
@@ -198,6 +203,7 @@ def run_main(
     monkeypatch.setattr(glue, "context_of", context_there)
     monkeypatch.setattr(basic.AnsibleModule, "run_command", run_command)
     monkeypatch.setattr(basic.AnsibleModule, "get_bin_path", get_bin_path)
+    monkeypatch.setattr(session, "run_to_end", host.run_to_end)
     monkeypatch.setattr(os, "kill", host.kill)
     # A filter's test has loaded Ansible's controller, which would treat the module's warnings as its own.
     if hasattr(ansible.module_utils, "_internal"):

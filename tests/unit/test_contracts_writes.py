@@ -30,8 +30,16 @@ WRITERS = (
         "os.O_CREAT os.O_EXCL os.O_WRONLY os.chmod os.fdopen os.open os.symlink os.utime shutil.copyfileobj",
         "carries out the step Unpack",
     ),
-    Writer("_core/signals.py", "signal.raise_signal", "sends a deferred signal again"),
-    Writer("_core/command.py", "subprocess.Popen os.killpg", "runs commands, and ends those that take too long"),
+    Writer(
+        "_core/lock.py",
+        "os.open os.ftruncate os.pwrite os.O_RDWR os.O_CREAT",
+        "makes the locks of things, and writes who holds one",
+    ),
+    Writer(
+        "_core/session.py",
+        "subprocess.Popen os.killpg os.fork os.setsid os.open os.O_RDWR open",
+        "runs commands in a session of their own, and ends those that take too long",
+    ),
     Writer("_core/program.py", "zipfile.ZipFile", "packs the program of stateful units in memory"),
     Writer(
         "_lsm/_selinux/loaded_policy.py",

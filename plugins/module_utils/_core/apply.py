@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import NoReturn
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, Runner, check
-from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError, attempt
 from ansible_collections.criu.hosts.plugins.module_utils._core.files import (
     _fsync,
     fsync_dir,
@@ -35,7 +34,11 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     Wait,
     WriteFile,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._core.signals import held, interruptible
+from ansible_collections.criu.hosts.plugins.module_utils._core.signals import (
+    raise_waiting,
+    stoppable,
+    watched,
+)
 
 # How long to wait for other tasks that do a moment's work under the same lock.
 LOCK_SECONDS = 60.0
@@ -56,12 +59,13 @@ class Applied:
 def apply_plan(runner: Runner, plan: Plan) -> Applied:
     """Walks the steps of ``plan``; after a failure only those with ``always`` still run.
 
-    Then the failed step explains its failure and is undone, and the failure is raised.
+    Then the failed step explains its failure and is undone, and the failure is raised. A signal that asks the task to
+    stop is such a failure, until a step with ``finish`` has begun: from there on the plan is carried out to its end.
 
     Raises:
         CheckpointError: the first failure; a step that fails after it is named in ``cleanup_failed``.
     """
-    with interruptible():
+    with watched():
         if plan.lock is None:
             return _walk(runner, plan)
         apply_step(runner, MakeDir(plan.lock, 0o700, why="make the folder"), Applied())
@@ -72,19 +76,35 @@ def apply_plan(runner: Runner, plan: Plan) -> Applied:
 def _walk(runner: Runner, plan: Plan) -> Applied:
     applied = Applied()
     failure: tuple[Step, CheckpointError] | None = None
+    begun = False
     for step in plan.steps:
         if failure is not None and not step.always:
             continue
-        try:
-            apply_step(runner, step, applied)
-        except CheckpointError as error:
-            if failure is None:
-                failure = (step, error)
-            else:
-                _also_failed(failure[1], error)
+        if getattr(step, "finish", False) and failure is None and not begun:
+            dummy, stopped = attempt(step.why, raise_waiting)
+            begun = stopped is None
+        else:
+            stopped = None
+        may_stop = not (begun or step.always or failure is not None)
+        error = stopped or _try(runner, step, applied, may_stop=may_stop)
+        if error is not None and failure is None:
+            failure = (step, error)
+        elif error is not None and failure is not None:
+            _also_failed(failure[1], error)
     if failure is not None:
         _give_up(runner, *failure)
     return applied
+
+
+def _try(runner: Runner, step: Step, applied: Applied, *, may_stop: bool = False) -> CheckpointError | None:
+    """Carries out one step; returns its failure, of whatever kind."""
+
+    def do() -> None:
+        with stoppable(may_stop):
+            apply_step(runner, step, applied)
+
+    dummy, error = attempt(step.why or "change the host", do)
+    return error
 
 
 def _also_failed(failure: CheckpointError, error: CheckpointError) -> None:
@@ -96,14 +116,13 @@ def _give_up(runner: Runner, step: Step, failure: CheckpointError) -> NoReturn:
     told = failure
     explain = getattr(step, "explain", None)
     if explain is not None:
-        try:
-            told = explain(failure)
-        except CheckpointError as error:
+        found, error = attempt(step.why, lambda: explain(failure))
+        if error is not None:
             _also_failed(failure, error)
+        told = found or failure
     for one in getattr(step, "undo", ()):
-        try:
-            apply_step(runner, one, Applied())
-        except CheckpointError as error:
+        error = _try(runner, one, Applied())
+        if error is not None:
             _also_failed(told, error)
     if told is failure:
         raise failure
@@ -144,7 +163,7 @@ def apply_step(runner: Runner, step: Step, applied: Applied) -> None:
 
 def _together(runner: Runner, step: Together, applied: Applied) -> None:
     make_dir(step.lock, 0o700)
-    with held() if step.always else nullcontext(), locked(step.lock, wait=LOCK_SECONDS):
+    with locked(step.lock, wait=LOCK_SECONDS):
         for one in step.steps:
             apply_step(runner, one, applied)
 
@@ -186,11 +205,10 @@ def _run(runner: Runner, step: Command, applied: Applied) -> None:
     if step.unless is not None and step.unless():
         return
     try:
-        with held() if step.finish else nullcontext():
-            completed = runner.run(step.argv, cwd=step.cwd, stdin=step.stdin)
-            if step.label:
-                applied.completed[step.label] = completed
-            check(completed, step.why)
+        completed = runner.run(step.argv, cwd=step.cwd, stdin=step.stdin, finish=step.finish)
+        if step.label:
+            applied.completed[step.label] = completed
+        check(completed, step.why)
     except BaseException:
         if step.creates_partial:
             remove_path(step.creates_partial)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Sequence
 
@@ -59,8 +58,10 @@ class CommandError(CheckpointError):
 class Runner(Protocol):
     """Runs commands; the unit tests have one that replays recordings."""
 
-    def run(self, argv: Sequence[str], *, cwd: str | None = None, stdin: str | None = None) -> Completed:
-        """Runs ``argv`` to its end; any exit status is accepted."""
+    def run(
+        self, argv: Sequence[str], *, cwd: str | None = None, stdin: str | None = None, finish: bool = False
+    ) -> Completed:
+        """Runs ``argv`` to its end; any exit status is accepted. With ``finish``, nothing but a kill of it ends it."""
 
     def which(self, name: str) -> str | None:
         """Returns the full path of the executable ``name``, or None."""
@@ -72,7 +73,11 @@ class ModuleRunner:
     def __init__(self, module: AnsibleModule) -> None:
         self._module = module
 
-    def run(self, argv: Sequence[str], *, cwd: str | None = None, stdin: str | None = None) -> Completed:
+    def run(
+        self, argv: Sequence[str], *, cwd: str | None = None, stdin: str | None = None, finish: bool = False
+    ) -> Completed:
+        if finish:
+            return to_end(argv, cwd=cwd, stdin=stdin)
         try:
             rc, out, err = self._module.run_command(
                 list(argv),
@@ -83,7 +88,7 @@ class ModuleRunner:
                 handle_exceptions=False,
                 errors="surrogateescape",
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: an argument with a NUL
             raise missing(argv, error) from error
         return Completed(tuple(argv), rc, out, err)
 
@@ -91,10 +96,26 @@ class ModuleRunner:
         return self._module.get_bin_path(name)
 
 
-# The exit status of what was killed since it took too long.
-TIMED_OUT = 124
 # Set by systemd for the unit's own program; not passed on to commands.
 NOT_INHERITED = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
+    return {**kept, **C_LOCALE}
+
+
+def to_end(
+    argv: Sequence[str], *, cwd: str | None = None, stdin: str | None = None, limit: float | None = None
+) -> Completed:
+    """Runs a command that neither a signal to the task nor the end of the task cuts off."""
+    from ansible_collections.criu.hosts.plugins.module_utils._core import session  # few tasks need it
+
+    try:
+        rc, out, err = session.run_to_end(argv, cwd=cwd, stdin=stdin, env=_environment(), limit=limit)
+    except (OSError, ValueError) as error:
+        raise missing(argv, error) from error
+    return Completed(tuple(argv), rc, out, err)
 
 
 class ProgramRunner:
@@ -103,41 +124,27 @@ class ProgramRunner:
     def __init__(self, limit: float | None = None) -> None:
         self.limit = limit
 
-    def run(self, argv: Sequence[str], *, cwd: str | None = None, stdin: str | None = None) -> Completed:
-        import subprocess  # a module has run_command instead
+    def run(
+        self, argv: Sequence[str], *, cwd: str | None = None, stdin: str | None = None, finish: bool = False
+    ) -> Completed:
+        if finish:
+            return to_end(argv, cwd=cwd, stdin=stdin, limit=self.limit)
+        from ansible_collections.criu.hosts.plugins.module_utils._core import session
 
-        kept = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
-        pipe = subprocess.PIPE
-        # A session of its own, so that the command and its children (an engine and its CRIU) can be ended together.
-        options: dict[str, Any] = {"cwd": cwd, "env": {**kept, **C_LOCALE}, "start_new_session": True}
-        options["stdin"] = subprocess.DEVNULL if stdin is None else pipe
         try:
-            child = subprocess.Popen(list(argv), stdout=pipe, stderr=pipe, **options)
-        except OSError as error:
+            rc, out, err = session.communicate(argv, cwd=cwd, stdin=stdin, env=_environment(), limit=self.limit)
+        except (OSError, ValueError) as error:
             raise missing(argv, error) from error
-        try:
-            out, err = child.communicate(None if stdin is None else stdin.encode(), timeout=self.limit)
-        except subprocess.TimeoutExpired:
-            text = f"it did not end in {self.limit:.0f} seconds"
-            return Completed(tuple(argv), TIMED_OUT, "", text)
-        finally:
-            if child.returncode is None:
-                os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
-        return Completed(tuple(argv), child.returncode, _text(out), _text(err))
+        return Completed(tuple(argv), rc, out, err)
 
     def which(self, name: str) -> str | None:
         return shutil.which(name)
 
 
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")
-
-
-def missing(argv: Sequence[str], error: OSError) -> CheckpointError:
+def missing(argv: Sequence[str], error: Exception) -> CheckpointError:
     """Returns the failure of a command that cannot be started."""
     return CheckpointError(
-        f"Cannot run {argv[0]!r}: {error.strerror}. Install the package that ships it.",
+        f"Cannot run {argv[0]!r}: {getattr(error, 'strerror', None) or error}. Install the package that ships it.",
         reason="tool_missing",
         cmd=list(argv),
     )

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ContextManager
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
@@ -33,6 +34,23 @@ class Context:
     @property
     def is_root(self) -> bool:
         return self.uid == 0
+
+    def hold(self, kind: str, thing: str, *, seconds: float | None = None) -> ContextManager[None]:
+        """Holds the lock of a thing for the time of a block, from the look to the last step; none in check mode.
+
+        Kinds and things: container and its name, images and their folder, archive and its path, unit and its name,
+        criu and its prefix, selinux and what is changed. The kernel frees the lock when this process has ended, and
+        every command that it runs with ``finish``. ``seconds``: how long to wait for a task that holds it
+        (lock.HOLD_SECONDS).
+
+        Raises:
+            CheckpointError: busy, file_failed.
+        """
+        if self.check_mode:
+            return nullcontext()
+        from ansible_collections.criu.hosts.plugins.module_utils._core.lock import hold, lock_path
+
+        return hold(lock_path(self.paths, self.uid, kind, thing), f"{kind} {thing!r}", seconds)
 
     def apply(self, plan: Plan) -> Applied | None:
         """Carries out ``plan``; None in check mode or without steps. Check mode is tested here only."""

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Callable
 
 
 @dataclass(frozen=True)
@@ -31,3 +32,30 @@ class CheckpointError(Exception):
         self.message = message
         self.reason = reason
         self.facts = facts
+
+
+def _internal(what: str, error: Exception) -> CheckpointError:
+    """Returns the failure for an error that nobody foresaw: one line, with the place in the code, for a report."""
+    trace, place = error.__traceback__, ""
+    while trace is not None:
+        place = f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    words = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return CheckpointError(
+        f"Cannot {what}: an error in the collection, {words} ({place}). Run the task again; if it comes back, report "
+        "this line to the project.",
+        reason="internal",
+    )
+
+
+def attempt(what: str, call: Callable[[], Any]) -> tuple[Any, CheckpointError | None]:
+    """Calls ``call``; returns its result and its failure, one of which is None.
+
+    This is the only place that catches every error: what follows a failed step must run after any of them.
+    """
+    try:
+        return call(), None
+    except CheckpointError as error:
+        return None, error
+    except Exception as error:  # noqa: BLE001 -- see above
+        return None, _internal(what, error)

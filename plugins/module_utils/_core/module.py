@@ -11,8 +11,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import ModuleRunner
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
-from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import attempt
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome, result_of
+from ansible_collections.criu.hosts.plugins.module_utils._core.signals import stoppable, watched
 
 # Shorter values are words such as "yes" and are not masked.
 SECRET_CHARACTERS = 8
@@ -38,7 +39,7 @@ def context_of(module: AnsibleModule) -> Context:
 
 
 def execute(run: Callable[[Context], Outcome], *, private: str | None = None, **module_options: Any) -> NoReturn:
-    """Builds the module, calls ``run`` once, exits once. Only CheckpointError becomes a task failure.
+    """Builds the module, calls ``run`` once, exits once. Whatever happens, the result is one object of JSON.
 
     ``private`` names an option with no_log whose values no result holds (see keep_private).
     """
@@ -46,10 +47,15 @@ def execute(run: Callable[[Context], Outcome], *, private: str | None = None, **
     context = context_of(module)
     if private is not None:
         keep_private(module, private)
-    try:
-        outcome = run(context)
-    except CheckpointError as error:
-        module.fail_json(msg=error.message, reason=error.reason, **error.facts)
-    for warning in outcome.warnings:
-        module.warn(warning)
-    module.exit_json(**result_of(outcome, diff=bool(getattr(module, "_diff", False))))
+
+    def work() -> Outcome:
+        with stoppable():
+            return run(context)
+
+    with watched():
+        outcome, error = attempt("do the task", work)
+        if error is not None:
+            module.fail_json(msg=error.message, reason=error.reason, **error.facts)
+        for warning in outcome.warnings:
+            module.warn(warning)
+        module.exit_json(**result_of(outcome, diff=bool(getattr(module, "_diff", False))))

@@ -1,49 +1,86 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Turns signals that stop a task into an exception, or defers them."""
+"""Turns signals that stop a task into an exception where work may be left, and defers them everywhere else."""
 
 from __future__ import annotations
 
 import signal
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 
+# A stop by hand or by systemd, a lost connection, Ctrl-C, Ctrl-\.
+STOPS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+
 
 class Interrupted(CheckpointError):
-    """The task was asked to stop (SIGTERM, SIGHUP): raised so that always-steps still run."""
+    """The task was asked to stop: raised so that always-steps still run."""
+
+    def __init__(self, number: int) -> None:
+        name = signal.Signals(number).name
+        message = f"Stopped by {name} before the work was complete. Run the task again."
+        super().__init__(message, reason="interrupted")
+
+
+@dataclass
+class _State:
+    """Signals concern the whole process. ``waiting`` are those that were deferred."""
+
+    stoppable: bool = False
+    waiting: list[int] = field(default_factory=list)
+
+
+_state = _State()
+
+
+def _stop(number: int, dummy_frame: Any) -> None:
+    if not _state.stoppable:
+        _state.waiting.append(number)
+        return
+    _state.stoppable = False  # one exception is enough to end the work, and the next one would end the clean-up
+    raise Interrupted(number)
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Turns SIGTERM and SIGHUP (a lost connection) into an exception for the time of the block."""
+def watched() -> Iterator[None]:
+    """Defers the signals in STOPS for the time of the block; inside it, ``stoppable`` raises them.
 
-    def stop(number: int, dummy_frame: Any) -> None:
-        raise Interrupted(
-            f"Stopped by {signal.Signals(number).name} before the work was complete. Run the task again.",
-            reason="interrupted",
-        )
-
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    previous = {number: signal.signal(number, stop) for number in numbers}
+    A signal that the caller ignores (nohup) stays ignored. Outside the main thread no handler can be set.
+    """
+    previous: dict[int, Any] = {}
+    before, _state.stoppable = _state.stoppable, False
+    try:
+        for number in STOPS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                previous[number] = signal.signal(number, _stop)
+    except ValueError:
+        pass
     try:
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for known, handler in previous.items():
+            signal.signal(known, handler)
+        _state.stoppable = before
+        if not before:
+            _state.waiting.clear()
+
+
+def raise_waiting() -> None:
+    """Raises Interrupted for a signal that was deferred."""
+    if _state.waiting:
+        raise Interrupted(_state.waiting.pop(0))
 
 
 @contextmanager
-def held() -> Iterator[None]:
-    """Defers SIGTERM and SIGHUP until the block ends; drops them if it raises, which ends the work as well."""
-    stops: list[int] = []
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    previous = {number: signal.signal(number, lambda got, dummy_frame: stops.append(got)) for number in numbers}
+def stoppable(really: bool = True) -> Iterator[None]:
+    """Raises Interrupted as soon as a signal of STOPS comes in the block, also for one that came before it."""
+    before = _state.stoppable
     try:
+        if really:
+            raise_waiting()
+            _state.stoppable = True
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-    if stops:
-        signal.raise_signal(stops[0])
+        _state.stoppable = before

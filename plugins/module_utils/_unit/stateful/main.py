@@ -12,7 +12,7 @@ from typing import Sequence
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import ProgramRunner
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._core.signals import interruptible
+from ansible_collections.criu.hosts.plugins.module_utils._core.signals import watched
 from ansible_collections.criu.hosts.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout import FAILED
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.run import Unit, start, stop, stopped
@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
         notify(f"EXTEND_TIMEOUT_USEC={seconds * 1000000}\nSTATUS={doing}")
 
     try:
-        with interruptible():
+        with watched():
             ctx = Context({}, runner, False)
             unit = Unit(argv[2], ctx, engine_for("podman", ctx), allow, say)
             if argv[1] == "start":

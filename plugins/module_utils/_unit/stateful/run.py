@@ -17,7 +17,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.restore_sour
     place_record,
     preflight,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._core.command import TIMED_OUT
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
@@ -30,6 +29,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     Step,
     WriteFile,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._core.session import TIMED_OUT
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import boot_id

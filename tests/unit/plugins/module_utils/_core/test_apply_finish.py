@@ -14,21 +14,22 @@ import pytest
 from ansible_collections.criu.hosts.plugins.module_utils._core.apply import apply_plan
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Plan, Rename
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Check, Command, Plan, Rename
+from ansible_collections.criu.hosts.plugins.module_utils._core.signals import STOPS
 
 
 class Stopped:
     """A runner that receives a request to stop while its first command runs."""
 
-    def __init__(self, rc: int = 0) -> None:
-        self.rc = rc
+    def __init__(self, rc: int = 0, number: int = signal.SIGTERM) -> None:
+        self.rc, self.number = rc, number
         self.told = False
         self.ended: list[str] = []
 
     def run(self, argv: Sequence[str], **dummy_options: Any) -> Completed:
         if not self.told:
             self.told = True
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), self.number)
         self.ended.append(argv[0])
         return Completed(tuple(argv), self.rc, "", "broken")
 
@@ -46,13 +47,85 @@ def plan(finish: bool) -> Plan:
     )
 
 
-@pytest.mark.parametrize(("finish", "ended"), [(True, ["dump", "last"]), (False, ["last"])])
-def test_a_stop_waits_for_a_command_that_has_to_finish(finish: bool, ended: list[str]) -> None:
+def test_a_stop_ends_a_plan_that_may_be_left() -> None:
     runner = Stopped()
     with pytest.raises(CheckpointError) as raised:
-        apply_plan(runner, plan(finish))
+        apply_plan(runner, plan(finish=False))
     assert raised.value.reason == "interrupted"
-    assert runner.ended == ended
+    assert runner.ended == ["last"]
+
+
+def test_a_stop_lets_a_plan_go_on_that_has_begun_what_must_be_finished() -> None:
+    runner = Stopped()
+    apply_plan(runner, plan(finish=True))
+    assert runner.ended == ["dump", "next", "last"]
+
+
+def test_a_stop_before_the_step_that_must_be_finished_prevents_it() -> None:
+    runner = Stopped()
+    runner.told = True
+
+    def stop() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    steps = (Check(stop, "look", always=True), *plan(finish=True).steps)
+    with pytest.raises(CheckpointError) as raised:
+        apply_plan(runner, Plan(steps=steps))
+    assert raised.value.reason == "interrupted"
+    assert runner.ended == ["last"]
+
+
+@pytest.mark.parametrize("number", STOPS, ids=lambda number: number.name)
+def test_each_signal_that_asks_to_stop_runs_the_always_steps(number: signal.Signals) -> None:
+    runner = Stopped(number=number)
+    with pytest.raises(CheckpointError) as raised:
+        apply_plan(runner, plan(finish=False))
+    assert number.name in raised.value.message
+    assert runner.ended == ["last"]
+
+
+def test_a_second_stop_does_not_cut_off_the_always_steps() -> None:
+    ran = []
+
+    def twice() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        ran.append("twice")
+
+    steps = (Check(lambda: os.kill(os.getpid(), signal.SIGHUP), "first"), Check(twice, "clean up", always=True))
+    with pytest.raises(CheckpointError) as raised:
+        apply_plan(Stopped(), Plan(steps=steps))
+    assert raised.value.reason == "interrupted" and "cleanup_failed" not in raised.value.facts
+    assert ran == ["twice"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("embedded\nnull byte"), RecursionError(), MemoryError(), UnicodeDecodeError("utf-8", b"", 0, 1, "")],
+)
+def test_an_error_that_nobody_foresaw_is_one_line_and_runs_the_always_steps(error: Exception) -> None:
+    runner = Stopped()
+    runner.told = True
+
+    def raise_it() -> None:
+        raise error
+
+    with pytest.raises(CheckpointError) as raised:
+        apply_plan(runner, Plan(steps=(Check(raise_it, "compare the labels"), *plan(finish=True).steps)))
+    assert raised.value.reason == "internal" and "\n" not in raised.value.message
+    assert (
+        raised.value.message.startswith("Cannot compare the labels: ") and type(error).__name__ in raised.value.message
+    )
+    assert runner.ended == ["last"]
+
+
+def test_an_ignored_hangup_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        runner = Stopped(number=signal.SIGHUP)
+        apply_plan(runner, plan(finish=False))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert runner.ended == ["dump", "next", "last"]
 
 
 def test_a_command_that_fails_tells_that_and_not_the_stop() -> None:

@@ -55,7 +55,9 @@ class Tools:
     def __init__(self, restore: Any) -> None:
         self.restore = restore
 
-    def run(self, argv: Sequence[str], *, cwd: str | None = None, stdin: str | None = None) -> Completed:
+    def run(
+        self, argv: Sequence[str], *, cwd: str | None = None, stdin: str | None = None, finish: bool = False
+    ) -> Completed:
         if argv[0] == "setsebool":
             set_value(argv[2])
         else:

@@ -375,7 +375,7 @@ def test_interrupted_restore_keeps_everything_for_the_next_start(machine: Any) -
     made.knows("after-disk-full")
 
     def stop() -> None:
-        raise Interrupted("Stopped by SIGTERM.", reason="interrupted")
+        raise Interrupted(15)
 
     made.script(Write(RESTORE, effect=stop))
     with pytest.raises(CheckpointError) as caught:
