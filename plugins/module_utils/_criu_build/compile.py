@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import os
 import re
-import tarfile
-import zlib
 from dataclasses import dataclass
 from typing import Callable
 
@@ -22,6 +20,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     Unpack,
     WriteFile,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._core.streams import StreamError
+from ansible_collections.criu.hosts.plugins.module_utils._core.tar import open_tar
 from ansible_collections.criu.hosts.plugins.module_utils._criu.libraries import linked_features
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.manifest import (
     BINARY,
@@ -39,6 +39,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.paths import dema
 # The source of CRIU before 4.2 has this link to protobuf's header.
 DESCRIPTOR = ("images/google/protobuf/descriptor.proto", "/usr/include/google/protobuf/descriptor.proto")
 SERIES = "debian/patches/series"
+# Both files that are read in an archive have far less.
+TEXT_LIMIT = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -106,14 +108,14 @@ def version_of_url(url: str) -> str | None:
 def version_of_tarball(path: str) -> str:
     """Returns the version of the CRIU source in the tarball ``path``, which is read only up to Makefile.versions."""
     try:
-        with tarfile.open(path) as archive:
+        with open(path, "rb") as handle:
+            archive = open_tar(handle)
             for member in archive:
-                if member.isreg() and re.fullmatch(r"(\./)?[^/]+/Makefile\.versions", member.name):
-                    handle = archive.extractfile(member)
-                    version = parse_version(handle.read(65536).decode("utf-8", "replace")) if handle else None
+                if member.kind == "file" and len(member.parts) == 2 and member.parts[1] == "Makefile.versions":
+                    version = parse_version(archive.content(TEXT_LIMIT).decode("utf-8", "replace"))
                     if version:
                         return version
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+    except (StreamError, OSError) as error:
         raise source_invalid(path, "it is not a readable tar archive") from error
     raise source_invalid(path, "it has no Makefile.versions of CRIU")
 
@@ -121,13 +123,13 @@ def version_of_tarball(path: str) -> str:
 def read_patches(path: str) -> Patches:
     """Reads which patches to apply from the archive ``path``, which is laid out like Debian's *.debian.tar.xz."""
     try:
-        with tarfile.open(path) as archive:
+        with open(path, "rb") as handle:
+            archive = open_tar(handle)
             for member in archive:
-                handle = archive.extractfile(member) if member.isreg() and member.name.lstrip("./") == SERIES else None
-                if handle is not None:
-                    text = handle.read(65536).decode("utf-8", "replace")
+                if member.kind == "file" and "/".join(member.parts) == SERIES:
+                    text = archive.content(TEXT_LIMIT).decode("utf-8", "replace")
                     return Patches(path, file_sha256(path), parse_series(text))
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+    except (StreamError, OSError) as error:
         raise source_invalid(path, "it is not a readable tar archive of patches") from error
     raise source_invalid(path, f"it has no {SERIES}")
 

@@ -65,6 +65,17 @@ def parse_json(text: str | bytes | None) -> Any:
     return value
 
 
+def text_list(value: Any) -> tuple[str, ...]:
+    """Returns the texts of a parsed list.
+
+    Raises:
+        ValueError: it is anything else.
+    """
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise ValueError("it has something else instead of a list of texts")
+    return tuple(value)
+
+
 def parse_object(text: str | bytes | None) -> dict[str, Any]:
     """Returns the object that a JSON text holds.
 

@@ -505,11 +505,11 @@ def test_a_full_disk_leaves_the_active_build(
     newer = fake.manifest("e" * 12, version="4.3")
     artifact = fake.artifact(tmp_path / "new.tar.gz", newer)
 
-    def copy(source: Any, target: Any, *dummy: Any) -> None:
-        target.write(source.read(10))
+    def write(dummy_archive: Any, dummy_member: Any, path: str) -> None:
+        Path(path).write_bytes(b"half")
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr("shutil.copyfileobj", copy)
+    monkeypatch.setattr("ansible_collections.criu.hosts.plugins.module_utils._core.unpack._write", write)
     run = module("criu_build", {"artifact_path": str(artifact)}, host=Host(machine.installing(newer.tree)))
     assert run.result["reason"] == "disk_full" and "Free space" in run.result["msg"]
     assert sorted(path.name for path in (tmp_path / "opt/criu-hosts").iterdir()) == [fake.manifest().tree, "current"]

@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
+import tarfile
 from pathlib import Path
 from typing import Any, Callable
 
@@ -320,8 +321,8 @@ def test_bad_input(
 
 def test_a_path_that_leaves_the_archive(tmp_path: Path, module: Callable[..., Any]) -> None:
     params, host = install_over(tmp_path)
-    content = package_archive.tarfile.open(params["path"])
-    members = {one.name: content.extractfile(one).read() for one in content}  # type: ignore[union-attr]
+    with tarfile.open(params["path"]) as content:
+        members = {one.name: content.extractfile(one).read() for one in content}  # type: ignore[union-attr]
     fake.tarball(Path(params["path"]), {**members, "../../../evil": b"x"}, "w")
     run = module("criu_package", params, host=host)
     assert run.result["reason"] == "unpack_failed" and host.wrote == [] and not list(tmp_path.rglob("evil"))

@@ -96,7 +96,11 @@ def test_zstd_archive_that_is_no_tar(tmp_path: Path) -> None:
     assert caught.value.reason == "archive_invalid"
 
 
-def test_without_libzstd_podman_has_to_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_libzstd_it_is_not_known_what_the_archive_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(zstd, "LIBRARY", "libzstd-that-is-not-there.so")
     (tmp_path / "x.tar.zst").write_bytes(HELLO)
-    assert read_config_dump(str(tmp_path / "x.tar.zst")).name == ""
+    with pytest.raises(CheckpointError, match="Install that library") as caught:
+        read_config_dump(str(tmp_path / "x.tar.zst"))
+    assert caught.value.reason == "archive_unreadable"
