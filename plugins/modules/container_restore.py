@@ -233,6 +233,7 @@ reason:
     - V(volume_exists) if a volume in the archive exists on this host already.
     - V(archive_missing) if there is no such archive.
     - V(archive_invalid) if the archive is truncated, damaged or not a checkpoint.
+    - V(archive_unreadable) if the archive has no record and the host lacks libzstd, with which it is compressed.
     - V(archive_mismatch) if the archive holds a different container.
     - V(archive_path_unsafe) if the path is not that of a file that only root can write.
     - V(archive_runtime_missing) if the OCI runtime that made the archive is not installed.
