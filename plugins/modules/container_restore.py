@@ -228,6 +228,7 @@ reason:
     - V(name_in_use) if a running container that does not come from this archive has the name.
     - V(new_name_with_tcp) if O(new_name) and O(tcp_established) are both set, as a clone cannot take connections.
     - V(categories_shared) if a container has the label in the archive; see RV(label) and RV(containers).
+    - V(categories_unknown) if the list of the host's containers cannot be read; see RV(label).
     - V(cgroup_in_use) if processes, for example those of a clone, still run in the cgroup of the container.
     - V(image_missing) if the image of the container is not on this host.
     - V(volume_exists) if a volume in the archive exists on this host already.
@@ -259,7 +260,7 @@ reason:
   sample: not_checkpointed
 label:
   description: The label in the archive.
-  returned: failure with reason categories_shared
+  returned: failure with reason categories_shared or categories_unknown
   type: str
   sample: system_u:system_r:container_t:s0:c441,c720
 containers:
