@@ -188,7 +188,8 @@ def read_archive(path: str) -> Manifest:
     Raises:
         CheckpointError: the archive is damaged, or this module did not make it.
     """
-    manifest, sums = None, {}
+    manifest = None
+    sums: dict[str, str] = {}
     try:
         with open(path, "rb") as handle:
             archive = open_tar(handle)

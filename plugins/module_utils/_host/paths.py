@@ -109,6 +109,24 @@ def read_below(folder: str, name: str, *, limit: int, owners: Collection[int] | 
     return data
 
 
+def read_end(path: str, *, limit: int) -> bytes | None:
+    """Returns the last ``limit`` bytes of a file, such as a log, from the beginning of a line; None if it is absent.
+
+    Raises:
+        OSError: it is not a regular file (EINVAL, EISDIR), or it cannot be read.
+    """
+    try:
+        with open(path, "rb", opener=_open) as handle:
+            status = os.fstat(handle.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, "not a regular file", path)
+            handle.seek(max(status.st_size - limit, 0))
+            data = handle.read(limit)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return data if status.st_size <= limit else data[data.find(b"\n") + 1 :]
+
+
 def read_text(path: str, *, limit: int = SIZE_LIMIT, may_fail: bool = False) -> str | None:
     """Returns the content of a small file as text, which keeps bytes that are not UTF-8; None as ``read_bytes`` does.
 

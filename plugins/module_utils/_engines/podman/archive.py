@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import closing
-from typing import IO, Any, Iterator
+from typing import Any, BinaryIO, Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.streams import Expanded, StreamError
@@ -60,7 +60,7 @@ def _open(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
-def _read_dumps(handle: IO[bytes]) -> dict[str, dict[str, Any]]:
+def _read_dumps(handle: BinaryIO) -> dict[str, dict[str, Any]]:
     limit = EXPANDED_LIMIT + EXPANDED_RATIO * os.fstat(handle.fileno()).st_size
     start = handle.read(len(MAGIC))
     handle.seek(0)
