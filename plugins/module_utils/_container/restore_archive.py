@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
+from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import read_archive, verify
+from ansible_collections.criu.hosts.plugins.module_utils._store.own_file import read_own
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, restored_path
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_path
 
@@ -45,7 +45,8 @@ def is_from_archive(paths: Paths, desired: Desired, container: Container | None,
     if desired.new_name is None and record.id:
         return container.id == record.id
     try:
-        entry = json.loads(read_text(restored_path(paths, desired.target)) or "{}")
+        data = read_own(restored_path(paths, desired.target))
+        entry = parse_object(data) if data is not None else {}
     except ValueError:
         return False
     known = entry.get("id") == container.id and bool(entry.get("sha256"))

@@ -9,7 +9,7 @@ reading commands, in check mode too.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Mapping, Protocol
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
@@ -115,6 +115,9 @@ class Engine(Protocol):
 
     def describe_archive(self, path: str) -> Record:
         """What an archive of this engine says about itself, for one that has no record."""
+
+    def runtimes(self) -> Mapping[str, tuple[str, ...]]:
+        """The OCI runtimes that the engine knows by name, and the paths where it looks for each."""
 
     def has_image(self, ctx: Context, image_id: str) -> bool:
         """Whether the image is on this host."""

@@ -213,6 +213,12 @@ class Podman:
 
         return read_config_dump(path)
 
+    def runtimes(self) -> dict[str, tuple[str, ...]]:
+        # Only a restore from an archive needs to compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.runtimes import read_runtimes
+
+        return read_runtimes(self.paths)
+
     def has_image(self, ctx: Context, image_id: str) -> bool:
         from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.storage import has_image
 

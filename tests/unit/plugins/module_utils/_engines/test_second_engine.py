@@ -138,6 +138,9 @@ class Box:
     def describe_archive(self, path: str) -> Record:
         return Record("box", "", "web", "image", "", "", LABEL)
 
+    def runtimes(self) -> dict[str, tuple[str, ...]]:
+        return {}
+
     def has_image(self, ctx: Context, image_id: str) -> bool:
         return True
 
