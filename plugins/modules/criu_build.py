@@ -410,13 +410,13 @@ def outcome(value: dict[str, Any] | None, plan: Plan, builds: Iterable[str]) -> 
 
 
 def run_built(ctx: Context, wanted: Wanted, source: str, path: str) -> Outcome:
-    sha256 = choice.read_source_sha256(source, wanted.checksum)
+    given = choice.read_source(source, wanted.checksum)
     builds = sorted(install.read_installed(wanted.layout).trees)
-    current = find_artifact(path, wanted.build_ids(sha256))
+    current = find_artifact(path, wanted.build_ids(given.sha256))
     if current is not None:
         state = {path: current.manifest.tree}
         return outcome(choice.describe_artifact(current, path), Plan(before=state, after=state), builds)
-    job = choice.make_job(ctx.runner, wanted, source, sha256)
+    job = choice.make_job(ctx.runner, wanted, given)
     steps = (*build_steps(job, wanted.family), clean_step(job))
     plan = Plan(before={path: None}, after={path: job.tree}, steps=steps, lock=wanted.layout.state)
     if carry_out(ctx, plan, wanted) is None:
@@ -441,6 +441,7 @@ def run_present(ctx: Context, wanted: Wanted) -> Outcome:
         check=wanted.check,
         build=chosen.build,
         clean=chosen.clean,
+        content=chosen.content,
     )
     plan = activate.plan_present(layout, installed, target)
     if carry_out(ctx, plan, wanted, target) is None:

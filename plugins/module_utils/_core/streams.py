@@ -34,7 +34,9 @@ class Plain:
 
     def __init__(self, handle: IO[bytes]) -> None:
         self._handle = handle
-        self._left = os.fstat(handle.fileno()).st_size - handle.tell()
+        start = handle.tell()
+        self._left = handle.seek(0, os.SEEK_END) - start
+        handle.seek(start)
 
     def read(self, size: int) -> bytes:
         data = self._handle.read(max(min(size, self._left), 0))

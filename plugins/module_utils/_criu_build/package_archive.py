@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Step
 from ansible_collections.criu.hosts.plugins.module_utils._core.tar import Tar, open_tar
 from ansible_collections.criu.hosts.plugins.module_utils._criu.libraries import FEATURES, linked_features
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build.given import read_given
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.needs import LOG_TAIL, feature_missing
 from ansible_collections.criu.hosts.plugins.module_utils._formats.elf import ElfError, read_elf
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object, text_list
@@ -87,6 +89,11 @@ class Job:
     def out(self) -> str:
         """Returns the folder that becomes the archive."""
         return f"{self.work}/out"
+
+    @property
+    def packed(self) -> str:
+        """Returns the path of the archive in the work folder, where only root can change it."""
+        return f"{self.work}/packages.tar"
 
 
 class Way(Protocol):
@@ -183,24 +190,47 @@ def _sha256(archive: Tar) -> str:
 
 
 def read_archive(path: str) -> Manifest:
-    """Reads and verify the archive ``path``.
+    """Reads and verifies the archive ``path``.
 
     Raises:
-        CheckpointError: the archive is damaged, or this module did not make it.
+        CheckpointError: artifact_invalid.
+    """
+    content = read_content(path)
+    if content is None:
+        raise invalid(path, "no such file")
+    return parse_archive(path, content)
+
+
+def read_content(path: str) -> bytes | None:
+    """Returns the content of the archive; None if there is none.
+
+    Raises:
+        CheckpointError: artifact_invalid, it cannot be read.
+    """
+    try:
+        return read_given(path)
+    except OSError as error:
+        raise invalid(path, error.strerror or str(error)) from error
+
+
+def parse_archive(path: str, content: bytes) -> Manifest:
+    """Verifies the content of the archive ``path``.
+
+    Raises:
+        CheckpointError: artifact_invalid, it is damaged, or this module did not make it.
     """
     manifest = None
     sums: dict[str, str] = {}
     try:
-        with open(path, "rb") as handle:
-            archive = open_tar(handle)
-            for member in archive:
-                name = os.path.normpath(member.name)
-                if member.kind == "file" and name in (*sums, *((MANIFEST,) if manifest else ())):
-                    raise ValueError(f"it has {name!r} twice")
-                if member.kind == "file" and name == MANIFEST:
-                    manifest = parse(archive.content(MANIFEST_LIMIT))
-                elif member.kind == "file":
-                    sums[name] = _sha256(archive)
+        archive = open_tar(io.BytesIO(content))
+        for member in archive:
+            name = os.path.normpath(member.name)
+            if member.kind == "file" and name in (*sums, *((MANIFEST,) if manifest else ())):
+                raise ValueError(f"it has {name!r} twice")
+            if member.kind == "file" and name == MANIFEST:
+                manifest = parse(archive.content(MANIFEST_LIMIT))
+            elif member.kind == "file":
+                sums[name] = _sha256(archive)
     except (OSError, ValueError) as error:
         raise invalid(path, str(error)) from error
     if manifest is None:

@@ -78,7 +78,7 @@ def test_each_field_has_a_rule(kind: str) -> None:
     assert {field.name for field in fields(known)} == set(module.RULES)
 
 
-WRONG = [None, 1.5, -1, 1 << 63, 10**400, {"a": {}}, [[[]]], [None], "x" * 5000, {"": 1}]
+WRONG = [None, 1.5, -1, 1 << 63, 10**300, {"a": {}}, [[[]]], [None], "x" * 5000, {"": 1}]
 
 
 @pytest.mark.parametrize(
