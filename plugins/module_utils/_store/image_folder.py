@@ -18,7 +18,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images im
     read_inventory,
     read_tasks,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._host.ancestors import find_fault
+from ansible_collections.criu.hosts.plugins.module_utils._host.ancestors import find_fault, others_write
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECORD
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import folder_bytes
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread
@@ -42,6 +42,21 @@ def work_path(path: str) -> str:
 def note_path(path: str) -> str:
     """Returns the path of the note about the process that was restored from the images."""
     return os.path.join(work_path(path), "restored.json")
+
+
+def refuse_foreign(folder: str) -> None:
+    """Refuses images that other users can change, although the folder belongs to root: copied with their owners, say.
+
+    Raises:
+        CheckpointError: images_invalid.
+    """
+    try:
+        for entry in os.scandir(folder):
+            if not entry.is_symlink() and others_write(entry.stat(follow_symlinks=False)):
+                advice = "Check where it comes from, and let all images belong to root, with the mode 0600."
+                raise invalid(folder, f"users other than root may write to its file {entry.name!r}", advice)
+    except OSError as error:
+        raise invalid(folder, f"it cannot be read ({error.strerror})") from error
 
 
 def inventory_hash(folder: str) -> str:
@@ -112,6 +127,7 @@ def read_images(path: str) -> Images | None:
             return None
     except OSError as error:
         raise invalid(path, f"it cannot be read ({error.strerror})") from error
+    refuse_foreign(path)
     digest = inventory_hash(path)
     record = read_record(path)
     try:
@@ -173,6 +189,7 @@ def check_parents(images: Images) -> None:
                 reason="parent_changed",
                 path=parent,
             )
+        refuse_foreign(parent)
         seen.add(parent)
         path, record = parent, read_record(parent)
 

@@ -70,7 +70,7 @@ RULES: dict[str, Rule] = {
     "pid": lambda value: is_number(value, 1, PID_LIMIT),
     "start": matches(r"[0-9]{0,20}"),
     "boot": matches(r"[0-9a-f-]{0,36}"),
-    # A process chooses its name, and its user that of the program.
+    # A process chooses its name, and its user that of the program; external is only compared.
     **dict.fromkeys(("comm", "exe"), is_free_text),
     "cgroup": _is_cgroup,
     **dict.fromkeys(("inventory", "parent_inventory"), matches(SHA256)),
@@ -80,7 +80,7 @@ RULES: dict[str, Rule] = {
     "parent": matches(r"(/.*)?"),
     "checkpointed_at": matches(TIME),
     **dict.fromkeys(("criu", "selinux"), is_text),
-    "external": list_of(is_text, 4096),
+    "external": list_of(is_free_text, 4096),
 }
 
 

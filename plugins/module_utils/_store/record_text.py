@@ -14,10 +14,11 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.systemd_syntax im
 
 # A record with a different number is not understood by this release.
 SCHEMA = 1
-TEXT_LIMIT = 4096
+# Longer than the longest path.
+TEXT_LIMIT = 1 << 14
 NUMBER_LIMIT = 1 << 63
 # The names of containers and volumes, the ids of containers and images, and the names of engines and runtimes.
-NAME = r"([A-Za-z0-9][A-Za-z0-9_.:+-]{0,254})?"
+NAME = r"([A-Za-z0-9][A-Za-z0-9_.:+-]{0,1023})?"
 SHA256 = r"([0-9a-f]{64})?"
 TIME = r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)?"
 # Whether a value of JSON is what a field holds.

@@ -78,7 +78,7 @@ def test_each_field_has_a_rule(kind: str) -> None:
     assert {field.name for field in fields(known)} == set(module.RULES)
 
 
-WRONG = [None, 1.5, -1, 1 << 63, 10**300, {"a": {}}, [[[]]], [None], "x" * 5000, {"": 1}]
+WRONG = [None, 1.5, -1, 1 << 63, 10**300, {"a": {}}, [[[]]], [None], "x" * 20000, {"": 1}]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,6 @@ def test_control_characters(kind: str, field: str, control: str) -> None:
         ("process", "inherit", [[True, 2]]),
         ("process", "inherit", {"1": 2}),
         ("process", "inherit", [[1, 2]] * 1000),
-        ("process", "external", ["a\nb"]),
         ("process", "external", "unix[7097]"),
     ],
 )
