@@ -32,7 +32,8 @@ attributes:
     support: full
     details:
       - An artifact is up to date if its manifest names the same source, features, architecture and distribution, and
-        all its files have the checksums in the manifest. A damaged artifact is built again.
+        all its files have the checksums in the manifest. A damaged artifact is built again. For O(state=present), so is
+        one that others than root can write or replace, since nothing but its own manifest names its source.
       - An installation is up to date if the files of the active build have the checksums in its manifest, and the links
         and dpkg's diversion lead to it. Anything else is repaired.
 options:
@@ -109,7 +110,7 @@ options:
     type: path
   artifact_checksum:
     description:
-      - SHA-256 of the artifact to install.
+      - SHA-256 of the artifact to install. A copy that only root can change is verified and unpacked.
       - With it, the file need not exist if this artifact is installed already.
     type: str
   jobs:

@@ -160,6 +160,9 @@ class Podman:
     def remove_steps(self, name: str, why: str) -> tuple[Step, ...]:
         return (Command(("podman", "rm", "--force", "--ignore", "--time=0", name), why=why),)
 
+    def remove_volume_steps(self, name: str, why: str) -> tuple[Step, ...]:
+        return (Command(("podman", "volume", "rm", name), why=why),)
+
     def leftovers(self, container: Container, options: Options) -> tuple[str, ...]:
         # Podman leaves the images beside a running container: memory on disk, without a use.
         return () if options.keep else self.checkpoint_files(container)

@@ -101,6 +101,9 @@ class Box:
     def remove_steps(self, name: str, why: str) -> tuple[Step, ...]:
         return (Command(("box", "destroy", name), why=why),)
 
+    def remove_volume_steps(self, name: str, why: str) -> tuple[Step, ...]:
+        return (Command(("box", "volume", "destroy", name), why=why),)
+
     def leftovers(self, container: Container, options: Options) -> tuple[str, ...]:
         return () if options.keep else self.checkpoint_files(container)
 
