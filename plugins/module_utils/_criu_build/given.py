@@ -3,7 +3,7 @@
 """Reads a file that a task names, once: what is verified and what is unpacked are the same bytes.
 
 The file may be in a folder of another user, who could replace or change it between two readings. Its content therefore
-stays in memory, and a plan writes it to a folder of root before a command or an unpacking needs a path.
+stays in memory, and a plan writes it to a folder that only root can change when a command or an unpacking needs a path.
 """
 
 from __future__ import annotations

@@ -79,6 +79,8 @@ def read_archive(path: str, describe: Callable[[str], Record]) -> Record:
         return record
     if record.size_bytes != size:
         raise invalid(path, f"it has {size} bytes and its record says {record.size_bytes}")
+    if not record.sha256:
+        raise invalid(path, f"its record {record_path(path)!r} has no SHA-256")
     return record
 
 

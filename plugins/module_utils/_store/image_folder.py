@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from dataclasses import dataclass
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
@@ -47,14 +48,19 @@ def note_path(path: str) -> str:
 def refuse_foreign(folder: str) -> None:
     """Refuses images that other users can change, although the folder belongs to root: copied with their owners, say.
 
+    A link other than ``parent`` may lead to such a file.
+
     Raises:
         CheckpointError: images_invalid.
     """
     try:
         for entry in os.scandir(folder):
-            if not entry.is_symlink() and others_write(entry.stat(follow_symlinks=False)):
+            status = entry.stat(follow_symlinks=False)
+            link = stat.S_ISLNK(status.st_mode)
+            if (link and entry.name != "parent") or (not link and others_write(status)):
+                why = "is a symbolic link" if link else "can be changed by users other than root"
                 advice = "Check where it comes from, and let all images belong to root, with the mode 0600."
-                raise invalid(folder, f"users other than root may write to its file {entry.name!r}", advice)
+                raise invalid(folder, f"its file {entry.name!r} {why}", advice)
     except OSError as error:
         raise invalid(folder, f"it cannot be read ({error.strerror})") from error
 

@@ -56,7 +56,7 @@ def test_file_that_others_write(tmp_path: Path) -> None:
 
 @as_root
 def test_ancestor_of_a_user(tmp_path: Path) -> None:
-    """The user can rename the folder of root away, and put another there."""
+    """The user can rename the inner folder, which is root's, and put another there."""
     own(users(tmp_path / "home") / "roots")
     assert f"'{tmp_path}/home' belongs to the user with the id {USER}" in find_fault(str(tmp_path / "home/roots/x"))
 

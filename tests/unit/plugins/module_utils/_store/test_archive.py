@@ -58,6 +58,15 @@ def test_record_that_cannot_be_used_is_not_ignored(tmp_path: Path, damage: str) 
     assert read_record(str(archive)) is None
 
 
+def test_record_of_an_archive_has_its_checksum(tmp_path: Path) -> None:
+    """Otherwise nothing would be verified."""
+    (tmp_path / "x.tar").write_bytes(b"12345")
+    (tmp_path / "x.tar.json").write_text(render_record(replace(RECORD, size_bytes=5)))
+    with pytest.raises(CheckpointError) as caught:
+        read_archive(str(tmp_path / "x.tar"), read_config_dump)
+    assert caught.value.reason == "archive_invalid" and "no SHA-256" in caught.value.message
+
+
 def test_archive_without_a_record(tmp_path: Path) -> None:
     """As podman makes it by itself."""
     tar_archive(tmp_path / "x.tar")

@@ -77,6 +77,15 @@ def test_images_that_others_can_write(tmp_path: Path) -> None:
     assert "'pstree.img'" in refused(made)
 
 
+def test_images_elsewhere(tmp_path: Path) -> None:
+    """A link leads out of the folder that was judged."""
+    made = process_world(tmp_path)
+    made.dumped()
+    (made.images / "pstree.img").rename(tmp_path / "pstree.img")
+    (made.images / "pstree.img").symlink_to(tmp_path / "pstree.img")
+    assert "'pstree.img' is a symbolic link" in refused(made)
+
+
 def based(made: ProcessWorld, parent: Path) -> Images:
     made.dumped(parent, pre=True)
     made.dumped(parent=str(parent), parent_inventory=inventory_hash(str(parent)))

@@ -144,6 +144,7 @@ def test_control_characters(kind: str, field: str, control: str) -> None:
         ("process", "unit", "web"),
         ("process", "unit", "--host=evil.service\n"),
         ("process", "unit", "../web.service"),
+        ("process", "unit", "-Hevil.service"),
         ("process", "unit", "a b.service"),
         ("process", "parent", "relative"),
         ("process", "inherit", [[1, '9]"\nExecStartPre=+/bin/sh -c evil']]),
