@@ -65,7 +65,7 @@ def demand_place_record(paths: Paths, container: Container) -> Record | None:
     """
     path = place_record_path(paths, container.id)
     try:
-        data = read_own(path)
+        data = read_own(path) if container.stamp else None
         record = None if data is None else parse_record(data)
     except ValueError as error:
         raise CheckpointError(
@@ -74,7 +74,7 @@ def demand_place_record(paths: Paths, container: Container) -> Record | None:
             reason="record_invalid",
             path=path,
         ) from error
-    return record if record is not None and container.stamp and record.stamp == container.stamp else None
+    return record if record is not None and record.stamp == container.stamp else None
 
 
 def source_of(paths: Paths, engine: Engine, desired: Desired, situation: Situation) -> str:
@@ -116,7 +116,9 @@ def read_situation(ctx: Context, engine: Engine, desired: Desired) -> Situation:
         record = read_archived(engine, desired, desired.archive_path)
     container = engine.inspect(ctx, desired.target)
     if desired.archive_path is None and container is not None:
-        record = demand_place_record(ctx.paths, container)
+        # Without it, a restore would prove less; if the container runs already, there is none.
+        read = place_record if container.running else demand_place_record
+        record = read(ctx.paths, container)
     return Situation(container, record, read_selinux(ctx.paths))
 
 

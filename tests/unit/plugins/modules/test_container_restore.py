@@ -474,6 +474,15 @@ def test_refused(module: Any, tmp_path: Path, spoil: Any, reason: str, check: bo
     assert made.host.wrote == []
 
 
+def test_record_does_not_matter_for_a_container_that_runs(module: Any, tmp_path: Path) -> None:
+    params, host = running_already(tmp_path)
+    place = tmp_path / f"var/lib/criu-hosts/checkpoints/{ID}.json"
+    place.parent.mkdir(parents=True)
+    place.write_text("{}")
+    run = module("container_restore", params, host=host)
+    assert not run.failed and not run.result["changed"]
+
+
 def test_boolean_that_is_on_for_good_stays_on(module: Any, tmp_path: Path) -> None:
     made = checkpointed(tmp_path, world(tmp_path, boolean=True))
     result = module("container_restore", {"name": "web"}, host=made.host).result
