@@ -602,7 +602,8 @@ def test_a_source_that_is_swapped_after_its_check(
     seen: list[bool] = []
 
     def look() -> None:
-        seen.append((Path(job.work) / "src/Makefile").exists())
+        paths = ("src/Makefile", "src/COPYING", "patches/debian/patches/one")
+        seen.extend((Path(job.work) / path).exists() for path in paths)
 
     commands = [replace(one, effect=look) if one.argv[0] == "make" else one for one in commands]
     digest = file_sha256(str(source))
@@ -610,7 +611,7 @@ def test_a_source_that_is_swapped_after_its_check(
     swapped_before_the_plan(monkeypatch, patches, how, b"")
     params = {"source": str(source), "checksum": digest, "patches": str(patches), "jobs": 2}
     run = module("criu_build", params, host=Host(commands))
-    assert run.result["build"]["source_sha256"] == digest and seen == [False]
+    assert run.result["build"]["source_sha256"] == digest and seen == [False, True, True]
 
 
 def test_what_is_unpacked_is_in_a_folder_of_root(

@@ -9,7 +9,6 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd_syntax import quote, value, word
-from ansible_collections.criu.hosts.plugins.module_utils._process.restore_unit import render_start
 
 CONTROLS = ["\n", "\r", "\0", "\t", "\x1b", "\x7f", "\x85", "\u2028", "\r\n"]
 INJECTED = '"{}ExecStartPre=+/bin/sh -c evil'
@@ -46,16 +45,3 @@ def test_value_that_would_continue_the_line() -> None:
 )
 def test_quotes(text: str, written: str) -> None:
     assert quote(text) == written == word(text)
-
-
-@pytest.mark.parametrize("place", ["argument", "pid file", "terminal"])
-def test_drop_in_of_a_restore(place: str) -> None:
-    given = {"argument": "criu", "pid file": "/run/x.pid", "terminal": "/dev/pts/3"}
-    given[place] += INJECTED.format("\n")
-    terminal = given["terminal"] if place == "terminal" else None
-    with pytest.raises(CheckpointError):
-        render_start([given["argument"]], given["pid file"], terminal)
-
-
-def test_terminal_is_no_specifier() -> None:
-    assert "TTYPath=/dev/%%i\n" in render_start(["criu"], "/run/x.pid", "/dev/%i")
