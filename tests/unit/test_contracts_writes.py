@@ -19,10 +19,10 @@ class Writer:
 
 
 WRITERS = (
-    Writer("_core/apply.py", "os.chmod os.kill os.rename os.symlink", "carries out the steps of a plan"),
+    Writer("_core/apply.py", "os.kill os.rename os.symlink", "carries out the steps of a plan"),
     Writer(
         "_core/files.py",
-        "os.chmod os.fdopen os.mkdir os.rename os.unlink shutil.rmtree tempfile.mkstemp",
+        "os.fchmod os.fdopen os.mkdir os.rename os.unlink shutil.rmtree tempfile.mkstemp",
         "has the functions of apply that write files",
     ),
     Writer(
