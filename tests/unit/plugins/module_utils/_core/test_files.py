@@ -46,7 +46,7 @@ def test_a_link_put_in_place_of_a_new_folder_gives_its_mode_to_nothing_else(
         os.symlink(victim, path)
 
     monkeypatch.setattr(os, "mkdir", switched)
-    with pytest.raises(OSError, match="symbolic links|Not a directory"):
+    with pytest.raises(OSError, match=r"symbolic links|Not a directory"):
         make_dir(str(tmp_path / "made"), 0o777)
     assert victim.stat().st_mode & 0o777 == 0o700
 
