@@ -27,7 +27,7 @@ WRITERS = (
     ),
     Writer(
         "_core/unpack.py",
-        "os.O_CREAT os.O_EXCL os.O_WRONLY os.chmod os.fdopen os.open os.symlink os.utime shutil.copyfileobj",
+        "os.O_CREAT os.O_EXCL os.O_WRONLY os.chmod os.fdopen os.open os.symlink os.utime",
         "carries out the step Unpack",
     ),
     Writer("_core/signals.py", "signal.raise_signal", "sends a deferred signal again"),
@@ -38,7 +38,10 @@ WRITERS = (
         "os.O_RDWR os.open os.write",
         "asks the kernel by writing to a file of selinuxfs, which changes nothing",
     ),
-    Writer("_host/paths.py", "os.open", "opens for reading, with the flags that open() gives it"),
+    Writer("_core/opener.py", "os.open", "opens for reading, with the flags that open() gives it"),
+    Writer(
+        "_host/paths.py", "os.open", "finds a file below a folder without following links, to read it"
+    ),
 )
 
 

@@ -11,6 +11,7 @@ from typing import Callable
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.opener import without_waiting
 from ansible_collections.criu.hosts.plugins.module_utils._core.pack import pack_steps
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     Command,
@@ -108,7 +109,7 @@ def version_of_url(url: str) -> str | None:
 def version_of_tarball(path: str) -> str:
     """Returns the version of the CRIU source in the tarball ``path``, which is read only up to Makefile.versions."""
     try:
-        with open(path, "rb") as handle:
+        with open(path, "rb", opener=without_waiting) as handle:
             archive = open_tar(handle)
             for member in archive:
                 if member.kind == "file" and len(member.parts) == 2 and member.parts[1] == "Makefile.versions":
@@ -123,7 +124,7 @@ def version_of_tarball(path: str) -> str:
 def read_patches(path: str) -> Patches:
     """Reads which patches to apply from the archive ``path``, which is laid out like Debian's *.debian.tar.xz."""
     try:
-        with open(path, "rb") as handle:
+        with open(path, "rb", opener=without_waiting) as handle:
             archive = open_tar(handle)
             for member in archive:
                 if member.kind == "file" and "/".join(member.parts) == SERIES:

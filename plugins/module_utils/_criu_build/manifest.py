@@ -14,6 +14,7 @@ from typing import Any, Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.opener import without_waiting
 from ansible_collections.criu.hosts.plugins.module_utils._core.tar import open_tar
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import version_text, version_tuple
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.layout import BINARY
@@ -129,7 +130,7 @@ def read_artifact(path: str) -> Artifact:
     manifest = None
     elves: dict[str, Elf] = {}
     try:
-        with open(path, "rb") as handle:
+        with open(path, "rb", opener=without_waiting) as handle:
             archive = open_tar(handle)
             for member in archive:
                 if member.kind == "file" and member.name in (MANIFEST, *found):

@@ -186,8 +186,8 @@ class Podman:
 
     def live_pid(self, container: Container) -> int:
         path = container.own["pid_file"]
-        text = (read_text(path) or "").strip() if path else ""
-        return int(text) if text.isdigit() and os.path.isdir(f"{self.paths.proc}/{text}") else 0
+        text = (read_text(path, may_fail=True) or "").strip() if path else ""
+        return int(text) if re.fullmatch("[0-9]{1,9}", text) and os.path.isdir(f"{self.paths.proc}/{text}") else 0
 
     def cgroups(self, container: Container) -> tuple[str, ...]:
         return (f"machine.slice/libpod-{container.id}.scope",)

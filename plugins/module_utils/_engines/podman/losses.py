@@ -83,7 +83,7 @@ def parse_address(digits: str) -> Address:
 
 def parse_local_addresses(text: str) -> list[Address]:
     """Returns the local address of each socket in ``/proc/PID/net/tcp``, ``tcp6``, ``udp`` or ``udp6``."""
-    rows = [line.split() for line in text.splitlines()]
+    rows = [line.split() for line in text.split("\n")]
     return [
         parse_address(row[1].partition(":")[0])
         for row in rows
