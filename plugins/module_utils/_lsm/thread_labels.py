@@ -99,7 +99,7 @@ def from_record(entries: Any) -> tuple[Thread, ...]:
                 str(entry["tid"]),
                 str(entry["comm"]),
                 str(entry["label"]),
-                entry.get("sockcreate"),
+                None if entry.get("sockcreate") is None else str(entry["sockcreate"]),
             )
             for entry in entries
         )
