@@ -70,7 +70,7 @@ def _parts(name: str) -> list[str]:
 def read_below(folder: str, name: str, *, limit: int, owners: Collection[int] | None = None) -> bytes | None:
     """Returns the content of the regular file ``name`` below ``folder``; None if it is absent. For what others write.
 
-    Whoever may write below ``folder`` (a container, a user) chooses neither which file of the host is read, since no
+    Those who may write below ``folder`` (a container, a user) choose neither which file of the host is read, since no
     link is followed, nor how long it takes or how much memory: no pipe or device is opened, and nothing larger than
     ``limit`` bytes is read, even if the file grows meanwhile. ``folder`` itself is the caller's.
     ``owners``: the ids of users whose file it may be; None accepts each.
