@@ -132,6 +132,42 @@ def test_one_place_for_each(names: set[str], allowed: set[str]) -> None:
     assert found == allowed
 
 
+# Every text of other origin is parsed by parse_json, which raises one exception whatever the text is. These still do it
+# themselves.
+PARSE_JSON_THEMSELVES = {
+    "_container/restore_archive.py",
+    "_nextcloud/host.py",
+    "_nextcloud/settings.py",
+    "_process/second_copy.py",
+    "_store/record_text.py",
+    "_unit/info.py",
+    "_unit/plan.py",
+    "_unit/stateful/state.py",
+}
+
+
+def _parses_json(path: Path) -> bool:
+    for node in ast.walk(TREE.parse(path)):
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in ("json.load", "json.loads", "json.JSONDecoder"):
+            return True
+        if isinstance(node, ast.ImportFrom) and node.module == "json":
+            return True
+    return False
+
+
+def test_json_is_parsed_in_one_file() -> None:
+    found = {place(path) for path in TREE.files("plugins") if _parses_json(path)}
+    assert found - PARSE_JSON_THEMSELVES == {"_formats/json_text.py"}
+
+
+def test_tar_archives_are_read_in_one_file() -> None:
+    """Python's own module reads headers of any size, and raises many kinds of exceptions."""
+    found = {
+        place(path) for path in TREE.files("plugins") if any(one.module == "tarfile" for one in TREE.imports(path))
+    }
+    assert found == set()
+
+
 def test_only_one_file_knows_ansible() -> None:
     """For type checkers others may; the program of a module contains Ansible, that of a stateful unit does not."""
     known = {

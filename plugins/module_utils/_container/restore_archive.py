@@ -89,8 +89,10 @@ def refuse_shared(engine: Engine, desired: Desired, process_label: str) -> None:
     Raises:
         CheckpointError: categories_shared.
     """
+    if desired.shared_categories == "accept":
+        return
     others = [name for name in engine.sharing(process_label) if name != desired.target]
-    if others and desired.shared_categories == "refuse":
+    if others:
         raise CheckpointError(
             f"Cannot restore {desired.archive_path!r} as container {desired.target!r}: container {others[0]!r} has "
             f"the archive's label {process_label!r}, so SELinux would not keep the two apart. Remove that container, "

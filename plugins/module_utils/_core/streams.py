@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import bz2
+import io
 import lzma
 import os
 import zlib
@@ -137,6 +138,16 @@ class _Pieces:
         if 0 < len(rest) < CHUNK:
             rest += self._handle.read(CHUNK - len(rest))
         self._waiting, self._engine = rest, _decompressor(rest)
+
+
+def expand(data: bytes, limit: int) -> bytes:
+    """Returns ``data``, which may be compressed by gzip, bzip2 or xz and then expand to ``limit`` bytes.
+
+    Raises:
+        StreamError: it is damaged, or expands to more.
+    """
+    pieces = _Pieces(io.BytesIO(data))
+    return Expanded(pieces.more, limit).read(limit + 1) if pieces.known else data
 
 
 def open_stream(handle: IO[bytes], limit: int) -> Stream:

@@ -9,6 +9,7 @@ import os
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.files import FOLDER_MODE, make_dir
+from ansible_collections.criu.hosts.plugins.module_utils._core.opener import without_waiting
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Unpack
 from ansible_collections.criu.hosts.plugins.module_utils._core.streams import StreamError
 from ansible_collections.criu.hosts.plugins.module_utils._core.tar import SIZE_LIMIT, Member, Tar, open_tar
@@ -32,7 +33,7 @@ def unpack(step: Unpack) -> None:
     root = os.path.realpath(step.path)
     room = Room(step, root)
     try:
-        with open(step.archive, "rb") as handle:
+        with open(step.archive, "rb", opener=without_waiting) as handle:
             archive = open_tar(handle)
             for member in archive:
                 name = safe_member(member, step.strip, step.outside)

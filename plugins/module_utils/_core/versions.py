@@ -11,13 +11,14 @@ Version = tuple[int, ...]
 
 def parse_version(text: str) -> str | None:
     """Returns the version in the output of ``criu --version`` and the like: the first word that begins like one."""
-    found = re.search(r"(?:^|\s)v?(\d+\.\d+(?:\.\d+)*)", text)
+    found = re.search(r"(?:^|\s)v?([0-9]+\.[0-9]+(?:\.[0-9]+)*)", text)
     return found.group(1) if found else None
 
 
 def version_tuple(text: str | None) -> Version:
     """Returns "4.2.1" as (4, 2, 1), and an unknown version as ()."""
-    return tuple(int(part) for part in (text or "").split(".") if part.isdigit())
+    # No part of a version has nine digits; a date has eight.
+    return tuple(int(part[:9]) for part in (text or "").split(".") if part.isascii() and part.isdigit())
 
 
 def version_text(version: Version) -> str:

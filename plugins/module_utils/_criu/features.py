@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, Runner
+from ansible_collections.criu.hosts.plugins.module_utils._criu.log import LINE_LENGTH, first_error
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -48,7 +48,7 @@ def parse_check(completed: Completed) -> dict[str, Any]:
     """Returns whether ``criu check`` passed, and its errors without those about tools that CRIU does not need."""
     lines = [line.strip() for line in f"{completed.err}\n{completed.out}".splitlines() if line.strip()]
     errors = [line for line in lines if "Error" in line and "exited, status=" not in line and "execvp(" not in line]
-    log = [re.sub(r"^.*?Error \([^)]*\): ", "", line).rstrip(".") for line in errors or lines]
+    log = [first_error([line[:LINE_LENGTH]]) for line in errors or lines]
     return {"passed": completed.rc == 0, "log": [] if completed.rc == 0 else log[:CHECK_LINES]}
 
 

@@ -39,7 +39,7 @@ INTENTS = (
 FEATURES = ("clone3_set_tid", "fdinfo_lock", "mem_dirty_track", "network_lock_nftables", "uffd-noncoop")
 # The levels, most severe first.
 BLOCKS, UNKNOWN, WARNS = LEVELS = ("blocks", "unknown", "warns")
-LOCK_OPTION = re.compile(r"^\s*network-lock[\s=]+[\"']?([a-z]+)", re.MULTILINE)
+LOCK_OPTION = re.compile(r"^[ \t]*network-lock[ \t=]+[\"']?([a-z]+)", re.MULTILINE)
 Value = dict[str, Any]
 
 

@@ -132,7 +132,7 @@ def explain(completed: Completed, target: Target | None, layout: Layout, family:
         return None
     folder = layout.tree(target.tree)
     if completed.argv in (start_argv(f"{folder}.new"), start_argv(folder)):
-        gone = re.findall(r"(\S+\.so[.\d]*): ", completed.err)
+        gone = re.findall(r"(?<!\S)(\S+\.so[.\d]*): ", completed.err)
         packages = library_packages(gone, family)
         advice = f"Install {' '.join(packages)}" if packages else "Build it on this distribution"
         why = f"it does not start ({completed.last_line})"

@@ -19,7 +19,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._formats.elf import MAC
 
 def parse_ldconfig(text: str) -> set[str]:
     """Returns the names of the libraries that ``ldconfig -p`` lists."""
-    return set(re.findall(r"^\s+(\S+) \(", text, re.MULTILINE))
+    return set(re.findall(r"^[ \t]+(\S+) \(", text, re.MULTILINE))
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,8 @@ HEADERS = (
 )
 OF_PLUGINS = tuple(plugin.need for plugin in PLUGINS.values() if plugin.need)
 LOG_TAIL = 20
+# A compiler repeats lines of its source, which may have any length.
+LINE_LENGTH = 2000
 
 
 def need_of(name: str) -> Need | None:
@@ -119,10 +121,10 @@ def feature_missing(features: list[str], family: str, why: str) -> CheckpointErr
 def explain_build(completed: Completed, family: str) -> CheckpointError:
     """Returns the error for a failed compiler run: a missing header or tool, else the first line with an error."""
     text = f"{completed.out}\n{completed.err}"
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip()[:LINE_LENGTH] for line in text.split("\n") if line.strip()]
     facts: dict[str, Any] = {"cmd": list(completed.argv), "rc": completed.rc, "log_tail": lines[-LOG_TAIL:]}
-    pattern = r"fatal error: (\S+): No such file|(\S+): (?:command )?not found|make.*: (\S+): No such file"
-    names = {name for found in re.findall(pattern, text) for name in found if name}
+    pattern = r"fatal error: (\S+): No such file|(?<!\S)(\S+): (?:command )?not found|make.*: (\S+): No such file"
+    names = {name for found in re.findall(pattern, "\n".join(lines)) for name in found if name}
     gone = [
         need
         for need in (*TOOLS, *HEADERS, *FEATURES.values(), *OF_PLUGINS)

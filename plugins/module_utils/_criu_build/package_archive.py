@@ -18,7 +18,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Step
 from ansible_collections.criu.hosts.plugins.module_utils._core.tar import Tar, open_tar
 from ansible_collections.criu.hosts.plugins.module_utils._criu.libraries import FEATURES, linked_features
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.given import read_given
-from ansible_collections.criu.hosts.plugins.module_utils._criu_build.needs import LOG_TAIL, feature_missing
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build.needs import LINE_LENGTH, LOG_TAIL, feature_missing
 from ansible_collections.criu.hosts.plugins.module_utils._formats.elf import ElfError, read_elf
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object, text_list
 
@@ -280,7 +280,7 @@ def choose(manifest: Manifest, installed: Iterable[str]) -> list[str]:
 
 def explain(completed: Completed, packages: Callable[[str], list[str]]) -> CheckpointError:
     """Returns the error for a failed build; ``packages`` finds the missing build dependencies in its output."""
-    lines = [line.strip() for line in f"{completed.out}\n{completed.err}".splitlines() if line.strip()]
+    lines = [line.strip()[:LINE_LENGTH] for line in f"{completed.out}\n{completed.err}".split("\n") if line.strip()]
     facts: dict[str, Any] = {"cmd": list(completed.argv), "rc": completed.rc, "log_tail": lines[-LOG_TAIL:]}
     missing = packages(f"{completed.out}\n{completed.err}")
     if missing:

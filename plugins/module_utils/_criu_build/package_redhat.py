@@ -138,7 +138,7 @@ def edit_spec(spec: str, names: Iterable[str], suffix: str) -> str:
     else:
         spec = re.sub(r"^(Version:.*)$", r"\1\nEpoch: 1", spec, count=1, flags=re.MULTILINE)
     spec = re.sub(r"^(Release:\s*)%autorelease(.*)$", r"\1%{autorelease\2}", spec, count=1, flags=re.MULTILINE)
-    spec = re.sub(r"^(Release:\s*\S.*?)\s*$", rf"\1.{suffix}", spec, count=1, flags=re.MULTILINE)
+    spec = re.sub(r"^Release:.*\S", rf"\g<0>.{suffix}", spec, count=1, flags=re.MULTILINE)
     return re.sub(
         r"^(Requires:.*= )%\{version\}-%\{release\}", r"\1%{epoch}:%{version}-%{release}", spec, flags=re.MULTILINE
     )
@@ -146,4 +146,4 @@ def edit_spec(spec: str, names: Iterable[str], suffix: str) -> str:
 
 def missing_packages(text: str) -> list[str]:
     """Returns the packages that rpmbuild reports as missing: "    NAME is needed by criu-...", one per line."""
-    return re.findall(r"^\s+(\S+)(?: [<>=]+ \S+)? is needed by criu", text, re.MULTILINE)
+    return re.findall(r"^[ \t]+(\S+)(?: [<>=]+ \S+)? is needed by criu", text, re.MULTILINE)

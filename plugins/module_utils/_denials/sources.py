@@ -13,6 +13,7 @@ import sys
 from typing import Iterator, Protocol
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner, check
+from ansible_collections.criu.hosts.plugins.module_utils._core.opener import without_waiting
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._denials.records import (
     AVC_MARK,
@@ -114,13 +115,9 @@ def _scan_block(block: Block, sink: Sink) -> None:
             place = data.find(mark, stop, end)
 
 
-def _open(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
-
-
 def _read_log(path: str, sink: Sink, limit: int) -> None:
     """Reads the last ``limit`` bytes of a log."""
-    with open(path, "rb", buffering=0, opener=_open) as handle:
+    with open(path, "rb", buffering=0, opener=without_waiting) as handle:
         status = os.fstat(handle.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", path)

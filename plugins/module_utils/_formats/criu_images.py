@@ -8,9 +8,12 @@ It parses the protobuf wire format itself: pycriu needs google.protobuf, which E
 from __future__ import annotations
 
 import os
+import stat
 import struct
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Iterator, Union
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.opener import without_waiting
 
 # The first word of every image except the inventory, and that of files about a run (stats-dump).
 COMMON_MAGIC = 0x54564319
@@ -21,6 +24,8 @@ CORE_MAGIC = 0x55053847
 STATS_MAGIC = 0x57093306
 # An entry of these files has a few hundred bytes, and a task in pstree.img a few more for each thread.
 ENTRY_LIMIT = 1 << 20
+# A host has four million processes at most; CRIU's images of memory are never read.
+FILE_LIMIT = 256 << 20
 Value = Union[int, bytes]
 Message = dict[int, list[Value]]
 
@@ -114,7 +119,12 @@ def entries(path: str, *magic: int) -> Iterator[Message]:
         ImageError: the file is of a different kind, or damaged.
         OSError: it cannot be read.
     """
-    with open(path, "rb") as handle:
+    with open(path, "rb", opener=without_waiting) as handle:
+        status = os.fstat(handle.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError("it is not a file")
+        if status.st_size > FILE_LIMIT:
+            raise ImageError(f"it has {status.st_size} bytes")
         if _exactly(handle, 4 * len(magic)) != struct.pack(f"<{len(magic)}I", *magic):
             raise ImageError("its first words are not those of this kind of image")
         while True:

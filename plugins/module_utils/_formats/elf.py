@@ -27,6 +27,7 @@ MACHINES = {
 MAX_HEADERS = 4096
 MAX_DYNAMIC = 1 << 20
 MAX_NAME = 4096
+MAX_NAMES = 1 << 16
 
 
 class ElfError(ValueError):
@@ -71,11 +72,14 @@ class _Reader:
         self.wide = ident[4] == 2
         self.order = "<" if ident[5] == 1 else ">"
 
-    def at(self, offset: int, size: int) -> bytes:
+    def _seek(self, offset: int) -> None:
         try:
             self._handle.seek(offset)
         except (OverflowError, ValueError, OSError) as error:
             raise ElfError(f"offset {offset} does not exist") from error
+
+    def at(self, offset: int, size: int) -> bytes:
+        self._seek(offset)
         data = self._handle.read(size)
         if len(data) != size:
             raise ElfError(f"the file ends before offset {offset + size}")
@@ -88,7 +92,7 @@ class _Reader:
         """Returns the zero-terminated string at ``offset``."""
         data = b""
         while len(data) < MAX_NAME:
-            self._handle.seek(offset + len(data))
+            self._seek(offset + len(data))
             piece = self._handle.read(64)
             end = piece.find(b"\0")
             if end >= 0:
@@ -150,7 +154,10 @@ def _read_dynamic(reader: _Reader, dynamic: _Segment, segments: list[_Segment]) 
     if not tables:
         return _Linked()
     strings = _file_offset(tables[0], segments)
-    needed = tuple(reader.text(strings + value) for tag, value in entries if tag == DT_NEEDED)
+    wanted = [value for tag, value in entries if tag == DT_NEEDED]
+    if len(wanted) > MAX_HEADERS:
+        raise ElfError(f"{len(wanted)} libraries")
+    needed = tuple(reader.text(strings + value) for value in wanted)
     soname = next((reader.text(strings + value) for tag, value in entries if tag == DT_SONAME), None)
     starts = [_file_offset(value, segments) for tag, value in entries if tag == DT_VERNEED]
     count = next((value for tag, value in entries if tag == DT_VERNEEDNUM), 0)
@@ -167,6 +174,8 @@ def _read_versions(reader: _Reader, start: int, count: int, strings: int) -> tup
         for dummy_entry in range(min(number, MAX_HEADERS)):
             dummy_hash, dummy_flags, dummy_other, name, step = reader.unpack("IHHII", entry)
             found.append(reader.text(strings + name))
+            if len(found) > MAX_NAMES:
+                raise ElfError(f"more than {MAX_NAMES} versions of symbols")
             entry += step
         start += following
     return tuple(dict.fromkeys(found))

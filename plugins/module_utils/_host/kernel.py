@@ -21,7 +21,7 @@ def _read(path: str) -> str:
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text.isdigit() else None
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else None
 
 
 def parse_release(release: str, version: str) -> Version:

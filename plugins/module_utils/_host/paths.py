@@ -9,14 +9,12 @@ import os
 import stat
 from typing import Collection
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.opener import without_waiting
+
 # No small file has nearly this size. A larger one is something else, and must not fill the host's memory.
 SIZE_LIMIT = 64 << 20
 # A masked unit is a link to it.
 _NULL = os.makedev(1, 3)
-
-
-def _open(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def read_bytes(path: str, *, limit: int = SIZE_LIMIT) -> bytes | None:
@@ -28,7 +26,7 @@ def read_bytes(path: str, *, limit: int = SIZE_LIMIT) -> bytes | None:
         OSError: it is not a file (EINVAL, EISDIR), it has more bytes than ``limit`` (EFBIG), or it cannot be read.
     """
     try:
-        with open(path, "rb", opener=_open) as handle:
+        with open(path, "rb", opener=without_waiting) as handle:
             status = os.fstat(handle.fileno())
             if not stat.S_ISREG(status.st_mode) and status.st_rdev != _NULL:
                 raise OSError(errno.EINVAL, "not a file", path)
@@ -72,7 +70,7 @@ def _parts(name: str) -> list[str]:
 def read_below(folder: str, name: str, *, limit: int, owners: Collection[int] | None = None) -> bytes | None:
     """Returns the content of the regular file ``name`` below ``folder``; None if it is absent. For what others write.
 
-    Whoever may write below ``folder`` (a container, a user) chooses neither which file of the host is read, since no
+    Those who may write below ``folder`` (a container, a user) choose neither which file of the host is read, since no
     link is followed, nor how long it takes or how much memory: no pipe or device is opened, and nothing larger than
     ``limit`` bytes is read, even if the file grows meanwhile. ``folder`` itself is the caller's.
     ``owners``: the ids of users whose file it may be; None accepts each.
@@ -100,7 +98,7 @@ def read_below(folder: str, name: str, *, limit: int, owners: Collection[int] | 
         if status.st_size > limit:
             raise OSError(errno.EFBIG, f"larger than {limit} bytes", path)
         # This name of the descriptor leads to the very file that was just looked at.
-        with open(f"/proc/self/fd/{place}", "rb", opener=_open) as handle:
+        with open(f"/proc/self/fd/{place}", "rb", opener=without_waiting) as handle:
             data = handle.read(limit + 1)
     finally:
         os.close(place)
@@ -116,7 +114,7 @@ def read_end(path: str, *, limit: int) -> bytes | None:
         OSError: it is not a regular file (EINVAL, EISDIR), or it cannot be read.
     """
     try:
-        with open(path, "rb", opener=_open) as handle:
+        with open(path, "rb", opener=without_waiting) as handle:
             status = os.fstat(handle.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.EINVAL, "not a regular file", path)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
@@ -29,7 +30,7 @@ def cgroup_memory(paths: Paths, pid: int) -> int | None:
     path = cgroup_of(paths, pid)
     head, inside, dummy = path.partition(".scope/")
     text = read_text(f"{paths.cgroups}{f'{head}.scope' if inside else path}/memory.current") if path else None
-    return int(text) if text and text.strip().isdigit() else None
+    return int(text) if text and re.fullmatch(r"\s*[0-9]{1,18}\s*", text) else None
 
 
 def folder_bytes(folder: str) -> int:

@@ -20,13 +20,13 @@ def show(runner: Runner, unit: str, properties: Iterable[str]) -> dict[str, str]
     """Returns properties of a unit as systemd prints them; for a unit that systemd does not know, the defaults."""
     argv = ("systemctl", "show", f"--property={','.join(properties)}", unit)
     text = check(runner.run(argv), f"read the state of the unit {unit!r}").out
-    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return dict(line.split("=", 1) for line in text.split("\n") if "=" in line)
 
 
 def main_pid(shown: Mapping[str, str]) -> int:
     """Returns the process id in the property MainPID; 0 if there is none."""
     pid = shown.get("MainPID", "0")
-    return int(pid) if pid.isdigit() else 0
+    return int(pid) if re.fullmatch("[0-9]{1,9}", pid) else 0
 
 
 @dataclass(frozen=True)

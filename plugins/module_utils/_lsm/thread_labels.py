@@ -35,7 +35,8 @@ class Thread:
 
 def inner_pid(status: str) -> str:
     """Returns the pid in a status file as the container sees it: NSpid without the host's own number."""
-    for line in status.splitlines():
+    # The kernel escapes a line feed in the name of a process, but no other character that ends a line for Python.
+    for line in status.split("\n"):
         if line.startswith("NSpid:"):
             numbers = line.split()[1:]
             return "/".join(numbers[1:] or numbers)
@@ -98,7 +99,7 @@ def from_record(entries: Any) -> tuple[Thread, ...]:
                 str(entry["tid"]),
                 str(entry["comm"]),
                 str(entry["label"]),
-                entry.get("sockcreate"),
+                None if entry.get("sockcreate") is None else str(entry["sockcreate"]),
             )
             for entry in entries
         )

@@ -80,8 +80,8 @@ def _first(text: str) -> dict[str, Any]:
     return listed[0]
 
 
-def _path(entry: dict[str, Any], key: str, *, default: str | None) -> str:
-    path = word(entry, key, default=default)
+def _path(entry: dict[str, Any], key: str) -> str:
+    path = word(entry, key)
     if path and (not os.path.isabs(path) or ".." in path.split("/")):
         raise ValueError(f"{key} is no absolute path")
     return path
@@ -104,10 +104,6 @@ def _container(entry: dict[str, Any]) -> Container:
     mounts = objects(entry.get("Mounts"), "Mounts")
     labels = inner(inner(entry, "Config"), "Labels")
     status = word(state, "Status", default=None)
-    # All files of the container are below this folder: without it, their names would be relative to ours.
-    folder = _path(entry, "StaticDir", default=None)
-    if not folder:
-        raise ValueError("StaticDir is empty")
     return Container(
         id=word(entry, "Id", default=None),
         name=word(entry, "Name", default=None),
@@ -122,13 +118,28 @@ def _container(entry: dict[str, Any]) -> Container:
         checkpointed=state.get("Checkpointed") is True,
         auto_remove=host.get("AutoRemove") is True,
         own={
-            "work_dir": folder,
-            "pid_file": _path(entry, "PidFile", default=""),
+            "work_dir": _path(entry, "StaticDir"),
+            "pid_file": _path(entry, "PidFile"),
             "network": word(host, "NetworkMode"),
         },
         labels={key: value for key, value in labels.items() if isinstance(value, str)},
         volumes=tuple(word(mount, "Name") for mount in mounts if mount.get("Type") == "volume" and word(mount, "Name")),
     )
+
+
+def work_dir(container: Container) -> str:
+    """Returns the folder of all files of a container; without it, their names would be relative to ours.
+
+    Raises:
+        CheckpointError: tool_failed.
+    """
+    if not container.own["work_dir"]:
+        raise CheckpointError(
+            f"Cannot find the files of container {container.name!r}: 'podman container inspect' names no StaticDir. Is "
+            "podman 4.0 or newer installed?",
+            reason="tool_failed",
+        )
+    return container.own["work_dir"]
 
 
 def parse_inspect(text: str) -> Container:

@@ -15,6 +15,7 @@ from contextlib import closing
 from typing import Any, BinaryIO, Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.opener import without_waiting
 from ansible_collections.criu.hosts.plugins.module_utils._core.streams import Expanded, StreamError
 from ansible_collections.criu.hosts.plugins.module_utils._core.tar import Tar, open_tar
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
@@ -39,7 +40,7 @@ def read_config_dump(path: str) -> Record:
         CheckpointError: archive_invalid; archive_unreadable, this host lacks libzstd.
     """
     try:
-        with open(path, "rb", opener=_open) as handle:
+        with open(path, "rb", opener=without_waiting) as handle:
             return _record(_read_dumps(handle))
     except ZstdMissing as error:
         raise CheckpointError(
@@ -54,10 +55,6 @@ def read_config_dump(path: str) -> Record:
         raise invalid(path, str(error)) from error
     except OSError as error:
         raise invalid(path, f"it cannot be read ({error.strerror})") from error
-
-
-def _open(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def _read_dumps(handle: BinaryIO) -> dict[str, dict[str, Any]]:

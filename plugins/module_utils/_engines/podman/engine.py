@@ -23,6 +23,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers
     parse_image,
     parse_inspect,
     parse_statistics,
+    work_dir,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import UNIT_LABEL
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
@@ -168,20 +169,22 @@ class Podman:
         return () if options.keep else self.checkpoint_files(container)
 
     def checkpoint_files(self, container: Container) -> tuple[str, ...]:
-        return tuple(os.path.join(container.own["work_dir"], name) for name in CHECKPOINT_FILES)
+        return tuple(os.path.join(work_dir(container), name) for name in CHECKPOINT_FILES)
 
     def images_dir(self, container: Container) -> str:
-        return os.path.join(container.own["work_dir"], "checkpoint")
+        return os.path.join(work_dir(container), "checkpoint")
 
     def outdated_records(self, container: Container) -> tuple[str, ...]:
         folder = place_records_dir(self.paths)
-        containers = os.path.dirname(os.path.dirname(container.own["work_dir"]))
+        containers = os.path.dirname(os.path.dirname(work_dir(container)))
         if not os.path.isdir(folder) or not os.path.isdir(containers):
             return ()
         known = {f"{name}.json" for name in os.listdir(containers)}
         return tuple(os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name not in known)
 
     def stamp(self, container: Container) -> str:
+        if not container.own["work_dir"]:
+            return ""
         try:
             return str(os.stat(os.path.join(self.images_dir(container), "inventory.img")).st_mtime_ns)
         except OSError:
@@ -189,14 +192,16 @@ class Podman:
 
     def live_pid(self, container: Container) -> int:
         path = container.own["pid_file"]
-        text = (read_text(path) or "").strip() if path else ""
-        return int(text) if text.isdigit() and os.path.isdir(f"{self.paths.proc}/{text}") else 0
+        text = (read_text(path, may_fail=True) or "").strip() if path else ""
+        return int(text) if re.fullmatch("[0-9]{1,9}", text) and os.path.isdir(f"{self.paths.proc}/{text}") else 0
 
     def cgroups(self, container: Container) -> tuple[str, ...]:
         return (f"machine.slice/libpod-{container.id}.scope",)
 
     def log_path(self, container: Container, action: str) -> str:
-        return os.path.join(container.own["work_dir"], "dump.log" if action == "checkpoint" else "restore.log")
+        # Called after a failure, which nothing may hide.
+        folder = container.own["work_dir"]
+        return os.path.join(folder, "dump.log" if action == "checkpoint" else "restore.log") if folder else ""
 
     def parse_statistics(self, text: str) -> dict[str, Any]:
         return parse_statistics(text)

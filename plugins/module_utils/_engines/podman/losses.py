@@ -21,7 +21,7 @@ from typing import Union
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers import objects, word
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers import objects, word, work_dir
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text, read_xattr
 
@@ -58,7 +58,7 @@ def check_losses(container: Container, archive_path: str | None, proc: str) -> t
         CheckpointError: secret_not_restorable; an archive could never be restored.
     """
     warnings = _loopback(container, proc)
-    found = parse_secret_mounts(read_text(f"{container.own['work_dir']}/config.json", may_fail=True) or "")
+    found = parse_secret_mounts(read_text(f"{work_dir(container)}/config.json", may_fail=True) or "")
     if not found:
         return warnings
     what = f"container {container.name!r} has the secret {found[0]!r}, whose mount point Podman does not keep"
@@ -83,7 +83,7 @@ def parse_address(digits: str) -> Address:
 
 def parse_local_addresses(text: str) -> list[Address]:
     """Returns the local address of each socket in ``/proc/PID/net/tcp``, ``tcp6``, ``udp`` or ``udp6``."""
-    rows = [line.split() for line in text.splitlines()]
+    rows = [line.split() for line in text.split("\n")]
     return [
         parse_address(row[1].partition(":")[0])
         for row in rows

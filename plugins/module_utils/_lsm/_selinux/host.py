@@ -37,7 +37,7 @@ def read_file(path: str) -> bytes | None:
 
 
 def _setting(text: str, key: str, default: str) -> str:
-    found = re.findall(rf"^\s*{re.escape(key)}\s*=\s*(\S+)", text, re.MULTILINE)
+    found = re.findall(rf"^[ \t]*{re.escape(key)}[ \t]*=[ \t]*(\S+)", text, re.MULTILINE)
     return str(found[-1]) if found else default
 
 
@@ -68,7 +68,7 @@ def disk_policy(host: SelinuxHost) -> bytes:
     """Returns the policy that the next boot loads; empty if there is none."""
     folder = host.paths.below(f"/etc/selinux/{host.policy_type}/policy")
     names = os.listdir(folder) if os.path.isdir(folder) else []
-    versions = sorted(int(name[7:]) for name in names if re.fullmatch(r"policy\.\d+", name))
+    versions = sorted(int(name[7:]) for name in names if re.fullmatch(r"policy\.[0-9]{1,9}", name))
     return (read_file(f"{folder}/policy.{versions[-1]}") or b"") if versions else b""
 
 

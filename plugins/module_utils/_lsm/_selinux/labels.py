@@ -37,7 +37,7 @@ def _context(text: str | None) -> str | None:
 def parse_mounts(text: str) -> dict[str, str]:
     """Returns the context options of each mount point, from mountinfo. The last mount at a mount point counts."""
     found: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):
         left, dummy, right = line.partition(" - ")
         fields, options = left.split(" "), right.split(" ")
         if len(fields) > 4 and len(options) > 2:

@@ -10,6 +10,7 @@ changes nothing.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import Callable, Iterable
 
@@ -37,7 +38,7 @@ def transact(path: str, request: bytes) -> bytes:
 
 def _number(path: str) -> int | None:
     text = (read_text(path, may_fail=True) or "").strip()
-    return int(text) if text.isdigit() else None
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else None
 
 
 class LoadedPolicy:

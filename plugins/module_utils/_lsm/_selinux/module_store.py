@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import bz2
 import hashlib
 import os
 import re
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import CommandError
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan
+from ansible_collections.criu.hosts.plugins.module_utils._core.streams import expand
 from ansible_collections.criu.hosts.plugins.module_utils._formats.binary_policy import policy_default
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import KDAT
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.host import SelinuxHost, disk_policy, read_file
@@ -60,8 +60,13 @@ def change_module(
     return after, plan
 
 
+# The largest modules of a distribution have a few MiB.
+MODULE_LIMIT = 64 << 20
+
+
 def _unpack(data: bytes) -> bytes:
-    return bz2.decompress(data) if data.startswith(b"BZh") else data
+    """Returns a module, plain or compressed with bzip2; raises ValueError if it is damaged or expands to too much."""
+    return expand(data, MODULE_LIMIT) if data.startswith(b"BZh") else data
 
 
 def work_dir(host: SelinuxHost, name: str) -> str:
@@ -71,6 +76,17 @@ def work_dir(host: SelinuxHost, name: str) -> str:
     semanage_t, may not map a file with the label of /run or of the rest of /var/lib, so the folder is beside the store.
     """
     return f"{os.path.dirname(host.store or '')}/criu-hosts.{name}"
+
+
+def _stored(name: str, path: str) -> bytes:
+    try:
+        return _unpack(read_file(path) or b"")
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"Cannot read the policy module {name!r} in {path!r}: {error}. Install the module again with semodule.",
+            reason="policy_invalid",
+            path=path,
+        ) from error
 
 
 def read_module(host: SelinuxHost, name: str) -> StoredModule:
@@ -87,13 +103,13 @@ def read_module(host: SelinuxHost, name: str) -> StoredModule:
         )
     folder = f"{host.store}/modules"
     entries = []
-    for priority in sorted(int(entry) for entry in os.listdir(folder) if entry.isdigit()):
+    for priority in sorted(int(entry) for entry in os.listdir(folder) if re.fullmatch("[0-9]{1,9}", entry)):
         place = f"{folder}/{priority:03d}/{name}"
         language = read_file(f"{place}/lang_ext")
         if language is None:
             continue
         kind = language.decode("utf-8", "replace").strip("\0\n ")
-        data = _unpack(read_file(f"{place}/hll" if kind != "cil" else f"{place}/cil") or b"")
+        data = _stored(name, f"{place}/hll" if kind != "cil" else f"{place}/cil")
         checksum = f"sha256:{hashlib.sha256(data).hexdigest()}"
         text = data.decode("utf-8", "replace") if kind == "cil" else ""
         entries.append(Stored(priority, kind, checksum, text))
@@ -106,7 +122,14 @@ def read_source(path: str, name: str) -> Source:
     Raises:
         CheckpointError: reasons source_missing, policy_invalid.
     """
-    data = read_file(path) if not os.path.isdir(path) else None
+    try:
+        data = read_file(path) if not os.path.isdir(path) else None
+    except OSError as error:
+        raise CheckpointError(
+            f"Cannot install policy module {name!r} from {path!r}: {error.strerror}.",
+            reason="policy_invalid",
+            path=path,
+        ) from error
     if data is None:
         raise CheckpointError(
             f"Cannot install policy module {name!r}: there is no file {path!r} on this host. Copy it there first.",

@@ -213,7 +213,7 @@ def test_names_that_are_not_utf8_are_kept(tmp_path: Path) -> None:
 
 
 def test_damage_at_any_place(tmp_path: Path) -> None:
-    """Whatever is changed, the reader ends, with members or with its one exception."""
+    """The reader ends, with members or with its one exception."""
     dice = random.Random(20261129)  # noqa: S311
     whole = [made(kind) for kind in FORMATS]
     said = []

@@ -34,6 +34,14 @@ def test_version_number(version: str | None, number: int | None) -> None:
     assert version_number(version) == number
 
 
+@pytest.mark.parametrize(
+    "text", ["9" * 5000, "1." * 100_000, "\u00b2.\u00b2", "\u0661.\u0662", "\0", "-1.-2", "1" * 5000 + ".2"]
+)
+def test_what_is_no_version(text: str) -> None:
+    assert all(0 <= one < 10**9 for one in version_tuple(text))
+    assert (parse_version(text) or "0").isascii()
+
+
 def test_tuples() -> None:
     assert version_tuple("4.2.1") == (4, 2, 1) and version_text((4, 2, 1)) == "4.2.1"
     assert version_tuple(None) == version_tuple("") == () and parse_version("no version") is None

@@ -45,7 +45,7 @@ def scanned(data: bytes, since: float = 0.0) -> Groups:
 
 @pytest.mark.parametrize("since", [0.0, 1.0], ids=["all", "since"])
 def test_each_denial_has_another_command(since: float) -> None:
-    """8 MiB of them; searching a block again for each was 30 seconds for one."""
+    """8 MiB of them; searching a block again for each took 30 seconds a MiB."""
     count = 45_000
     groups = scanned(b"".join(AVC % b"%08x" % number for number in range(count)), since)
     assert groups.records == count and len(groups.groups) == GROUPS

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import os
+import random
 import shutil
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,7 +102,7 @@ def test_a_huge_entry_is_not_read(tmp_path: Path) -> None:
     path.write_bytes(struct.pack("<III", COMMON_MAGIC, PSTREE_MAGIC, ENTRY_LIMIT + 1))
     with path.open("ab") as handle:
         handle.truncate(1 << 40)
-    with pytest.raises(ImageError, match="claims"):
+    with pytest.raises(ImageError, match="bytes"):
         read_tasks(str(tmp_path))
 
 
@@ -113,3 +116,47 @@ def test_entries_come_in_order(tmp_path: Path) -> None:
     path = tmp_path / "two.img"
     path.write_bytes(struct.pack("<I", INVENTORY_MAGIC) + b"\x02\0\0\0\x08\x01\x02\0\0\0\x08\x02")
     assert list(entries(str(path), INVENTORY_MAGIC)) == [{1: [1]}, {1: [2]}]
+
+
+def _sparse(path: Path) -> None:
+    with path.open("wb") as handle:
+        handle.truncate(1 << 40)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(os.mkfifo, id="pipe"),
+        pytest.param(Path.mkdir, id="folder"),
+        pytest.param(lambda path: path.symlink_to("/dev/zero"), id="device"),
+        pytest.param(_sparse, id="sparse"),
+        pytest.param(lambda path: path.write_bytes(b""), id="empty"),
+    ],
+)
+def test_what_is_no_image(tmp_path: Path, make: Any) -> None:
+    for name in ("pstree.img", "inventory.img", "core-1.img"):
+        make(tmp_path / name)
+    for read in (read_tasks, read_inventory, lambda folder: read_core(folder, 1)):
+        with pytest.raises((ImageError, IsADirectoryError)):
+            read(str(tmp_path))
+    assert read_statistics(str(tmp_path / "pstree.img")) == {}
+
+
+def test_damage_at_any_place(tmp_path: Path) -> None:
+    dice = random.Random(20261205)  # noqa: S311
+    refused = 0
+    for dummy in range(500):
+        for name, read in (("pstree", read_tasks), ("inventory", read_inventory), ("core-1463", _first_core)):
+            data = bytearray((IMAGES / f"{name}.img").read_bytes())
+            for dummy_change in range(dice.randint(1, 4)):
+                data[dice.randrange(len(data))] = dice.choice([0, 1, 127, 128, 255])
+            (tmp_path / f"{name}.img").write_bytes(data)
+            try:
+                read(str(tmp_path))
+            except ImageError:
+                refused += 1
+    assert 0 < refused < 1500
+
+
+def _first_core(folder: str) -> Any:
+    return read_core(folder, 1463)

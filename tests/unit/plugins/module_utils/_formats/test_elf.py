@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import io
+import random
 import re
 import struct
 from pathlib import Path
@@ -98,6 +99,62 @@ GOOD = make_elf(["libc.so.6"], wide=True, order="<", machine=62)
 def test_refuses(data: bytes) -> None:
     with pytest.raises(ElfError):
         read_elf(io.BytesIO(data))
+
+
+def dynamic(*tags: tuple[int, int]) -> bytes:
+    """A file whose dynamic section is replaced by these entries; the strings stay where they are."""
+    start = GOOD.index(b"/ld.so") + len(b"/ld.so\0")
+    strings = 0x10000 + start
+    body = b"".join(struct.pack("<qQ", *tag) for tag in (*tags, (5, strings), (0, 0)))
+    data = bytearray(GOOD[: start + 11].ljust(4096, b"\0") + body)
+    struct.pack_into("<QQQQ", data, 64 + 8, 0, 0x10000, 0, len(data))
+    struct.pack_into("<QQQQ", data, 64 + 56 + 8, 4096, 0x10000 + 4096, 0, len(body))
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        pytest.param([(1, (1 << 64) - 1)], id="name-far-away"),
+        pytest.param([(1, (1 << 63) - 1)], id="name-at-the-largest-offset"),
+        pytest.param([(14, 1 << 40)], id="own-name-behind-the-end"),
+        pytest.param([(1, 1)] * 5000, id="5000-libraries"),
+        pytest.param([(0x6FFFFFFE, 0x10000), (0x6FFFFFFF, 1 << 60)], id="versions-in-the-header"),
+        pytest.param([(0x6FFFFFFE, (1 << 64) - 1)], id="versions-far-away"),
+    ],
+)
+def test_refuses_what_no_linker_writes(tags: list[tuple[int, int]]) -> None:
+    assert read_elf(io.BytesIO(dynamic((1, 1)))).needed == ("libc.so.6",)
+    with pytest.raises(ElfError):
+        read_elf(io.BytesIO(dynamic(*tags)))
+
+
+def test_versions_that_point_at_themselves() -> None:
+    """Sixteen million of them would be read otherwise, each with its name."""
+    data = bytearray(dynamic((0x6FFFFFFE, 0x10000 + 2048), (0x6FFFFFFF, 0xFFFF)))
+    struct.pack_into("<HHIII", data, 2048, 1, 0xFFFF, 0, 16, 0)
+    with pytest.raises(ElfError, match="versions of symbols"):
+        read_elf(io.BytesIO(bytes(data)))
+
+
+def test_damage_at_any_place(tmp_path: Path) -> None:
+    dice = random.Random(20261204)  # noqa: S311
+    refused = 0
+    wholes = [
+        make_elf(["libc.so.6", "b"], wide=wide, order=order, machine=3) for wide in (True, False) for order in "<>"
+    ]
+    for number in range(3000):
+        data = bytearray(wholes[number % 4])
+        for dummy in range(dice.randint(1, 4)):
+            data[dice.randrange(len(data))] = dice.choice([0, 1, 127, 128, 255, dice.randrange(256)])
+        (tmp_path / "elf").write_bytes(data)
+        with (tmp_path / "elf").open("rb") as handle:
+            for one in (handle, io.BytesIO(data)):
+                try:
+                    read_elf(one)
+                except ElfError:
+                    refused += 1
+    assert 0 < refused < 6000
 
 
 def test_static_file_needs_nothing() -> None:

@@ -32,6 +32,9 @@ OTHER = "system_u:system_r:podman_t:s0"
         pytest.param("NSpid:\t1426\t7\t1\n", "7/1", id="nested"),
         pytest.param("NSpid:\t1426\n", "1426", id="host-pid-namespace"),
         pytest.param("Name:\tx\n", "", id="kernel-without-namespaces"),
+        pytest.param("Name:\ta\x1cNSpid:\t1\t9\nNSpid:\t1426\t1\n", "1", id="name-with-a-separator"),
+        pytest.param("Name:\ta\u2028NSpid:\t9\nNSpid:\t1426\t1\n", "1", id="name-with-a-line-separator"),
+        pytest.param("Name:\ta\x0cNSpid:\t9\nNSpid:\t1426\t1\n", "1", id="name-with-a-form-feed"),
     ],
 )
 def test_inner_pid(status: str, expected: str) -> None:

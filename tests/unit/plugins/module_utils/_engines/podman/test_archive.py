@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Archives without a record, whatever is in them: what podman writes is found, all else is refused in one line."""
+"""Archives without a record: those of podman are read, all else is refused in one line."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.podman import 
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.losses import (
     parse_address,
     parse_local_addresses,
+    parse_secret_mounts,
     uses_loopback,
 )
 
@@ -56,6 +57,39 @@ def test_each_line_but_the_head_is_a_socket() -> None:
     assert parse_local_addresses(HEAD) == []
     text = HEAD + line("0100007F:1F90") + " 7007: 0200A8C0:8D4B 00000000:0000 07 " + TAIL
     assert [str(one) for one in parse_local_addresses(text)] == ["127.0.0.1", "192.168.0.2"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "x", "0:", "0: x x x", "0: :1 a b", "0: 0100007F a b", "0: 0100007:1 a b", "0: 0100007F0:1 a b"),
+        *(
+            "\u00b2: 0100007F:1 a b\n\u0661: -100007F:1 a b",
+            "0: 0x00007F:1 a b",
+            "0: \u06610000000:1 a b",
+            "\0",
+            "0: " * 99,
+        ),
+    ],
+)
+def test_what_is_no_list_of_sockets(text: str) -> None:
+    assert parse_local_addresses(text) in ([], [parse_address("0100007F")])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", "null", "5", "[" * 100_000, '{"mounts": 5}', '{"mounts": [5]}', '{"mounts": {"a": 1}}'),
+        *(
+            '{"mounts": [{"destination": []}]}',
+            '{"mounts": [{"destination": "/run/secrets/a\\n"}]}',
+            '{"mounts": null}',
+        ),
+        '{"mounts": [{"destination": NaN}]}',
+    ],
+)
+def test_what_is_no_configuration(text: str) -> None:
+    assert parse_secret_mounts(text) == []
 
 
 @pytest.mark.parametrize(
