@@ -97,6 +97,16 @@ def _holder(descriptor: int) -> str:
         return "a different task holds it"
 
 
+def _sign(descriptor: int) -> None:
+    """Writes who holds the lock; on a full disk it is held all the same."""
+    task = os.path.basename(sys.argv[0]) or "python"
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps({"task": task, "pid": os.getpid(), "since": time.time()}).encode(), 0)
+    except OSError:
+        return
+
+
 @contextmanager
 def hold(path: str, what: str, seconds: float | None = None) -> Iterator[None]:
     """Holds the lock ``path`` of the thing ``what`` for the time of the block: Context.hold explains it.
@@ -120,9 +130,7 @@ def hold(path: str, what: str, seconds: float | None = None) -> Iterator[None]:
                 reason="busy",
                 path=path,
             )
-        task = os.path.basename(sys.argv[0]) or "python"
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps({"task": task, "pid": os.getpid(), "since": time.time()}).encode(), 0)
+        _sign(descriptor)
         yield
     finally:
         os.close(descriptor)
