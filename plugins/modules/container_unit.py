@@ -432,8 +432,9 @@ reason:
     - V(unit_refused) if Quadlet's generator or C(systemd-analyze verify) rejects the unit.
     - V(start_failed) if the unit does not start, or ends at once; see RV(journal).
     - V(disk_full) if there is no space left.
-    - V(file_failed) if a file or folder could not be written.
+    - V(file_failed) if a file or folder could not be read or written.
     - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
+    - V(busy) if another task works on the unit or on its container and does not end in time.
     - V(tool_missing) if a command is not installed.
     - V(tool_failed) if a command failed and its output matches no other reason.
     - V(internal) if the collection itself has an error; the message names the place in its code.
