@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
@@ -112,3 +112,128 @@ class Machine:
     @property
     def wrote(self) -> list[list[str]]:
         return [argv for argv in self.world.host.wrote if argv not in (ON, OFF)]
+
+
+class Killed(BaseException):
+    """Stands for kill -9 of the program: no clean-up runs after it."""
+
+
+class Simulated(Machine):
+    """A machine whose podman has a state of its own. ``memory`` is what the container knows; images hold a copy.
+
+    ``fails`` are verbs that fail, ``during`` what happens once in the middle of one; each word in ``happened`` is a verb that was carried out.
+    """
+
+    def __init__(self, folder: Path, **spec: Any) -> None:
+        super().__init__(folder, **{"create": ["podman", "create", "--name=web", "localhost/w"], **spec})
+        self.memory: str | None = None
+        self.exists, self.checkpointed_flag, self.label = True, False, LABEL
+        self.fails: dict[str, str] = {}
+        self.during: dict[str, Callable[[], object]] = {}
+        self.happened: list[str] = []
+        self.stamp = 1_000_000_000
+        self.pid = int(json.loads(recorded("inspect-running.json"))[0]["State"]["Pid"])
+        Path(PLACE.paths.below("/run")).mkdir(exist_ok=True)
+
+    @property
+    def images(self) -> Path:
+        return self.world.userdata / "checkpoint"
+
+    @property
+    def running(self) -> bool:
+        return self.memory is not None
+
+    @property
+    def aside(self) -> Path:
+        return self.folder / "var/lib/criu-hosts/aside/web"
+
+    @property
+    def kept(self) -> set[str]:
+        """What the container knew in each checkpoint that exists anywhere."""
+        found = [*self.world.userdata.glob("checkpoint*/pages"), *self.aside.glob("*/checkpoint*/pages")]
+        return {path.read_text() for path in found}
+
+    def live(self, memory: str) -> None:
+        """Lets the container run, with conmon."""
+        self.memory, self.checkpointed_flag, self.exists = memory, False, True
+        self.world.process(self.pid, [self.label] * 4)
+        (self.folder / "proc/77").mkdir(exist_ok=True)
+        Path(self.spec["conmon_pid_file"]).write_text("77\n")
+
+    def die(self) -> None:
+        """Ends the container and its conmon."""
+        if self.running:
+            self.world.end(self.pid)
+            self.world.pid_file.unlink()
+        self.memory = None
+        shutil.rmtree(self.folder / "proc/77", ignore_errors=True)
+
+    def save(self, memory: str) -> None:
+        """Writes images."""
+        self.stamp += 1_000_000_000
+        self.world.dump(self.stamp)
+        for name in ("inventory.img", "pstree.img"):
+            shutil.copy(IMAGES / name, self.images / name)
+        (self.images / "pages").write_text(memory)
+        os.utime(self.images / "inventory.img", ns=(self.stamp, self.stamp))
+
+    def boot(self) -> None:
+        """Loses power and boots: nothing runs, and podman forgets that it has made a checkpoint."""
+        self.die()
+        self.checkpointed_flag = False
+        shutil.rmtree(self.folder / "run/criu-hosts", ignore_errors=True)
+        Path(self.spec["conmon_pid_file"]).unlink(missing_ok=True)
+
+    def run(self, argv: Sequence[str], **options: Any) -> Completed:
+        if argv[0] == "cp":
+            for path in argv[3:-1]:
+                copy = shutil.copytree if os.path.isdir(path) else shutil.copy2
+                copy(path, Path(argv[-1]) / os.path.basename(path))
+            return Completed(tuple(argv), 1 if "cp" in self.fails else 0, "", self.fails.get("cp", ""))
+        if argv[0] != "podman":
+            return Completed(tuple(argv), 0, "", "") if argv[0] == "sync" else super().run(argv, **options)
+        verb = argv[2] if argv[1] == "container" else argv[1]
+        if verb == "inspect":
+            return self._inspect(argv)
+        self.happened.append(verb)
+        if verb in self.during:
+            self.during.pop(verb)()
+        if verb in self.fails:
+            return Completed(tuple(argv), 125, "", self.fails[verb])
+        out = getattr(self, f"_{verb}")(argv) or ""
+        return Completed(tuple(argv), 0, out, "")
+
+    def _inspect(self, argv: Sequence[str]) -> Completed:
+        if not self.exists:
+            return Completed(tuple(argv), 125, "", recorded("inspect-no-such.txt"))
+        case = "running" if self.running else "checkpointed" if self.checkpointed_flag else "after-disk-full"
+        return Completed(tuple(argv), 0, self.inspected(case, digest=self.spec["digest"]), "")
+
+    def _checkpoint(self, dummy: Sequence[str]) -> str:
+        assert self.memory is not None, "podman refuses to checkpoint a container that does not run"
+        self.save(self.memory)
+        self.die()
+        self.checkpointed_flag = True
+        return recorded("checkpoint-in-place.json")
+
+    def _restore(self, dummy: Sequence[str]) -> str:
+        assert not self.running, "podman refuses a second copy"
+        self.live((self.images / "pages").read_text())
+        return recorded("restore-in-place.json")
+
+    def _start(self, dummy: Sequence[str]) -> None:
+        assert self.exists and not self.running
+        self.live("fresh")
+
+    def _create(self, dummy: Sequence[str]) -> None:
+        assert not self.exists
+        self.exists = True
+
+    def _stop(self, dummy: Sequence[str]) -> None:
+        self.die()
+
+    def _rm(self, dummy: Sequence[str]) -> None:
+        self.die()
+        self.exists = False
+        shutil.rmtree(self.world.userdata)
+        self.world.userdata.mkdir()

@@ -52,10 +52,21 @@ def stopped(unit: Unit, result: str, status: str) -> None:
     if container is not None and container.running:
         unit.say("notice", f"Container {unit.name!r} runs on after its unit has ended ({result}).")
         end(unit, container)
-    elif result == "success" and status != "unknown" and not _was_stopped(unit, container):
+        return
+    if container is not None and container.checkpointed and container.stamp:
+        _complete(unit, container)
+    if result == "success" and status != "unknown" and not _was_stopped(unit, container):
         raise CheckpointError(
             f"Container {unit.name!r} ended on its own with status {status}. Read its log.", reason="container_ended"
         )
+
+
+def _complete(unit: Unit, container: Container) -> None:
+    """Records a dump for a stop that was killed before it could: after a boot podman no longer knows of it."""
+    known = unit.known(container)
+    if known is None or known.stamp != container.stamp:
+        _record(unit, container, {})
+        drop(unit, container)
 
 
 def _was_stopped(unit: Unit, container: Container | None) -> bool:

@@ -58,7 +58,7 @@ class Unit:
         self.last = read_last(self.ctx.paths, self.name)
 
     @contextmanager
-    def held(self, what: str, seconds: float = WAIT_SECONDS) -> Iterator[None]:
+    def held(self, what: str, seconds: float | None = None) -> Iterator[None]:
         """Holds the container, so that no task and no other call works on it. Waits, and says for whom.
 
         A lock that cannot be made, for example on a full /run, is a warning: the container has to start and to stop.
@@ -67,7 +67,7 @@ class Unit:
             CheckpointError: busy, interrupted.
         """
         with ExitStack() as stack:
-            end, said = time.monotonic() + seconds, False
+            end, said = time.monotonic() + (WAIT_SECONDS if seconds is None else seconds), False
             while True:
                 error = self._try_to_hold(stack)
                 if error is None:
