@@ -121,7 +121,8 @@ class Killed(BaseException):
 class Simulated(Machine):
     """A machine whose podman has a state of its own. ``memory`` is what the container knows; images hold a copy.
 
-    ``fails`` are verbs that fail, ``during`` what happens once in the middle of one; each word in ``happened`` is a verb that was carried out.
+    ``fails`` are verbs that fail, ``during`` what happens once in the middle of one, ``happened`` the verbs that were
+    carried out.
     """
 
     def __init__(self, folder: Path, **spec: Any) -> None:

@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._container import label_proof
 from ansible_collections.criu.hosts.plugins.module_utils._core import apply
-from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError, attempt
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command
 from ansible_collections.criu.hosts.plugins.module_utils._core.signals import watched
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.engine import Podman
@@ -158,22 +157,15 @@ def test_stop_that_does_not_get_the_container_lets_it_run(
     assert running.memory == "v1" and running.happened == []
 
 
-def test_two_starts_at_once_make_one_copy(made: Simulated) -> None:
-    errors: list[BaseException] = []
-
-    def begin() -> None:
-        try:
-            start(made.unit())
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=begin) for dummy in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == [] and made.happened == ["restore"]
-    assert ("notice", "Container 'web' is already running.") in made.said
+def test_two_starts_at_once_make_one_copy(made: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TRY_SECONDS", "WAIT_SECONDS"):
+        monkeypatch.setattr(of_unit, name, 0.1)
+    seconds: list[CheckpointError | None] = []
+    made.during["restore"] = lambda: seconds.append(attempt("start", lambda: start(made.unit()))[1])
+    start(made.unit())
+    assert [error.reason for error in seconds if error] == ["busy"]
+    start(made.unit())
+    assert made.happened == ["restore"] and made.said[-1] == ("notice", "Container 'web' is already running.")
 
 
 def refuses(number: int, word: str) -> Callable[[Any], None]:
@@ -277,15 +269,17 @@ def test_lock_of_other_starts_is_waited_for(made: Simulated, monkeypatch: pytest
     assert made.memory == "v1" and last().action == "restored"
 
 
-def test_full_run_and_full_state_do_not_lose_the_state(running: Simulated) -> None:
-    (running.folder / "run/criu-hosts").write_text("in the way")
-    state = running.folder / "var/lib/criu-hosts"
-    state.write_text("in the way")
+@pytest.mark.parametrize(
+    "full", [["run/criu-hosts"], ["var/lib/criu-hosts"], ["run/criu-hosts", "var/lib/criu-hosts"]], ids="+".join
+)
+def test_full_disks_do_not_lose_the_state(running: Simulated, full: list[str]) -> None:
+    for path in full:
+        (running.folder / path).write_text("in the way")
     stop(running.unit())
-    assert running.happened == ["checkpoint"] and not running.running
-    stopped(running.unit(), "success", "unknown")
-    for path in (running.folder / "run/criu-hosts", state):
-        path.unlink()
+    assert running.happened[-1] == "checkpoint" and not running.running and running.kept == {"v1"}
+    stopped(running.unit(), "success", "137")
+    for path in full:
+        (running.folder / path).unlink()
     running.boot()
     start(running.unit())
     assert running.memory == "v1"
@@ -461,7 +455,7 @@ class Broken(io.StringIO):
         None,
         Broken(BlockingIOError(11, "again")),
         Broken(BrokenPipeError(32, "gone")),
-        Broken(ValueError("closed file")),
+        Broken(ValueError("closed")),
     ],
     ids=["none", "EAGAIN", "EPIPE", "closed"],
 )
