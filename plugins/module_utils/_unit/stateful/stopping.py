@@ -71,10 +71,12 @@ def _complete(unit: Unit, container: Container) -> None:
 
 def _was_stopped(unit: Unit, container: Container | None) -> bool:
     """Returns whether the unit has ended the container, if the note of that could not be written (full /run)."""
+    if container is not None and container.checkpointed and container.stamp:
+        return True  # podman forgets that when the container is started
     last = unit.last
     if container is None or last is None or last.boot_id != boot_id(unit.ctx.paths):
         return False
-    return last.action in ("dumped", "clean_stop") and last.id == container.id
+    return last.action == "clean_stop" and last.id == container.id
 
 
 def end(unit: Unit, container: Container) -> None:
