@@ -37,7 +37,7 @@ sys.excepthook = hook
 
 from {PACKAGE}.{FIRST} import main
 
-# Python would make a failure of a success if nobody reads what it writes.
+# Python would make a failure of a success if its last words cannot be written.
 os._exit(main(sys.argv))
 """
 

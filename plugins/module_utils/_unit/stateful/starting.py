@@ -28,6 +28,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.session import TI
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import read_selinux
+from ansible_collections.criu.hosts.plugins.module_utils._store.begun import begun_path, end_step
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.aside import put_aside, recover
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout import BASE_SECONDS, stopping_dir
@@ -212,7 +213,8 @@ def prove(unit: Unit, spec: Spec, container: Container) -> None:
     if error is not None:
         unit.say("warning", f"{error.message} The labels are not proved yet: the next start of the unit does it.")
         return
-    unit.tries("remove the used checkpoint", *last_steps(work))
+    note = end_step(begun_path(unit.ctx.paths, "container", unit.name))
+    unit.tries("remove the used checkpoint", *last_steps(work), note)
     _restored(unit, container, work, size)
 
 
