@@ -298,7 +298,7 @@ notes:
     no unit before they install it, write the environment into the unit, start nothing and do not handle checkpoints.
   - All users can read the unit and the command line of Podman. Put secrets into O(environment) or O(secrets).
   - In check mode, the unit is not checked by Quadlet's generator or C(systemd-analyze verify), which are listed in
-    RV(commands). Both read files only, and check mode writes none, so V(unit_refused) is seen in a real run only.
+    RV(commands). Both read files only, and check mode writes none, so a unit that they reject fails in a real run only.
   - The digest that identifies the container of a stateful unit is made with a key of the host,
     C(/var/lib/criu-hosts/digest.key). With a new key, each stateful unit changes once and its container is replaced at
     the next restart, without its state.
