@@ -297,6 +297,11 @@ notes:
   - C(containers.podman.podman_container) and C(containers.podman.podman_quadlet) do not replace this module. They check
     no unit before they install it, write the environment into the unit, start nothing and do not handle checkpoints.
   - All users can read the unit and the command line of Podman. Put secrets into O(environment) or O(secrets).
+  - In check mode, the unit is not checked by Quadlet's generator or C(systemd-analyze verify), which are listed in
+    RV(commands). Both read files only, and check mode writes none, so a unit that they reject fails in a real run only.
+  - The digest that identifies the container of a stateful unit is made with a key of the host,
+    C(/var/lib/criu-hosts/digest.key). With a new key, each stateful unit changes once and its container is replaced at
+    the next restart, without its state.
   - Values of O(environment) with fewer than eight characters, and values that another option has too, are not masked in
     the rest of the result. The module itself returns no value of O(environment).
 extends_documentation_fragment:
@@ -433,8 +438,9 @@ reason:
     - V(unit_refused) if Quadlet's generator or C(systemd-analyze verify) rejects the unit.
     - V(start_failed) if the unit does not start, or ends at once; see RV(journal).
     - V(disk_full) if there is no space left.
-    - V(file_failed) if a file or folder could not be written.
+    - V(file_failed) if a file or folder could not be read or written.
     - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
+    - V(busy) if another task works on the unit or on its container and does not end in time.
     - V(tool_missing) if a command is not installed.
     - V(tool_failed) if a command failed and its output matches no other reason.
     - V(internal) if the collection itself has an error; the message names the place in its code.

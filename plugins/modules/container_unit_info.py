@@ -120,6 +120,7 @@ reason:
     - V(name_invalid) if O(name) cannot be the name of a container.
     - V(unit_foreign) if the unit with this name was not made by M(criu.hosts.container_unit); see RV(path).
     - V(rootless_unsupported) if the task does not run as root.
+    - V(file_failed) if a file of the unit could not be read; see RV(path).
     - V(tool_missing) if a command is not installed.
     - V(tool_failed) if a command failed and its output matches no other reason.
     - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
@@ -128,8 +129,8 @@ reason:
   type: str
   sample: unit_foreign
 path:
-  description: The file that was not made by the module.
-  returned: failure with reason unit_foreign
+  description: The file that was not made by the module, or that could not be read.
+  returned: failure with reason unit_foreign or file_failed
   type: str
   sample: /usr/lib/systemd/system/ssh.service
 cmd:

@@ -9,6 +9,8 @@ file that a task imports.
 from __future__ import annotations
 
 import os
+import re
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Mapping
 
@@ -16,7 +18,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.command import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import MakeDir, Plan, Step, WriteFile
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_bytes
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_bytes, read_text
 from ansible_collections.criu.hosts.plugins.module_utils._host.user import in_user_namespace
 from ansible_collections.criu.hosts.plugins.module_utils._unit.description import Description, description_of
 from ansible_collections.criu.hosts.plugins.module_utils._unit.goal import Goal, goal_view, is_reached, predicted, view
@@ -42,8 +44,16 @@ def ensure(ctx: Context, params: Mapping[str, Any]) -> tuple[dict[str, Any], Pla
     check_name(name)
     if not ctx.is_root or in_user_namespace(ctx.paths):
         refuse_rootless(ctx, name)
-    if params["state"] == "absent":
-        return _absent(ctx, name)
+    with ExitStack() as stack:
+        stack.enter_context(ctx.hold("unit", name))
+        if params["state"] == "absent":
+            return _absent(ctx, name)
+        return _present(ctx, params, stack)
+
+
+def _present(ctx: Context, params: Mapping[str, Any], stack: ExitStack) -> tuple[dict[str, Any], Plan]:
+    """Does the work of all states but absent; ``stack`` holds locks to the end of the task."""
+    name = params["name"]
     wanted = description_of(params)
     podman = find_podman(ctx.runner)
     places = UnitPaths(ctx.paths)
@@ -52,7 +62,8 @@ def ensure(ctx: Context, params: Mapping[str, Any]) -> tuple[dict[str, Any], Pla
     refuse_foreign(current)
     if not current.there:
         refuse_foreign_container(ctx.runner, name)
-    goal = goal_of(places, wanted, kind, podman, params["state"])
+    key = read_key(ctx, stack) if wanted.stateful else ("", ())
+    goal = goal_of(places, wanted, kind, podman, params["state"], key)
     plan = plan_unit(current, goal)
     if not _apply(ctx, name, plan):
         return predicted(current, goal), plan
@@ -119,8 +130,40 @@ def kind_of(places: UnitPaths, name: str, unit_kind: str, stateful: bool) -> str
     return "quadlet" if there and not stateful and unit_kind != "plain" else "plain"
 
 
-def goal_of(places: UnitPaths, wanted: Description, kind: str, podman: str, state: str) -> Goal:
-    """Renders the files of the unit."""
+def read_key(ctx: Context, stack: ExitStack) -> tuple[str, tuple[Step, ...]]:
+    """Returns the key of this host for digests, and the steps that write it if it is new.
+
+    The first tasks for two units may run at the same time: the second waits for the key of the first.
+    """
+    key = _known_key(ctx.paths)
+    if key:
+        return key, ()
+    stack.enter_context(ctx.hold("key", "digest"))
+    key = _known_key(ctx.paths)
+    if key:
+        return key, ()
+    import secrets  # once on a host
+
+    from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout import key_path
+
+    key, path = secrets.token_hex(32), key_path(ctx.paths)
+    return key, (
+        MakeDir(os.path.dirname(path), 0o700, why="make the folder"),
+        WriteFile(path, f"{key}\n", 0o600, why="write the key for digests"),
+    )
+
+
+def _known_key(paths: Paths) -> str:
+    from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout import key_path
+
+    found = (read_text(key_path(paths), may_fail=True) or "").strip()
+    return found if re.match(r"[0-9a-f]{64}\Z", found) else ""
+
+
+def goal_of(
+    places: UnitPaths, wanted: Description, kind: str, podman: str, state: str, key: tuple[str, tuple[Step, ...]]
+) -> Goal:
+    """Renders the files of the unit. ``key`` is the host's, with the steps that write it."""
     name, values = wanted.name, places.environment(wanted.name)
     base = Files(kind, "", wanted.environment_text)
     relabel = to_relabel(places.paths, wanted)
@@ -132,8 +175,8 @@ def goal_of(places: UnitPaths, wanted: Description, kind: str, podman: str, stat
         return replace(goal, files=replace(goal.files, unit=render_plain(wanted, values, podman)))
     from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.render import render_spec, render_stateful
 
-    files = replace(goal.files, unit=render_stateful(wanted), spec=render_spec(wanted, values, podman))
-    return replace(goal, files=files, program=program_steps(places))
+    files = replace(goal.files, unit=render_stateful(wanted), spec=render_spec(wanted, values, podman, key[0]))
+    return replace(goal, files=files, program=(*key[1], *program_steps(places)))
 
 
 def to_relabel(paths: Paths, wanted: Description) -> tuple[str, ...]:
@@ -178,13 +221,17 @@ def plan_unit(current: Current, goal: Goal) -> Plan:
 
 
 def _absent(ctx: Context, name: str) -> tuple[dict[str, Any], Plan]:
-    from ansible_collections.criu.hosts.plugins.module_utils._unit.plan import plan_absent
+    from ansible_collections.criu.hosts.plugins.module_utils._unit.plan import plan_absent, until_removal
 
     current = read_current(ctx, name)
     refuse_foreign(current)
     paths = (current.places.restart_marker(name), current.places.state(name))
     plan = plan_absent(current, tuple(path for path in paths if os.path.lexists(path)))
-    _apply(ctx, name, plan)
+    # The program that systemd calls to stop the unit holds the container itself. Then nobody may be using it.
+    stop, rest = until_removal(plan)
+    _apply(ctx, name, stop)
+    with ctx.hold("container", name) if rest.steps else nullcontext():
+        _apply(ctx, name, rest)
     return Current(name, places=current.places).view(), plan
 
 

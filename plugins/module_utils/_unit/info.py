@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Any
 
@@ -19,17 +18,13 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit.installed import 
     read_current,
     refuse_foreign,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.state import (
+    LAST_FIELDS,
+    SPEC_FIELDS,
+    right_fields,
+)
 
 OPTIONS = ("tcp_established", "file_locks", "on_restore_failure")
-
-
-def parse_object(text: str | None) -> dict[str, Any] | None:
-    """Returns a JSON object; None for anything else, such as a file that is just being written."""
-    try:
-        found = json.loads(text or "null")
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def memory_bytes(paths: Paths, main_pid: int | None) -> int | None:
@@ -43,14 +38,15 @@ def memory_bytes(paths: Paths, main_pid: int | None) -> int | None:
 
 def describe(current: Current) -> dict[str, Any]:
     """Returns the unit as container_unit does, with more keys."""
-    spec = (parse_object(current.spec) or {}) if current.stateful else {}
-    last = read_text(f"{current.places.state(current.name)}/last.json") if current.stateful else None
+    spec = right_fields(current.spec, SPEC_FIELDS) if current.stateful else {}
+    path = f"{current.places.state(current.name)}/last.json"
+    last = right_fields(read_text(path, may_fail=True), LAST_FIELDS) if current.stateful else {}
     return {
         **current.view(),
         **{option: spec.get(option) for option in OPTIONS},
         "memory_bytes": memory_bytes(current.places.paths, current.main_pid) if current.running else None,
         "restart_due": current.restart_due,
-        "last": parse_object(last),
+        "last": last or None,
     }
 
 
@@ -60,7 +56,11 @@ def own_units(places: UnitPaths) -> tuple[str, ...]:
     for folder, suffix in ((places.quadlets, ".container"), (places.units, ".service")):
         for entry in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
             path = os.path.join(folder, entry)
-            if entry.endswith(suffix) and os.path.isfile(path) and (read_text(path) or "").startswith(HEADER):
+            if (
+                entry.endswith(suffix)
+                and os.path.isfile(path)
+                and (read_text(path, may_fail=True) or "").startswith(HEADER)
+            ):
                 found.add(entry[: -len(suffix)])
     return tuple(sorted(found))
 

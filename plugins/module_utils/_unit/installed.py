@@ -162,15 +162,30 @@ class Current:
         }
 
 
+def _text(name: str, path: str) -> str | None:
+    try:
+        return read_text(path)
+    except OSError as error:
+        raise CheckpointError(
+            f"Cannot read {path!r} of the unit '{name}.service': {error.strerror}. Remove it, or give another name.",
+            reason="file_failed",
+            path=path,
+        ) from error
+
+
 def read_current(ctx: Context, name: str) -> Current:
-    """Reads the files of the unit ``name``, and its state in systemd."""
+    """Reads the files of the unit ``name``, and its state in systemd.
+
+    Raises:
+        CheckpointError: file_failed.
+    """
     places = UnitPaths(ctx.paths)
     return Current(
         name,
-        quadlet=read_text(places.quadlet(name)),
-        plain=read_text(places.unit(name)),
-        environment=read_text(places.environment(name)),
-        spec=read_text(places.spec(name)),
+        quadlet=_text(name, places.quadlet(name)),
+        plain=_text(name, places.unit(name)),
+        environment=_text(name, places.environment(name)),
+        spec=_text(name, places.spec(name)),
         restart_due=os.path.exists(places.restart_marker(name)),
         shown=show(ctx.runner, f"{name}.service", PROPERTIES),
         places=places,

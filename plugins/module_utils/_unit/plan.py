@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from typing import Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
@@ -16,6 +16,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     Step,
     WriteFile,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
 from ansible_collections.criu.hosts.plugins.module_utils._unit.goal import Goal, view
 from ansible_collections.criu.hosts.plugins.module_utils._unit.installed import Current
 from ansible_collections.criu.hosts.plugins.module_utils._unit.volumes import relabel_steps
@@ -44,10 +45,10 @@ def essence(text: str | None) -> tuple[str, ...]:
 def spec_digest(text: str | None) -> str | None:
     """Returns the digest in a spec; None if there is none, or if the spec is incomplete."""
     try:
-        found = json.loads(text or "null")
+        found = parse_object(text).get("digest")
     except ValueError:
         return None
-    return str(found["digest"]) if isinstance(found, dict) and "digest" in found else None
+    return None if found is None else str(found)
 
 
 def other_container(current: Current, goal: Goal) -> bool:
@@ -161,6 +162,13 @@ def _state_steps(current: Current, goal: Goal) -> Iterator[Step]:
     settled = goal.state != "present" or moved
     if settled and (current.restart_due or (due and not moved)):
         yield Remove(goal.places.restart_marker(goal.name), why="remove the note that the unit must be restarted")
+
+
+def until_removal(plan: Plan) -> tuple[Plan, Plan]:
+    """Returns the part of a plan up to the removal of the container, and the rest; without one, all is the rest."""
+    argvs = [step.argv[:2] if isinstance(step, Command) else () for step in plan.steps]
+    index = argvs.index(("podman", "rm")) if ("podman", "rm") in argvs else 0
+    return replace(plan, steps=plan.steps[:index]), replace(plan, steps=plan.steps[index:])
 
 
 def plan_absent(current: Current, leftovers: tuple[str, ...]) -> Plan:

@@ -46,6 +46,16 @@ def last_path(paths: Paths, name: str) -> str:
     return f"{state_dir(paths, name)}/last.json"
 
 
+def mark_path(images: str) -> str:
+    """Returns the path of the mark that a stop leaves among the images of its checkpoint."""
+    return f"{images}/criu-hosts-stop.json"
+
+
+def key_path(paths: Paths) -> str:
+    """Returns the path of this host's key for the digests of containers, which cover secrets."""
+    return f"{paths.state}/digest.key"
+
+
 def aside_dir(paths: Paths, name: str) -> str:
     """Returns the folder for checkpoints that could not be used."""
     return f"{paths.state}/aside/{name}"

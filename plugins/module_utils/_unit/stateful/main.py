@@ -5,69 +5,117 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
+import time
+from dataclasses import dataclass
+from types import FrameType
 from typing import Sequence
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import ProgramRunner
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
-from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import attempt
 from ansible_collections.criu.hosts.plugins.module_utils._core.signals import watched
 from ansible_collections.criu.hosts.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout import FAILED
-from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.run import Unit, start, stop, stopped
+from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.run import start, stop, stopped
+from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.unit import Unit
 
 ACTIONS = ("start", "stop", "stopped")
 # Priorities of syslog; systemd reads the number from the beginning of a line.
 PRIORITIES = {"err": 3, "warning": 4, "notice": 5, "info": 6}
 # A command is killed so long before systemd would kill the program.
 MARGIN_SECONDS = 60
+# systemd reads no longer message, and waits for none for long.
+NOTIFY_BYTES = 2048
+NOTIFY_SECONDS = 10.0
+
+
+def write(line: str) -> None:
+    """Writes a line for the journal. Nobody may read it, or it may be text that is no UTF-8: that stops nothing."""
+
+    def do() -> None:
+        sys.stderr.write(line.encode("utf-8", "backslashreplace").decode())
+        sys.stderr.flush()
+
+    attempt("write to the journal", do)
 
 
 def say(priority: str, text: str) -> None:
-    """Writes one line to the journal, and to systemctl status."""
+    """Writes one line to the journal, and to systemctl status. It never fails."""
     line = " ".join(text.split())
-    sys.stderr.write(f"<{PRIORITIES[priority]}>{line}\n")
-    sys.stderr.flush()
+    write(f"<{PRIORITIES[priority]}>{line}\n")
     notify(f"STATUS={line}")
 
 
 def notify(text: str) -> None:
-    """Notifies systemd, if systemd has called the program."""
+    """Notifies systemd, if systemd has called the program. It never fails: then systemd knows less."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+
+    def do() -> None:
         try:
-            sender.connect("\0" + address[1:] if address.startswith("@") else address)
-            sender.sendall(text.encode())
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.settimeout(NOTIFY_SECONDS)
+                sender.connect("\0" + address[1:] if address.startswith("@") else address)
+                sender.sendall(text.encode("utf-8", "backslashreplace")[:NOTIFY_BYTES])
         except OSError as error:
-            sys.stderr.write(f"<{PRIORITIES['notice']}>Cannot notify systemd: {error.strerror}.\n")
+            write(f"<{PRIORITIES['notice']}>Cannot notify systemd: {error.strerror or error}.\n")
+
+    attempt("notify systemd", do)
+
+
+@dataclass
+class Time:
+    """The time that systemd gives. A stop in the middle of a start gets a shorter one, so it is asked for again."""
+
+    runner: ProgramRunner
+    end: float = 0.0
+
+    def allow(self, seconds: int, doing: str) -> None:
+        self.runner.limit = float(seconds - MARGIN_SECONDS)
+        self.end = time.monotonic() + seconds
+        notify(f"EXTEND_TIMEOUT_USEC={seconds * 1000000}\nSTATUS={doing}")
+
+    def renew_at_stop(self) -> None:
+        """Asks for the rest of the time as soon as systemd wants the program to stop, before what watches signals."""
+        known = signal.getsignal(signal.SIGTERM)
+        if not callable(known):
+            return
+
+        def renew(number: int, frame: FrameType | None) -> None:
+            notify(f"EXTEND_TIMEOUT_USEC={max(0, int(self.end - time.monotonic())) * 1000000}")
+            known(number, frame)
+
+        signal.signal(signal.SIGTERM, renew)
+
+
+def act(argv: Sequence[str]) -> None:
+    """Does the action of the command line."""
+    runner = ProgramRunner()
+    given = Time(runner)
+    with watched():
+        given.renew_at_stop()
+        ctx = Context({}, runner, False)
+        unit = Unit(argv[2], ctx, engine_for("podman", ctx), given.allow, say)
+        if argv[1] == "start":
+            start(unit)
+        elif argv[1] == "stop":
+            stop(unit)
+        else:
+            known = os.environ
+            stopped(unit, known.get("SERVICE_RESULT", "unknown"), known.get("EXIT_STATUS", "unknown"))
 
 
 def main(argv: Sequence[str]) -> int:
     """Does the action; returns 0 if the unit is then in the wanted state."""
-    if len(argv) != 3 or argv[1] not in ACTIONS:
+    if len(argv) != 3 or argv[1] not in ACTIONS or not argv[2] or "/" in argv[2]:
         say("err", f"Usage: {os.path.basename(argv[0])} {'|'.join(ACTIONS)} NAME")
         return 2
-    runner = ProgramRunner()
-
-    def allow(seconds: int, doing: str) -> None:
-        runner.limit = float(seconds - MARGIN_SECONDS)
-        notify(f"EXTEND_TIMEOUT_USEC={seconds * 1000000}\nSTATUS={doing}")
-
-    try:
-        with watched():
-            ctx = Context({}, runner, False)
-            unit = Unit(argv[2], ctx, engine_for("podman", ctx), allow, say)
-            if argv[1] == "start":
-                start(unit)
-            elif argv[1] == "stop":
-                stop(unit)
-            else:
-                known = os.environ
-                stopped(unit, known.get("SERVICE_RESULT", "unknown"), known.get("EXIT_STATUS", "unknown"))
-    except CheckpointError as error:
+    dummy, error = attempt(f"{argv[1]} the unit '{argv[2]}.service'", lambda: act(argv))
+    if error is not None:
         say("err", error.message)
         return FAILED
     return 0

@@ -21,11 +21,10 @@ import os
 import sys
 
 if sys.argv[1:2] == ["stopped"] and os.environ.get("SERVICE_RESULT") == "success":
-    if os.environ.get("EXIT_STATUS", "0") in ("0", "{TERMINATED}") or os.path.exists(
-        "{stopping_dir(Paths())}/" + sys.argv[2]
-    ):
+    # Without a status there was no main process: the start was stopped, and the container may run.
+    status = os.environ.get("EXIT_STATUS")
+    if status in ("0", "{TERMINATED}") or (status and os.path.exists("{stopping_dir(Paths())}/" + sys.argv[2])):
         sys.exit(0)  # nothing to clean up: do not load the rest
-
 
 
 def hook(*what):
@@ -38,7 +37,8 @@ sys.excepthook = hook
 
 from {PACKAGE}.{FIRST} import main
 
-sys.exit(main(sys.argv))
+# Python would make a failure of a success if its last words cannot be written.
+os._exit(main(sys.argv))
 """
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 
 from ansible_collections.criu.hosts.plugins.module_utils._unit.description import Description
@@ -27,15 +28,15 @@ def render_stateful(wanted: Description) -> str:
     return service_text(wanted, [*stateful_service(wanted.name, wanted.stop_timeout), *restart_lines(wanted)])
 
 
-def render_spec(wanted: Description, environment_path: str, podman: str) -> str:
-    """Returns everything that the program of a stateful unit has to know, as JSON."""
+def render_spec(wanted: Description, environment_path: str, podman: str, key: str) -> str:
+    """Returns everything that the program of a stateful unit has to know, as JSON. ``key`` is that of the host."""
     create = [
         *(*podman_argv(wanted, podman), "create", f"--name={wanted.name}"),
         *stateful_create(wanted.name),
         *all_options(wanted, environment_path),
         *(wanted.image, *wanted.command),
     ]
-    digest = digest_of(*create, wanted.environment_text)
+    digest = digest_of(key, *create, wanted.environment_text)
     create.insert(create.index(f"--name={wanted.name}") + 1, f"--label={DIGEST_LABEL}={digest}")
     spec = {
         "version": 1,
@@ -52,6 +53,10 @@ def render_spec(wanted: Description, environment_path: str, podman: str) -> str:
     return json.dumps(spec, indent=1, sort_keys=True) + "\n"
 
 
-def digest_of(*parts: str | None) -> str:
-    """Returns a digest of everything that a container is made from."""
-    return hashlib.sha256(json.dumps(parts).encode("utf-8", "surrogateescape")).hexdigest()
+def digest_of(key: str, *parts: str | None) -> str:
+    """Returns a digest of everything that a container is made from.
+
+    All users can see it, as a label and in the arguments of podman. The environment may hold a short secret: without
+    the key of the host nobody can find it by trying.
+    """
+    return hmac.new(key.encode(), json.dumps(parts).encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()

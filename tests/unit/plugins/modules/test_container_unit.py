@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.criu.hosts.plugins.module_utils._core import lock
 from ansible_collections.criu.hosts.plugins.module_utils._unit import ensure, goal, plan
 from ansible_collections.criu.hosts.tests.unit.container_units import UnitHost, make_quadlet_file
-from ansible_collections.criu.hosts.tests.unit.harness import Case, run_main
+from ansible_collections.criu.hosts.tests.unit.harness import PLACE, Case, run_main
 
 BASE = {"name": "web", "image": "localhost/web:1"}
 SECRET = "correct horse battery"
@@ -346,3 +348,69 @@ def test_quadlet_missing(tmp_path: Path, module: Any) -> None:
 def test_image_needed(tmp_path: Path, module: Any) -> None:
     dummy_params, host = case(None)(tmp_path)
     assert module("container_unit", {"name": "web"}, host=host).result["reason"] == "image_needed"
+
+
+def test_digest_needs_the_key_of_the_host(tmp_path: Path, module: Any) -> None:
+    digests = []
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        host = UnitHost(folder=folder)
+        run = module("container_unit", {**BASE, "stateful": True, "environment": {"PIN": "1234"}}, host=host)
+        assert not run.failed, run.result
+        key = folder / "var/lib/criu-hosts/digest.key"
+        assert key.stat().st_mode & 0o777 == 0o600
+        spec = (folder / "etc/criu-hosts/units/web.json").read_text()
+        digests.append(plan.spec_digest(spec))
+        assert key.read_text().strip() not in json.dumps(run.result) + spec
+    assert len(set(digests)) == 2, "the same container on two hosts: nobody can compare, or try short secrets"
+
+
+@pytest.mark.parametrize("text", ["", "short", "Z" * 64, "\udcff"])
+def test_key_that_is_torn_is_made_anew_once(tmp_path: Path, module: Any, text: str) -> None:
+    host = UnitHost(folder=tmp_path)
+    key = tmp_path / "var/lib/criu-hosts/digest.key"
+    key.parent.mkdir(parents=True)
+    key.write_bytes(text.encode("utf-8", "surrogateescape"))
+    params = {**BASE, "stateful": True}
+    assert module("container_unit", params, host=host).result["changed"]
+    first = key.read_text()
+    assert not module("container_unit", params, host=host).result["changed"]
+    assert key.read_text() == first
+
+
+def test_digest_of_an_earlier_release_is_replaced_once(tmp_path: Path, module: Any) -> None:
+    params = {**BASE, "stateful": True}
+    host = installed(tmp_path, params, quadlet=False)
+    spec = tmp_path / "etc/criu-hosts/units/web.json"
+    spec.write_text(spec.read_text().replace(plan.spec_digest(spec.read_text()) or "", "0" * 64))
+    assert module("container_unit", params, host=host).result["changed"]
+    assert not module("container_unit", params, host=host).result["changed"]
+
+
+@pytest.mark.parametrize("state", ["started", "absent"])
+def test_one_task_at_a_time_works_on_a_unit(
+    tmp_path: Path, module: Any, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    host = installed(tmp_path, {**BASE, "stateful": True}, quadlet=False)
+    monkeypatch.setattr(lock, "HOLD_SECONDS", 0.0)
+    with lock.hold(lock.lock_path(PLACE.paths, 0, "unit", "web"), "unit 'web'"):
+        run = module("container_unit", {**BASE, "stateful": True, "image": "x:2", "state": state}, host=host)
+    assert (run.result["reason"], host.wrote) == ("busy", [])
+
+
+def test_container_that_a_task_works_on_is_not_removed(
+    tmp_path: Path, module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = installed(tmp_path, {**BASE, "stateful": True}, quadlet=False)
+    monkeypatch.setattr(lock, "HOLD_SECONDS", 0.0)
+    with lock.hold(lock.lock_path(PLACE.paths, 0, "container", "web"), "container 'web'"):
+        run = module("container_unit", {"name": "web", "state": "absent"}, host=host)
+    assert run.result["reason"] == "busy"
+    assert ["podman", "rm"] not in [argv[:2] for argv in host.wrote]
+    assert not module("container_unit", {"name": "web", "state": "absent"}, host=host).failed
+
+
+def test_unit_file_that_is_a_folder_is_a_failure_in_one_line(tmp_path: Path, module: Any) -> None:
+    host = UnitHost(folder=tmp_path)
+    host.plain.mkdir(parents=True)
+    run = module("container_unit", {**BASE, "stateful": True}, host=host)
+    assert (run.result["reason"], run.result["path"]) == ("file_failed", str(host.plain))

@@ -37,7 +37,7 @@ def wanted(**params: Any) -> Description:
 
 
 def spec(**params: Any) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(render_spec(wanted(stateful=True, **params), ENV, "/usr/bin/podman"))
+    found: dict[str, Any] = json.loads(render_spec(wanted(stateful=True, **params), ENV, "/usr/bin/podman", "k"))
     return found
 
 

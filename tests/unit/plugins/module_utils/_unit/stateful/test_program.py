@@ -99,6 +99,23 @@ def test_nothing_is_loaded_to_see_that_nothing_is_to_be_cleaned_up(tmp_path: Pat
     assert "ansible_collections" not in completed.stderr
 
 
+def test_start_that_was_stopped_is_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "stateful_unit.pyz"
+    with zipfile.ZipFile(io.BytesIO(unit_program())) as packed, zipfile.ZipFile(path, "w") as broken:
+        broken.writestr("__main__.py", packed.read("__main__.py"))
+    argv = [sys.executable, "-IS", str(path), "stopped", "web"]
+    completed = subprocess.run(argv, env={"SERVICE_RESULT": "success"}, capture_output=True, check=False)
+    assert completed.returncode == FAILED, "it loads the rest, which is missing here"
+
+
+def test_journal_that_takes_nothing_changes_no_status(tmp_path: Path) -> None:
+    path = tmp_path / "stateful_unit.pyz"
+    path.write_bytes(unit_program())
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        argv = [sys.executable, "-IS", str(path), "again", "web"]
+        assert subprocess.run(argv, env={}, stderr=full, check=False).returncode == 2
+
+
 def test_runner_gives_the_c_locale_and_keeps_systemds_socket(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/x")
     monkeypatch.setenv("LANGUAGE", "de")

@@ -5,25 +5,20 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.signals import Interrupted
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.engine import Podman
-from ansible_collections.criu.hosts.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import cgroup_memory, folder_bytes
-from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
-from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
-from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful import main
+from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful import main, starting, stopping
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful import run as _unit_state_run
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout import (
     FAILED,
@@ -38,124 +33,24 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.state im
     parse_last,
     parse_spec,
     read_last,
-    render_last,
     seconds_for,
 )
 from ansible_collections.criu.hosts.tests.unit.containers import (
     ID,
-    INSPECT,
     LABEL,
     OFF,
     ON,
-    World,
     checkpoint_argv,
     pid_of,
     recorded,
-    world,
 )
-from ansible_collections.criu.hosts.tests.unit.harness import PLACE, Reply, Write
-
-CREATE = ["podman", "create", "--name=web", "localhost/w"]
-START = ["podman", "start", "web"]
-STOP = ["podman", "stop", "--ignore", "--time=3", "web"]
-RESTORE = ["podman", "container", "restore", "--print-stats", "--keep", "web"]
-SPEC: dict[str, Any] = {
-    "version": 1,
-    "name": "web",
-    "create": CREATE,
-    "digest": "d1",
-    "stop_timeout": 3,
-    "image": "localhost/w",
-}
-IMAGES = Path(__file__).parents[4] / "fixtures/criu/4.2.1-images"
-
-
-class Machine:
-    """A host with the unit web: what systemd hears, what the journal says, and the program's calls."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, **spec: Any) -> None:
-        self.folder = folder
-        self.world: World = world(folder)
-        self.said: list[tuple[str, str]] = []
-        self.allowed: list[int] = []
-        self.spec = {**SPEC, "conmon_pid_file": str(folder / "web.pid"), **spec}
-        self.file.parent.mkdir(parents=True)
-        self.file.write_text(json.dumps(self.spec))
-
-    @property
-    def file(self) -> Path:
-        """The description of the unit."""
-        return self.folder / "etc/criu-hosts/units/web.json"
-
-    @property
-    def ctx(self) -> Context:
-        return Context({}, self, False, PLACE.paths, PLACE.uid or 0)
-
-    def inspected(self, case: str, digest: str = "d1", **changes: Any) -> str:
-        entry = json.loads(self.world.inspected(case))
-        entry[0]["Config"]["Labels"] = {"criu.hosts.digest": digest}
-        entry[0]["State"].update(changes)
-        return json.dumps(entry)
-
-    def knows(self, before: str, after: str = "", **changes: Any) -> None:
-        text = self.inspected(before, **changes) if before else ""
-        none = recorded("inspect-no-such.txt")
-        self.world.script(
-            Reply(INSPECT, out=text, state="before") if before else Reply(INSPECT, err=none, rc=125, state="before"),
-            Reply(INSPECT, out=self.inspected(after or "running"), state="after"),
-        )
-
-    def script(self, *replies: Any) -> None:
-        self.world.script(*replies)
-
-    def run(self, argv: Sequence[str], **dummy_options: Any) -> Completed:
-        if argv[0] == "mv":  # to a folder that has the time in its name
-            for path in argv[4:]:
-                shutil.move(path, argv[2])
-            return Completed(tuple(argv), 0, "", "")
-        rc, out, err = self.world.host.run_command(None, list(argv))
-        return Completed(tuple(argv), rc, out, err)
-
-    def which(self, name: str) -> str | None:
-        return self.world.host.get_bin_path(None, name)
-
-    def unit(self) -> _unit_state_run.Unit:
-        return _unit_state_run.Unit(
-            "web",
-            self.ctx,
-            engine_for("podman", self.ctx),
-            lambda seconds, doing: self.allowed.append(seconds),
-            lambda priority, text: self.said.append((priority, text)),
-        )
-
-    def checkpointed(self, **changes: Any) -> None:
-        """A checkpoint that the unit made before the host was booted: podman has forgotten it."""
-        images = self.world.userdata / "checkpoint"
-        self.world.dump()
-        for name in ("inventory.img", "pstree.img"):
-            shutil.copy(IMAGES / name, images / name)
-        os.utime(images / "inventory.img", ns=(1_000_000_000, 1_000_000_000))
-        record = Record(
-            "podman", ID, "web", "localhost/w", "8177", "runc", LABEL, stamp="1000000000", selinux="enforcing"
-        )
-        place = self.folder / f"var/lib/criu-hosts/checkpoints/{ID}.json"
-        place.parent.mkdir(parents=True)
-        place.write_text(render_record(record))
-        self.remember(Last("dumped", 1.0, id=ID, stamp="1000000000", **changes))
-
-    def remember(self, last: Last) -> None:
-        path = Path(last_path(PLACE.paths, "web"))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(render_last(last))
-
-    @property
-    def wrote(self) -> list[list[str]]:
-        return [argv for argv in self.world.host.wrote if argv not in (ON, OFF)]
+from ansible_collections.criu.hosts.tests.unit.harness import PLACE, Write
+from ansible_collections.criu.hosts.tests.unit.stateful_units import CREATE, IMAGES, RESTORE, SPEC, START, STOP, Machine
 
 
 @pytest.fixture(name="machine")
-def machine_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    return lambda **spec: Machine(tmp_path, monkeypatch, **spec)
+def machine_fixture(tmp_path: Path) -> Any:
+    return lambda **spec: Machine(tmp_path, **spec)
 
 
 def last() -> Last:
@@ -306,7 +201,7 @@ def test_only_a_restore_that_hung_leaves_something(
     made.checkpointed()
     made.knows("after-disk-full")
     seen: list[str] = []
-    monkeypatch.setattr(_unit_state_run, "remains", lambda dummy_paths, cgroups: seen.extend(cgroups) or [])
+    monkeypatch.setattr(starting, "remains", lambda dummy_paths, dummy_name, cgroups: seen.extend(cgroups) or [])
     made.script(Write(RESTORE, rc=rc, err="it did not end in 480 seconds"), Write(START, turns=True))
     _unit_state_run.start(made.unit())
     assert seen == ended
@@ -355,7 +250,7 @@ def test_what_a_hung_restore_leaves_is_ended(machine: Any, monkeypatch: pytest.M
     ):
         (made.folder / "sys/fs/cgroup" / path).mkdir(parents=True)
         (made.folder / "sys/fs/cgroup" / path / "cgroup.procs").write_text("".join(f"{pid}\n" for pid in pids))
-    assert _unit_state_run.remains(PLACE.paths, Podman().cgroups(container())) == [11, 12]
+    assert starting.remains(PLACE.paths, "web", Podman().cgroups(container())) == [11, 12]
 
 
 def test_lost_label_stops_the_container_and_starts_it_afresh(machine: Any) -> None:
@@ -494,13 +389,24 @@ def test_stop_of_what_does_not_run_does_nothing(machine: Any, case: str) -> None
     assert not (made.folder / "run/criu-hosts/stopping").exists(), "what ended by itself was not stopped"
 
 
-def test_nothing_runs_on_after_a_unit_that_failed(machine: Any) -> None:
+def test_container_that_outlived_its_unit_is_dumped(machine: Any) -> None:
     made = machine()
+    made.world.process(pid_of("running"), [LABEL] * 4)
+    made.knows("running", "checkpointed")
+    made.script(dumps(made))
+    _unit_state_run.stopped(made.unit(), "success", "unknown")
+    assert made.wrote == [checkpoint_argv()]
+    assert last().action == "dumped"
+
+
+def test_container_that_outlived_its_unit_is_stopped_only_if_it_cannot_be_dumped(machine: Any) -> None:
+    made = machine()
+    made.world.process(pid_of("running"), [LABEL] * 4)
     made.knows("running")
-    clean = [*STOP[:3], "--time=10", "web"]
-    made.script(Write(clean))
+    made.script(Write(checkpoint_argv(), rc=125, err="Error: criu failed"), Write(STOP))
     _unit_state_run.stopped(made.unit(), "signal", "TERM")
-    assert made.wrote == [clean]
+    assert made.wrote == [checkpoint_argv(), STOP]
+    assert last().action == "clean_stop"
 
 
 def test_container_that_ended_by_itself_makes_the_unit_fail(machine: Any) -> None:
@@ -511,15 +417,16 @@ def test_container_that_ended_by_itself_makes_the_unit_fail(machine: Any) -> Non
     assert "ended on its own with status 137" in caught.value.message
 
 
-def test_mistake_of_the_program_ends_in_a_clean_stop(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mistake_of_the_program_does_not_lose_the_state(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made = machine()
-    made.knows("running")
-    made.script(Write(STOP))
-    monkeypatch.setattr(_unit_state_run, "make", None)
-    with pytest.raises(TypeError):
-        _unit_state_run.stop(made.unit())
-    assert made.wrote == [STOP]
-    assert last().action == "clean_stop"
+    made.world.process(pid_of("running"), [LABEL] * 4)
+    made.knows("running", "checkpointed")
+    made.script(dumps(made))
+    monkeypatch.setattr(stopping, "make", None)
+    _unit_state_run.stop(made.unit())
+    assert made.wrote == [checkpoint_argv()], "podman dumps it without a record"
+    assert last().action == "dumped"
+    assert "an error in the collection" in made.said[0][1]
 
 
 def test_only_the_newest_unusable_checkpoints_are_kept(machine: Any) -> None:
