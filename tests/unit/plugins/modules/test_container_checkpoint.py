@@ -370,7 +370,7 @@ def _with_unit(made: World, state: int, label: str = "criu.hosts.unit") -> None:
     first = next(one for one in made.host.replies if isinstance(one, Reply) and list(one.argv) == INSPECT)
     entry = json.loads(first.out)
     entry[0]["Config"]["Labels"] = {label: "web.service"}
-    asked = Reply(["systemctl", "is-active", "--quiet", "web.service"], rc=state)
+    asked = Reply(["systemctl", "is-active", "--quiet", "--", "web.service"], rc=state)
     made.host.replies = [Reply(INSPECT, out=json.dumps(entry), state="before"), asked, *made.host.replies]
 
 
