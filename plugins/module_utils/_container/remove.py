@@ -42,7 +42,7 @@ def _remove(ctx: Context, engine: Engine, desired: Desired, settled: Settled) ->
         plan = _plan_remove_archive(desired, settled)
         shown = None
     else:
-        plan = _plan_remove_place(ctx.paths, engine, desired, container)
+        plan = _plan_remove_place(ctx.paths, engine, desired, None if settled.removed else container)
         shown = container
     ctx.apply(plan)
     value = view(desired, shown, None, shown.status if shown else "absent")

@@ -310,14 +310,22 @@ def _ready(engine: Engine, ctx: Context, desired: Desired, situation: Situation,
     return preflight(ctx, engine, desired, situation, source)
 
 
+def _is_settled(settled: Settled, situation: Situation) -> bool:
+    """Returns whether this very archive was restored before: check mode has no note of it on disk."""
+    proved, record = settled.proved, situation.record
+    if proved is None or proved.source != "archive" or record is None:
+        return False
+    return bool(record.sha256) and record.sha256 == proved.situation.sha256
+
+
 def _restore(ctx: Context, engine: Engine, desired: Desired, settled: Settled) -> Outcome:
     situation = _read(engine, ctx, desired, settled)
-    source = source_of(ctx.paths, engine, desired, situation)
+    source = "nowhere" if _is_settled(settled, situation) else source_of(ctx.paths, engine, desired, situation)
     if source != "nowhere":
         situation = _ready(engine, ctx, desired, situation, source)
     work = Restore(ctx, engine, desired, situation, source)
-    if source == "nowhere" and settled.proved is not None:
-        work = settled.proved
+    if source == "nowhere" and settled.held.note is not None:
+        work = settled.proved or work
         state = {"name": desired.target, "state": "running"}
         plan = Plan(before=state, after=state)
     else:

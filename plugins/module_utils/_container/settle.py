@@ -53,7 +53,7 @@ class Settled:
     """The work, and what is then: in check mode, what would be.
 
     ``record`` belongs to the checkpoint in place, ``archived`` are the records of archives that were completed, by
-    their paths. ``proved`` is the restore whose labels were compared.
+    their paths. ``proved`` is the restore whose labels were compared, ``removed`` whether the checkpoint in place is gone.
     """
 
     ctx: Context
@@ -66,6 +66,7 @@ class Settled:
     record: Record | None = None
     archived: dict[str, Record] = field(default_factory=dict)
     proved: Restore | None = None
+    removed: bool = False
 
     def do(self, *steps: Step) -> None:
         self.ctx.apply(Plan(steps=steps))
@@ -100,9 +101,8 @@ def settle(ctx: Context, engine: Engine, held: Held, task: str) -> Settled:
     note = held.note
     if note is None:
         return settled
-    # A task that restores switches off a boolean that was left on; the others need not know of it.
-    if task != "restore":
-        settled.do(*borrow((), read_selinux(ctx.paths), read_loan(ctx.paths), ""))
+    # Without steps to surround, this switches off a boolean that the task has left on.
+    settled.do(*borrow((), read_selinux(ctx.paths), read_loan(ctx.paths), ""))
     if note.action == "dumping":
         _dumping(settled, note)
     elif note.action == "restoring":
@@ -253,6 +253,7 @@ def _removing(settled: Settled, note: Begun) -> None:
         return
     files = (*engine.checkpoint_files(box), place_record_path(settled.ctx.paths, box.id))
     settled.do(*removal(engine, box, files, facts.get("stamp", ""), "remove the rest of the checkpoint"))
+    settled.removed = True
     settled.container = replace(box, stamp="")
     settled.warn(
         f"An earlier task died when it removed the checkpoint of container {box.name!r}. This task has removed the "
