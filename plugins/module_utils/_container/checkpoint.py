@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_a
     unfinished_record_path,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
-from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError, attempt
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
@@ -37,7 +38,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.resources import 
     free_bytes,
     resident_memory,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import unit_name
+from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import SERVICE
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import (
     permissive_warning,
     read_selinux,
@@ -117,7 +118,7 @@ def refuse_managed(runner: Runner, engine: Engine, desired: Desired, container: 
     """
     unit = engine.manager(container)
     # Anybody may give a container any label: what is not the name of a service is no unit, and no option of systemctl.
-    if desired.options.leave_running or not unit.endswith(".service") or attempt("", lambda: unit_name(unit))[1]:
+    if desired.options.leave_running or unit.startswith("-") or not re.match(SERVICE, unit):
         return
     if runner.run(("systemctl", "is-active", "--quiet", "--", unit)).rc == 0:
         raise CheckpointError(

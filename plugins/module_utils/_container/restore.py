@@ -10,9 +10,8 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.criu.hosts.plugins.module_utils._container.held import held
 from ansible_collections.criu.hosts.plugins.module_utils._container.notes import created_since, removal
-from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired, require_abilities
+from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_note import (
     begin_restore,
     close_steps,
@@ -20,12 +19,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.restore_note
 )
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import (
     Situation,
-    place_record,
-    preflight,
-    source_of,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     Check,
     Command,
@@ -36,13 +31,11 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
 )
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loan import borrow, read_loan
-from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import permissive_warning, read_selinux
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import place_record_path, restored_path
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._container.label_proof import Proof
-    from ansible_collections.criu.hosts.plugins.module_utils._container.settle import Settled
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
     from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 
@@ -270,71 +263,3 @@ def proof_word(work: Restore) -> str:
         return "label_changed"
     known = situation.before or situation.process_label or work.container.process_label
     return situation.selinux.mode if known else "label_unknown"
-
-
-def restore(ctx: Context, engine: Engine, desired: Desired) -> Outcome:
-    """Restores a container, in place or from an archive, unless it runs already."""
-    require_abilities(engine, desired)
-    engine.require_caller(f"restore container {desired.name!r}")
-    if desired.archive_path is not None:
-        from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_path
-
-        check_path(desired.archive_path)
-    from ansible_collections.criu.hosts.plugins.module_utils._container.settle import settle
-
-    with held(ctx, engine, desired, importing=desired.archive_path is not None) as found:
-        settled = settle(ctx, engine, found, "restore")
-        return settled.join(_restore(ctx, engine, found.desired, settled))
-
-
-def _read(engine: Engine, ctx: Context, desired: Desired, settled: Settled) -> Situation:
-    """Reads what the restore starts from. What is complete only after this task is known in check mode, too."""
-    container, path = settled.container, desired.archive_path
-    if path is not None:
-        # A restore in place need not compile this.
-        from ansible_collections.criu.hosts.plugins.module_utils._container.restore_archive import read_archived
-
-        record = settled.archived.get(path) if ctx.check_mode else None
-        record = record or read_archived(engine, desired, path)
-    else:
-        record = settled.record or (place_record(ctx.paths, container) if container is not None else None)
-    return Situation(container, record, read_selinux(ctx.paths))
-
-
-def _ready(engine: Engine, ctx: Context, desired: Desired, situation: Situation, source: str) -> Situation:
-    path = desired.archive_path
-    if ctx.check_mode and path is not None and not os.path.exists(path):
-        from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import partial_path
-
-        desired = replace(desired, archive_path=partial_path(path))  # which a real run has completed by now
-    return preflight(ctx, engine, desired, situation, source)
-
-
-def _is_settled(settled: Settled, situation: Situation) -> bool:
-    """Returns whether this very archive was restored before: check mode has no note of it on disk."""
-    proved, record = settled.proved, situation.record
-    if proved is None or proved.source != "archive" or record is None:
-        return False
-    return bool(record.sha256) and record.sha256 == proved.situation.sha256
-
-
-def _restore(ctx: Context, engine: Engine, desired: Desired, settled: Settled) -> Outcome:
-    situation = _read(engine, ctx, desired, settled)
-    source = "nowhere" if _is_settled(settled, situation) else source_of(ctx.paths, engine, desired, situation)
-    if source != "nowhere":
-        situation = _ready(engine, ctx, desired, situation, source)
-    work = Restore(ctx, engine, desired, situation, source)
-    if source == "nowhere" and settled.held.note is not None:
-        work = settled.proved or work
-        state = {"name": desired.target, "state": "running"}
-        plan = Plan(before=state, after=state)
-    else:
-        plan = carry_out(work)
-    warnings: tuple[str, ...] = ()
-    if work.container is not None:
-        storage = engine.storage_warnings(situation.selinux.enabled)
-        warnings = (*storage, *permissive_warning(situation.selinux, "restore"))
-        if work.wrong is not None:
-            warnings = (*warnings, work.wrong.message)
-    facts = {"statistics": work.statistics, **work.label_facts, "label_proof": proof_word(work)}
-    return Outcome("restore", view(work.container or situation.container, desired, source), plan, facts, warnings)

@@ -53,7 +53,8 @@ class Settled:
     """The work, and what is then: in check mode, what would be.
 
     ``record`` belongs to the checkpoint in place, ``archived`` are the records of archives that were completed, by
-    their paths. ``proved`` is the restore whose labels were compared, ``removed`` whether the checkpoint in place is gone.
+    their paths. ``proved`` is the restore whose labels were compared, ``removed`` whether the checkpoint in place is
+    gone.
     """
 
     ctx: Context
@@ -181,7 +182,7 @@ def _keep_place(settled: Settled, note: Begun, box: Container) -> None:
     settled.steps = (*settled.steps, *carry_out(work).steps)
     settled.record = None
     settled.container = replace(box, status="running", pid=0, stamp="")
-    if not settled.ctx.check_mode:
+    if work.container is not None:  # unlike in check mode
         settled.container = settled.engine.inspect(settled.ctx, box.name)
     settled.warn(
         f"An earlier task died when the checkpoint of container {box.name!r} had failed. This task has restored the "
