@@ -13,7 +13,7 @@ import tarfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
 import pytest
 
@@ -56,7 +56,10 @@ class PodmanHost(ContainerHost):
     fails: set[str] = field(default_factory=set)
     volumes: tuple[str, ...] = ()
     label: str = LABEL
+    words: str = "Error: OCI runtime error: runc: criu failed\n"
     clock: int = 0
+    # Called with the container when podman has dumped it.
+    after: Callable[[Box], None] | None = None
 
     @property
     def world(self) -> World:
@@ -151,8 +154,12 @@ class PodmanHost(ContainerHost):
         if export:
             self._export(Path(export[0]), box)
         box.checkpointed = not stays
+        if self.after is not None:
+            self.after(box)
         if box.auto_remove and not stays:
             self.drop(box)
+        if "late" in self.fails:
+            return 125, "", "Error: cannot clean up\n"
         return 0, recorded("checkpoint-in-place.json"), ""
 
     def _export(self, path: Path, box: Box) -> None:
@@ -190,7 +197,7 @@ class PodmanHost(ContainerHost):
         if "import" in self.fails:
             self.folder(box).mkdir(parents=True, exist_ok=True)
             self.boxes[name] = box
-            return 125, "", "Error: OCI runtime error: runc: criu failed\n"
+            return 125, "", self.words
         box.restored = f"{PREFIX}{self.tick():02}Z"
         self.run_box(box)
         return 0, recorded("restore-in-place.json"), ""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Work:
-    """A failed checkpoint. Whatever fails in ``do`` is noted, and does not end the work."""
+    """A failed checkpoint. A failure in ``do`` is noted, and does not end the work."""
 
     ctx: Context
     desired: Desired

@@ -490,6 +490,17 @@ def test_container_of_a_unit_that_is_not_disturbed(
     assert not run.failed and argv in made.host.wrote
 
 
+@pytest.mark.parametrize("unit", ["--now.service", "a b.service", "web.service\nx", "web.socket", "web"])
+def test_a_label_that_is_no_service_is_not_asked_about(module: Any, tmp_path: Path, unit: str) -> None:
+    params, host = in_place(tmp_path)
+    first = next(one for one in host.replies if list(one.argv) == INSPECT)
+    entry = json.loads(first.out)
+    entry[0]["Config"]["Labels"] = {"PODMAN_SYSTEMD_UNIT": unit}
+    host.replies = [Reply(INSPECT, out=json.dumps(entry), state="before"), *host.replies]
+    assert module("container_checkpoint", params, host=host).result["changed"]
+    assert not any("systemctl" in argv for argv in host.ran)
+
+
 def test_permissive_warns(module: Any, tmp_path: Path) -> None:
     params, host = to_archive(tmp_path, world(tmp_path, selinux="permissive"))
     result = module("container_checkpoint", params, host=host).result
