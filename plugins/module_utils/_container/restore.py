@@ -125,7 +125,9 @@ class Restore:
         if self.source == "container":
             container, outcome = self.situation.container, "Its checkpoint is kept."
         else:
-            container, outcome = self.engine.inspect(self.ctx, self.desired.target), "The archive is unchanged."
+            found, outcome = self.engine.inspect(self.ctx, self.desired.target), "The archive is unchanged."
+            # A name may lead to a different container, as the beginning of its id.
+            container = found if found is not None and found.name == self.desired.target else None
         told = read_failure(self.ctx.paths, self.engine, error, container, "restore").told(self.what, outcome)
         self.taken = told.reason == "container_exists"
         return told

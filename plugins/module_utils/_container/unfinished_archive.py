@@ -84,14 +84,15 @@ def read_unfinished(engine: Engine, path: str, stamp_of: Callable[[Record], str 
     if text is None:
         return Unfinished()
     record = parse_record(text)
-    size = size_of(partial)
     drop = tuple(Remove(one, why="remove the unfinished archive") for one in (partial, beside_it))
     if record is None:
         return Unfinished(drop[1:])
+    # First this: the engine answers when its work on the container has ended, and with it its writing.
+    stamp = stamp_of(record)
+    size = size_of(partial)
     if size is None:
         same = bool(record.sha256) and size_of(path) == record.size_bytes and file_sha256(path) == record.sha256
         return Unfinished(place_steps(path)[2:], record) if same else Unfinished(drop[1:])
-    stamp = stamp_of(record)
     if (stamp is None and not record.sha256) or not _is_whole(engine, partial, record):
         return Unfinished(drop)
     if not record.sha256:
