@@ -246,7 +246,7 @@ def checkpoint(ctx: Context, engine: Engine, desired: Desired) -> Outcome:
         check_path(desired.archive_path)
     with held(ctx, engine, desired) as found:
         settled = settle(ctx, engine, found, "checkpoint")
-        return settled.join(_checkpoint(ctx, engine, found.desired, settled))
+        return settled.before(lambda: _checkpoint(ctx, engine, found.desired, settled))
 
 
 def _checkpoint(ctx: Context, engine: Engine, desired: Desired, settled: Settled) -> Outcome:

@@ -33,7 +33,7 @@ def remove(ctx: Context, engine: Engine, desired: Desired) -> Outcome:
         check_path(desired.archive_path)
     with held(ctx, engine, desired) as found:
         settled = settle(ctx, engine, found, "absent")
-        return settled.join(_remove(ctx, engine, found.desired, settled))
+        return settled.before(lambda: _remove(ctx, engine, found.desired, settled))
 
 
 def _remove(ctx: Context, engine: Engine, desired: Desired, settled: Settled) -> Outcome:

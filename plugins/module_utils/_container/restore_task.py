@@ -36,7 +36,7 @@ def restore(ctx: Context, engine: Engine, desired: Desired) -> Outcome:
         check_path(desired.archive_path)
     with held(ctx, engine, desired, importing=desired.archive_path is not None) as found:
         settled = settle(ctx, engine, found, "restore")
-        return settled.join(_restore(ctx, engine, found.desired, settled))
+        return settled.before(lambda: _restore(ctx, engine, found.desired, settled))
 
 
 def _read(engine: Engine, ctx: Context, desired: Desired, settled: Settled) -> Situation:

@@ -8,7 +8,7 @@ docs/checkpoints.md has the cases. The caller holds the locks, so nobody works o
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.held import Held
 from ansible_collections.criu.hosts.plugins.module_utils._container.notes import (
@@ -27,6 +27,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.restore impo
 )
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import Situation
 from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_archive import read_unfinished
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import MakeDir, Plan, Step, WriteFile
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
@@ -76,8 +77,15 @@ class Settled:
     def warn(self, text: str) -> None:
         self.warnings = (*self.warnings, text)
 
-    def join(self, outcome: Outcome) -> Outcome:
-        """Returns the outcome of the task with this work in front of it."""
+    def before(self, work: Callable[[], Outcome]) -> Outcome:
+        """Does the work of the task, and returns its outcome with this work in front of it; a failure names it, too."""
+        try:
+            return self._join(work())
+        except CheckpointError as error:
+            error.message = " ".join((error.message, *self.warnings))
+            raise
+
+    def _join(self, outcome: Outcome) -> Outcome:
         if not self.steps:
             return outcome
         plan, note = outcome.plan, self.held.note

@@ -253,7 +253,8 @@ def test_absent_does_not_remove_what_it_has_just_completed(module: Any, tmp_path
     assert host.boxes == {}
     absent = {**archive(tmp_path), "state": "absent"}
     assert module("container_checkpoint", absent, host=host, check=True).result["reason"] == "checkpoint_in_use"
-    assert module("container_checkpoint", absent, host=host).result["reason"] == "checkpoint_in_use"
+    refused = module("container_checkpoint", absent, host=host).result
+    assert refused["reason"] == "checkpoint_in_use" and "This task has completed the archive" in refused["msg"]
     assert Path(params["archive_path"]).exists()
     assert module("container_checkpoint", absent, host=host).result["changed"]
     assert list(Path(params["archive_path"]).parent.iterdir()) == []
