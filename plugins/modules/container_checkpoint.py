@@ -14,6 +14,8 @@ description:
   - If the checkpoint fails, the container keeps running. If podman has already stopped it, for example because the disk
     is full, the module restores it.
   - Records the SELinux label of every thread, so that M(criu.hosts.container_restore) can prove that none has changed.
+  - Only one task at a time works on a container or archive. If a task was killed, the next one completes or undoes what
+    it had begun, and says so in a warning.
 author:
   - The criu.hosts authors (!UNKNOWN)
 extends_documentation_fragment:
@@ -161,7 +163,8 @@ reason:
     - V(auto_remove) if a checkpoint in place is wanted of a container that was made with C(--rm).
     - V(unit_managed) if the container belongs to an active systemd unit, which would start it again; see RV(unit).
     - V(secret_not_restorable) if a secret is mounted below C(/run/secrets), where no restore from an archive finds it.
-    - V(checkpoint_in_use) if the checkpoint to remove is the only state of a stopped container.
+    - V(checkpoint_in_use) if the checkpoint to remove is the only state of a stopped container, or the archive was
+      completed just now for a task that had died.
     - V(archive_mismatch) if the archive to remove holds a different container.
     - V(archive_path_unsafe) if others can change the file, or which file the path names.
     - V(name_invalid) if O(name) cannot be the name of a container.
@@ -176,6 +179,10 @@ reason:
     - V(network_lock_missing) if CRIU cannot lock the network of the container.
     - V(tcp_established_needed) if the container has established TCP connections and O(tcp_established=false).
     - V(file_locks_needed) if the container holds file locks and O(file_locks=false).
+    - V(label_changed) if a label has changed in a restore that an earlier task had begun; see RV(label_before) and
+      RV(label_after).
+    - V(container_ended) if the container ended right after a restore that an earlier task had begun.
+    - V(busy) if another task works on the container or the archive, or holds the SELinux boolean, for a minute.
     - V(disk_full) if there is no space left.
     - V(file_failed) if a file or folder could not be written.
     - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
@@ -243,8 +250,30 @@ silent_denials:
   type: list
   elements: dict
   sample: []
+label_before:
+  description: The first label that differs, before the restore.
+  returned: failure with reason label_changed
+  type: str
+  sample: system_u:system_r:container_t:s0:c441,c720
+label_after:
+  description: The first label that differs, after the restore.
+  returned: failure with reason label_changed
+  type: str
+  sample: unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023
+labels:
+  description: The labels of all threads, as in RV(criu.hosts.container_restore#module:labels).
+  returned: failure with reason label_changed
+  type: list
+  elements: dict
+  sample: []
+label_differences:
+  description: Other labels that differ, as in RV(criu.hosts.container_restore#module:label_differences).
+  returned: failure with reason label_changed
+  type: list
+  elements: dict
+  sample: []
 container_state:
-  description: State of the container after the failure.
+  description: State of the container after the failure; V(unknown) if podman does not answer.
   returned: failure of the engine
   type: str
   sample: running

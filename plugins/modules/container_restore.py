@@ -15,6 +15,8 @@ description:
     the container and keeps its checkpoint or archive.
   - Where SELinux is enforcing and the policy of the role P(criu.hosts.criu_selinux#role) is loaded, the module switches
     the boolean C(criu_container_restore) on for the restore, and off again even if the restore fails.
+  - Only one task at a time works on a container or archive. If a task was killed, the next one completes or undoes what
+    it had begun, compares the labels if that was left out, and says so in a warning.
 author:
   - The criu.hosts authors (!UNKNOWN)
 extends_documentation_fragment:
@@ -182,8 +184,9 @@ label_proof:
   description:
     - V(enforcing) or V(permissive), the mode of SELinux, if all labels are the same as before.
     - V(label_changed) if one differs and O(on_label_mismatch=warn).
-    - V(selinux_disabled) if there are no labels, V(not_needed) if nothing was restored, and V(label_unknown) if neither
-      a record nor the container has a label to compare with.
+    - V(selinux_disabled) if there are no labels, V(not_needed) if nothing was restored, now or by a task that
+      died before it compared the labels, and V(label_unknown) if neither a record nor the container has a label to
+      compare with.
   returned: success
   type: str
   sample: enforcing
@@ -251,7 +254,7 @@ reason:
     - V(policy_missing) if SELinux does not allow the restore.
     - V(runtime_cannot_checkpoint) if the OCI runtime cannot restore.
     - V(network_lock_missing) if CRIU cannot lock the network of the container.
-    - V(busy) if other tasks have held the lock of the SELinux boolean for a minute.
+    - V(busy) if another task works on the container or the archive, or holds the SELinux boolean, for a minute.
     - V(disk_full) if there is no space left.
     - V(file_failed) if a file or folder could not be written.
     - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
@@ -346,7 +349,7 @@ cleanup_failed:
 from typing import Any, NoReturn
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import SHARED_SPEC, desired_of
-from ansible_collections.criu.hosts.plugins.module_utils._container.restore import restore
+from ansible_collections.criu.hosts.plugins.module_utils._container.restore_task import restore
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome

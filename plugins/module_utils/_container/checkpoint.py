@@ -1,40 +1,45 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Checkpoints a container, unless its checkpoint is current, and restores it if the checkpoint fails halfway."""
+"""Checkpoints a container, unless its checkpoint is current."""
 
 from __future__ import annotations
 
 import os
-import time
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Iterable
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+from ansible_collections.criu.hosts.plugins.module_utils._container.held import held
+from ansible_collections.criu.hosts.plugins.module_utils._container.notes import begin, end
+from ansible_collections.criu.hosts.plugins.module_utils._container.record_writer import RecordWriter, content_options
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired, require_abilities
-from ansible_collections.criu.hosts.plugins.module_utils._container.restore import bring_back
-from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import Situation, place_record
+from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import place_record
+from ansible_collections.criu.hosts.plugins.module_utils._container.settle import Settled, settle
+from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_archive import (
+    place_steps,
+    unfinished_record_path,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
-from ansible_collections.criu.hosts.plugins.module_utils._core.context import STARTED
-from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
+    Check,
     MakeDir,
     Plan,
     Remove,
-    Rename,
     Step,
     WriteFile,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_criu
-from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container, Options
+from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import (
     RESERVE_BYTES,
     free_bytes,
     resident_memory,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import SERVICE
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import (
-    Selinux,
     permissive_warning,
     read_selinux,
     require_policy,
@@ -46,28 +51,15 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels impo
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import read_record, size_of
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, place_record_path, record_path
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
-from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_path, partial_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import (
+    archive_place_steps,
+    check_path,
+    partial_path,
+)
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
     from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
-
-
-def begun(folders: Iterable[str], since: float) -> tuple[str, ...]:
-    """Returns the folders in which files were written since then (seconds since 1970), for example by a failed dump."""
-    return tuple(
-        path
-        for path in folders
-        if os.path.isdir(path) and any(entry.stat().st_mtime >= since for entry in os.scandir(path))
-    )
-
-
-# The options that decide what an archive holds; another value makes another archive.
-CONTENT_OPTIONS = ("ignore_rootfs", "ignore_volumes", "compression")
-
-
-def content_options(options: Options) -> dict[str, Any]:
-    return {key: value for key, value in asdict(options).items() if key in CONTENT_OPTIONS}
 
 
 def archive_is_current(desired: Desired, container: Container | None, record: Record | None, size: int | None) -> bool:
@@ -129,9 +121,10 @@ def refuse_managed(runner: Runner, engine: Engine, desired: Desired, container: 
         CheckpointError: unit_managed.
     """
     unit = engine.manager(container)
-    if not unit or desired.options.leave_running:
+    # Anybody may give a container any label: what is not the name of a service is no unit, and no option of systemctl.
+    if desired.options.leave_running or unit.startswith("-") or not re.match(SERVICE, unit):
         return
-    if runner.run(("systemctl", "is-active", "--quiet", unit)).rc == 0:
+    if runner.run(("systemctl", "is-active", "--quiet", "--", unit)).rc == 0:
         raise CheckpointError(
             f"Cannot checkpoint container {desired.name!r}: it would end, and the active unit {unit!r} would start "
             "it again. Stop the unit instead (a stateful one keeps the state), or set leave_running.",
@@ -154,128 +147,81 @@ def require_space(paths: Paths, desired: Desired, container: Container) -> None:
         )
 
 
-@dataclass
-class RecordWriter:
-    """Makes the record when the plan comes to it, after the archive and the checkpoint."""
-
-    engine: Engine
-    desired: Desired
-    container: Container
-    selinux: Selinux
-    criu: str
-    labels: list[dict[str, Any]]
-    traces: dict[str, Any]
-    written: Record | None = None
-
-    def make(self) -> Record:
-        """Makes the record of the checkpoint that is there now."""
-        box, path = self.container, self.desired.archive_path
-        known = {
-            key: getattr(box, key) for key in ("id", "name", "image", "image_id", "runtime", "process_label", "run")
-        }
-        self.written = Record(
-            engine=self.engine.name,
-            **known,
-            stamp=self.engine.stamp(box),
-            checkpointed_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            volumes=box.volumes,
-            criu=self.criu,
-            options=content_options(self.desired.options),
-            selinux=self.selinux.mode,
-            labels=self.labels,
-            traces=self.traces,
-            size_bytes=os.stat(path).st_size if path else 0,
-            sha256=file_sha256(path) if path else "",
-        )
-        return self.written
-
-    def text(self) -> str:
-        return render_record(self.written or self.make())
-
-
 def checkpoint_steps(paths: Paths, desired: Desired, container: Container, writer: RecordWriter) -> tuple[Step, ...]:
-    """Plans a checkpoint with its record. An archive has a partial name until it is complete."""
-    path, engine = desired.archive_path, writer.engine
-    place = place_record_path(paths, container.id)
+    """Plans a checkpoint with its record. An archive has a partial name until it is complete.
+
+    The labels are written down before the dump: after it, there is no process to read them from.
+    """
+    engine, path = writer.engine, desired.archive_path
+    look = Check(writer.look, why=f"find the checkpoint of container {container.name!r}")
+    return (
+        *begin(paths, "dumping", container.name, writer.known(), _facts(desired, container)),
+        *(() if path is None else _prepare_archive(path, writer)),
+        *engine.checkpoint_steps(container, desired.options, None if path is None else partial_path(path)),
+        look,
+        *(() if path is None else _finish_archive(path, desired, container, writer)),
+        *_record_steps(paths, desired, container, writer),
+        *end(paths, container.name),
+    )
+
+
+def _facts(desired: Desired, container: Container) -> dict[str, Any]:
+    """Returns what identifies the container and this checkpoint of it, and what a restore of it has to know."""
+    options = desired.options
+    return {
+        "id": container.id,
+        "run": container.run,
+        "stamp": container.stamp,
+        "archive_path": desired.archive_path or "",
+        "leave_running": options.leave_running,
+        "tcp_established": options.tcp_established,
+        "file_locks": options.file_locks,
+    }
+
+
+def _prepare_archive(path: str, writer: RecordWriter) -> tuple[Step, ...]:
+    return (
+        *archive_place_steps(path),
+        WriteFile(unfinished_record_path(path), render_record(writer.known()), why="write the record"),
+        # Podman writes into an existing file, and would give a new one to other readers for a moment.
+        WriteFile(partial_path(path), "", mode=0o600, why="make the file"),
+    )
+
+
+def _finish_archive(path: str, desired: Desired, container: Container, writer: RecordWriter) -> tuple[Step, ...]:
+    engine = writer.engine
+    used = engine.leftovers(container, desired.options) if desired.options.leave_running else ()
+
+    def replaced() -> bool:
+        return engine.stamp(container) not in ("", writer.stamp)
+
+    return (
+        *(Remove(one, why="remove the checkpoint in place", unless=replaced) for one in used),
+        WriteFile(unfinished_record_path(path), writer.text, why="write the record"),
+        *place_steps(path),
+    )
+
+
+def _record_steps(paths: Paths, desired: Desired, container: Container, writer: RecordWriter) -> tuple[Step, ...]:
+    """Plans the record of the checkpoint in place, if one stays."""
+    engine, place = writer.engine, place_record_path(paths, container.id)
+    if desired.archive_path is not None and (desired.options.leave_running or container.auto_remove):
+        return ()
+
+    def in_use(path: str) -> bool:
+        return path not in engine.outdated_records(container)
+
     old = engine.outdated_records(container)
-    record: tuple[Step, ...] = (
+    why = "remove the record of a removed container"
+    return (
         MakeDir(os.path.dirname(place), why="make the folder"),
         WriteFile(place, writer.text, why="write the record"),
-        *(Remove(one, why="remove the record of a removed container") for one in old),
-    )
-    if path is None:
-        return (*engine.checkpoint_steps(container, desired.options, None), *record)
-    if desired.options.leave_running:
-        files = engine.leftovers(container, desired.options)
-        record = tuple(Remove(file, why="remove the checkpoint in place") for file in files)
-    elif container.auto_remove:
-        record = ()
-    partial, folder = partial_path(path), os.path.dirname(path)
-    return (
-        *(() if os.path.isdir(folder) else (MakeDir(folder, why="make the folder"),)),
-        *engine.checkpoint_steps(container, desired.options, partial),
-        Rename(partial, path, mode=0o600, why="put the archive in place at"),
-        WriteFile(record_path(path), writer.text, why="write the record"),
-        *record,
+        *(Remove(one, why=why, unless=partial(in_use, one)) for one in old),
     )
 
 
 def is_there(paths: Paths, pid: int) -> bool:
     return pid > 0 and os.path.isdir(f"{paths.proc}/{pid}")
-
-
-def failed(ctx: Context, desired: Desired, writer: RecordWriter, error: CheckpointError) -> CheckpointError:
-    """Reports a failure and the state of the container, which is restored if only its checkpoint is left."""
-    # A task that succeeds need not compile this.
-    from ansible_collections.criu.hosts.plugins.module_utils._container.failure import read_failure
-
-    engine, container = writer.engine, writer.container
-    now = engine.inspect(ctx, container.name)
-    # The log has to be read first: it goes with a checkpoint that is used.
-    failure = read_failure(ctx.paths, engine, error, now, "checkpoint")
-    state = now.status if now is not None else "absent"
-    left_images = now is not None and not now.running and now.stamp not in ("", container.stamp)
-    failures: list[str] = []
-    if now is None:
-        outcome = "It was made with --rm and is gone."
-    elif now.running:
-        outcome = "It keeps running."
-        try:  # the images are memory, and may fill the disk
-            left = begun(engine.checkpoint_files(now), STARTED)
-            ctx.apply(Plan(steps=tuple(Remove(path, why="remove the images of the failed dump") for path in left)))
-        except CheckpointError as second:
-            failures.append(second.message)
-    elif left_images:
-        try:
-            _bring_back(ctx, desired, writer, now)
-            outcome = "It was restored from its checkpoint and runs again."
-            state = "running"
-        except CheckpointError as second:
-            outcome = f"It could not be restored: {second.message}"
-            failures.append(second.message)
-    else:
-        outcome = f"It no longer runs (status {now.status!r})."
-    told = failure.told(f"checkpoint container {container.name!r}", outcome)
-    told.facts["container_state"] = state
-    if failures:
-        told.facts.setdefault("cleanup_failed", []).extend(failures)
-    if left_images:
-        told.facts["log_path"] = ""  # the log goes with the used checkpoint
-    return told
-
-
-def _bring_back(ctx: Context, desired: Desired, writer: RecordWriter, now: Container) -> None:
-    """Restores the container from the checkpoint in place that a failed export has left."""
-    place = Desired(desired.name, None, replace(desired.options, keep=False, leave_running=False))
-    record = replace(writer.written or writer_record(writer), stamp=now.stamp)
-    bring_back(ctx, writer.engine, place, Situation(now, record, writer.selinux))
-
-
-def writer_record(writer: RecordWriter) -> Record:
-    """Returns the record without an archive, with which a restore after a failure is compared."""
-    return RecordWriter(
-        **{**writer.__dict__, "desired": replace(writer.desired, archive_path=None), "written": None}
-    ).make()
 
 
 def view(desired: Desired, container: Container | None, record: Record | None, state: str) -> dict[str, Any]:
@@ -299,15 +245,22 @@ def checkpoint(ctx: Context, engine: Engine, desired: Desired) -> Outcome:
     """Checkpoints this run of the container unless that is done (state: present)."""
     require_abilities(engine, desired)
     engine.require_caller(f"checkpoint container {desired.name!r}")
-    path = desired.archive_path
+    if desired.archive_path is not None:
+        check_path(desired.archive_path)
+    with held(ctx, engine, desired) as found:
+        settled = settle(ctx, engine, found, "checkpoint")
+        return settled.before(lambda: _checkpoint(ctx, engine, found.desired, settled))
+
+
+def _checkpoint(ctx: Context, engine: Engine, desired: Desired, settled: Settled) -> Outcome:
+    path, container = desired.archive_path, settled.container
     if path is not None:
-        check_path(path)
-    container = engine.inspect(ctx, desired.name)
-    if path is not None:
-        record = read_record(path)
-        current = archive_is_current(desired, container, record, size_of(path))
+        completed = settled.archived.get(path)
+        record = completed or read_record(path)
+        size = completed.size_bytes if completed is not None else size_of(path)
+        current = archive_is_current(desired, container, record, size)
     else:
-        record = place_record(ctx.paths, container) if container is not None else None
+        record = settled.record or (place_record(ctx.paths, container) if container is not None else None)
         current = container is not None and place_is_current(desired, container, record)
     if current:
         state = {"name": desired.name, "state": container.status if container else "absent", "checkpoint": "current"}
@@ -319,7 +272,7 @@ def checkpoint(ctx: Context, engine: Engine, desired: Desired) -> Outcome:
 
 
 def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -> Outcome:
-    """Checkpoints a running container."""
+    """Checkpoints a running container. The caller holds its lock, and that of the archive."""
     selinux = read_selinux(ctx.paths)
     criu = read_criu(ctx.runner, engine.minimum_criu, selinux)
     require_policy(selinux, container.process_label)
@@ -339,6 +292,9 @@ def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -
     try:
         applied = ctx.apply(plan)
     except CheckpointError as error:
+        # A task that succeeds need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._container.dump_failure import failed
+
         raise failed(ctx, desired, writer, error) from error
     if applied is not None and is_there(ctx.paths, container.pid) is not desired.options.leave_running:
         now = engine.inspect(ctx, container.name)

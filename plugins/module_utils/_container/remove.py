@@ -8,11 +8,14 @@ import os
 from typing import TYPE_CHECKING
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.checkpoint import view
+from ansible_collections.criu.hosts.plugins.module_utils._container.held import held
+from ansible_collections.criu.hosts.plugins.module_utils._container.notes import begin, end, removal
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
+from ansible_collections.criu.hosts.plugins.module_utils._container.settle import Settled, settle
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
-from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan, Remove
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan, Remove, Step
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import read_record
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import place_record_path, record_path
@@ -26,34 +29,48 @@ if TYPE_CHECKING:
 def remove(ctx: Context, engine: Engine, desired: Desired) -> Outcome:
     """Removes a checkpoint (state: absent)."""
     engine.require_caller(f"remove the checkpoint of container {desired.name!r}")
-    container = None
     if desired.archive_path is not None:
-        plan = _plan_remove_archive(desired)
+        check_path(desired.archive_path)
+    with held(ctx, engine, desired) as found:
+        settled = settle(ctx, engine, found, "absent")
+        return settled.before(lambda: _remove(ctx, engine, found.desired, settled))
+
+
+def _remove(ctx: Context, engine: Engine, desired: Desired, settled: Settled) -> Outcome:
+    container = settled.container
+    if desired.archive_path is not None:
+        plan = _plan_remove_archive(desired, settled)
+        shown = None
     else:
-        container = engine.inspect(ctx, desired.name)
-        plan = _plan_remove_place(ctx.paths, engine, desired, container)
+        plan = _plan_remove_place(ctx.paths, engine, desired, None if settled.removed else container)
+        shown = container
     ctx.apply(plan)
-    value = view(desired, container, None, container.status if container else "absent")
+    value = view(desired, shown, None, shown.status if shown else "absent")
     return Outcome("checkpoint", value, plan, {"statistics": {}})
 
 
-def _plan_removal(kind: str, paths: tuple[str, ...]) -> Plan:
-    there = tuple(path for path in paths if os.path.lexists(path))
-    steps = tuple(Remove(path, why="remove the checkpoint") for path in there)
-    return Plan(before={kind: "present" if there else "absent"}, after={kind: "absent"}, steps=steps)
+def _changes(kind: str, paths: tuple[str, ...], steps: tuple[Step, ...]) -> Plan:
+    return Plan(before={kind: "present" if paths else "absent"}, after={kind: "absent"}, steps=steps)
 
 
-def _plan_remove_archive(desired: Desired) -> Plan:
+def _plan_remove_archive(desired: Desired, settled: Settled) -> Plan:
     path = desired.archive_path or ""
-    check_path(path)
-    record = read_record(path)
+    completed = settled.archived.get(path)
+    record = completed or read_record(path)
     if record is not None and record.name != desired.name:
         raise CheckpointError(
             f"Cannot remove {path!r}: it holds container {record.name!r}, not {desired.name!r}. Give name: "
             f"{record.name}.",
             reason="archive_mismatch",
         )
-    return _plan_removal("archive", (path, record_path(path), partial_path(path)))
+    if completed is not None and settled.container is None:
+        raise CheckpointError(
+            f"Cannot remove {path!r}: an earlier task died when it wrote it. It is complete now, and the only copy of "
+            f"the state of container {desired.name!r}. Restore it, or run this task again to remove it.",
+            reason="checkpoint_in_use",
+        )
+    there = tuple(one for one in (path, record_path(path), partial_path(path)) if os.path.lexists(one))
+    return _changes("archive", there, tuple(Remove(one, why="remove the checkpoint") for one in there))
 
 
 def _plan_remove_place(paths: Paths, engine: Engine, desired: Desired, container: Container | None) -> Plan:
@@ -69,4 +86,13 @@ def _plan_remove_place(paths: Paths, engine: Engine, desired: Desired, container
     if not container.stamp:
         # A dump that failed has left images with memory in them; its log is to be read.
         files = tuple(path for path in files if os.path.isdir(path))
-    return _plan_removal("checkpoint", (*files, place_record_path(paths, container.id)))
+    there = tuple(path for path in (*files, place_record_path(paths, container.id)) if os.path.lexists(path))
+    if not there:
+        return _changes("checkpoint", (), ())
+    facts = {"id": container.id, "stamp": container.stamp}
+    steps = (
+        *begin(paths, "removing", container.name, None, facts),
+        *removal(engine, container, there, container.stamp, "remove the checkpoint"),
+        *end(paths, container.name),
+    )
+    return _changes("checkpoint", there, steps)

@@ -6,30 +6,31 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired, require_abilities
+from ansible_collections.criu.hosts.plugins.module_utils._container.notes import created_since, removal
+from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
+from ansible_collections.criu.hosts.plugins.module_utils._container.restore_note import (
+    begin_restore,
+    close_steps,
+    removal_of_import,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import (
     Situation,
-    preflight,
-    read_situation,
-    source_of,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     Check,
     Command,
     MakeDir,
     Plan,
-    Remove,
     Step,
     WriteFile,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loan import borrow, read_loan
-from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import permissive_warning
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import place_record_path, restored_path
 
@@ -41,7 +42,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Restore:
-    """Holds what the steps of one restore find; their functions are its methods."""
+    """Holds what the steps of one restore find; their functions are its methods.
+
+    ``began`` is when it began, in seconds since 1970. ``taken``: the name or id was somebody else's before the engine
+    came to it. ``noted``: the restore is written down before it begins.
+    """
 
     ctx: Context
     engine: Engine
@@ -52,6 +57,15 @@ class Restore:
     tree: dict[int, list[Thread]] = field(default_factory=dict)
     proof: Proof | None = None
     statistics: dict[str, Any] = field(default_factory=dict)
+    began: float = field(default_factory=time.time)
+    taken: bool = True
+    noted: bool = True
+
+    @property
+    def imported_id(self) -> str:
+        """The id that a container gets from the archive; empty if it gets a new one."""
+        record = self.situation.record
+        return record.id if record is not None and self.desired.new_name is None else ""
 
     @property
     def what(self) -> str:
@@ -111,8 +125,12 @@ class Restore:
         if self.source == "container":
             container, outcome = self.situation.container, "Its checkpoint is kept."
         else:
-            container, outcome = self.engine.inspect(self.ctx, self.desired.target), "The archive is unchanged."
-        return read_failure(self.ctx.paths, self.engine, error, container, "restore").told(self.what, outcome)
+            found, outcome = self.engine.inspect(self.ctx, self.desired.target), "The archive is unchanged."
+            # A name may lead to a different container, as the beginning of its id.
+            container = found if found is not None and found.name == self.desired.target else None
+        told = read_failure(self.ctx.paths, self.engine, error, container, "restore").told(self.what, outcome)
+        self.taken = told.reason == "container_exists"
+        return told
 
     def note(self) -> str:
         """Renders the note that names the archive from which the container was restored."""
@@ -121,16 +139,27 @@ class Restore:
         return json.dumps(entry) + "\n"
 
     def left_nothing(self) -> bool:
-        """Returns whether a failed import has left no stopped container, which would block the next try."""
+        """Returns whether a failed import has left no container of its own, which would block the next try."""
         left = self.engine.inspect(self.ctx, self.desired.target)
-        return left is None or left.running
+        if self.taken or left is None or left.running or left.name != self.desired.target:
+            return True
+        known = self.imported_id
+        return left.id != known if known else not created_since(left, self.began)
+
+    def keeps_volume(self, name: str) -> bool:
+        """Returns whether a volume is not one that a failed import has left."""
+        return self.taken or not self.engine.has_volume(name)
+
+    def import_seen(self) -> None:
+        """Notices that the engine has imported the container."""
+        self.taken = False
 
 
 def restore_steps(work: Restore) -> tuple[Step, ...]:
     """Plans the engine's steps, with the boolean switched on for their time, and the reaction to their failure."""
     engine, desired, situation = work.engine, work.desired, work.situation
     steps: tuple[Step, ...] = ()
-    undo: tuple[Step, ...] = ()
+    undo: tuple[Step, ...] = close_steps(work)
     if work.source == "container" and situation.container is not None:
         # The engine may throw the checkpoint away after a restore: it has to stay until the labels are proved.
         keep = desired.options.keep or situation.selinux.enabled
@@ -138,8 +167,9 @@ def restore_steps(work: Restore) -> tuple[Step, ...]:
     elif work.source == "archive":
         runtime = situation.record.runtime if situation.record else ""
         steps = engine.import_steps(desired.archive_path or "", runtime, desired.new_name, desired.options)
-        remove = engine.remove_steps(desired.target, "remove what the failed restore has left")
-        undo = tuple(replace(one, unless=work.left_nothing) if isinstance(one, Command) else one for one in remove)
+        first, *volumes = removal_of_import(work, "remove what the failed restore has left")
+        left = replace(first, unless=work.left_nothing) if isinstance(first, Command) else first
+        undo = (left, *volumes, *undo)
     told = tuple(replace(one, explain=work.explain, undo=undo) if isinstance(one, Command) else one for one in steps)
     return borrow(told, situation.selinux, read_loan(work.ctx.paths), situation.process_label)
 
@@ -147,17 +177,20 @@ def restore_steps(work: Restore) -> tuple[Step, ...]:
 def proof_steps(work: Restore) -> tuple[Step, ...]:
     """Plans to find the container and to prove its labels; a wrong label ends it."""
     name = work.desired.target
-    find = Check(work.find, why=f"find container {name!r}")
+    close = close_steps(work)
+    seen = Check(work.import_seen, why=f"notice the import of container {name!r}")
+    find = Check(work.find, why=f"find container {name!r}", undo=close)
     if not work.situation.selinux.enabled:
-        return (find,)
+        return (seen, find)
     if work.source == "container":
-        end = work.engine.stop_steps(name, f"stop container {name!r}")
+        stop = work.engine.stop_steps(name, f"stop container {name!r}")
     else:
-        end = work.engine.remove_steps(name, f"remove container {name!r}")
+        stop = removal_of_import(work, f"remove container {name!r}")
     return (
+        seen,
         find,
-        Check(work.read_labels, why=f"read the labels of container {name!r}"),
-        Check(work.compare_labels, why=f"compare the labels of container {name!r}", undo=end),
+        Check(work.read_labels, why=f"read the labels of container {name!r}", undo=close),
+        Check(work.compare_labels, why=f"compare the labels of container {name!r}", undo=(*stop, *close)),
     )
 
 
@@ -175,7 +208,7 @@ def last_steps(work: Restore) -> tuple[Step, ...]:
     paths: tuple[str, ...] = (place_record_path(work.ctx.paths, container.id),)
     if work.situation.selinux.enabled:
         paths = (*work.engine.checkpoint_files(container), *paths)
-    return tuple(Remove(path, why="remove the used checkpoint") for path in paths)
+    return removal(work.engine, container, paths, container.stamp)
 
 
 def plan_restore(work: Restore) -> Plan:
@@ -185,7 +218,7 @@ def plan_restore(work: Restore) -> Plan:
     after = {"name": work.desired.target, "state": "running"}
     steps = restore_steps(work)
     if work.source != "nowhere":
-        steps = (*steps, *proof_steps(work), *last_steps(work))
+        steps = (*begin_restore(work), *steps, *proof_steps(work), *last_steps(work), *close_steps(work))
     return Plan(before=before, after=after, steps=steps)
 
 
@@ -198,9 +231,12 @@ def carry_out(work: Restore) -> Plan:
     return plan
 
 
-def bring_back(ctx: Context, engine: Engine, desired: Desired, situation: Situation) -> Restore:
-    """Restores in place, for a caller that has read the situation already."""
-    work = Restore(ctx, engine, desired, situation, "container")
+def bring_back(ctx: Context, engine: Engine, desired: Desired, situation: Situation, *, noted: bool = True) -> Restore:
+    """Restores in place, for a caller that has read the situation already, and holds the container's lock.
+
+    Without ``noted``, a note of the caller covers the restore.
+    """
+    work = Restore(ctx, engine, desired, situation, "container", noted=noted)
     carry_out(work)
     return work
 
@@ -229,23 +265,3 @@ def proof_word(work: Restore) -> str:
         return "label_changed"
     known = situation.before or situation.process_label or work.container.process_label
     return situation.selinux.mode if known else "label_unknown"
-
-
-def restore(ctx: Context, engine: Engine, desired: Desired) -> Outcome:
-    """Restores a container, in place or from an archive, unless it runs already."""
-    require_abilities(engine, desired)
-    engine.require_caller(f"restore container {desired.name!r}")
-    situation = read_situation(ctx, engine, desired)
-    source = source_of(ctx.paths, engine, desired, situation)
-    if source != "nowhere":
-        situation = preflight(ctx, engine, desired, situation, source)
-    work = Restore(ctx, engine, desired, situation, source)
-    plan = carry_out(work)
-    warnings: tuple[str, ...] = ()
-    if work.container is not None:
-        storage = engine.storage_warnings(situation.selinux.enabled)
-        warnings = (*storage, *permissive_warning(situation.selinux, "restore"))
-        if work.wrong is not None:
-            warnings = (*warnings, work.wrong.message)
-    facts = {"statistics": work.statistics, **work.label_facts, "label_proof": proof_word(work)}
-    return Outcome("restore", view(work.container or situation.container, desired, source), plan, facts, warnings)

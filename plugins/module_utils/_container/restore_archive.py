@@ -4,13 +4,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
-from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Step
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import read_archive, verify
 from ansible_collections.criu.hosts.plugins.module_utils._store.own_file import read_own
@@ -123,20 +120,3 @@ def check_import(ctx: Context, engine: Engine, desired: Desired, record: Record)
             "the volume, or set ignore_volumes to use it as it is.",
             reason="volume_exists",
         )
-
-
-def volume_steps(engine: Engine, record: Record) -> tuple[Step, ...]:
-    """Plans to remove the volumes that a failed import has made, for its undo: those that are not there yet.
-
-    They would block the next try. A volume that a container uses stays in any case.
-    """
-    return tuple(
-        replace(step, unless=partial(_is_gone, engine, name)) if isinstance(step, Command) else step
-        for name in record.volumes
-        if not engine.has_volume(name)
-        for step in engine.remove_volume_steps(name, f"remove volume {name!r}, which the failed restore has made")
-    )
-
-
-def _is_gone(engine: Engine, name: str) -> bool:
-    return not engine.has_volume(name)

@@ -13,7 +13,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_criu
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
-from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux, read_selinux, require_policy
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux, require_policy
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread, from_record
 from ansible_collections.criu.hosts.plugins.module_utils._store.own_file import read_own
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import (
@@ -105,21 +105,6 @@ def source_of(paths: Paths, engine: Engine, desired: Desired, situation: Situati
     from ansible_collections.criu.hosts.plugins.module_utils._container.restore_archive import source_of_archive
 
     return source_of_archive(paths, desired, container, record)
-
-
-def read_situation(ctx: Context, engine: Engine, desired: Desired) -> Situation:
-    """Reads the archive's record, the container, and the state of SELinux."""
-    record = None
-    if desired.archive_path is not None:
-        from ansible_collections.criu.hosts.plugins.module_utils._container.restore_archive import read_archived
-
-        record = read_archived(engine, desired, desired.archive_path)
-    container = engine.inspect(ctx, desired.target)
-    if desired.archive_path is None and container is not None:
-        # Without it, a restore would prove less; if the container runs already, there is none.
-        read = place_record if container.running else demand_place_record
-        record = read(ctx.paths, container)
-    return Situation(container, record, read_selinux(ctx.paths))
 
 
 def preflight(ctx: Context, engine: Engine, desired: Desired, situation: Situation, source: str) -> Situation:

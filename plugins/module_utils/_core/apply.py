@@ -144,7 +144,8 @@ def apply_step(runner: Runner, step: Step, applied: Applied) -> None:
         elif isinstance(step, Link):
             _link(step)
         elif isinstance(step, Remove):
-            remove_path(step.path)
+            if step.unless is None or not step.unless():
+                remove_path(step.path)
         elif isinstance(step, Unpack):
             # Few tasks unpack anything: the others need not compile this.
             from ansible_collections.criu.hosts.plugins.module_utils._core.unpack import unpack

@@ -86,11 +86,15 @@ class Link:
 
 @dataclass(frozen=True)
 class Remove:
-    """Removes the file, link or folder tree ``path``; a missing one is no error."""
+    """Removes the file, link or folder tree ``path``; a missing one is no error.
+
+    ``unless`` is called right before; if it returns true, ``path`` stays: it is no longer what the plan has seen.
+    """
 
     path: str
     why: str = ""
     always: bool = False
+    unless: Union[Callable[[], bool], None] = None
 
 
 @dataclass(frozen=True)

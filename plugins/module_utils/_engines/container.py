@@ -45,6 +45,7 @@ class Container:
     auto_remove: bool = False
     volumes: tuple[str, ...] = ()
     stamp: str = ""
+    created_at: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     own: Mapping[str, str] = field(default_factory=dict)
 

@@ -81,7 +81,7 @@ class Engine(Protocol):
         """Remove a container, running or not; one that is gone is no error."""
 
     def remove_volume_steps(self, name: str, why: str) -> tuple[Step, ...]:
-        """Remove a named volume; one that a container uses stays, and is an error."""
+        """Remove a named volume that no container uses; one that is gone is no error."""
 
     def leftovers(self, container: Container, options: Options) -> tuple[str, ...]:
         """Files that an export leaves beside a container that runs on, with memory in them."""

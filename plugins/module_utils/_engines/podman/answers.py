@@ -115,6 +115,7 @@ def _container(entry: dict[str, Any]) -> Container:
         process_label=word(entry, "ProcessLabel"),
         started_at=_time(state, "StartedAt"),
         restored_at=_time(state, "RestoredAt"),
+        created_at=_time(entry, "Created"),
         checkpointed=state.get("Checkpointed") is True,
         auto_remove=host.get("AutoRemove") is True,
         own={

@@ -141,28 +141,31 @@ class Podman:
         if export is not None:
             argv += [f"--export={export}", f"--compress={options.compression}"]
         why = f"checkpoint container {container.name!r}"
-        return (Command((*argv, container.name), why=why, label="checkpoint", creates_partial=export),)
+        return (Command((*argv, container.name), why=why, label="checkpoint", finish=True),)
 
     def restore_steps(self, container: Container, options: Options) -> tuple[Step, ...]:
         argv = ("podman", "container", "restore", "--print-stats", *_flags(options, archive=False), container.name)
-        return (Command(argv, why=f"restore container {container.name!r}", label="restore"),)
+        return (Command(argv, why=f"restore container {container.name!r}", label="restore", finish=True),)
 
     def import_steps(self, archive: str, runtime: str, new_name: str | None, options: Options) -> tuple[Step, ...]:
         argv = ["podman", *(["--runtime", runtime] if runtime else []), "container", "restore", "--print-stats"]
         argv += [*_flags(options, archive=True), f"--import={archive}", *([f"--name={new_name}"] if new_name else [])]
-        return (Command(tuple(argv), why=f"restore from the archive {archive!r}", label="restore"),)
+        why = f"restore from the archive {archive!r}"
+        return (Command(tuple(argv), why=why, label="restore", finish=True),)
 
     def start_steps(self, name: str) -> tuple[Step, ...]:
-        return (Command(("podman", "start", name), why=f"start container {name!r}"),)
+        return (Command(("podman", "start", name), why=f"start container {name!r}", finish=True),)
 
     def stop_steps(self, name: str, why: str, seconds: int = 0) -> tuple[Step, ...]:
-        return (Command(("podman", "stop", "--ignore", f"--time={seconds}", name), why=why),)
+        return (Command(("podman", "stop", "--ignore", f"--time={seconds}", name), why=why, finish=True),)
 
     def remove_steps(self, name: str, why: str) -> tuple[Step, ...]:
-        return (Command(("podman", "rm", "--force", "--ignore", "--time=0", name), why=why),)
+        return (Command(("podman", "rm", "--force", "--ignore", "--time=0", name), why=why, finish=True),)
 
     def remove_volume_steps(self, name: str, why: str) -> tuple[Step, ...]:
-        return (Command(("podman", "volume", "rm", name), why=why),)
+        return (
+            Command(("podman", "volume", "rm", name), why=why, finish=True, unless=lambda: not self.has_volume(name)),
+        )
 
     def leftovers(self, container: Container, options: Options) -> tuple[str, ...]:
         # Podman leaves the images beside a running container: memory on disk, without a use.

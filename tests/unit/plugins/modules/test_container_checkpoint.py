@@ -370,7 +370,7 @@ def _with_unit(made: World, state: int, label: str = "criu.hosts.unit") -> None:
     first = next(one for one in made.host.replies if isinstance(one, Reply) and list(one.argv) == INSPECT)
     entry = json.loads(first.out)
     entry[0]["Config"]["Labels"] = {label: "web.service"}
-    asked = Reply(["systemctl", "is-active", "--quiet", "web.service"], rc=state)
+    asked = Reply(["systemctl", "is-active", "--quiet", "--", "web.service"], rc=state)
     made.host.replies = [Reply(INSPECT, out=json.dumps(entry), state="before"), asked, *made.host.replies]
 
 
@@ -488,6 +488,17 @@ def test_container_of_a_unit_that_is_not_disturbed(
     made.script(Write(argv, turns=True, effect=made.dump))
     run = module("container_checkpoint", {"name": "web", **options}, host=made.host)
     assert not run.failed and argv in made.host.wrote
+
+
+@pytest.mark.parametrize("unit", ["--now.service", "a b.service", "web.service\nx", "web.socket", "web"])
+def test_a_label_that_is_no_service_is_not_asked_about(module: Any, tmp_path: Path, unit: str) -> None:
+    params, host = in_place(tmp_path)
+    first = next(one for one in host.replies if list(one.argv) == INSPECT)
+    entry = json.loads(first.out)
+    entry[0]["Config"]["Labels"] = {"PODMAN_SYSTEMD_UNIT": unit}
+    host.replies = [Reply(INSPECT, out=json.dumps(entry), state="before"), *host.replies]
+    assert module("container_checkpoint", params, host=host).result["changed"]
+    assert not any("systemctl" in argv for argv in host.ran)
 
 
 def test_permissive_warns(module: Any, tmp_path: Path) -> None:

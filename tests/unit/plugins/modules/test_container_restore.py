@@ -234,7 +234,7 @@ def test_changed_label_stops_the_container_and_keeps_the_checkpoint(module: Any,
 
 def test_changed_label_removes_the_import_and_keeps_the_archive(module: Any, tmp_path: Path) -> None:
     params, host = imported(tmp_path, after=[FOREIGN] * 4)
-    remove = ["podman", "rm", "--force", "--ignore", "--time=0", "web"]
+    remove = ["podman", "rm", "--force", "--ignore", "--time=0", ID]
     host.replies = [*host.replies, Write(remove)]
     result = module("container_restore", params, host=host).result
     assert result["reason"] == "label_changed"
@@ -260,7 +260,7 @@ def test_failed_import_removes_what_podman_left(module: Any, tmp_path: Path) -> 
     created = json.loads(recorded("inspect-restored.json"))
     created[0]["State"]["Status"] = "created"
     argv = ["podman", "--runtime", "runc", *RESTORE[1:], f"--import={params['archive_path']}"]
-    remove = ["podman", "rm", "--force", "--ignore", "--time=0", "web"]
+    remove = ["podman", "rm", "--force", "--ignore", "--time=0", ID]
 
     def fail() -> None:
         host.state = "after"
@@ -311,18 +311,21 @@ def _exited(made: World, params: dict[str, Any]) -> None:
 
 def _missing(made: World, params: dict[str, Any]) -> None:
     params["archive_path"] = str(made.folder / "none.tar")
+    made.script(GONE)
 
 
 def _truncated(made: World, params: dict[str, Any]) -> None:
     dummy_made, path = archive(made.folder, made)
     path.write_bytes(path.read_bytes()[:-5])
     params["archive_path"] = str(path)
+    made.script(GONE)
 
 
 def _truncated_without_record(made: World, params: dict[str, Any]) -> None:
     dummy_made, path = archive(made.folder, made, with_record=False)
     path.write_bytes(path.read_bytes()[:-900])
     params["archive_path"] = str(path)
+    made.script(GONE)
 
 
 def _damaged(made: World, params: dict[str, Any]) -> None:
@@ -337,15 +340,18 @@ def _damaged(made: World, params: dict[str, Any]) -> None:
 def _foreign(made: World, params: dict[str, Any]) -> None:
     tar_archive(made.folder / "archives/x.tar.gz", config=False)
     params["archive_path"] = str(made.folder / "archives/x.tar.gz")
+    made.script(GONE)
 
 
 def _no_archive(made: World, params: dict[str, Any]) -> None:
     (made.folder / "x.tar").write_bytes(b"not a tar")
     params["archive_path"] = str(made.folder / "x.tar")
+    made.script(GONE)
 
 
 def _other_name(made: World, params: dict[str, Any]) -> None:
     params["archive_path"] = str(archive(made.folder, made, name="db")[1])
+    made.script(GONE)
 
 
 def _runtime(made: World, params: dict[str, Any]) -> None:
@@ -430,6 +436,7 @@ def _open_archive(made: World, params: dict[str, Any]) -> None:
     path = archive(made.folder, made)[1]
     path.chmod(0o666)
     params["archive_path"] = str(path)
+    made.script(GONE)
 
 
 @pytest.mark.parametrize(

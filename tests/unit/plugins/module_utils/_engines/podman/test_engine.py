@@ -210,7 +210,7 @@ def test_flags_that_only_archives_know_are_left_out_in_place() -> None:
     (place,) = Podman().checkpoint_steps(found, options, None)
     assert isinstance(place, Command) and place.argv == (*common, "--leave-running", "web")
     (export,) = Podman().checkpoint_steps(found, options, "/a/.x.partial")
-    assert isinstance(export, Command) and export.creates_partial == "/a/.x.partial"
+    assert isinstance(export, Command) and export.finish and export.creates_partial is None
     assert export.argv == (
         *common,
         "--ignore-rootfs",
@@ -235,3 +235,20 @@ def test_cause(name: str, reason: str) -> None:
     cause = Podman().cause(Completed(("podman",), 125, "", recorded(f"{name}.txt")))
     assert cause.reason == reason
     assert "Error:" not in cause.why
+
+
+def test_nothing_cuts_off_what_podman_changes() -> None:
+    """Neither a signal to the task nor its end: each of these commands runs to its own end."""
+    box, engine, options = parse_inspect(recorded("inspect-running.json")), Podman(), Options()
+    steps = (
+        *engine.checkpoint_steps(box, options, None),
+        *engine.checkpoint_steps(box, options, "/a/.x.partial"),
+        *engine.restore_steps(box, options),
+        *engine.import_steps("/a/x", "runc", "web2", options),
+        *engine.start_steps("web"),
+        *engine.stop_steps("web", "stop"),
+        *engine.remove_steps("web", "remove"),
+        *engine.remove_volume_steps("data", "remove"),
+    )
+    assert [getattr(step, "finish", False) for step in steps] == [True] * 8
+    assert not any(getattr(step, "creates_partial", None) for step in steps)

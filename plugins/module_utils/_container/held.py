@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Holds the locks of a task's containers and archives, and looks at the container under them."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Iterator
+
+from ansible_collections.criu.hosts.plugins.module_utils._container.notes import read_note
+from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
+from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_archive import unfinished_record_path
+
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
+    from ansible_collections.criu.hosts.plugins.module_utils._store.begun import Begun
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a task has found under its locks. ``desired`` has the real name if the task gave an id.
+
+    ``note`` is what a task that died had begun on the container; ``archives`` are the archives that are locked.
+    """
+
+    desired: Desired
+    container: Container | None
+    note: Begun | None = None
+    archives: tuple[str, ...] = ()
+
+
+def _must_look(ctx: Context, desired: Desired) -> bool:
+    """Returns whether the task has to know the container: the removal of an archive that is complete has not."""
+    path = desired.archive_path
+    if desired.state != "absent" or path is None or read_note(ctx.paths, desired.target) is not None:
+        return True
+    return os.path.lexists(unfinished_record_path(path))
+
+
+@contextmanager
+def held(ctx: Context, engine: Engine, desired: Desired, *, importing: bool = False) -> Iterator[Held]:
+    """Holds the locks for the time of the block: names in their order, then a real name, then archives in their order.
+
+    Tasks that take locks in one order never wait for each other in a circle. ``importing``: the container is to come
+    from the archive, so one with a different name, to which the name leads as an id does, is none.
+
+    Raises:
+        CheckpointError: busy, file_failed, what the engine raises for a container that cannot be read.
+    """
+    with ExitStack() as stack:
+        for name in sorted({desired.name, desired.target}):
+            stack.enter_context(ctx.hold("container", name))
+        container = engine.inspect(ctx, desired.target) if _must_look(ctx, desired) else None
+        if container is not None and container.name != desired.target:
+            if importing:
+                container = None
+            else:
+                desired = replace(desired, name=container.name)
+                stack.enter_context(ctx.hold("container", desired.name))
+                container = engine.inspect(ctx, desired.name)
+        note = read_note(ctx.paths, desired.target)
+        noted = note.facts.get("archive_path", "") if note is not None else ""
+        archives = tuple(sorted({path for path in (desired.archive_path, noted) if path}))
+        for path in archives:
+            stack.enter_context(ctx.hold("archive", path))
+        yield Held(desired, container, note, archives)

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Restores a container for a task: under its locks, after what an earlier task has left is settled."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ansible_collections.criu.hosts.plugins.module_utils._container.held import held
+from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired, require_abilities
+from ansible_collections.criu.hosts.plugins.module_utils._container.restore import Restore, carry_out, proof_word, view
+from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import (
+    Situation,
+    demand_place_record,
+    place_record,
+    preflight,
+    source_of,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._container.settle import Settled, settle
+from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import permissive_warning, read_selinux
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_path, partial_path
+
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
+
+
+def restore(ctx: Context, engine: Engine, desired: Desired) -> Outcome:
+    """Restores a container, in place or from an archive, unless it runs already."""
+    require_abilities(engine, desired)
+    engine.require_caller(f"restore container {desired.name!r}")
+    if desired.archive_path is not None:
+        check_path(desired.archive_path)
+    with held(ctx, engine, desired, importing=desired.archive_path is not None) as found:
+        settled = settle(ctx, engine, found, "restore")
+        return settled.before(lambda: _restore(ctx, engine, found.desired, settled))
+
+
+def _read(engine: Engine, ctx: Context, desired: Desired, settled: Settled) -> Situation:
+    """Reads what the restore starts from. What this task has completed is known in check mode, too."""
+    container, path = settled.container, desired.archive_path
+    if path is not None:
+        # A restore in place need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._container.restore_archive import read_archived
+
+        record = settled.archived.get(path)
+        if record is None or record.name != desired.name:
+            record = read_archived(engine, desired, path)
+    else:
+        record = settled.record
+        if record is None and container is not None:
+            # Without it, a restore would prove less; if the container runs already, there is none.
+            record = (place_record if container.running else demand_place_record)(ctx.paths, container)
+    return Situation(container, record, read_selinux(ctx.paths))
+
+
+def _ready(
+    engine: Engine, ctx: Context, desired: Desired, settled: Settled, situation: Situation, source: str
+) -> Situation:
+    """Refuses a restore that would fail; in check mode, an archive to be completed still has its partial name."""
+    path = desired.archive_path
+    if path is not None and path in settled.archived and os.path.exists(partial_path(path)):
+        desired = replace(desired, archive_path=partial_path(path))
+    return preflight(ctx, engine, desired, situation, source)
+
+
+def _is_settled(settled: Settled, situation: Situation) -> bool:
+    """Returns whether this very archive was restored before: check mode has no note of it on disk."""
+    proved, record = settled.proved, situation.record
+    if proved is None or proved.source != "archive" or record is None:
+        return False
+    return bool(record.sha256) and record.sha256 == proved.situation.sha256
+
+
+def _restore(ctx: Context, engine: Engine, desired: Desired, settled: Settled) -> Outcome:
+    situation = _read(engine, ctx, desired, settled)
+    source = "nowhere" if _is_settled(settled, situation) else source_of(ctx.paths, engine, desired, situation)
+    if source != "nowhere":
+        situation = _ready(engine, ctx, desired, settled, situation, source)
+    work = Restore(ctx, engine, desired, situation, source)
+    if source == "nowhere" and settled.held.note is not None:
+        work = settled.proved or work
+        state = {"name": desired.target, "state": "running"}
+        plan = Plan(before=state, after=state)
+    else:
+        plan = carry_out(work)
+    warnings: tuple[str, ...] = ()
+    if work.container is not None:
+        storage = engine.storage_warnings(situation.selinux.enabled)
+        warnings = (*storage, *permissive_warning(situation.selinux, "restore"))
+        if work.wrong is not None:
+            warnings = (*warnings, work.wrong.message)
+    facts = {"statistics": work.statistics, **work.label_facts, "label_proof": proof_word(work)}
+    return Outcome("restore", view(work.container or situation.container, desired, source), plan, facts, warnings)
