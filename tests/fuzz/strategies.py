@@ -218,7 +218,7 @@ _PAX = st.lists(
             ("path", "linkpath", "size", "mtime", "mode", "GNU.sparse.map", "GNU.sparse.size", "GNU.sparse.major",
              "GNU.sparse.minor", "GNU.sparse.numblocks", "GNU.sparse.name", "GNU.sparse.realsize", "hdrcharset")
         ),
-        st.sampled_from((*("", "0", "1", "-1", "nan", "inf", "1e400", "9" * 19, "x"), *("a\0b", "../x", "/x", "1,2,3", "0,9" * 9))),
+        st.sampled_from(("", "0", "1", "-1", "nan", "inf", "1e400", "9" * 19, "x", "a\0b", "../x", "/x", "1,2,3")),
     ),
     max_size=4,
 )  # fmt: skip

@@ -293,7 +293,7 @@ OS_RELEASE = b'NAME="Debian"\nID=debian\nVERSION_ID="13"\nID_LIKE="a b"\n# x=y\n
 STAT = b"4242 (a ) b) S 1 4242 4242 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 99 8192 1 184467\n"
 CGROUP = b"0::/system.slice/a.scope/container\n1:name=systemd:/x\n"
 MOUNTINFO = (
-    b'36 35 0:32 / /mnt rw,nosuid shared:1 - tmpfs tmpfs rw,context="system_u:object_r:container_file_t:s0:c1,c2",size=1\n'
+    b'36 35 0:32 / /mnt rw,nosuid shared:1 - tmpfs tmpfs rw,context="system_u:object_r:container_file_t:s0:c1,c2"\n'
     b"37 35 0:33 / /proc ro - proc proc rw\n"
 )
 TCP = (
