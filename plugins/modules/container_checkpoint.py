@@ -163,7 +163,7 @@ reason:
     - V(secret_not_restorable) if a secret is mounted below C(/run/secrets), where no restore from an archive finds it.
     - V(checkpoint_in_use) if the checkpoint to remove is the only state of a stopped container.
     - V(archive_mismatch) if the archive to remove holds a different container.
-    - V(archive_path_unsafe) if the path is not that of a file that only root can write.
+    - V(archive_path_unsafe) if others can change the file, or which file the path names.
     - V(name_invalid) if O(name) cannot be the name of a container.
     - V(rootless_unsupported) if the task does not run as root, or the container is rootless.
     - V(podman_missing) if podman is not installed.

@@ -228,13 +228,17 @@ reason:
     - V(name_in_use) if a running container that does not come from this archive has the name.
     - V(new_name_with_tcp) if O(new_name) and O(tcp_established) are both set, as a clone cannot take connections.
     - V(categories_shared) if a container has the label in the archive; see RV(label) and RV(containers).
+    - V(categories_unknown) if the list of the host's containers cannot be read; see RV(label).
     - V(cgroup_in_use) if processes, for example those of a clone, still run in the cgroup of the container.
     - V(image_missing) if the image of the container is not on this host.
     - V(volume_exists) if a volume in the archive exists on this host already.
     - V(archive_missing) if there is no such archive.
-    - V(archive_invalid) if the archive is truncated, damaged or not a checkpoint.
+    - V(archive_invalid) if the archive is truncated, damaged or not a checkpoint, if its record cannot be used, or if
+      its OCI runtime is a program that the engine does not know.
+    - V(record_invalid) if the record of a checkpoint in place cannot be used.
+    - V(archive_unreadable) if the archive has no record and the host lacks libzstd, with which it is compressed.
     - V(archive_mismatch) if the archive holds a different container.
-    - V(archive_path_unsafe) if the path is not that of a file that only root can write.
+    - V(archive_path_unsafe) if others can change the file, or which file the path names.
     - V(archive_runtime_missing) if the OCI runtime that made the archive is not installed.
     - V(label_changed) if a label has changed; see RV(label_before) and RV(label_after).
     - V(name_invalid) if O(name) or O(new_name) cannot be the name of a container.
@@ -259,7 +263,7 @@ reason:
   sample: not_checkpointed
 label:
   description: The label in the archive.
-  returned: failure with reason categories_shared
+  returned: failure with reason categories_shared or categories_unknown
   type: str
   sample: system_u:system_r:container_t:s0:c441,c720
 containers:

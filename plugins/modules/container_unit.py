@@ -429,6 +429,7 @@ reason:
     - V(quadlet_missing) if O(unit_kind=quadlet) and this podman has no Quadlet.
     - V(name_in_use) if a container with this name does not belong to a unit of this module.
     - V(unit_foreign) if a unit with this name was not made by this module; see RV(path).
+    - V(unit_text_invalid) if a text cannot be written into a unit of systemd.
     - V(unit_refused) if Quadlet's generator or C(systemd-analyze verify) rejects the unit.
     - V(start_failed) if the unit does not start, or ends at once; see RV(journal).
     - V(disk_full) if there is no space left.

@@ -32,7 +32,8 @@ attributes:
     support: full
     details:
       - An artifact is up to date if its manifest names the same source, features, architecture and distribution, and
-        all its files have the checksums in the manifest. A damaged artifact is built again.
+        all its files have the checksums in the manifest. A damaged artifact is built again. For O(state=present), so is
+        one that others than root can write or replace, since nothing but its own manifest names its source.
       - An installation is up to date if the files of the active build have the checksums in its manifest, and the links
         and dpkg's diversion lead to it. Anything else is repaired.
 options:
@@ -109,7 +110,7 @@ options:
     type: path
   artifact_checksum:
     description:
-      - SHA-256 of the artifact to install.
+      - SHA-256 of the artifact to install. A copy that only root can change is verified and unpacked.
       - With it, the file need not exist if this artifact is installed already.
     type: str
   jobs:
@@ -411,13 +412,13 @@ def outcome(value: dict[str, Any] | None, plan: Plan, builds: Iterable[str]) -> 
 
 
 def run_built(ctx: Context, wanted: Wanted, source: str, path: str) -> Outcome:
-    sha256 = choice.read_source_sha256(source, wanted.checksum)
+    given = choice.read_source(source, wanted.checksum)
     builds = sorted(install.read_installed(wanted.layout).trees)
-    current = find_artifact(path, wanted.build_ids(sha256))
+    current = find_artifact(path, wanted.build_ids(given.sha256))
     if current is not None:
         state = {path: current.manifest.tree}
         return outcome(choice.describe_artifact(current, path), Plan(before=state, after=state), builds)
-    job = choice.make_job(ctx.runner, wanted, source, sha256)
+    job = choice.make_job(ctx.runner, wanted, given)
     steps = (*build_steps(job, wanted.family), clean_step(job))
     plan = Plan(before={path: None}, after={path: job.tree}, steps=steps, lock=wanted.layout.state)
     if carry_out(ctx, plan, wanted) is None:
@@ -442,6 +443,7 @@ def run_present(ctx: Context, wanted: Wanted) -> Outcome:
         check=wanted.check,
         build=chosen.build,
         clean=chosen.clean,
+        content=chosen.content,
     )
     plan = activate.plan_present(layout, installed, target)
     if carry_out(ctx, plan, wanted, target) is None:

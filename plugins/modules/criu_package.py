@@ -281,14 +281,15 @@ def run_built(ctx: Context, way: package.Way, wanted: Wanted) -> Outcome:
 
 
 def run_present(ctx: Context, way: package.Way, wanted: Wanted) -> Outcome:
-    if not os.path.isfile(wanted.path):
+    content = package.read_content(wanted.path)
+    if content is None:
         raise CheckpointError(
             f"Cannot install CRIU from {wanted.path!r}: no such file. Copy the archive to the host.",
             reason="artifact_missing",
         )
-    manifest = package.read_archive(wanted.path)
+    manifest = package.parse_archive(wanted.path, content)
     package.check_host(wanted.path, manifest, kind=way.kind, architecture=wanted.machine, built_on=wanted.built_on)
-    plan = plan_present(way, wanted, manifest, way.installed(ctx.runner))
+    plan = plan_present(way, wanted, manifest, content, way.installed(ctx.runner))
     after = way.installed(ctx.runner) if ctx.apply(plan) else plan.after
     return Outcome("package", describe(wanted, after, {**asdict(manifest), "path": wanted.path}), plan)
 

@@ -189,8 +189,9 @@ reason:
     - V(parent_changed) if the parent images are missing or have changed.
     - V(images_mismatch) if the images to replace are of a different program.
     - V(images_partial) if an interrupted checkpoint is in the way.
-    - V(images_path_unsafe) if the path is not that of a folder that only its owner can write.
-    - V(images_invalid) if the folder holds damaged images, or anything else than images.
+    - V(images_path_unsafe) if others can change the folder, or which folder the path names.
+    - V(images_invalid) if the folder holds damaged images, a record or note that cannot be used, or anything else than
+      images.
     - V(criu_missing) if CRIU is not installed.
     - V(criu_too_old) if CRIU is too old to have configuration files.
     - V(criu_without_selinux) if CRIU is not linked with libselinux, so the labels would be lost.

@@ -170,8 +170,10 @@ reason:
     - V(external_invalid) if a value in O(external) does not have the syntax of CRIU.
     - V(root_needed) if O(unit) or O(terminal) is set and the task does not run as root.
     - V(parent_changed) if the parent images are missing or have changed.
-    - V(images_path_unsafe) if the path is not that of a folder that only its owner can write.
-    - V(images_invalid) if the folder holds damaged images, or anything else than images.
+    - V(images_path_unsafe) if others can change the folder, or which folder the path names.
+    - V(images_invalid) if the folder holds damaged images, a record or note that cannot be used, or anything else than
+      images.
+    - V(unit_text_invalid) if a path cannot be written into a unit of systemd.
     - V(criu_missing) if CRIU is not installed.
     - V(criu_too_old) if CRIU is too old to have configuration files.
     - V(criu_without_selinux) if CRIU is not linked with libselinux, so the labels would be lost.

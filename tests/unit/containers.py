@@ -181,3 +181,30 @@ def tar_archive(path: Path, *, config: bool = True, mode: str = "w:gz") -> None:
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
     path.chmod(0o600)
+
+
+# A containers.conf with runtimes, and with lines that name none.
+CONFIGURED = """\
+[engine]
+#runtime = "/evil/commented"
+runtime = '/opt/default/crun' # a path
+
+[engine.runtimes]
+# "evil" = ["/evil/commented"]
+own = [
+  "/opt/own/runtime", # the first that is there
+  #"/evil/inside",
+  '/usr/local/own',
+]
+"crun" = [ "/opt/crun" ]
+
+[network]
+other = ["/evil/network"]
+"""
+
+
+def configure(folder: Path, text: str = CONFIGURED) -> None:
+    """Puts a containers.conf on the host."""
+    file = folder / "etc/containers/containers.conf"
+    file.parent.mkdir(parents=True)
+    file.write_text(text)

@@ -19,15 +19,15 @@ class Writer:
 
 
 WRITERS = (
-    Writer("_core/apply.py", "os.chmod os.kill os.rename os.symlink", "carries out the steps of a plan"),
+    Writer("_core/apply.py", "os.kill os.rename os.symlink", "carries out the steps of a plan"),
     Writer(
         "_core/files.py",
-        "os.chmod os.fdopen os.mkdir os.rename os.unlink shutil.rmtree tempfile.mkstemp",
+        "os.fchmod os.fdopen os.mkdir os.open os.rename os.unlink shutil.rmtree tempfile.mkstemp",
         "has the functions of apply that write files",
     ),
     Writer(
         "_core/unpack.py",
-        "os.O_CREAT os.O_EXCL os.O_WRONLY os.chmod os.fdopen os.open os.symlink os.utime shutil.copyfileobj",
+        "os.O_CREAT os.O_EXCL os.O_WRONLY os.chmod os.fdopen os.open os.symlink os.utime",
         "carries out the step Unpack",
     ),
     Writer(

@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Step
+from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import read_archive, verify
+from ansible_collections.criu.hosts.plugins.module_utils._store.own_file import read_own
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, restored_path
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_path
 
@@ -45,7 +48,8 @@ def is_from_archive(paths: Paths, desired: Desired, container: Container | None,
     if desired.new_name is None and record.id:
         return container.id == record.id
     try:
-        entry = json.loads(read_text(restored_path(paths, desired.target)) or "{}")
+        data = read_own(restored_path(paths, desired.target))
+        entry = parse_object(data) if data is not None else {}
     except ValueError:
         return False
     known = entry.get("id") == container.id and bool(entry.get("sha256"))
@@ -117,3 +121,20 @@ def check_import(ctx: Context, engine: Engine, desired: Desired, record: Record)
             "the volume, or set ignore_volumes to use it as it is.",
             reason="volume_exists",
         )
+
+
+def volume_steps(engine: Engine, record: Record) -> tuple[Step, ...]:
+    """Plans to remove the volumes that a failed import has made, for its undo: those that are not there yet.
+
+    They would block the next try. A volume that a container uses stays in any case.
+    """
+    return tuple(
+        replace(step, unless=partial(_is_gone, engine, name)) if isinstance(step, Command) else step
+        for name in record.volumes
+        if not engine.has_volume(name)
+        for step in engine.remove_volume_steps(name, f"remove volume {name!r}, which the failed restore has made")
+    )
+
+
+def _is_gone(engine: Engine, name: str) -> bool:
+    return not engine.has_volume(name)

@@ -4,18 +4,18 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
+from ansible_collections.criu.hosts.plugins.module_utils._container.runtime import require_runtime
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_criu
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux, read_selinux, require_policy
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread, from_record
+from ansible_collections.criu.hosts.plugins.module_utils._store.own_file import read_own
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import (
     Record,
     parse_record,
@@ -47,9 +47,34 @@ class Situation:
 
 
 def place_record(paths: Paths, container: Container) -> Record | None:
-    """Returns the record of the checkpoint in place; None if there is none, or if it describes a different one."""
-    record = parse_record(read_text(place_record_path(paths, container.id)))
-    return record if record is not None and container.stamp and record.stamp == container.stamp else None
+    """Returns the record of the checkpoint in place; None if there is none, or if it describes a different one.
+
+    One that cannot be used counts as none: the labels are then compared with the one that the engine has noted.
+    """
+    try:
+        return demand_place_record(paths, container)
+    except CheckpointError:
+        return None
+
+
+def demand_place_record(paths: Paths, container: Container) -> Record | None:
+    """Returns the record of the checkpoint in place; None if there is none, or if it describes a different one.
+
+    Raises:
+        CheckpointError: record_invalid, there is one that cannot be used.
+    """
+    path = place_record_path(paths, container.id)
+    try:
+        data = read_own(path) if container.stamp else None
+        record = None if data is None else parse_record(data)
+    except ValueError as error:
+        raise CheckpointError(
+            f"Cannot restore container {container.name!r}: the record {path!r} of its checkpoint cannot be used: "
+            f"{error}. Remove the record to restore without comparing the label of each thread.",
+            reason="record_invalid",
+            path=path,
+        ) from error
+    return record if record is not None and record.stamp == container.stamp else None
 
 
 def source_of(paths: Paths, engine: Engine, desired: Desired, situation: Situation) -> str:
@@ -91,7 +116,9 @@ def read_situation(ctx: Context, engine: Engine, desired: Desired) -> Situation:
         record = read_archived(engine, desired, desired.archive_path)
     container = engine.inspect(ctx, desired.target)
     if desired.archive_path is None and container is not None:
-        record = place_record(ctx.paths, container)
+        # Without it, a restore would prove less; if the container runs already, there is none.
+        read = place_record if container.running else demand_place_record
+        record = read(ctx.paths, container)
     return Situation(container, record, read_selinux(ctx.paths))
 
 
@@ -102,12 +129,7 @@ def preflight(ctx: Context, engine: Engine, desired: Desired, situation: Situati
     require_policy(situation.selinux, situation.process_label)
     record, container = situation.record, situation.container
     runtime = record.runtime if record else container.runtime if container else ""
-    if runtime and not (os.path.exists(runtime) if "/" in runtime else runner.which(runtime)):
-        raise CheckpointError(
-            f"Cannot restore container {desired.name!r}: it was checkpointed with the OCI runtime {runtime!r}, which "
-            f"is not installed, and no other can restore it. Install {os.path.basename(runtime)!r}.",
-            reason="archive_runtime_missing",
-        )
+    require_runtime(ctx, engine, desired, runtime)
     if desired.archive_path is None or record is None:
         return situation
     from ansible_collections.criu.hosts.plugins.module_utils._container.restore_archive import check_import

@@ -12,6 +12,7 @@ from typing import NoReturn
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, Runner, check
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError, attempt
 from ansible_collections.criu.hosts.plugins.module_utils._core.files import (
+    _chmod,
     _fsync,
     fsync_dir,
     make_dir,
@@ -220,7 +221,7 @@ def _rename(step: Rename) -> None:
     paths = [entry.path for entry in os.scandir(step.source) if entry.is_file(follow_symlinks=False)] if folder else []
     for path in paths if folder else [step.source]:
         if step.mode is not None:
-            os.chmod(path, step.mode)
+            _chmod(path, step.mode)
         _fsync(path)
     if folder:
         fsync_dir(step.source)

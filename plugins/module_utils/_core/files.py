@@ -19,12 +19,21 @@ def make_dir(path: str, mode: int) -> None:
         path = os.path.dirname(path)
     for folder in reversed(missing):
         try:
-            os.mkdir(folder)
+            os.mkdir(folder, 0o700)  # closed to others until it has its mode
         except FileExistsError:
             if not os.path.isdir(folder):
                 raise
             continue  # another task has made it meanwhile, as units do that start together
-        os.chmod(folder, mode)
+        _chmod(folder, mode, os.O_DIRECTORY)
+
+
+def _chmod(path: str, mode: int, flags: int = 0) -> None:
+    """Changes the mode of what is at the path itself: a link that somebody put there meanwhile is not followed."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | flags)
+    try:
+        os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
 
 
 def fsync_dir(path: str) -> None:
@@ -44,8 +53,8 @@ def write_file(path: str, content: str | bytes, mode: int) -> None:
         with os.fdopen(descriptor, "wb") as handle:
             handle.write(content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content)
             handle.flush()
+            os.fchmod(handle.fileno(), mode)
             os.fsync(handle.fileno())
-        os.chmod(temporary, mode)
         os.rename(temporary, path)
     except BaseException:
         remove_path(temporary)
@@ -54,7 +63,7 @@ def write_file(path: str, content: str | bytes, mode: int) -> None:
 
 
 def _fsync(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         os.fsync(descriptor)
     finally:

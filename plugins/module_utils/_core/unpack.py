@@ -5,30 +5,41 @@
 from __future__ import annotations
 
 import errno
-import lzma
 import os
-import shutil
-import tarfile
-import zlib
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.files import FOLDER_MODE, make_dir
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Unpack
+from ansible_collections.criu.hosts.plugins.module_utils._core.streams import StreamError
+from ansible_collections.criu.hosts.plugins.module_utils._core.tar import SIZE_LIMIT, Member, Tar, open_tar
+
+# Python removes a folder by recursion.
+DEPTH_LIMIT = 64
+# What names and links of an archive can cause, while the folder itself is new and ours.
+_NAMES = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
 
 
 def unpack(step: Unpack) -> None:
-    """Unpacks a tar archive into a new folder: only files, folders and links that stay inside it."""
+    """Unpacks a tar archive into a new folder: only files, folders and links that stay inside it.
+
+    Raises:
+        CheckpointError: unpack_failed, disk_full.
+        OSError: the archive cannot be opened, or the folder cannot be written.
+    """
     if os.path.lexists(step.path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
     make_dir(step.path, FOLDER_MODE)
     root = os.path.realpath(step.path)
+    room = Room(step, root)
     try:
-        with tarfile.open(step.archive) as archive:
+        with open(step.archive, "rb") as handle:
+            archive = open_tar(handle)
             for member in archive:
                 name = safe_member(member, step.strip, step.outside)
+                room.take(member.size)
                 if name:
-                    _unpack_member(archive, member, os.path.join(root, name))
-    except (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error) as error:
+                    _unpack_member(archive, member, root, name)
+    except (StreamError, UnicodeError) as error:
         raise CheckpointError(
             f"Cannot {step.why or 'unpack'} {step.archive!r}: {error}. Get the archive again.",
             reason="unpack_failed",
@@ -43,6 +54,38 @@ def unpack(step: Unpack) -> None:
             raise refused_member(path, "a link that leads out of the folder")
 
 
+class Room:
+    """How much an archive may still unpack: no more than any archive of ours has, and than the file system has room."""
+
+    def __init__(self, step: Unpack, root: str) -> None:
+        self._step = step
+        status = os.statvfs(root)
+        self._free = status.f_bavail * status.f_frsize
+        self._total = 0
+
+    def take(self, size: int) -> None:
+        """Counts a member of ``size`` bytes.
+
+        Raises:
+            CheckpointError: unpack_failed, disk_full.
+        """
+        self._total += size
+        what = f"Cannot {self._step.why or 'unpack'} {self._step.archive!r}: its members have {self._total} bytes"
+        if self._total > SIZE_LIMIT:
+            raise CheckpointError(
+                f"{what} or more, and no archive of CRIU has more than {SIZE_LIMIT}. Get it from a source that you "
+                "trust.",
+                reason="unpack_failed",
+                path=self._step.archive,
+            )
+        if self._total > self._free:
+            raise CheckpointError(
+                f"{what} or more, and {self._free} are free at {self._step.path!r}. Free space on that file system.",
+                reason="disk_full",
+                path=self._step.path,
+            )
+
+
 def refused_member(name: str, why: str) -> CheckpointError:
     return CheckpointError(
         f"Cannot unpack {name!r}: it is {why}. Get the archive from a source that you trust.",
@@ -50,7 +93,7 @@ def refused_member(name: str, why: str) -> CheckpointError:
     )
 
 
-def safe_member(member: tarfile.TarInfo, strip: int, outside: tuple[tuple[str, str], ...] = ()) -> str:
+def safe_member(member: Member, strip: int, outside: tuple[tuple[str, str], ...] = ()) -> str:
     """Returns the path of ``member`` below the target without ``strip`` leading folders; empty if nothing is left.
 
     ``outside`` are the links that may lead out, by name and exact target.
@@ -58,35 +101,45 @@ def safe_member(member: tarfile.TarInfo, strip: int, outside: tuple[tuple[str, s
     Raises:
         CheckpointError: the member would leave the target folder, or is neither a file, a folder nor a symbolic link.
     """
-    parts = [part for part in member.name.split("/") if part not in ("", ".")]
+    parts = member.parts
     if member.name.startswith("/"):
         raise refused_member(member.name, "an absolute name")
     if ".." in parts:
         raise refused_member(member.name, "a name with '..'")
-    if not (member.isreg() or member.isdir() or member.issym()):
+    if len(parts) > DEPTH_LIMIT:
+        raise refused_member(member.name[:100], f"a name with more than {DEPTH_LIMIT} folders")
+    if member.kind not in ("file", "dir", "link"):
         raise refused_member(member.name, "neither a file, a folder nor a symbolic link")
-    if member.issym() and ("/".join(parts[strip:]), member.linkname) not in outside:
-        target = os.path.normpath(os.path.join("/".join(parts[strip:-1]), member.linkname))
+    if member.kind == "link" and ("/".join(parts[strip:]), member.target) not in outside:
+        target = os.path.normpath(os.path.join("/".join(parts[strip:-1]), member.target))
         if target.startswith("/") or target.split("/")[0] == "..":
-            raise refused_member(member.name, f"a link to {member.linkname!r}")
+            raise refused_member(member.name, f"a link to {member.target!r}")
     return "/".join(parts[strip:])
 
 
-def _unpack_member(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:
+def _unpack_member(archive: Tar, member: Member, root: str, name: str) -> None:
+    path = os.path.join(root, name)
     folder = os.path.dirname(path)
-    make_dir(folder, FOLDER_MODE)
     if os.path.realpath(folder) != folder:
         raise refused_member(member.name, "below a link")
-    if member.isdir():
-        make_dir(path, FOLDER_MODE)
-    elif member.issym():
-        os.symlink(member.linkname, path)
-    else:
-        source = archive.extractfile(member)
-        if source is None:
-            raise tarfile.TarError(f"{member.name!r} has no content")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with source, os.fdopen(os.open(path, flags, 0o600), "wb") as target:
-            shutil.copyfileobj(source, target)
-        os.chmod(path, 0o755 if member.mode & 0o100 else 0o644)
-        os.utime(path, (member.mtime, member.mtime))  # make compares the times of source files
+    try:
+        make_dir(folder, FOLDER_MODE)
+        if member.kind == "dir":
+            make_dir(path, FOLDER_MODE)
+        elif member.kind == "link":
+            os.symlink(member.target, path)
+        else:
+            _write(archive, member, path)
+    except OSError as error:
+        if error.errno not in _NAMES:
+            raise
+        raise refused_member(member.name, f"not possible to make it ({error.strerror})") from error
+
+
+def _write(archive: Tar, member: Member, path: str) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as target:
+        for piece in archive.pieces():
+            target.write(piece)
+    os.chmod(path, 0o755 if member.mode & 0o100 else 0o644)
+    os.utime(path, (member.mtime, member.mtime))  # make compares the times of source files

@@ -17,11 +17,16 @@ NOISE = re.compile(r"ip6?tables[a-z-]*-save")
 # A missing tool: a later line names what failed because of it. And a resource limit that CRIU can do without.
 MINOR = re.compile(r"execvp\(|exited, status=|rlimit: Can't setup")
 
-# Refusals by SELinux. _denials/criu_logs.py looks for them as well.
-SECCOMP_REFUSED = r"seccomp: SECCOMP_SET_MODE_FILTER returned -13"
-LABEL_REFUSED = r"can't write lsm profile -13"
+# What CRIU puts before its words: the time, the process, the position in its source, and the part of it that speaks.
+# What follows may contain names of files, which a process chooses: only the beginning of a sentence is CRIU's own.
+BEFORE = r"(?:\([0-9.]{1,20}\) {1,9})?(?:pie: {1,9})?(?:[0-9]{1,10}: {1,9})?"
+_ERROR = re.compile(BEFORE + r"Error {1,9}\([^()]{1,200}\): (?:[a-z][a-z0-9_-]{1,20}: )?")
+
+# Refusals by SELinux. Each is the beginning of what CRIU says. _denials/criu_logs.py looks for them as well.
+SECCOMP_REFUSED = r"SECCOMP_SET_MODE_FILTER returned -13\b"
+LABEL_REFUSED = r"can't write lsm profile -13\b"
 LABEL_BOUNDED = r"can't write lsm profile -1\b"
-LABEL_UNKNOWN = r"can't write lsm profile -22"
+LABEL_UNKNOWN = r"can't write lsm profile -22\b"
 RESTORER_REFUSED = r"Can't map restorer code: Permission denied"
 
 APPLY_POLICY = "Apply the role criu.hosts.criu_selinux."
@@ -29,7 +34,10 @@ APPLY_POLICY = "Apply the role criu.hosts.criu_selinux."
 
 @dataclass(frozen=True)
 class KnownError:
-    """An error of CRIU and its cause, for a container, a process or both, whose name replaces ``{kind}``."""
+    """An error of CRIU and its cause, for a container, a process or both, whose name replaces ``{kind}``.
+
+    ``pattern`` is the beginning of what CRIU says.
+    """
 
     pattern: str
     cause: Cause
@@ -40,7 +48,7 @@ PROCESS, CONTAINER = ("process",), ("container",)
 # The first one that is found in the log counts.
 KNOWN_ERRORS: tuple[KnownError, ...] = (
     KnownError(
-        r"tty: Found dangling tty",
+        r"Found dangling tty",
         Cause("it is a shell job with the shell's terminal and session", "Set shell_job.", reason="shell_job_needed"),
         PROCESS,
     ),
@@ -119,7 +127,8 @@ KNOWN_ERRORS: tuple[KnownError, ...] = (
         ),
     ),
     KnownError(
-        r"(?i:no space left on device)",
+        # Names of files have slashes.
+        r"[^/]*No space left on device\Z",
         Cause("no space is left on the file system", "Free space there.", reason="disk_full"),
     ),
     KnownError(
@@ -143,16 +152,24 @@ KNOWN_ERRORS: tuple[KnownError, ...] = (
 
 def tail(text: str) -> list[str]:
     """Returns the last lines with an error, or the last lines if there is none."""
-    lines = [line[:LINE_LENGTH] for line in text.splitlines() if line.strip() and not NOISE.search(line)]
+    cut = (line[:LINE_LENGTH].rstrip() for line in text.split("\n"))
+    lines = [line for line in cut if line and not NOISE.search(line)]
     errors = [line for line in lines if "Error" in line]
     return (errors or lines)[-TAIL_LINES:]
 
 
+def words_of(line: str) -> str:
+    """Returns what CRIU says in a line with an error; empty for another line."""
+    line = line.strip()
+    found = _ERROR.match(line)
+    return line[found.end() :].rstrip(".") if found else ""
+
+
 def cause_in_log(lines: Iterable[str], kind: str) -> Cause | None:
     """Returns the cause that CRIU's lines name for a container or process; None if it is not known."""
-    text = "\n".join(lines)
+    said = [words for words in (words_of(line[:LINE_LENGTH]) for line in lines) if words]
     for known in KNOWN_ERRORS:
-        if kind in known.kinds and re.search(known.pattern, text):
+        if kind in known.kinds and any(re.match(known.pattern, words) for words in said):
             return replace(known.cause, why=known.cause.why.format(kind=kind))
     return None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
@@ -66,8 +66,9 @@ def wanted_state(layout: Layout, tree: str | None, *, divert: bool) -> dict[str,
 class Target:
     """The build that ``present`` installs: its folder, the archive to unpack there, and properties of the host.
 
-    ``build`` has the steps that make the archive first, ``clean`` those that clean up after it. With ``check``, the
-    build becomes active only if its ``criu check`` succeeds.
+    ``build`` has the steps that make the archive first, ``clean`` those that clean up after it. ``content`` is what was
+    read from an archive that was there: it is unpacked from a copy, since others may be able to change the archive.
+    With ``check``, the build becomes active only if its ``criu check`` succeeds.
     """
 
     tree: str
@@ -77,6 +78,7 @@ class Target:
     check: bool = True
     build: tuple[Step, ...] = ()
     clean: tuple[Step, ...] = ()
+    content: bytes | None = field(default=None, repr=False)
 
 
 def plan_present(layout: Layout, installed: Installed, target: Target) -> Plan:
@@ -97,6 +99,8 @@ def plan_present(layout: Layout, installed: Installed, target: Target) -> Plan:
         steps += (Remove(layout.cache, why="remove CRIU's cache of the kernel", always=True),)
     if unpack:
         steps += (Remove(f"{layout.base}/{target.tree}.new", always=True), *target.clean)
+    if unpack and target.content is not None:
+        steps += (Remove(copy_path(layout), why="remove the copy of the artifact", always=True),)
     return Plan(
         before=state_of(layout, installed, divert=target.divert),
         after=wanted_state(layout, target.tree, divert=target.divert),
@@ -146,12 +150,21 @@ def explain(completed: Completed, target: Target | None, layout: Layout, family:
     return None
 
 
+def copy_path(layout: Layout) -> str:
+    """Returns the path of the copy of an artifact, in a folder that only root can write to."""
+    return f"{layout.state}/.artifact.tar.gz"
+
+
 def _unpack_steps(layout: Layout, target: Target) -> tuple[Step, ...]:
-    final = layout.tree(target.tree)
-    new = f"{final}.new"
+    final, content = layout.tree(target.tree), target.content
+    new, archive = f"{final}.new", target.archive
+    copy: tuple[Step, ...] = ()
+    if content is not None:
+        archive = copy_path(layout)
+        copy = (WriteFile(archive, lambda: content, why="copy the artifact"),)
 
     def origin() -> str:
-        return json.dumps({"artifact_sha256": file_sha256(target.archive)}) + "\n"
+        return json.dumps({"artifact_sha256": file_sha256(archive)}) + "\n"
 
     label: tuple[Step, ...] = ()
     if target.restorecon:
@@ -159,7 +172,8 @@ def _unpack_steps(layout: Layout, target: Target) -> tuple[Step, ...]:
     return (
         MakeDir(layout.base, 0o755, why="make the folder"),
         Remove(new, why="remove the remains of an interrupted run"),
-        Unpack(target.archive, new, why="unpack the artifact"),
+        *copy,
+        Unpack(archive, new, why="unpack the artifact"),
         WriteFile(f"{new}/{ORIGIN}", origin, 0o644, why="record the artifact"),
         *label,
         *_trial_steps(new, target),

@@ -5,12 +5,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, Callable, Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
-from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Step
@@ -30,12 +29,14 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_build.compile imp
     version_of_tarball,
     version_of_url,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build.given import read_given, sum_of
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.installed import Installed, Layout, Tree, describe
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.manifest import (
     Artifact,
+    artifact_invalid,
     build_id,
     find_artifact,
-    read_artifact,
+    parse_artifact,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.needs import (
     PATCH,
@@ -46,6 +47,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_build.needs impor
     missing_needs,
     too_new,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._host.ancestors import find_fault
 from ansible_collections.criu.hosts.plugins.module_utils._host.distribution import read_system
 
 
@@ -122,13 +124,17 @@ def sort_out(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class Choice:
-    """The build to install: its folder, the archive that it comes from, and the result that check mode predicts."""
+    """The build to install: its folder, the archive that it comes from, and the result that check mode predicts.
+
+    ``content`` is what was read from that archive; None if ``build`` makes it first.
+    """
 
     tree: str
     archive: str
     predicted: dict[str, Any] | None
     build: tuple[Step, ...] = ()
     clean: tuple[Step, ...] = field(default=())
+    content: bytes | None = field(default=None, repr=False)
 
 
 def check_sum(name: str, actual: str, wanted: str | None) -> None:
@@ -139,47 +145,63 @@ def check_sum(name: str, actual: str, wanted: str | None) -> None:
         )
 
 
-def read_source_sha256(source: str, checksum: str | None) -> str:
-    """Returns the checksum of the source; of a URL, or of a file that no longer exists, the one that is given."""
+@dataclass(frozen=True)
+class Source:
+    """The source as it was read; of a URL, and of a file that no longer exists, only the given checksum is known."""
+
+    name: str
+    sha256: str
+    content: bytes | None = field(default=None, repr=False)
+
+
+def read_source(source: str, checksum: str | None) -> Source:
+    """Reads a local source, and verifies its checksum.
+
+    Raises:
+        CheckpointError: checksum_missing, checksum_mismatch, source_invalid.
+    """
     if "://" in source and not checksum:
         raise CheckpointError(
             f"Cannot download {source!r}: it has no checksum. Give its SHA-256 as 'checksum'.",
             reason="checksum_missing",
         )
-    if checksum and ("://" in source or not os.path.exists(source)):
-        return checksum
-    if not os.path.isfile(source):
+    try:
+        content = None if "://" in source else read_given(source)
+    except OSError as error:
+        raise source_invalid(source, error.strerror or str(error)) from error
+    if content is not None:
+        check_sum(source, sum_of(content), checksum)
+        return Source(source, sum_of(content), content)
+    if not checksum:
         raise source_invalid(source, "no such file")
-    actual = file_sha256(source)
-    check_sum(source, actual, checksum)
-    return actual
+    return Source(source, checksum)
 
 
-def make_job(runner: Runner, wanted: Wanted, source: str, source_sha256: str) -> Job:
+def make_job(runner: Runner, wanted: Wanted, source: Source) -> Job:
     """Returns the build that the parameters ask for, with those wanted extras that this host has the headers for.
 
     Raises:
         CheckpointError: a requirement of the build is missing.
     """
-    is_url = "://" in source
-    if not is_url and not os.path.isfile(source):
-        raise source_invalid(source, "no such file")
-    version = version_of_url(source) if is_url else version_of_tarball(source)
+    name, content = source.name, source.content
+    if content is None and "://" not in name:
+        raise source_invalid(name, "no such file")
+    version = version_of_url(name) if content is None else version_of_tarball(name, content)
     if version is None:
-        raise source_invalid(source, "its file name has no version")
+        raise source_invalid(name, "its file name has no version")
     check_version(wanted.names, version)
     base, gone = missing_needs(
-        (*wanted.names, *wanted.extra), runner.which, lambda name: has_header(wanted.paths, wanted.machine, name)
+        (*wanted.names, *wanted.extra), runner.which, lambda one: has_header(wanted.paths, wanted.machine, one)
     )
     if wanted.patches and not runner.which(PATCH.probe):
         base.append(PATCH)
-    check_needs(base, [name for name in gone if name in wanted.names], wanted.family)
-    possible = (name for name in wanted.extra if name not in gone and not too_new(name, version))
+    check_needs(base, [one for one in gone if one in wanted.names], wanted.family)
+    possible = (one for one in wanted.extra if one not in gone and not too_new(one, version))
     features, plugins = sort_out((*wanted.names, *possible))
-    job = Job(
+    return Job(
         version=version,
-        source=source,
-        source_sha256=source_sha256,
+        source=name,
+        source_sha256=source.sha256,
         features=features,
         plugins=plugins,
         patches=wanted.patches,
@@ -189,9 +211,8 @@ def make_job(runner: Runner, wanted: Wanted, source: str, source_sha256: str) ->
         artifact=wanted.artifact or "",
         jobs=wanted.jobs,
         prefix=Layout().current,
-        fetch=(lambda: wanted.fetch(source, source_sha256)) if is_url else None,
+        fetch=(lambda: wanted.fetch(name, source.sha256)) if content is None else (lambda: content),
     )
-    return job if wanted.artifact else replace(job, artifact=f"{job.work}/criu.tar.gz")
 
 
 def describe_artifact(artifact: Artifact, path: str) -> dict[str, Any] | None:
@@ -201,39 +222,45 @@ def describe_artifact(artifact: Artifact, path: str) -> dict[str, Any] | None:
 def choose_source(runner: Runner, wanted: Wanted, source: str, installed: Installed) -> Choice:
     """Chooses a build that is installed already, else the existing artifact, else a new build."""
     active = wanted.layout.active
-    sha256 = read_source_sha256(source, wanted.checksum)
-    ids = wanted.build_ids(sha256)
+    given = read_source(source, wanted.checksum)
+    ids = wanted.build_ids(given.sha256)
     tree = installed.find_first(ids)
     if tree:
         return Choice(tree.manifest.tree, "", describe(tree, active))
-    artifact = find_artifact(wanted.artifact, ids) if wanted.artifact else None
+    # Nothing but its own manifest says which build an artifact is: one that others can write is not believed.
+    artifact = find_artifact(wanted.artifact, ids) if wanted.artifact and not find_fault(wanted.artifact) else None
     if artifact and wanted.artifact:
-        return Choice(artifact.manifest.tree, wanted.artifact, describe_artifact(artifact, active))
-    job = make_job(runner, wanted, source, sha256)
-    predicted = {"id": job.id, "version": job.version, "path": active}
-    return Choice(job.tree, job.artifact, predicted, build_steps(job, wanted.family), (clean_step(job),))
+        check_sum(wanted.artifact, artifact.sha256, wanted.artifact_checksum)
+        predicted = describe_artifact(artifact, active)
+        return Choice(artifact.manifest.tree, wanted.artifact, predicted, content=artifact.content)
+    job = make_job(runner, wanted, given)
+    new = {"id": job.id, "version": job.version, "path": active}
+    return Choice(job.tree, job.packed, new, build_steps(job, wanted.family), (clean_step(job),))
 
 
 def choose_artifact(runner: Runner, wanted: Wanted, path: str, installed: Installed) -> Choice:
     """Chooses a build that is installed already, else the artifact, if this host can run it."""
     active = wanted.layout.active
-    exists = os.path.isfile(path)
-    sha256 = file_sha256(path) if exists else wanted.artifact_checksum
-    if exists and sha256:
-        check_sum(path, sha256, wanted.artifact_checksum)
+    try:
+        content = read_given(path)
+    except OSError as error:
+        raise artifact_invalid(path, error.strerror or str(error)) from error
+    sha256 = sum_of(content) if content is not None else wanted.artifact_checksum
+    if content is not None:
+        check_sum(path, sum_of(content), wanted.artifact_checksum)
     tree = installed.find(sha256) if sha256 else None
     if tree and tree.intact:
         return Choice(tree.manifest.tree, "", describe(tree, active))
-    if not exists:
+    if content is None:
         raise CheckpointError(
             f"Cannot install CRIU from {path!r}: no such file. Copy the artifact to the host.",
             reason="artifact_missing",
         )
-    artifact = read_artifact(path)
+    artifact = parse_artifact(path, content)
     listed = runner.run(["ldconfig", "-p"]).out if runner.which("ldconfig") else ""
     system = System(wanted.paths, wanted.machine, wanted.family, wanted.libc, parse_ldconfig(listed))
     check_artifact(path, artifact, system)
-    return Choice(artifact.manifest.tree, path, describe_artifact(artifact, active))
+    return Choice(artifact.manifest.tree, path, describe_artifact(artifact, active), content=content)
 
 
 def choose_version(wanted: Wanted, version: str, installed: Installed) -> Choice:

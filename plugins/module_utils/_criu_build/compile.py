@@ -4,11 +4,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
-import tarfile
-import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Callable
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
@@ -22,7 +21,10 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     Unpack,
     WriteFile,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._core.streams import StreamError
+from ansible_collections.criu.hosts.plugins.module_utils._core.tar import open_tar
 from ansible_collections.criu.hosts.plugins.module_utils._criu.libraries import linked_features
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build.given import demand_given, sum_of
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.manifest import (
     BINARY,
     MANIFEST,
@@ -39,20 +41,25 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.paths import dema
 # The source of CRIU before 4.2 has this link to protobuf's header.
 DESCRIPTOR = ("images/google/protobuf/descriptor.proto", "/usr/include/google/protobuf/descriptor.proto")
 SERIES = "debian/patches/series"
+# Both files that are read in an archive have far less.
+TEXT_LIMIT = 1 << 20
 
 
 @dataclass(frozen=True)
 class Patches:
-    """A distribution's patches: the archive that holds them, and the names in its debian/patches/series."""
+    """A distribution's patches: the content of the archive, and the names in its debian/patches/series."""
 
-    archive: str
-    sha256: str
+    content: bytes = field(repr=False)
     names: tuple[str, ...]
+
+    @property
+    def sha256(self) -> str:
+        return sum_of(self.content)
 
 
 @dataclass(frozen=True)
 class Job:
-    """A build to do. ``fetch`` returns the source if it is a URL."""
+    """A build to do. ``fetch`` returns the content of the source; ``artifact`` is where to keep it, or empty."""
 
     version: str
     source: str
@@ -64,7 +71,7 @@ class Job:
     artifact: str
     jobs: int
     prefix: str
-    fetch: Callable[[], bytes] | None = None
+    fetch: Callable[[], bytes] = field(compare=False, repr=False)
     plugins: tuple[str, ...] = ()
     patches: Patches | None = None
 
@@ -88,6 +95,11 @@ class Job:
     def work(self) -> str:
         return f"{self.folder}/{self.id}"
 
+    @property
+    def packed(self) -> str:
+        """Returns the path of the result in the work folder, where only root can change it."""
+        return f"{self.work}/criu.tar.gz"
+
 
 def parse_version(makefile: str) -> str | None:
     """Returns the version in CRIU's Makefile.versions; None if this is not such a file."""
@@ -103,17 +115,16 @@ def version_of_url(url: str) -> str | None:
     return found.group(1) if found else None
 
 
-def version_of_tarball(path: str) -> str:
+def version_of_tarball(path: str, content: bytes) -> str:
     """Returns the version of the CRIU source in the tarball ``path``, which is read only up to Makefile.versions."""
     try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                if member.isreg() and re.fullmatch(r"(\./)?[^/]+/Makefile\.versions", member.name):
-                    handle = archive.extractfile(member)
-                    version = parse_version(handle.read(65536).decode("utf-8", "replace")) if handle else None
-                    if version:
-                        return version
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        archive = open_tar(io.BytesIO(content))
+        for member in archive:
+            if member.kind == "file" and len(member.parts) == 2 and member.parts[1] == "Makefile.versions":
+                version = parse_version(archive.content(TEXT_LIMIT).decode("utf-8", "replace"))
+                if version:
+                    return version
+    except (StreamError, OSError) as error:
         raise source_invalid(path, "it is not a readable tar archive") from error
     raise source_invalid(path, "it has no Makefile.versions of CRIU")
 
@@ -121,13 +132,13 @@ def version_of_tarball(path: str) -> str:
 def read_patches(path: str) -> Patches:
     """Reads which patches to apply from the archive ``path``, which is laid out like Debian's *.debian.tar.xz."""
     try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                handle = archive.extractfile(member) if member.isreg() and member.name.lstrip("./") == SERIES else None
-                if handle is not None:
-                    text = handle.read(65536).decode("utf-8", "replace")
-                    return Patches(path, file_sha256(path), parse_series(text))
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        content = demand_given(path)
+        archive = open_tar(io.BytesIO(content))
+        for member in archive:
+            if member.kind == "file" and "/".join(member.parts) == SERIES:
+                text = archive.content(TEXT_LIMIT).decode("utf-8", "replace")
+                return Patches(content, parse_series(text))
+    except (StreamError, OSError) as error:
         raise source_invalid(path, "it is not a readable tar archive of patches") from error
     raise source_invalid(path, f"it has no {SERIES}")
 
@@ -158,12 +169,11 @@ def compile_argv(job: Job) -> tuple[str, ...]:
 def build_steps(job: Job, family: str) -> tuple[Step, ...]:
     """Returns the steps that make the artifact; the caller ends its plan with ``clean_step``."""
     work, tree = job.work, f"{job.work}/tree"
-    source = f"{work}/source.tar" if job.fetch else job.source
-    fetched = (WriteFile(source, job.fetch, 0o600, why="store the source"),) if job.fetch else ()
+    source = f"{work}/source.tar"
     return (
         Remove(work, why="remove the remains of an interrupted build"),
         MakeDir(work, 0o700, why="make the work folder"),
-        *fetched,
+        WriteFile(source, job.fetch, 0o600, why="store the source"),
         Unpack(source, f"{work}/src", strip=1, outside=(DESCRIPTOR,), why="unpack the source"),
         *patch_steps(job),
         Command(compile_argv(job), why=f"compile CRIU {job.version}", label="compile"),
@@ -173,8 +183,19 @@ def build_steps(job: Job, family: str) -> tuple[Step, ...]:
         *(plugin_step(job, name) for name in job.plugins),
         Command(("install", "-m", "0644", f"{work}/src/COPYING", f"{tree}/COPYING"), why="add the license"),
         WriteFile(f"{tree}/{MANIFEST}", lambda: built_manifest(job, family), 0o644, why="write the manifest"),
-        MakeDir(os.path.dirname(job.artifact), 0o755, why="make the folder of the artifact"),
-        *pack_steps(tree, job.artifact, ("COPYING", "lib", MANIFEST, "sbin"), compress="gzip -n"),
+        *pack_steps(tree, job.packed, ("COPYING", "lib", MANIFEST, "sbin"), compress="gzip -n"),
+        *(keep_steps(job.packed, job.artifact) if job.artifact else ()),
+    )
+
+
+def keep_steps(packed: str, target: str) -> tuple[Step, ...]:
+    """Returns the steps that copy a packed archive out of the work folder, to where a task wants it.
+
+    That may be a folder of another user, so nothing there is opened by its name, and nothing is read from there again.
+    """
+    return (
+        MakeDir(os.path.dirname(target), 0o755, why="make the folder of the archive"),
+        WriteFile(target, lambda: demand_given(packed), 0o644, why="store the archive"),
     )
 
 
@@ -187,9 +208,10 @@ def patch_steps(job: Job) -> tuple[Step, ...]:
     """Returns the steps that apply the distribution's patches to the source."""
     if job.patches is None:
         return ()
-    folder = f"{job.work}/patches"
+    folder, content = f"{job.work}/patches", job.patches.content
     return (
-        Unpack(job.patches.archive, folder, why="unpack the patches"),
+        WriteFile(f"{folder}.tar", lambda: content, 0o600, why="store the patches"),
+        Unpack(f"{folder}.tar", folder, why="unpack the patches"),
         *(
             Command(
                 ("patch", "-d", f"{job.work}/src", "-p1", "-f", "-i", f"{folder}/{os.path.dirname(SERIES)}/{name}"),

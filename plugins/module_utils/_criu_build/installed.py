@@ -4,19 +4,21 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
 from dataclasses import asdict, dataclass
 from typing import Any, Iterable
 
-from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.layout import BINARY, Layout
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.manifest import (
     MANIFEST,
+    PROGRAM_LIMIT,
+    TEXT_LIMIT,
     Manifest,
     parse_manifest,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
+from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_below, read_text
 
 # The artifact that a folder came from; written beside the manifest when the artifact is unpacked.
 ORIGIN = "installed.json"
@@ -118,23 +120,28 @@ def _read_tree(path: str) -> Tree | None:
     if os.path.islink(path) or path.endswith(".new"):
         return None
     try:
-        manifest = parse_manifest(read_text(f"{path}/{MANIFEST}", may_fail=True) or "")
-    except ValueError:
+        manifest = parse_manifest(read_below(path, MANIFEST, limit=TEXT_LIMIT) or b"")
+    except (OSError, ValueError):
         return None
     try:
-        origin = json.loads(read_text(f"{path}/{ORIGIN}", may_fail=True) or "").get("artifact_sha256")
-    except (ValueError, AttributeError):
+        origin = parse_object(read_below(path, ORIGIN, limit=TEXT_LIMIT)).get("artifact_sha256")
+    except (OSError, ValueError):
         origin = None
+    origin = origin if isinstance(origin, str) else None
     return Tree(manifest, origin, origin is not None and _intact(path, manifest))
 
 
 def _intact(path: str, manifest: Manifest) -> bool:
     try:
-        return all(file_sha256(f"{path}/{name}") == digest for name, digest in manifest.files.items()) and os.access(
+        return all(_sha256(path, name) == digest for name, digest in manifest.files.items()) and os.access(
             f"{path}/{BINARY}", os.X_OK
         )
     except OSError:
         return False
+
+
+def _sha256(path: str, name: str) -> str:
+    return hashlib.sha256(read_below(path, name, limit=PROGRAM_LIMIT) or b"").hexdigest()
 
 
 def describe(tree: Tree | None, path: str | None) -> dict[str, Any] | None:

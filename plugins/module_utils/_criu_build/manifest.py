@@ -5,25 +5,27 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import os
 import re
-import tarfile
-import zlib
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Iterable
 
-from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256, stream_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.tar import open_tar
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import version_text, version_tuple
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build.given import demand_given, read_given, sum_of
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.layout import BINARY
 from ansible_collections.criu.hosts.plugins.module_utils._formats.elf import Elf, read_elf
+from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object, text_list
 
 TUPLES = ("features", "libraries", "plugins")
 # Part of the identity of a build: increase it when a change in how CRIU is built changes the result.
 RECIPE = 1
 MANIFEST = "manifest.json"
 PLUGIN_FOLDER = "lib/criu"
+# Programs are read into memory; the others are a manifest and a license.
+PROGRAM_LIMIT, TEXT_LIMIT = 64 << 20, 1 << 20
 
 
 @dataclass(frozen=True)
@@ -70,24 +72,30 @@ def render_manifest(manifest: Manifest) -> str:
     return json.dumps(asdict(manifest), indent=2, sort_keys=True) + "\n"
 
 
-def parse_manifest(text: str) -> Manifest:
+def below(name: str) -> bool:
+    """Returns whether ``name`` is that of a file below its folder, as archives of this module have it."""
+    parts = name.split("/")
+    return not {"", ".", ".."} & set(parts) and name.isprintable()
+
+
+def parse_manifest(text: str | bytes) -> Manifest:
     """Reads a manifest.
 
     Raises:
         ValueError: it is not a manifest of this module.
     """
-    data = json.loads(text)
-    if not isinstance(data, dict):
-        raise ValueError("not a manifest of a CRIU build")
+    data = parse_object(text)
     try:
-        manifest = Manifest(**{**data, **{key: tuple(data.get(key, ())) for key in TUPLES}})
-    except (KeyError, TypeError) as error:
+        manifest = Manifest(**{**data, **{key: text_list(data.get(key, [])) for key in TUPLES}})
+    except TypeError as error:
         raise ValueError("not a manifest of a CRIU build") from error
-    texts = [getattr(manifest, field.name) for field in fields(Manifest) if field.name not in (*TUPLES, "files")]
+    texts = [getattr(manifest, one.name) for one in fields(Manifest) if one.name not in (*TUPLES, "files")]
     if not all(isinstance(text, str) for text in texts) or not isinstance(manifest.files, dict):
         raise ValueError("not a manifest of a CRIU build")
-    if not re.fullmatch(r"[0-9a-f]{12}", manifest.id) or not re.fullmatch(r"[0-9.]+", manifest.version):
+    if not re.fullmatch(r"[0-9a-f]{12}", manifest.id) or not re.fullmatch(r"[0-9.]{1,64}", manifest.version):
         raise ValueError("a manifest with an invalid id or version")
+    if not all(below(name) and isinstance(digest, str) for name, digest in manifest.files.items()):
+        raise ValueError("a manifest with invalid files")
     return replace(manifest, files=dict(manifest.files))
 
 
@@ -95,13 +103,14 @@ def parse_manifest(text: str) -> Manifest:
 class Artifact:
     """An artifact that was read completely: its manifest, its own checksum, the headers of its binary.
 
-    ``needed`` has the libraries of the binary and of the plugins.
+    ``needed`` has the libraries of the binary and of the plugins, ``content`` the bytes that all this was read from.
     """
 
     manifest: Manifest
     sha256: str
     elf: Elf
     needed: tuple[str, ...]
+    content: bytes = field(repr=False)
 
 
 def artifact_invalid(path: str, why: str) -> CheckpointError:
@@ -111,43 +120,54 @@ def artifact_invalid(path: str, why: str) -> CheckpointError:
 
 
 def read_artifact(path: str) -> Artifact:
-    """Reads and verify the artifact ``path``.
+    """Reads and verifies the artifact ``path``.
 
     Raises:
-        CheckpointError: the artifact is damaged, or this module did not make it.
+        CheckpointError: artifact_invalid.
+    """
+    try:
+        return parse_artifact(path, demand_given(path))
+    except OSError as error:
+        raise artifact_invalid(path, error.strerror or str(error)) from error
+
+
+def parse_artifact(path: str, content: bytes) -> Artifact:
+    """Verifies the content of the artifact ``path``.
+
+    Raises:
+        CheckpointError: artifact_invalid, it is damaged, or this module did not make it.
     """
     found: dict[str, str] = {}
     manifest = None
     elves: dict[str, Elf] = {}
     try:
-        with tarfile.open(path, "r:gz") as archive:
-            for member in archive:
-                handle = archive.extractfile(member) if member.isreg() else None
-                if handle is None:
-                    continue
-                if member.name == MANIFEST:
-                    manifest = parse_manifest(handle.read(1 << 20).decode("utf-8"))
-                    continue
-                found[member.name] = stream_sha256(handle)
-                if member.name == BINARY or member.name.startswith(f"{PLUGIN_FOLDER}/"):
-                    handle.seek(0)
-                    elves[member.name] = read_elf(handle)
-    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
+        archive = open_tar(io.BytesIO(content))
+        for member in archive:
+            if member.kind == "file" and member.name in (MANIFEST, *found):
+                if manifest is not None or member.name != MANIFEST:
+                    raise ValueError(f"it has {member.name!r} twice")
+                manifest = parse_manifest(archive.content(TEXT_LIMIT))
+            elif member.kind == "file":
+                programs = member.name == BINARY or member.name.startswith(f"{PLUGIN_FOLDER}/")
+                data = archive.content(PROGRAM_LIMIT if programs else TEXT_LIMIT)
+                found[member.name] = hashlib.sha256(data).hexdigest()
+                if programs:
+                    elves[member.name] = read_elf(io.BytesIO(data))
+    except (OSError, ValueError) as error:
         raise artifact_invalid(path, str(error)) from error
     if manifest is None or BINARY not in elves:
         raise artifact_invalid(path, f"it lacks {MANIFEST} or {BINARY}")
     if found != manifest.files:
         raise artifact_invalid(path, "its files differ from its manifest")
     needed = tuple(dict.fromkeys(name for elf in elves.values() for name in elf.needed))
-    return Artifact(manifest, file_sha256(path), elves[BINARY], needed)
+    return Artifact(manifest, sum_of(content), elves[BINARY], needed, content)
 
 
 def find_artifact(path: str, ids: Iterable[str]) -> Artifact | None:
     """Returns the artifact ``path`` if it is intact and holds one of the builds ``ids``."""
-    if not os.path.exists(path):
-        return None
     try:
-        artifact = read_artifact(path)
-    except CheckpointError:
+        content = read_given(path)
+        artifact = parse_artifact(path, content) if content is not None else None
+    except (CheckpointError, OSError):
         return None
-    return artifact if artifact.manifest.id in ids else None
+    return artifact if artifact is not None and artifact.manifest.id in ids else None

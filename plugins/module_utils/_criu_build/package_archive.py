@@ -4,21 +4,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import re
-import tarfile
-import zlib
 from dataclasses import asdict, dataclass
 from typing import Any, Callable, ClassVar, Iterable, Protocol
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, Runner
-from ansible_collections.criu.hosts.plugins.module_utils._core.digest import stream_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Step
+from ansible_collections.criu.hosts.plugins.module_utils._core.tar import Tar, open_tar
 from ansible_collections.criu.hosts.plugins.module_utils._criu.libraries import FEATURES, linked_features
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build.given import read_given
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.needs import LOG_TAIL, feature_missing
 from ansible_collections.criu.hosts.plugins.module_utils._formats.elf import ElfError, read_elf
+from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object, text_list
 
 
 def collect_argv(folder: str, pattern: str, without: str, target: str) -> tuple[str, ...]:
@@ -30,6 +32,9 @@ def collect_argv(folder: str, pattern: str, without: str, target: str) -> tuple[
 
 
 MANIFEST = "packages.json"
+MANIFEST_LIMIT = 1 << 20
+# The names are arguments of the package manager, too.
+FILE_NAME = r"[A-Za-z0-9][A-Za-z0-9._+~:%-]*"
 SUFFIX = re.compile(r"[a-z][a-z0-9.]*")
 
 
@@ -84,6 +89,11 @@ class Job:
     def out(self) -> str:
         """Returns the folder that becomes the archive."""
         return f"{self.work}/out"
+
+    @property
+    def packed(self) -> str:
+        """Returns the path of the archive in the work folder, where only root can change it."""
+        return f"{self.work}/packages.tar"
 
 
 class Way(Protocol):
@@ -144,21 +154,24 @@ def render(way: Way, job: Job, family: str) -> str:
     return json.dumps(asdict(manifest), indent=2, sort_keys=True) + "\n"
 
 
-def parse(text: str) -> Manifest:
+def parse(text: str | bytes) -> Manifest:
     """Reads a manifest.
 
     Raises:
         ValueError: it is not a manifest of this module.
     """
     try:
-        data = json.loads(text)
-        files = {name: File(**{**one, "depends": tuple(one["depends"])}) for name, one in data["files"].items()}
-        manifest = Manifest(**{**data, "features": tuple(data["features"]), "files": files})
+        data = parse_object(text)
+        files = {name: File(**{**one, "depends": text_list(one["depends"])}) for name, one in data["files"].items()}
+        manifest = Manifest(**{**data, "features": text_list(data["features"]), "files": files})
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError("not a manifest of rebuilt packages") from error
-    if "criu" not in {one.package for one in files.values()} or not re.fullmatch(r"[0-9a-f]{12}", str(manifest.id)):
+    words = [value for one in (manifest, *files.values()) for value in vars(one).values() if value is not files]
+    if not all(isinstance(word, (str, tuple)) and "".join(word).isprintable() for word in words):
+        raise ValueError("a manifest with something else instead of a text")
+    if "criu" not in {one.package for one in files.values()} or not re.fullmatch(r"[0-9a-f]{12}", manifest.id):
         raise ValueError("a manifest without criu, or with an invalid id")
-    if any("/" in name or not name.endswith(f".{manifest.kind}") for name in files):
+    if not all(re.fullmatch(FILE_NAME, name) and name.endswith(f".{manifest.kind}") for name in files):
         raise ValueError("a manifest with invalid file names")
     return manifest
 
@@ -169,23 +182,56 @@ def invalid(path: str, why: str) -> CheckpointError:
     )
 
 
+def _sha256(archive: Tar) -> str:
+    digest = hashlib.sha256()
+    for piece in archive.pieces():
+        digest.update(piece)
+    return digest.hexdigest()
+
+
 def read_archive(path: str) -> Manifest:
-    """Reads and verify the archive ``path``.
+    """Reads and verifies the archive ``path``.
 
     Raises:
-        CheckpointError: the archive is damaged, or this module did not make it.
+        CheckpointError: artifact_invalid.
     """
-    manifest, sums = None, {}
+    content = read_content(path)
+    if content is None:
+        raise invalid(path, "no such file")
+    return parse_archive(path, content)
+
+
+def read_content(path: str) -> bytes | None:
+    """Returns the content of the archive; None if there is none.
+
+    Raises:
+        CheckpointError: artifact_invalid, it cannot be read.
+    """
     try:
-        with tarfile.open(path, "r:") as archive:
-            for member in archive:
-                handle = archive.extractfile(member) if member.isreg() else None
-                name = os.path.normpath(member.name)
-                if handle is not None and name == MANIFEST:
-                    manifest = parse(handle.read(1 << 20).decode("utf-8"))
-                elif handle is not None:
-                    sums[name] = stream_sha256(handle)
-    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
+        return read_given(path)
+    except OSError as error:
+        raise invalid(path, error.strerror or str(error)) from error
+
+
+def parse_archive(path: str, content: bytes) -> Manifest:
+    """Verifies the content of the archive ``path``.
+
+    Raises:
+        CheckpointError: artifact_invalid, it is damaged, or this module did not make it.
+    """
+    manifest = None
+    sums: dict[str, str] = {}
+    try:
+        archive = open_tar(io.BytesIO(content))
+        for member in archive:
+            name = os.path.normpath(member.name)
+            if member.kind == "file" and name in (*sums, *((MANIFEST,) if manifest else ())):
+                raise ValueError(f"it has {name!r} twice")
+            if member.kind == "file" and name == MANIFEST:
+                manifest = parse(archive.content(MANIFEST_LIMIT))
+            elif member.kind == "file":
+                sums[name] = _sha256(archive)
+    except (OSError, ValueError) as error:
         raise invalid(path, str(error)) from error
     if manifest is None:
         raise invalid(path, f"it has no {MANIFEST}")

@@ -21,6 +21,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     WriteFile,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build import package_archive as package
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build.compile import keep_steps
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.installed import Layout
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.manifest import build_id
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.package_debian import (
@@ -116,23 +117,31 @@ def plan_built(way: package.Way, wanted: Wanted, job: package.Job) -> Plan:
         MakeDir(job.out, why="make the work folder"),
         *way.build_steps(job),
         WriteFile(manifest, lambda: package.render(way, job, wanted.family), 0o644, why="write the manifest"),
-        MakeDir(os.path.dirname(wanted.path), 0o755, why="make the folder of the archive"),
-        *pack_steps(job.out, wanted.path, (".",)),
+        *pack_steps(job.out, job.packed, (".",)),
+        *keep_steps(job.packed, wanted.path),
         Remove(job.work, always=True, why="remove the work folder"),
     )
     return Plan({wanted.path: None}, {wanted.path: job.version}, steps, wanted.layout.state)
 
 
-def plan_present(way: package.Way, wanted: Wanted, manifest: package.Manifest, installed: dict[str, str]) -> Plan:
-    """Plans to install the packages that this host lacks. The plan's before and after are the versions by package."""
+def plan_present(
+    way: package.Way, wanted: Wanted, manifest: package.Manifest, content: bytes, installed: dict[str, str]
+) -> Plan:
+    """Plans to install the packages that this host lacks. The plan's before and after are the versions by package.
+
+    They are unpacked from a copy of ``content``, which was verified: others may be able to change the archive.
+    """
+    copy = f"{wanted.layout.state}/.packages.tar"
     files = package.choose(manifest, installed)
     after = {**installed, **{manifest.files[name].package: manifest.version for name in files}}
     steps = (
         Remove(wanted.folder, why="remove the remains of an interrupted run"),
-        Unpack(wanted.path, wanted.folder, why="unpack the packages"),
+        WriteFile(copy, lambda: content, why="copy the archive of packages"),
+        Unpack(copy, wanted.folder, why="unpack the packages"),
         Command(way.install_argv(f"{wanted.folder}/{name}" for name in files), why="install the packages"),
         Remove(wanted.layout.cache, why="remove CRIU's cache of the kernel"),
         Remove(wanted.folder, always=True, why="remove the unpacked packages"),
+        Remove(copy, always=True, why="remove the copy of the archive"),
     )
     return Plan(installed, after, steps if installed != after else (), wanted.layout.state)
 

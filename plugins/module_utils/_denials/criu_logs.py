@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from typing import Any, Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils._criu.log import (
+    BEFORE,
     LABEL_BOUNDED,
     LABEL_REFUSED,
     LABEL_UNKNOWN,
     LINE_LENGTH,
     RESTORER_REFUSED,
     SECCOMP_REFUSED,
+    words_of,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._denials import remedies as remedy
 from ansible_collections.criu.hosts.plugins.module_utils._denials import verdict as policy
@@ -30,13 +32,17 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context i
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loaded_policy import LoadedPolicy
 
 # CRIU logs the label before it sets it. The refused process had that label already, or was requesting it.
-_LABEL = re.compile(r"restoring lsm profile \(current\) (\S+)")
-_DENIED = re.compile(r"Error .*(?:Permission denied|Operation not permitted|returned -13|profile -(?:13|1)\b)")
+_LABEL = re.compile(BEFORE + r"restoring lsm profile \(current\) (\S{1,400})\Z")
+_DENIED = re.compile(r"(?:Permission denied|Operation not permitted|returned -13\b.*|profile -(?:13|1))\Z")
+# CRIU's own lines have at most a page.
+LINE_LIMIT = 4096
 
 
 @dataclass(frozen=True)
 class Sign:
-    """An error of CRIU that SELinux causes. ``refused`` is a class and one of its permissions.
+    """An error of CRIU that SELinux causes. ``pattern`` is the beginning of what CRIU says.
+
+    ``refused`` is a class and one of its permissions.
 
     ``asker``: label (the restored process requests it under its own label), caller (CRIU's domain does), or empty.
     ``logged``: whether the kernel logs this refusal, unless the policy silences it.
@@ -127,7 +133,7 @@ SIGNS: tuple[Sign, ...] = (
     ),
     Sign(
         "output_lost",
-        r"Can't lookup mount=\d+ for fd=\d path=/null",
+        r"Can't lookup mount=\d+ for fd=\d path=/null\Z",
         "fifo_file write",
         "SELinux cut the container off from its output when it started: the conmon of a root shell has all categories, "
         "so its pipes became /null, which is outside the container.",
@@ -179,14 +185,15 @@ def read_signs(lines: Iterable[str], path: str) -> list[Finding]:
     label, unknown = "", ""
     for line in lines:
         if "restoring lsm profile" in line:
-            match = _LABEL.search(line)
+            match = _LABEL.match(line.strip())
             label = match.group(1) if match else label
-        if "Error" not in line:
+        said = words_of(line[:LINE_LIMIT]) if "Error" in line else ""
+        if not said:
             continue
-        sign = next((sign for sign in SIGNS if re.search(sign.pattern, line)), None)
+        sign = next((sign for sign in SIGNS if re.match(sign.pattern, said)), None)
         if sign is not None:
             found.setdefault(sign.id, Finding(sign, path, line.strip()[:LINE_LENGTH], label))
-        elif not unknown and _DENIED.search(line):
+        elif not unknown and _DENIED.search(said):
             unknown = line.strip()[:LINE_LENGTH]
     if not found and unknown:
         return [Finding(UNKNOWN, path, unknown, label)]

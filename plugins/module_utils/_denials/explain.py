@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -68,9 +69,15 @@ def related(record: Record) -> bool:
     return own or record.comm.startswith(_COMMANDS) or bool(types & (CONTAINER | ENGINE))
 
 
-def candidate_rule(record: Record) -> str:
-    """Renders the denial as a rule in CIL, for a person to judge."""
+# A log that somebody else has written may have other words in these places, and they may be a rule themselves.
+_WORD = re.compile(r"[A-Za-z0-9_.]+")
+
+
+def candidate_rule(record: Record) -> str | None:
+    """Renders the denial as a rule in CIL, for a person to judge; None if its words are none of a policy."""
     source, target = type_of(record.source), type_of(record.target)
+    if not all(_WORD.fullmatch(word) for word in (source, target, record.tclass, *record.permissions)):
+        return None
     permissions = " ".join(sorted(record.permissions))
     return f"; unreviewed\n(allow {source} {'self' if source == target else target} ({record.tclass} ({permissions})))"
 

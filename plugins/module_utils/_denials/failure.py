@@ -12,7 +12,10 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.context import ST
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause, CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._criu.log import cause_in_log, first_error, tail
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_end
+
+# The errors are at the end of the log, and a person reads twenty lines.
+LOG_LIMIT = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,8 @@ def read_failure(
     # A task that succeeds need not compile this.
     from ansible_collections.criu.hosts.plugins.module_utils._denials.report import look_back
 
-    text = read_text(log_path) if log_path else None
-    path, lines = log_path if text else "", tail(text or "")
+    text = read_log(log_path)
+    path, lines = log_path if text else "", tail(text)
     found = look_back(paths, STARTED, [path] if path else [])
     cause = None
     if isinstance(error, CommandError) and owns(error.completed):
@@ -70,12 +73,21 @@ def read_failure(
     return Failure(error, cause, path, lines, found["denials"], found["silent_denials"])
 
 
+def read_log(path: str) -> str:
+    """Returns the end of a log of CRIU; empty if there is none that can be read. A failure is not to hide another."""
+    try:
+        data = read_end(path, limit=LOG_LIMIT) if path else None
+    except (OSError, ValueError):
+        return ""
+    return (data or b"").decode("utf-8", "backslashreplace")
+
+
 def logged_cause(completed: Completed, lines: list[str], kind: str, cause_of: Callable[[Completed], Cause]) -> Cause:
     """Returns the cause that the command's output or the ``lines`` of CRIU's log name.
 
     If neither names one, returns ``cause_of`` the output, with the first error of the log.
     """
-    passed_on = cause_in_log(f"{completed.err}\n{completed.out}".splitlines(), kind)
+    passed_on = cause_in_log(f"{completed.err}\n{completed.out}".split("\n"), kind)
     cause = passed_on or cause_of(completed)
     if cause.reason != "tool_failed":
         return cause

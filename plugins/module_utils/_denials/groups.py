@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._denials.records import (
+    LONGEST,
     Block,
     Key,
     Record,
     count_keys,
-    find_line,
+    find_lines,
     parse_head,
     parse_line,
     parse_time,
@@ -25,6 +26,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context i
 # Kinds of denials beyond these are counted, but not kept: a log may contain any number, memory may not.
 GROUPS = 500
 _KEYS = 8192
+# Few are longer; they are parsed each time.
+_KEY_LENGTH = 4096
 
 
 @dataclass
@@ -59,6 +62,8 @@ class Groups:
         """Counts the denial in ``line``. Nearly all are of a known kind, which a comparison of bytes recognizes."""
         if self._waiting:
             self.settle_lines({})
+        if len(line) > LONGEST:
+            return
         key = raw_key(line)
         known = self._keys.get(key) if key is not None else None
         if known is None:
@@ -75,9 +80,12 @@ class Groups:
         if counted.keys() - self._keys.keys():
             counted = without_names(counted)
         self.settle_lines(counted)
-        for key in [key for key in counted if key not in self._keys]:
-            self.add(find_line(block, key, first=True))
-            counted[key] -= 1
+        new = [key for key in counted if key not in self._keys]
+        places = find_lines(block) if new else {}
+        for key in new:
+            if key in places:
+                self.add(block.part(*block.line(places[key][0])))
+                counted[key] -= 1
         for key, count in counted.items():
             known = self._keys.get(key)
             if known is None:
@@ -90,9 +98,11 @@ class Groups:
 
     def settle_lines(self, coming: dict[Key, int]) -> None:
         """Finds the last lines in the block that was counted last, except for kinds that occur later."""
-        for key, group in self._waiting.items():
-            if key not in coming:
-                group.line = find_line(self._block, key, first=False)
+        ended = {key: group for key, group in self._waiting.items() if key not in coming}
+        places = find_lines(self._block) if ended else {}
+        for key, group in ended.items():
+            if key in places:
+                group.line = self._block.part(*self._block.line(places[key][1]))
         self._waiting = {}
 
     def _add_new(self, line: bytes, after: bytes, key: Key | None) -> None:
@@ -114,7 +124,7 @@ class Groups:
             group = self.groups[kind] = Group(record, line, line)
             head = parse_head(line) if record.op and after else None
             group.syscall = syscall_after(after, head.serial).get("syscall", "") if head else ""
-        if key is not None:
+        if key is not None and sum(map(len, key)) <= _KEY_LENGTH:
             if len(self._keys) >= _KEYS:
                 self._keys.clear()
             self._keys[key] = group

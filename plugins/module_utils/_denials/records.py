@@ -26,11 +26,20 @@ _TYPES = {
     b"1401": "selinux_err",
 }
 # type=AVC msg=audit(TIME:SERIAL): as auditd writes it; audit: type=1400 audit(TIME:SERIAL): as the kernel prints it.
-_HEAD = re.compile(rb"(?:^|[ :])type=(\w+) (?:msg=)?audit\((\d+)\.(\d+):(\d+)\): ")
+# Eleven digits are a time up to the year 5138; more is no time.
+_HEAD = re.compile(rb"(?:^|[ :])type=(\w+) (?:msg=)?audit\((\d{1,11})\.(\d{1,9}):(\d{1,20})\): ")
 # 1795384456.390184 host audit[1169]: AVC avc:  denied ... as journalctl --output=short-unix prints it.
-_JOURNAL = re.compile(rb"^(\d+)\.(\d+) \S+ audit(?:\[\d+\])?: (\w+) ")
+_JOURNAL = re.compile(rb"^(\d{1,11})\.(\d{1,9}) \S+ audit(?:\[\d+\])?: (\w+) ")
 # 1795384456.390184 host kernel: audit: type=1400 ..., and in the ring buffer the same without the time.
-_VALUE = re.compile(r"(\w+)=(\"[^\"]*\"|\[[^\]]*\]|\S+)")
+_KEY = re.compile(r"(?<!\w)(\w{1,64})=")
+_BLANK = re.compile(r"\s|\Z")
+_CLOSING = {'"': '"', "[": "]"}
+# What auditd itself writes first.
+_QUICK = re.compile(rb"type=AVC msg=audit\((\d{1,11}\.\d{1,9}):\d{1,20}\): ")
+# The longest record that auditd writes is a little over 8 KiB; a longer "line" is not a record.
+LONGEST = 1 << 16
+# The part of a line that its type and time are in.
+_HEAD_LENGTH = 400
 # The fields that describe the object, the most useful first.
 _OBJECTS = ("path", "name", "capability", "kmod", "dest", "anonclass", "ioctlcmd", "sig", "netif", "cmdline")
 _HEX_FIELDS = ("comm", "path", "name", "exe", "cmdline")
@@ -68,11 +77,12 @@ class Head:
 
 def parse_head(line: bytes) -> Head | None:
     """Parses type and time of a record; None if it has a different type."""
-    found = _HEAD.search(line[:200])
+    start = line[:_HEAD_LENGTH]
+    found = _HEAD.search(start)
     if found:
         word, seconds, fraction, serial = found.groups()
     else:
-        journal = _JOURNAL.match(line)
+        journal = _JOURNAL.match(start)
         if journal is None:
             return None
         seconds, fraction, word = journal.groups()
@@ -83,8 +93,9 @@ def parse_head(line: bytes) -> Head | None:
 
 def parse_time(line: bytes) -> float:
     """Parses the time of a line that contains a record; quickly for those of auditd."""
-    if line.startswith(b"type=AVC msg=audit("):
-        return float(line[19 : line.find(b":", 19)])
+    quick = _QUICK.match(line)
+    if quick:
+        return float(quick.group(1))
     head = parse_head(line)
     return head.time if head is not None else 0.0
 
@@ -99,9 +110,28 @@ def unhex(value: str) -> str:
     return value
 
 
+def _pairs(text: str) -> dict[str, str]:
+    """Finds the ``key=value`` pairs. A quote that is not closed is looked for only once, however many there are."""
+    pairs: dict[str, str] = {}
+    unclosed: set[str] = set()
+    found = _KEY.search(text)
+    while found:
+        start = found.end()
+        closing = _CLOSING.get(text[start : start + 1], "")
+        end = text.find(closing, start + 1) + 1 if closing and closing not in unclosed else 0
+        if not end:
+            unclosed.add(closing)
+            blank = _BLANK.search(text, start)
+            end = blank.start() if blank else len(text)
+        if end > start:
+            pairs[found.group(1)] = text[start:end]
+        found = _KEY.search(text, end)
+    return pairs
+
+
 def parse_fields(text: str) -> dict[str, str]:
     """Parses the ``key=value`` pairs of a record."""
-    pairs = dict(_VALUE.findall(text))
+    pairs = _pairs(text)
     return {key: unhex(value) if key in _HEX_FIELDS else value.strip("\"'[]") for key, value in pairs.items()}
 
 
@@ -168,9 +198,12 @@ class Block(NamedTuple):
 
 # Permissions, command, contexts and the rest: the parts that are equal in all denials of one kind.
 Key = tuple[bytes, bytes, bytes]
-_START = b"type=AVC msg=audit("
-# Each part is greedy, which is the fastest for the engine of regular expressions.
-_MANY = re.compile(rb"\ntype=AVC [^{]*(\{[^}]*\}) for[^c]*(comm=[^ ]+)[^\n]* (scontext=[^\n]*)")
+# Each part is greedy, which is the fastest for the engine of regular expressions. None goes on where another could, or
+# beyond the line: the time must not depend on what a process has written into its name.
+_MANY = re.compile(
+    rb"\ntype=AVC msg=audit\(\d{1,11}\.\d{1,9}:\d{1,20}\): [^\n{]*(\{[^\n}]*\}) for[^\nc]*(comm=[^\n ]+)(?= )[^\n]*"
+    rb" (scontext=[^\n]*)"
+)
 
 
 def raw_key(line: bytes) -> Key | None:
@@ -178,7 +211,7 @@ def raw_key(line: bytes) -> Key | None:
     start = line.find(b"{", 40)
     end = line.find(b" scontext=", start)
     comm = line.find(b" comm=", start, end)
-    if start == -1 or end == -1 or comm == -1 or not line.startswith(_START):
+    if start == -1 or end == -1 or comm == -1 or _QUICK.match(line) is None:
         return None
     last = line.find(b"\x1d", end)
     stop = line.find(b" ", comm + 6)
@@ -194,28 +227,29 @@ def count_keys(block: Block, denials: int) -> dict[Key, int]:
     return Counter(keys) if len(keys) == denials else {}
 
 
+def clean_key(key: Key) -> Key:
+    """Removes what auditd appends to a record, as ``raw_key`` does, from a key."""
+    return key[0], key[1], key[2].partition(b"\x1d")[0]
+
+
 def without_names(counted: dict[Key, int]) -> dict[Key, int]:
-    """Removes what auditd appends to a record, as ``raw_key`` does, from the keys."""
+    """Removes what auditd appends to a record from the keys."""
     clean: dict[Key, int] = {}
-    for (permissions, comm, rest), count in counted.items():
-        key = (permissions, comm, rest.partition(b"\x1d")[0])
-        clean[key] = clean.get(key, 0) + count
+    for key, count in counted.items():
+        cleaned = clean_key(key)
+        clean[cleaned] = clean.get(cleaned, 0) + count
     return clean
 
 
-def find_line(block: Block, key: Key, *, first: bool) -> bytes:
-    """Finds the first or the last line with this key; empty if there is none."""
-    search = block.data.find if first else block.data.rfind
-    start, end = 0, block.end
-    while True:
-        place = search(key[2], start, end)
-        if place == -1:
-            return b""
-        outer = block.line(place)
-        line = block.part(*outer)
-        if raw_key(line) == key:
-            return line
-        start, end = (outer[1], end) if first else (start, outer[0])
+def find_lines(block: Block) -> dict[Key, tuple[int, int]]:
+    """Finds where the first and the last line of each key begin, as ``raw_key`` has it, in one pass."""
+    found: dict[Key, tuple[int, int]] = {}
+    for match in _MANY.finditer(block.data, 0, block.end):
+        permissions, comm, rest = match.groups()
+        key = clean_key((bytes(permissions), bytes(comm), bytes(rest)))
+        start = match.start() + 1
+        found[key] = (found[key][0] if key in found else start, start)
+    return found
 
 
 def syscall_after(lines: bytes, serial: bytes) -> dict[str, Any]:

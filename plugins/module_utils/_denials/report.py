@@ -4,12 +4,20 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
-from ansible_collections.criu.hosts.plugins.module_utils._denials.criu_logs import Finding, explain_logs, read_signs
+from ansible_collections.criu.hosts.plugins.module_utils._denials.criu_logs import (
+    LINE_LIMIT,
+    Finding,
+    explain_logs,
+    read_signs,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._denials.explain import explain_all, utc
 from ansible_collections.criu.hosts.plugins.module_utils._denials.groups import Groups
 from ansible_collections.criu.hosts.plugins.module_utils._denials.sources import (
@@ -22,8 +30,13 @@ from ansible_collections.criu.hosts.plugins.module_utils._denials.sources import
     read_kernel,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._host.kernel import boot_clock
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_end
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loaded_policy import LoadedPolicy
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.selinuxfs import read_mode
+
+# Before a container is brought back after a failure, no log is read for long.
+LOOK_BACK_LIMIT = 64 << 20
+LOG_LIMIT = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -47,16 +60,16 @@ class Host:
 
 
 def read_groups(
-    host: Host, runner: Runner | None, *, source: str, audit_path: str, since: float
+    host: Host, runner: Runner | None, *, source: str, audit_path: str, since: float, limit: int = sys.maxsize
 ) -> tuple[str, tuple[str, ...], Groups]:
-    """Reads one source. Returns its name, its files, and the denials."""
+    """Reads one source, of auditd's log the last ``limit`` bytes. Returns its name, its files, and the denials."""
     groups = Groups(since)
     audit = host.paths.below(audit_path)
     kind = choose(host.paths, audit, runner, boot=host.boot) if source == "auto" else source
     files: tuple[str, ...] = ()
     if kind == "audit":
         files = audit_files(audit, since)
-        read_audit(files, groups)
+        read_audit(files, groups, limit)
     elif kind == "journal" and runner is not None:
         read_journal(runner, since, groups)
     elif kind == "kernel":
@@ -66,24 +79,30 @@ def read_groups(
 
 
 def read_logs(paths: list[str]) -> tuple[list[str], list[Finding]]:
-    """Reads the logs of CRIU that exist; line by line, since they can be long."""
+    """Reads the logs of CRIU that exist, of each the end, where the errors are."""
     read: list[str] = []
     findings: list[Finding] = []
     for path in paths:
-        try:
-            with open(path, encoding="utf-8", errors="replace") as handle:
-                findings += read_signs(handle, path)
-        except FileNotFoundError:
-            continue
-        read.append(path)
+        data = read_end(path, limit=LOG_LIMIT)
+        if data is not None:
+            lines = (line[:LINE_LIMIT].decode("utf-8", "replace") for line in io.BytesIO(data))
+            findings += read_signs(lines, path)
+            read.append(path)
     return read, findings
 
 
 def look(
-    host: Host, runner: Runner | None, *, source: str, audit_path: str, since: float, criu_logs: list[str]
+    host: Host,
+    runner: Runner | None,
+    *,
+    source: str,
+    audit_path: str,
+    since: float,
+    criu_logs: list[str],
+    limit: int = sys.maxsize,
 ) -> dict[str, Any]:
-    """Returns the facts of selinux_denial_info."""
-    kind, files, groups = read_groups(host, runner, source=source, audit_path=audit_path, since=since)
+    """Returns the facts of selinux_denial_info, of auditd's log for its last ``limit`` bytes."""
+    kind, files, groups = read_groups(host, runner, source=source, audit_path=audit_path, since=since, limit=limit)
     loaded = host.policy
     denials = explain_all(groups, loaded)
     logs, findings = read_logs([host.paths.below(path) for path in criu_logs])
@@ -108,8 +127,16 @@ def look_back(paths: Paths, since: float, criu_logs: list[str]) -> dict[str, Any
     if host.mode == "disabled":
         return found
     try:
-        found = look(host, None, source="auto", audit_path=AUDIT_LOG, since=since, criu_logs=[])
+        found = look(
+            host,
+            None,
+            source="auto",
+            audit_path=AUDIT_LOG,
+            since=since,
+            criu_logs=[],
+            limit=LOOK_BACK_LIMIT,
+        )
         found["silent_denials"] = explain_logs(read_logs(criu_logs)[1], found["denials"], host.policy)
-    except OSError:
+    except (OSError, ValueError, CheckpointError):
         return found
     return {**found, "denials": [one for one in found["denials"] if one["matters"] in ("yes", "unknown")]}

@@ -5,14 +5,16 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import re
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECORD
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import demand_text
 
+# The last second of the year 9999, which is also the last that can be shown.
+LAST = 253_402_300_799
 # The suffix of a record beside an archive.
 SUFFIX = ".json"
 
@@ -25,31 +27,43 @@ def parse_since(text: str, *, now: float, boot: float) -> float:
     """
     if text == "boot":
         return boot
-    ago = re.fullmatch(r"(\d+)([smhd])", text)
-    if ago:
-        return now - int(ago.group(1)) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[ago.group(2)]
-    if re.fullmatch(r"@?\d+(\.\d+)?", text):
-        return float(text.lstrip("@"))
     try:
-        moment = datetime.datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
-    except ValueError:
+        seconds = _seconds(text, now)
+    except (ValueError, OverflowError):
         raise CheckpointError(
-            f"Cannot use {text!r} as a time. Give 'boot', a duration such as '15m' or '2h', seconds since 1970, or a "
-            "time such as '2026-11-22T21:38:08Z'.",
+            f"Cannot use {text[:100]!r} as a time. Give 'boot', a duration such as '15m' or '2h', seconds since 1970, "
+            "or a time such as '2026-11-22T21:38:08Z'.",
             reason="since_invalid",
         ) from None
+    if not 0 <= seconds <= LAST:
+        raise CheckpointError(
+            f"Cannot use {text[:100]!r} as a time: it is before 1970 or after the year 9999. Give seconds since 1970, "
+            "not milliseconds, or a shorter duration.",
+            reason="since_invalid",
+        )
+    return seconds
+
+
+def _seconds(text: str, now: float) -> float:
+    """Returns the seconds since 1970; raises ValueError or OverflowError if the text is no time."""
+    ago = re.fullmatch(r"([0-9]{1,18})([smhd])", text)
+    if ago:
+        return now - int(ago.group(1)) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[ago.group(2)]
+    if re.fullmatch(r"@?-?[0-9]{1,18}(\.[0-9]{1,18})?", text):
+        return float(text.lstrip("@"))
+    moment = datetime.datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
     return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)).timestamp()
 
 
-def parse_record_time(text: str, path: str) -> float:
+def parse_record_time(text: str | bytes, path: str) -> float:
     """Returns when the checkpoint of a record was made.
 
     Raises:
         CheckpointError: record_invalid.
     """
     try:
-        return parse_since(str(json.loads(text)["checkpointed_at"]), now=0, boot=0)
-    except (ValueError, KeyError, TypeError, CheckpointError):
+        return parse_since(str(parse_object(text)["checkpointed_at"]), now=0, boot=0)
+    except (ValueError, KeyError, CheckpointError):
         raise CheckpointError(
             f"Cannot read {path!r}: it is not the record of a checkpoint. Give the archive, or the record beside it.",
             reason="record_invalid",
@@ -76,9 +90,9 @@ def read_since(since: str | None, checkpoint: str | None, *, now: float, boot: f
     path = record_path(checkpoint)
     try:
         text = demand_text(path)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: no file can have that name
         raise CheckpointError(
-            f"Cannot read the checkpoint's record {path!r}: {error.strerror}. "
+            f"Cannot read the checkpoint's record {path!r}: {getattr(error, 'strerror', None) or error}. "
             "Give the archive, or the record beside it.",
             reason="record_invalid",
         ) from error

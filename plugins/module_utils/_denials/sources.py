@@ -4,23 +4,35 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
+import stat
+import sys
 from typing import Iterator, Protocol
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner, check
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
-from ansible_collections.criu.hosts.plugins.module_utils._denials.records import AVC_MARK, ERROR_MARK, MARKS, Block
+from ansible_collections.criu.hosts.plugins.module_utils._denials.records import (
+    AVC_MARK,
+    ERROR_MARK,
+    LONGEST,
+    MARKS,
+    Block,
+    parse_head,
+)
 
 # Small enough for the cache of a processor, large enough that Python's own overhead does not matter.
 CHUNK = 1 << 19
-# The longest record that auditd writes is a little over 8 KiB; a longer "line" is not a record.
-LONGEST = 1 << 16
 # The journal is read by a command, whose output must fit into memory: only the newest records.
 JOURNAL_LINES = 100000
+# The kernel's ring buffer has a few MiB; while it is read, a process may go on filling it.
+KERNEL_LIMIT = 64 << 20
 AUDIT_LOG = "/var/log/audit/audit.log"
 KMSG = "/dev/kmsg"
+# The facility is in the higher bits, and 0 for the kernel's own.
+_KERNEL_PRIORITIES = frozenset(b"%d" % number for number in range(8))
 # Blocks with more denials than this are counted as a whole.
 MANY = 50
 
@@ -53,8 +65,17 @@ def _written(path: str) -> float:
         return -1.0
 
 
-def scan(handle: io.RawIOBase, sink: Sink) -> int:
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def scan(handle: io.RawIOBase, sink: Sink, limit: int = sys.maxsize) -> int:
     """Passes each line of ``handle`` with one of the marks to ``sink``; returns the number of bytes read.
+
+    It reads no more than ``limit`` bytes, even if the log grows meanwhile.
 
     Two buffers take turns: the system need not supply fresh pages, which costs more than the reading itself, and the
     sink may look back into the previous block.
@@ -64,7 +85,7 @@ def scan(handle: io.RawIOBase, sink: Sink) -> int:
     while True:
         data, other = buffers
         with memoryview(data) as view:
-            got = handle.readinto(view[filled : filled + CHUNK]) or 0
+            got = handle.readinto(view[filled : filled + min(CHUNK, limit - total)]) or 0
         total += got
         filled += got
         end = max(data.rfind(b"\n", 1, filled) + 1, 1) if got else filled
@@ -86,17 +107,42 @@ def _scan_block(block: Block, sink: Sink) -> None:
         place = first
         while place != -1:
             start, stop = block.line(place)
-            after = block.part(stop + 1, stop + 1 + 2 * LONGEST) if mark == ERROR_MARK else b""
-            sink.add(block.part(start, stop), after)
+            line = block.part(start, min(stop, start + LONGEST + 1))
+            # A file's name can have this mark, too: then nothing belongs to the line.
+            is_error = mark == ERROR_MARK and parse_head(line) is not None
+            sink.add(line, block.part(stop + 1, stop + 1 + 2 * LONGEST) if is_error else b"")
             place = data.find(mark, stop, end)
 
 
-def read_audit(files: tuple[str, ...], sink: Sink) -> None:
-    """Reads the files; skips one that has been rotated away in the meantime."""
-    for path in files:
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+
+
+def _read_log(path: str, sink: Sink, limit: int) -> None:
+    """Reads the last ``limit`` bytes of a log."""
+    with open(path, "rb", buffering=0, opener=_open) as handle:
+        status = os.fstat(handle.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
+        size = min(status.st_size, limit)
+        if size < status.st_size:
+            handle.seek(status.st_size - size)
+            handle.readline(LONGEST)
+        scan(handle, sink, size)
+
+
+def read_audit(files: tuple[str, ...], sink: Sink, limit: int = sys.maxsize) -> None:
+    """Reads the files, the oldest first, but only the last ``limit`` bytes of all.
+
+    It skips one that has been rotated away in the meantime.
+    """
+    sizes = [(path, _size(path)) for path in files]
+    for number, (path, size) in enumerate(sizes):
+        room = limit - sum(one for dummy, one in sizes[number + 1 :])
+        if room <= 0 or not size:
+            continue
         try:
-            with open(path, "rb", buffering=0) as handle:
-                scan(handle, sink)
+            _read_log(path, sink, room)
         except FileNotFoundError:
             continue
 
@@ -124,17 +170,20 @@ def read_journal(runner: Runner, since: float, sink: Sink) -> None:
 
 def _messages(path: str) -> Iterator[bytes]:
     """Yields the records of the kernel's ring buffer: each read returns one, and the last one fails."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    left = KERNEL_LIMIT
     try:
-        while True:
+        while left > 0:
             try:
                 record = os.read(descriptor, 1 << 13)
             except BrokenPipeError:
+                left -= 1 << 13
                 continue  # overwritten in the meantime; the next one exists
             except BlockingIOError:
                 return
             if not record:
                 return
+            left -= len(record)
             yield from record.split(b"\n")
     finally:
         os.close(descriptor)
@@ -145,7 +194,7 @@ def read_kernel(path: str, sink: Sink) -> None:
     for record in _messages(path):
         prefix, dummy, message = record.partition(b";")
         priority = prefix.split(b",")[0]
-        if priority.isdigit() and int(priority) < 8 and any(mark in message for mark in MARKS):
+        if priority in _KERNEL_PRIORITIES and any(mark in message for mark in MARKS):
             sink.add(message)
 
 

@@ -9,7 +9,7 @@ reading commands, in check mode too.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Mapping, Protocol
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
@@ -80,6 +80,9 @@ class Engine(Protocol):
     def remove_steps(self, name: str, why: str) -> tuple[Step, ...]:
         """Remove a container, running or not; one that is gone is no error."""
 
+    def remove_volume_steps(self, name: str, why: str) -> tuple[Step, ...]:
+        """Remove a named volume; one that a container uses stays, and is an error."""
+
     def leftovers(self, container: Container, options: Options) -> tuple[str, ...]:
         """Files that an export leaves beside a container that runs on, with memory in them."""
 
@@ -115,6 +118,9 @@ class Engine(Protocol):
 
     def describe_archive(self, path: str) -> Record:
         """What an archive of this engine says about itself, for one that has no record."""
+
+    def runtimes(self) -> Mapping[str, tuple[str, ...]]:
+        """The OCI runtimes that the engine knows by name, and the paths where it looks for each."""
 
     def has_image(self, ctx: Context, image_id: str) -> bool:
         """Whether the image is on this host."""

@@ -32,58 +32,99 @@ def read_bytes(path: str, *, limit: int = SIZE_LIMIT) -> bytes | None:
             status = os.fstat(handle.fileno())
             if not stat.S_ISREG(status.st_mode) and status.st_rdev != _NULL:
                 raise OSError(errno.EINVAL, "not a file", path)
-            if status.st_size > limit:
+            # A file that grows meanwhile is not read for ever either.
+            most = limit if status.st_size else max(limit, SIZE_LIMIT)
+            data = handle.read(most + 1)
+            if status.st_size > limit or len(data) > most:
                 raise OSError(errno.EFBIG, f"larger than {limit} bytes", path)
-            return handle.read()
+            return data
     except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
         return None
 
 
 def _descend(folder: str, parts: list[str]) -> int:
-    """Opens ``parts`` below ``folder``, one after the other, and follows no link on the way."""
-    flags = os.O_RDONLY | os.O_CLOEXEC
-    descriptor = os.open(folder, flags | os.O_DIRECTORY)
+    """Finds the file ``parts`` below ``folder``, one after the other, and follows no link; returns where it is.
+
+    O_PATH does not open the file itself: opening a device may already do something, and a pipe waits.
+    """
+    flags = os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY
+    descriptor = os.open(folder, flags)
     for index, part in enumerate(parts):
-        last = index == len(parts) - 1
-        kind = os.O_NONBLOCK | os.O_NOCTTY if last else os.O_DIRECTORY
+        kind = flags & ~os.O_DIRECTORY if index == len(parts) - 1 else flags
         try:
-            below = os.open(part, flags | os.O_NOFOLLOW | kind, dir_fd=descriptor)
+            below = os.open(part, kind | os.O_NOFOLLOW, dir_fd=descriptor)
         finally:
             os.close(descriptor)
         descriptor = below
     return descriptor
 
 
+def _parts(name: str) -> list[str]:
+    """Returns the folders and the file that ``name`` consists of; empty if it is no name of a file below a folder."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    try:
+        wrong = ".." in parts or b"\0" in os.fsencode(name)
+    except UnicodeEncodeError:  # half of a character, which JSON can hold
+        wrong = True
+    return [] if wrong else parts
+
+
 def read_below(folder: str, name: str, *, limit: int, owners: Collection[int] | None = None) -> bytes | None:
     """Returns the content of the regular file ``name`` below ``folder``; None if it is absent. For what others write.
 
     Whoever may write below ``folder`` (a container, a user) chooses neither which file of the host is read, since no
-    link is followed, nor how long it takes or how much memory: no pipe or device is opened for long, and nothing
-    larger than ``limit`` bytes is read, even if the file grows meanwhile. ``folder`` itself is the caller's.
+    link is followed, nor how long it takes or how much memory: no pipe or device is opened, and nothing larger than
+    ``limit`` bytes is read, even if the file grows meanwhile. ``folder`` itself is the caller's.
     ``owners``: the ids of users whose file it may be; None accepts each.
 
     Raises:
         OSError: ELOOP or ENOTDIR (a link on the way), EINVAL (no regular file), EFBIG (too large), EPERM (a different
             owner), or it cannot be read.
     """
-    parts = [part for part in name.split("/") if part not in ("", ".")]
+    parts = _parts(name)
     path = os.path.join(folder, name)
-    if not parts or ".." in parts or "\0" in name:
+    if not parts:
         raise OSError(errno.EINVAL, "not the name of a file below the folder", path)
     try:
-        descriptor = _descend(folder, parts)
+        place = _descend(folder, parts)
     except FileNotFoundError:
         return None
-    with open(descriptor, "rb") as handle:
-        status = os.fstat(descriptor)
+    try:
+        status = os.fstat(place)
+        if stat.S_ISLNK(status.st_mode):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", path)
         if owners is not None and status.st_uid not in owners:
             raise OSError(errno.EPERM, f"it belongs to the user with the id {status.st_uid}", path)
-        data = handle.read(limit + 1)
+        if status.st_size > limit:
+            raise OSError(errno.EFBIG, f"larger than {limit} bytes", path)
+        # This name of the descriptor leads to the very file that was just looked at.
+        with open(f"/proc/self/fd/{place}", "rb", opener=_open) as handle:
+            data = handle.read(limit + 1)
+    finally:
+        os.close(place)
     if len(data) > limit:
         raise OSError(errno.EFBIG, f"larger than {limit} bytes", path)
     return data
+
+
+def read_end(path: str, *, limit: int) -> bytes | None:
+    """Returns the last ``limit`` bytes of a file, such as a log, from the beginning of a line; None if it is absent.
+
+    Raises:
+        OSError: it is not a regular file (EINVAL, EISDIR), or it cannot be read.
+    """
+    try:
+        with open(path, "rb", opener=_open) as handle:
+            status = os.fstat(handle.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, "not a regular file", path)
+            handle.seek(max(status.st_size - limit, 0))
+            data = handle.read(limit)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return data if status.st_size <= limit else data[data.find(b"\n") + 1 :]
 
 
 def read_text(path: str, *, limit: int = SIZE_LIMIT, may_fail: bool = False) -> str | None:

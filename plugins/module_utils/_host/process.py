@@ -19,10 +19,10 @@ def process_start(paths: Paths, pid: int) -> str:
 
 
 def cgroup_of(paths: Paths, pid: int | str) -> str:
-    """Returns the cgroup of a process in the unified hierarchy; empty if it is not known."""
-    for line in (read_text(f"{paths.proc}/{pid}/cgroup") or "").splitlines():
+    """Returns the cgroup of a process in the unified hierarchy; empty if it is not known, or not in our namespace."""
+    for line in (read_text(f"{paths.proc}/{pid}/cgroup") or "").split("\n"):
         if line.startswith("0::"):
-            return line[3:]
+            return line[3:] if line.isprintable() and ".." not in line.split("/") else ""
     return ""
 
 

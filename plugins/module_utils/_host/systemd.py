@@ -11,7 +11,8 @@ from typing import Iterable, Mapping
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner, check
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 
-SERVICE = r"[A-Za-z0-9:_.\\@-]+\.service\Z"
+# A name that begins with a hyphen would be an option of systemctl.
+SERVICE = r"(?!-)[A-Za-z0-9:_.\\@-]{1,247}\.service\Z"
 OTHER_TYPE = r"\.(socket|timer|target|scope|slice|mount|path)\.service\Z"
 
 

@@ -15,7 +15,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, MakeDir, Remove, Step, WriteFile
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import Unit
-from ansible_collections.criu.hosts.plugins.module_utils._host.systemd_syntax import quote, value
+from ansible_collections.criu.hosts.plugins.module_utils._host.systemd_syntax import quote, refuse_control, value
 
 # A restore may read gigabytes of memory, for which systemd's default of 90 s is too short.
 START_SECONDS = 900
@@ -62,7 +62,12 @@ def terminal_settings(terminal: str | None) -> tuple[str, ...]:
     """
     if terminal is None:
         return ()
-    return ("StandardInput=tty-fail", f"TTYPath={terminal}", "StandardOutput=journal", "StandardError=journal")
+    return (
+        "StandardInput=tty-fail",
+        f"TTYPath={refuse_control(terminal)}",
+        "StandardOutput=journal",
+        "StandardError=journal",
+    )
 
 
 def render_start(argv: Sequence[str], pid_file: str, terminal: str | None) -> str:
@@ -72,7 +77,7 @@ def render_start(argv: Sequence[str], pid_file: str, terminal: str | None) -> st
         seconds=START_SECONDS,
         pid_file="" if terminal else value(pid_file),
         command=" ".join(quote(word) for word in argv),
-        terminal="".join(f"{line}\n" for line in terminal_settings(terminal)),
+        terminal="".join(f"{value(line)}\n" for line in terminal_settings(terminal)),
     )
 
 
@@ -112,10 +117,11 @@ def start_steps(
             explain=explain,
         )
         return with_drop_in(paths, unit.name, render_start(argv, pid_file, terminal), (start,))
-    kind = ("Type=exec",) if terminal else ("Type=forking", f"PIDFile={pid_file}")
+    kind = ("Type=exec",) if terminal else ("Type=forking", f"PIDFile={refuse_control(pid_file)}")
     properties = (*kind, f"TimeoutStartSec={START_SECONDS}")
     settings = [f"--property={one}" for one in (*properties, *terminal_settings(terminal))]
-    words = [word.replace("$", "$$") for word in argv]
+    # Systemd writes them into the unit file of a transient unit.
+    words = [refuse_control(word).replace("$", "$$") for word in argv]
     return (
         Command(
             ("systemd-run", "--quiet", "--collect", f"--unit={unit.name}", *settings, *words),

@@ -4,24 +4,46 @@
 
 from __future__ import annotations
 
-import json
-
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
+from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import Process, is_alive, read_process
-from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import Images, note_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import Images, invalid, note_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.own_file import read_own
+from ansible_collections.criu.hosts.plugins.module_utils._store.process_record import PID_LIMIT, RULES
+from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import Rule, check_fields, is_number
+
+NOTE_LIMIT = 64 << 10
+NOTE_RULES: dict[str, Rule] = {
+    **{key: RULES[key] for key in ("start", "boot", "inventory")},
+    # 0 stands for a process that is not known.
+    "pid": lambda value: is_number(value, 0, PID_LIMIT),
+}
 
 
 def read_note(paths: Paths, images: Images) -> Process | None:
-    """Returns the process that was restored from these images, if it is still running."""
+    """Returns the process that was restored from these images, if it is still running.
+
+    Raises:
+        CheckpointError: images_invalid, there is a note that cannot be used, so that a copy may be running.
+    """
+    path = note_path(images.path)
     try:
-        entry = json.loads(read_text(note_path(images.path)) or "{}")
-        pid = int(entry["pid"])
-        known = entry["inventory"] == images.digest and is_alive(paths, pid, entry["start"], entry["boot"])
-        return read_process(paths, pid) if known else None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
+        data = read_own(path, limit=NOTE_LIMIT)
+        if data is None:
+            return None
+        entry = parse_object(data)
+        check_fields({key: entry.get(key) for key in NOTE_RULES}, NOTE_RULES)
+    except ValueError as error:
+        raise invalid(
+            images.path,
+            f"the note {path!r} on the process that was restored from it cannot be used: {error}",
+            "Make sure that this process does not run, and remove the note.",
+        ) from error
+    pid = entry["pid"]
+    known = entry["inventory"] == images.digest and is_alive(paths, pid, entry["start"], entry["boot"])
+    return read_process(paths, pid) if known else None
 
 
 def holder(paths: Paths, pid: int) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from dataclasses import dataclass
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
@@ -18,12 +19,15 @@ from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images im
     read_inventory,
     read_tasks,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._host.ancestors import find_fault, others_write
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECORD
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_bytes, read_text
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import folder_bytes
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread
+from ansible_collections.criu.hosts.plugins.module_utils._store.own_file import read_own
 from ansible_collections.criu.hosts.plugins.module_utils._store.process_record import ProcessRecord, parse_record
-from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import beside
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import beside, unsafe
+
+INVENTORY_LIMIT = 1 << 20
 
 
 def old_path(path: str) -> str:
@@ -41,10 +45,50 @@ def note_path(path: str) -> str:
     return os.path.join(work_path(path), "restored.json")
 
 
+def refuse_foreign(folder: str) -> None:
+    """Refuses images that other users can change, although the folder belongs to root: copied with their owners, say.
+
+    A link other than ``parent`` may lead to such a file.
+
+    Raises:
+        CheckpointError: images_invalid.
+    """
+    try:
+        for entry in os.scandir(folder):
+            status = entry.stat(follow_symlinks=False)
+            link = stat.S_ISLNK(status.st_mode)
+            if (link and entry.name != "parent") or (not link and others_write(status)):
+                why = "is a symbolic link" if link else "can be changed by users other than root"
+                advice = "Check where it comes from, and let all images belong to root, with the mode 0600."
+                raise invalid(folder, f"its file {entry.name!r} {why}", advice)
+    except OSError as error:
+        raise invalid(folder, f"it cannot be read ({error.strerror})") from error
+
+
 def inventory_hash(folder: str) -> str:
-    """Returns the SHA-256 of inventory.img, a file of a few hundred bytes; empty if there is no such file."""
-    data = read_bytes(os.path.join(folder, "inventory.img"))
+    """Returns the SHA-256 of inventory.img, a file of a few hundred bytes; empty if there is no such file.
+
+    Raises:
+        CheckpointError: images_invalid, it cannot be read.
+    """
+    try:
+        data = read_own(os.path.join(folder, "inventory.img"), limit=INVENTORY_LIMIT)
+    except ValueError as error:
+        raise invalid(folder, f"its inventory.img cannot be read ({error})") from error
     return "" if data is None else hashlib.sha256(data).hexdigest()
+
+
+def read_record(folder: str) -> ProcessRecord | None:
+    """Returns our record in an images folder; None if there is none, as in images that CRIU alone has made.
+
+    Raises:
+        CheckpointError: images_invalid, there is one that cannot be used.
+    """
+    try:
+        data = read_own(os.path.join(folder, RECORD))
+        return None if data is None else parse_record(data)
+    except ValueError as error:
+        raise invalid(folder, f"its record {RECORD!r} cannot be used: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -84,10 +128,14 @@ def read_images(path: str) -> Images | None:
     Raises:
         CheckpointError: images_invalid, if the folder holds other files, or the images are damaged.
     """
-    if is_empty(path):
-        return None
+    try:
+        if is_empty(path):
+            return None
+    except OSError as error:
+        raise invalid(path, f"it cannot be read ({error.strerror})") from error
+    refuse_foreign(path)
     digest = inventory_hash(path)
-    record = parse_record(read_text(os.path.join(path, RECORD)))
+    record = read_record(path)
     try:
         inventory = read_inventory(path)
         tasks = read_tasks(path) if os.path.lexists(os.path.join(path, "pstree.img")) else ()
@@ -99,10 +147,13 @@ def read_images(path: str) -> Images | None:
     return Images(path, inventory, tasks, digest, record, folder_bytes(path))
 
 
-def invalid(path: str, why: str) -> CheckpointError:
+def invalid(
+    path: str,
+    why: str,
+    advice: str = "Make the images again, copy all of them again, or give a folder that is empty or does not exist.",
+) -> CheckpointError:
     return CheckpointError(
-        f"Cannot use the images folder {path!r}: {why}. Make the images again, copy all of them again, or give a "
-        "folder that is empty or does not exist.",
+        f"Cannot use the images folder {path!r}: {why}. {advice}",
         reason="images_invalid",
         path=path,
     )
@@ -124,13 +175,16 @@ def read_labels(images: Images) -> tuple[Thread, ...]:
 
 
 def check_parents(images: Images) -> None:
-    """Follows the links ``parent``: each must lead to the images that the folder was made on.
+    """Follows the links ``parent``: each must lead to the images that the folder was made on, and be as safe.
 
     Raises:
-        CheckpointError: parent_changed.
+        CheckpointError: parent_changed, images_path_unsafe, images_invalid.
     """
     path, record, seen = images.path, images.record, set()
     while os.path.lexists(os.path.join(path, "parent")):
+        fault = find_fault(os.path.join(path, "parent"))
+        if fault:
+            raise unsafe(path, f"its link 'parent' is not safe: {fault}", "Make the images again.")
         parent = os.path.realpath(os.path.join(path, "parent"))
         digest = inventory_hash(parent)
         if parent in seen or not digest or (record is not None and record.parent_inventory != digest):
@@ -141,8 +195,9 @@ def check_parents(images: Images) -> None:
                 reason="parent_changed",
                 path=parent,
             )
+        refuse_foreign(parent)
         seen.add(parent)
-        path, record = parent, parse_record(read_text(os.path.join(parent, RECORD)))
+        path, record = parent, read_record(parent)
 
 
 def pid_file_path(paths: Paths, path: str) -> str:

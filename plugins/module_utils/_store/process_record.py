@@ -9,7 +9,19 @@ from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import is_alive
-from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import parse_entries
+from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import SERVICE
+from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import (
+    SHA256,
+    TIME,
+    Rule,
+    is_bool,
+    is_free_text,
+    is_number,
+    is_text,
+    list_of,
+    matches,
+    parse_fields,
+)
 
 
 @dataclass(frozen=True)
@@ -43,10 +55,39 @@ class ProcessRecord:
         return is_alive(paths, self.pid, self.start, self.boot)
 
 
-def parse_record(text: str | None) -> ProcessRecord | None:
-    """Returns the record in a file; None if this release does not understand it."""
-    entries = parse_entries(text)
-    try:
-        return None if entries is None else ProcessRecord(**{**entries, "pid": int(entries["pid"])})
-    except (ValueError, KeyError, TypeError):
-        return None
+def _is_inherited(value: Any) -> bool:
+    """Returns whether the value is a file descriptor with the inode of its socket."""
+    return list_of(is_number, 2)(value) and len(value) == 2 and is_number(value[0], below=1 << 20)
+
+
+def _is_cgroup(value: Any) -> bool:
+    return value == "" or (matches(r"/.*")(value) and ".." not in value.split("/"))
+
+
+# A pid of Linux; the kernel's own limit is 1 << 22.
+PID_LIMIT = (1 << 22) + 1
+RULES: dict[str, Rule] = {
+    "pid": lambda value: is_number(value, 1, PID_LIMIT),
+    "start": matches(r"[0-9]{0,20}"),
+    "boot": matches(r"[0-9a-f-]{0,36}"),
+    # A process chooses its name, and its user that of the program; external is only compared.
+    **dict.fromkeys(("comm", "exe"), is_free_text),
+    "cgroup": _is_cgroup,
+    **dict.fromkeys(("inventory", "parent_inventory"), matches(SHA256)),
+    "unit": lambda value: value == "" or matches(SERVICE)(value),
+    "inherit": list_of(_is_inherited, 64),
+    **dict.fromkeys(("leave_running", "pre_dump", "shell_job"), is_bool),
+    "parent": matches(r"(/.*)?"),
+    "checkpointed_at": matches(TIME),
+    **dict.fromkeys(("criu", "selinux"), is_text),
+    "external": list_of(is_free_text, 4096),
+}
+
+
+def parse_record(text: str | bytes | None) -> ProcessRecord:
+    """Returns the record in a file.
+
+    Raises:
+        ValueError: with the reason, if a field is missing, of another type, or has a value that no checkpoint has.
+    """
+    return ProcessRecord(**parse_fields(text, ProcessRecord, RULES))

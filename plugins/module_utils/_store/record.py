@@ -8,7 +8,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
-from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import parse_entries
+from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import (
+    NAME,
+    SHA256,
+    TIME,
+    Rule,
+    check_fields,
+    dict_of,
+    is_bool,
+    is_free_text,
+    is_number,
+    is_text,
+    list_of,
+    matches,
+    parse_fields,
+)
 
 
 @dataclass(frozen=True)
@@ -35,13 +49,59 @@ class Record:
     sha256: str = ""
 
 
-def parse_record(text: str | None) -> Record | None:
-    """Returns the record in a file; None if this release does not understand it."""
-    entries = parse_entries(text)
-    try:
-        return None if entries is None else Record(**{**entries, "volumes": tuple(entries.get("volumes", ()))})
-    except TypeError:
-        return None
+_MOST = 1 << 20
+
+
+def _is_thread(value: Any) -> bool:
+    """Returns whether the value is one thread, as _lsm/thread_labels.py records it. A process chooses its own name."""
+    if not isinstance(value, dict) or not all(matches(PID)(value.get(key)) for key in ("pid", "tid")):
+        return False
+    label = value.get("sockcreate")
+    return is_free_text(value.get("comm")) and is_text(value.get("label")) and (label is None or is_text(label))
+
+
+def _is_traces(value: Any) -> bool:
+    """Returns whether the value holds labels of sockets and mounts, as _lsm/object_labels.py records them."""
+    pair = list_of(is_text, 2)
+    rules = {"sockets": dict_of(lambda one: pair(one) and len(one) == 2, _MOST), "mounts": dict_of(is_text, _MOST)}
+    return isinstance(value, dict) and all(key in rules and rules[key](one) for key, one in value.items())
+
+
+# In nested pid namespaces a pid is a path.
+PID = r"([0-9]{1,10}(/[0-9]{1,10}){0,31})?"
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(("engine", "id", "name", "image_id"), matches(NAME)),
+    **dict.fromkeys(("image", "process_label", "run", "criu", "selinux"), is_text),
+    # Which of these the host has is a matter of the engine.
+    "runtime": matches(rf"{NAME}|/.+"),
+    "stamp": matches(r"[0-9]{0,20}"),
+    "checkpointed_at": matches(TIME),
+    "volumes": list_of(lambda one: matches(NAME)(one) and one != "", 4096),
+    "options": dict_of(lambda one: is_bool(one) or is_text(one), 64),
+    "labels": list_of(_is_thread, _MOST),
+    "traces": _is_traces,
+    "size_bytes": is_number,
+    "sha256": matches(SHA256),
+}
+
+
+def parse_record(text: str | bytes | None) -> Record:
+    """Returns the record in a file.
+
+    Raises:
+        ValueError: with the reason, if a field is missing, of another type, or has a value that no checkpoint has.
+    """
+    entries = parse_fields(text, Record, RULES)
+    return Record(**{**entries, "volumes": tuple(entries.get("volumes", ()))})
+
+
+def check_record(record: Record) -> None:
+    """Checks what an archive says about itself by the rules of our own records.
+
+    Raises:
+        ValueError: as ``parse_record``.
+    """
+    check_fields(vars(record), RULES)
 
 
 def record_path(archive_path: str) -> str:

@@ -9,6 +9,9 @@ import stat
 from dataclasses import dataclass
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Check, MakeDir, Step
+from ansible_collections.criu.hosts.plugins.module_utils._host.ancestors import find_fault, others_write
+from ansible_collections.criu.hosts.plugins.module_utils._host.systemd_syntax import has_control
 
 
 def beside(path: str, purpose: str) -> str:
@@ -35,10 +38,14 @@ class _Kind:
 
 _ARCHIVE = _Kind("archive", "archive_path_unsafe", file=True)
 _IMAGES = _Kind("images folder", "images_path_unsafe", file=False)
+_ADVICE = "Use a folder that belongs to root, with the mode 0700, and whose parents only root can change."
 
 
 def check_path(path: str) -> None:
     """Refuses a path where others could read memory out of the archive, or replace it.
+
+    Every folder that the path leads through is judged, so that nobody but root can change which file it names: what is
+    read, hashed and given to podman by this path is one file, unless root itself changes it.
 
     Raises:
         CheckpointError: archive_path_unsafe.
@@ -59,32 +66,49 @@ def check_images_path(path: str) -> None:
     _check_place(_IMAGES, path)
 
 
+def archive_place_steps(path: str) -> tuple[Step, ...]:
+    """Plans the folder of an archive: it is made if it is missing, and judged again as it is then."""
+    folder = os.path.dirname(path)
+    make = () if os.path.isdir(folder) else (MakeDir(folder, why="make the folder"),)
+    return (*make, Check(lambda: check_path(path), why="check the folder of the archive"))
+
+
+def images_place_steps(path: str) -> tuple[Step, ...]:
+    """Plans the folder ``path`` for images: it is made if it is missing, and judged again as it is then."""
+    return (
+        MakeDir(path, why="make the folder of the images"),
+        Check(lambda: check_images_path(path), why="check the folder of the images"),
+    )
+
+
 def unsafe(path: str, why: str, advice: str) -> CheckpointError:
     """Returns the error that refuses an images folder."""
     return _IMAGES.refusal(path, why, advice)
 
 
 def _check_place(kind: _Kind, path: str) -> None:
+    if has_control(path):
+        raise kind.refusal(path, "it has a control character", "Give a path without it.")
     folder = os.path.dirname(path)
-    try:
-        above = os.stat(folder)
-    except FileNotFoundError:
+    fault = find_fault(folder)
+    if fault:
+        raise kind.refusal(path, fault, _ADVICE)
+    if not os.path.exists(folder):
         return
-    except OSError as error:
-        raise kind.refusal(path, f"{folder!r} cannot be used: {error.strerror}", "Give another path.") from error
+    above = os.stat(folder)
     if not stat.S_ISDIR(above.st_mode):
         raise kind.refusal(path, f"{folder!r} is not a folder", "Give another path.")
-    if _others_write(above):
-        why = f"users other than root may write to the folder {folder!r}"
-        raise kind.refusal(path, why, "Use a folder that belongs to root, with the mode 0700.")
-    if not os.path.lexists(path):
+    # Its own files lie beside it under names that do not exist yet: the sticky bit would not keep these.
+    if others_write(above):
+        raise kind.refusal(path, f"users other than root may write to the folder {folder!r}", _ADVICE)
+    try:
+        own = os.lstat(path)
+    except FileNotFoundError:
         return
-    own = os.lstat(path)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it has a character that no path can have"
+        raise kind.refusal(path, str(why), "Give another path.") from error
     if not (stat.S_ISREG(own.st_mode) if kind.file else stat.S_ISDIR(own.st_mode)):
         raise kind.refusal(path, f"it is not a {'regular file' if kind.file else 'folder'}", "Give another path.")
-    if _others_write(own):
+    if others_write(own):
         raise kind.refusal(path, "users other than root may write to it", "Remove it, and make the checkpoint again.")
-
-
-def _others_write(status: os.stat_result) -> bool:
-    return bool(status.st_mode & 0o022) or status.st_uid not in (0, os.geteuid())

@@ -1,68 +1,140 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Reads an archive of podman that has no record of ours."""
+"""Reads an archive of podman that has no record of ours.
+
+Podman writes config.dump and spec.dump before CRIU's images, and the changed files and volumes last. Only releases
+before 4.0 wrote the images, with all memory, first. So the whole archive is read, as podman itself will: its memory
+is skipped, and what a later member could replace is seen.
+"""
 
 from __future__ import annotations
 
-import json
-import lzma
-import tarfile
-import zlib
-from typing import Any, BinaryIO, cast
+import os
+import re
+from contextlib import closing
+from typing import Any, BinaryIO, Iterator
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.streams import Expanded, StreamError
+from ansible_collections.criu.hosts.plugins.module_utils._core.tar import Tar, open_tar
+from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
 from ansible_collections.criu.hosts.plugins.module_utils._formats.zstd import MAGIC, ZstdError, ZstdMissing, ZstdReader
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import invalid
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 
+DUMPS = ("config.dump", "spec.dump")
+INVENTORY = "checkpoint/inventory.img"
+# Podman's own have some 10 KiB.
+DUMP_LIMIT = 1 << 20
+# Memory full of zeros becomes a thousandth, so no ratio alone separates it from an archive that is made to fill hosts.
+EXPANDED_LIMIT, EXPANDED_RATIO = 32 << 30, 64
+_IMAGE_ID = r"[0-9a-f]{0,128}"
+_NAME = r"(?:[a-zA-Z0-9][a-zA-Z0-9_.-]*)?"
+
 
 def read_config_dump(path: str) -> Record:
-    """Read the container's own description out of an archive that has no record.
+    """Reads the container's own description out of an archive that has no record.
 
-    An archive that cannot be opened here only for want of libzstd gives an empty record: podman reads it anyway.
+    Raises:
+        CheckpointError: archive_invalid; archive_unreadable, this host lacks libzstd.
     """
     try:
-        with open(path, "rb") as handle:
-            compressed = handle.read(4) == MAGIC
-            handle.seek(0)
-            if not compressed:
-                with tarfile.open(fileobj=handle, mode="r|*") as archive:
-                    return _find_config(path, archive)
-            reader = ZstdReader(handle)
-            try:
-                with tarfile.open(fileobj=cast(BinaryIO, reader), mode="r|") as archive:
-                    return _find_config(path, archive)
-            finally:
-                reader.close()
-    except ZstdMissing:
-        return Record("", "", "", "", "", "", "")
-    except (tarfile.TarError, EOFError, ZstdError, lzma.LZMAError, zlib.error) as error:
+        with open(path, "rb", opener=_open) as handle:
+            return _record(_read_dumps(handle))
+    except ZstdMissing as error:
+        raise CheckpointError(
+            f"Cannot read the archive {path!r}, which has no record: {error}. Install that library (Debian: libzstd1, "
+            "Red Hat: libzstd), or copy the record to the archive.",
+            reason="archive_unreadable",
+            path=path,
+        ) from error
+    except (StreamError, ZstdError) as error:
         raise invalid(path, f"it cannot be read as a checkpoint archive ({error})") from error
+    except ValueError as error:
+        raise invalid(path, str(error)) from error
+    except OSError as error:
+        raise invalid(path, f"it cannot be read ({error.strerror})") from error
 
 
-def _find_config(path: str, archive: tarfile.TarFile) -> Record:
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+
+
+def _read_dumps(handle: BinaryIO) -> dict[str, dict[str, Any]]:
+    limit = EXPANDED_LIMIT + EXPANDED_RATIO * os.fstat(handle.fileno()).st_size
+    start = handle.read(len(MAGIC))
+    handle.seek(0)
+    if start != MAGIC:
+        return _find_dumps(open_tar(handle, limit))
+    with closing(ZstdReader(handle)) as reader:
+        return _find_dumps(Tar(Expanded(lambda: reader.read(1 << 16), limit)))
+
+
+def _find_dumps(archive: Tar) -> dict[str, dict[str, Any]]:
+    """Returns the two descriptions, by name.
+
+    Raises:
+        ValueError: there is no checkpoint, or one of the files that matter is no file, twice there, or no JSON.
+    """
     found: dict[str, dict[str, Any]] = {}
-    inventory = False
+    seen: set[str] = set()
     for member in archive:
-        name = member.name[2:] if member.name.startswith("./") else member.name
-        inventory = inventory or name == "checkpoint/inventory.img"
-        if name in ("config.dump", "spec.dump"):
-            handle = archive.extractfile(member)
-            try:
-                entries = json.loads(handle.read()) if handle else None
-            except ValueError as error:
-                raise invalid(path, f"its {name} is not JSON") from error
-            if isinstance(entries, dict):
-                found[name] = entries
-    if "config.dump" not in found or not inventory:
-        raise invalid(path, f"it has no {'config.dump' if 'config.dump' not in found else 'checkpoint'}")
-    config, process = found["config.dump"], found.get("spec.dump", {}).get("process") or {}
+        name = "/".join(member.parts)
+        if ".." in member.parts:
+            raise ValueError("it has a name with '..'")
+        if name == "checkpoint" and member.kind != "dir":
+            raise ValueError("its checkpoint is no folder")
+        if name not in (*DUMPS, INVENTORY):
+            continue
+        if name in seen:
+            raise ValueError(f"it has {name} twice")
+        if member.kind != "file":
+            raise ValueError(f"its {name} is no file")
+        seen.add(name)
+        if name in DUMPS:
+            found[name] = _dump(name, archive.content(DUMP_LIMIT))
+    missing = next((name for name in (DUMPS[0], INVENTORY) if name not in seen), None)
+    if missing is not None:
+        raise ValueError(f"it has no {missing if missing in DUMPS else 'checkpoint'}")
+    return found
+
+
+def _dump(name: str, content: bytes) -> dict[str, Any]:
+    try:
+        return parse_object(content)
+    except ValueError as error:
+        raise ValueError(f"its {name} is no JSON that podman writes ({error})") from None
+
+
+def _word(entries: Any, key: str, pattern: str = "") -> str:
+    """Returns the text of a field; empty if it is missing. Podman's texts here have no line feeds."""
+    value = entries.get(key) if isinstance(entries, dict) else None
+    if value is None and (entries is None or isinstance(entries, dict)):
+        return ""
+    if not isinstance(value, str) or not value.isprintable() or (pattern and not re.fullmatch(pattern, value)):
+        raise ValueError(f"its description has an unusable {key}")
+    return value
+
+
+def _volumes(config: dict[str, Any]) -> Iterator[str]:
+    listed = config.get("namedVolumes") or []
+    if not isinstance(listed, list):
+        raise ValueError("its description has an unusable namedVolumes")
+    for volume in listed:
+        name = _word(volume, "volumeName", _NAME)
+        if name:
+            yield name
+
+
+def _record(dumps: dict[str, dict[str, Any]]) -> Record:
+    config, process = dumps["config.dump"], dumps.get("spec.dump", {}).get("process")
     return Record(
         engine="podman",
-        id=str(config.get("id", "")),
-        name=str(config.get("name", "")),
-        image=str(config.get("rootfsImageName", "")),
-        image_id=str(config.get("rootfsImageID") or ""),
-        runtime=str(config.get("runtime", "")),
-        process_label=str(config.get("ProcessLabel") or process.get("selinuxLabel") or ""),
-        volumes=tuple(str(volume.get("volumeName", "")) for volume in config.get("namedVolumes") or ()),
+        id=_word(config, "id", _IMAGE_ID),
+        name=_word(config, "name", _NAME),
+        image=_word(config, "rootfsImageName"),
+        image_id=_word(config, "rootfsImageID", _IMAGE_ID),
+        runtime=_word(config, "runtime"),
+        process_label=_word(config, "ProcessLabel") or _word(process, "selinuxLabel"),
+        volumes=tuple(_volumes(config)),
     )

@@ -9,10 +9,18 @@ import re
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause
 
-# Podman's own sentences. The first that is found in its output counts.
+# Podman's own sentences, from the beginning of a line on, behind "Error: ". The first one in its output counts. Names
+# from an archive or an image may be in them: so what precedes the words that count has neither quotes nor slashes.
+ERROR = "Error: "
+_PLAIN = r"[^/\"'`]*"
+LINE_LENGTH = 2000
 CAUSES = (
     (
-        r"does not support checkpoint/restore",
+        r".*: (?:no space left on device|disk quota exceeded)\Z",
+        Cause("no space is left on the file system", "Free space there.", reason="disk_full"),
+    ),
+    (
+        rf"{_PLAIN}does not support checkpoint/restore",
         Cause(
             "its OCI runtime cannot checkpoint",
             "Use a runtime that can: runc, or crun built with CRIU and with libcriu2 installed.",
@@ -20,7 +28,7 @@ CAUSES = (
         ),
     ),
     (
-        r"libcriu\.so|could not load .?libcriu",
+        rf"{_PLAIN}(?:libcriu\.so|could not load .?libcriu)",
         Cause(
             "its OCI runtime does not find the library libcriu",
             "Install libcriu2 (Debian) or criu-libs (Red Hat).",
@@ -28,7 +36,7 @@ CAUSES = (
         ),
     ),
     (
-        r"cannot be restored with runtime",
+        r"checkpoint archive .* was created with runtime .* and cannot be restored with runtime",
         Cause(
             "the archive was made with another OCI runtime",
             "Install the runtime that made it.",
@@ -36,17 +44,18 @@ CAUSES = (
         ),
     ),
     (
-        r"unexpected EOF|config\.dump: no such file|unpacking of checkpoint archive|invalid tar header",
+        r"failed extracting runtime information from |unpacking of checkpoint archive "
+        rf"|{_PLAIN}(?:unexpected EOF|invalid tar header)\Z",
         Cause(
             "the archive is cut off or not a checkpoint of podman", "Make or copy it again.", reason="archive_invalid"
         ),
     ),
     (
-        r"volume with name .* already exists",
+        r"volume with name \S+ already exists",
         Cause("a volume of the archive is there already", "Remove it, or set ignore_volumes.", reason="volume_exists"),
     ),
     (
-        r"that ID is already in use",
+        rf"{_PLAIN}that ID is already in use",
         Cause(
             "a container with the archive's id is there already",
             "Remove it first, or use new_name.",
@@ -54,11 +63,11 @@ CAUSES = (
         ),
     ),
     (
-        r"that name is already in use|name .* is in use",
+        rf"{_PLAIN}(?:that name is already in use|name \S+ is (?:already )?in use)|.*: that name is already in use\Z",
         Cause("the name is taken", "Use new_name.", reason="name_in_use"),
     ),
     (
-        r"cgroup is not empty",
+        r"OCI runtime error: [^/\"`]*cgroup is not empty",
         Cause(
             "processes still run in its cgroup, for example those of a clone (new_name)",
             "Stop the clone first.",
@@ -66,7 +75,7 @@ CAUSES = (
         ),
     ),
     (
-        r"initializing source|pinging container registry|no such image|short-name",
+        rf"{_PLAIN}(?:initializing source|pinging container registry|no such image|short-name)",
         Cause("its image is not on this host", "Pull or load the image first.", reason="image_missing"),
     ),
 )
@@ -74,11 +83,12 @@ CAUSES = (
 
 def cause_of(completed: Completed) -> Cause:
     """Returns the first cause that matches the output; if there is none, Podman's own words."""
-    text = f"{completed.err}\n{completed.out}"
+    lines = [line[:LINE_LENGTH].strip() for line in f"{completed.err}\n{completed.out}".split("\n")]
+    said = [line[len(ERROR) :] if line.startswith(ERROR) else line for line in lines]
     for pattern, cause in CAUSES:
-        if re.search(pattern, text, re.IGNORECASE):
+        if any(re.match(pattern, line, re.IGNORECASE) for line in said):
             return cause
-    lines = [line for line in completed.err.splitlines() if line.startswith("Error: ")]
-    why = lines[0][len("Error: ") :] if lines else completed.last_line
-    why = re.sub(r"`(\S+) [^`]*` failed", r"\1 failed", why)
+    errors = [line[len(ERROR) :] for line in lines if line.startswith(ERROR)]
+    why = errors[0] if errors else completed.last_line[:LINE_LENGTH]
+    why = re.sub(r"`([^\s`]+) [^`]*` failed", r"\1 failed", why)
     return Cause(why.rstrip("."), "Read log_tail.", reason="tool_failed")

@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,15 +19,23 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.container impo
     ImageInfo,
     Options,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers import (
+    parse_image,
+    parse_inspect,
+    parse_statistics,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import UNIT_LABEL
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
+from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import unit_name
 from ansible_collections.criu.hosts.plugins.module_utils._host.user import in_user_namespace
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context import categories
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import place_records_dir
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
     from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 
+IMAGE_ID = r"[0-9a-f]{1,128}"
 # Below a container's own folder; the list is the one that podman removes after a restore without --keep.
 CHECKPOINT_FILES = (
     "checkpoint",
@@ -42,99 +50,6 @@ CHECKPOINT_FILES = (
     "rootfs-diff.tar",
     "deleted.files",
 )
-STATISTICS = {
-    "freezing_time": "freezing_microseconds",
-    "frozen_time": "frozen_microseconds",
-    "memdump_time": "memory_dump_microseconds",
-    "memwrite_time": "memory_write_microseconds",
-    "pages_scanned": "scanned_pages",
-    "pages_written": "written_pages",
-    "forking_time": "forking_microseconds",
-    "restore_time": "restore_microseconds",
-    "pages_compared": "compared_pages",
-    "pages_skipped_cow": "skipped_pages",
-    "pages_restored": "restored_pages",
-}
-
-
-def _time(text: Any) -> str:
-    return "" if not text or str(text).startswith("0001-") else str(text)
-
-
-def parse_inspect(text: str) -> Container:
-    """The first container of ``podman container inspect``.
-
-    Raises:
-        CheckpointError: tool_failed, the text is not what podman prints.
-    """
-    try:
-        entry = json.loads(text)[0]
-        state = entry["State"]
-        mounts = entry.get("Mounts") or []
-        labels = (entry.get("Config") or {}).get("Labels") or {}
-        return Container(
-            id=entry["Id"],
-            name=entry["Name"],
-            status=state["Status"],
-            pid=int(state.get("Pid") or 0) if state["Status"] == "running" else 0,
-            image=entry.get("ImageName") or "",
-            image_id=entry.get("Image") or "",
-            runtime=entry.get("OCIRuntime") or "",
-            process_label=entry.get("ProcessLabel") or "",
-            started_at=_time(state.get("StartedAt")),
-            restored_at=_time(state.get("RestoredAt")),
-            checkpointed=bool(state.get("Checkpointed")),
-            auto_remove=bool((entry.get("HostConfig") or {}).get("AutoRemove")),
-            own={
-                "work_dir": entry.get("StaticDir") or "",
-                "pid_file": entry.get("PidFile") or "",
-                "network": (entry.get("HostConfig") or {}).get("NetworkMode") or "",
-            },
-            labels={str(key): str(value) for key, value in labels.items()},
-            volumes=tuple(mount["Name"] for mount in mounts if mount.get("Type") == "volume" and mount.get("Name")),
-        )
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise CheckpointError(
-            f"Cannot read the answer of 'podman container inspect': {error!r}. Is podman 4.0 or newer installed?",
-            reason="tool_failed",
-        ) from error
-
-
-def parse_image(text: str) -> ImageInfo:
-    """Returns the first image of ``podman image inspect``.
-
-    Raises:
-        CheckpointError: answer_invalid.
-    """
-    try:
-        entry = json.loads(text)[0]
-        return ImageInfo(str(entry["Id"]), tuple(str(one) for one in entry["Config"].get("Env") or ()))
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise CheckpointError(
-            f"Cannot read the output of 'podman image inspect': {error!r}. Run the command manually.",
-            reason="answer_invalid",
-        ) from error
-
-
-def parse_statistics(text: str) -> dict[str, Any]:
-    """The JSON of --print-stats; empty if there is none."""
-    try:
-        parsed = json.loads(text)
-    except ValueError:
-        return {}
-    if not isinstance(parsed, dict):
-        return {}
-    found: dict[str, Any] = {}
-    for key in ("podman_checkpoint_duration", "podman_restore_duration"):
-        if key in parsed:
-            found["engine_microseconds"] = parsed[key]
-    for entry in (parsed.get("container_statistics") or [])[:1]:
-        for key in ("runtime_checkpoint_duration", "runtime_restore_duration"):
-            if key in entry:
-                found["runtime_microseconds"] = entry[key]
-        criu = entry.get("criu_statistics") or {}
-        found.update({name: criu[key] for key, name in STATISTICS.items() if key in criu})
-    return found
 
 
 def run_podman(runner: Runner, argv: tuple[str, ...]) -> Completed:
@@ -200,7 +115,12 @@ class Podman:
         return replace(found, stamp=self.stamp(found))
 
     def manager(self, container: Container) -> str:
-        return container.labels.get(UNIT_LABEL) or container.labels.get("PODMAN_SYSTEMD_UNIT") or ""
+        # Images have labels, too: such a one may be no unit, or an option of systemctl.
+        name = container.labels.get(UNIT_LABEL) or container.labels.get("PODMAN_SYSTEMD_UNIT") or ""
+        try:
+            return unit_name(name) if name else ""
+        except CheckpointError:
+            return ""
 
     def losses(self, container: Container, archive_path: str | None) -> tuple[str, ...]:
         # Only a checkpoint needs to compile this.
@@ -239,6 +159,9 @@ class Podman:
 
     def remove_steps(self, name: str, why: str) -> tuple[Step, ...]:
         return (Command(("podman", "rm", "--force", "--ignore", "--time=0", name), why=why),)
+
+    def remove_volume_steps(self, name: str, why: str) -> tuple[Step, ...]:
+        return (Command(("podman", "volume", "rm", name), why=why),)
 
     def leftovers(self, container: Container, options: Options) -> tuple[str, ...]:
         # Podman leaves the images beside a running container: memory on disk, without a use.
@@ -293,30 +216,45 @@ class Podman:
 
         return read_config_dump(path)
 
+    def runtimes(self) -> dict[str, tuple[str, ...]]:
+        # Only a restore from an archive needs to compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.runtimes import read_runtimes
+
+        return read_runtimes(self.paths)
+
     def has_image(self, ctx: Context, image_id: str) -> bool:
-        try:
-            text = read_text(f"{self.paths.storage}/overlay-images/images.json", may_fail=True)
-            if any(image.get("id") == image_id for image in json.loads(text or "[]")):
-                return True
-        except ValueError:
-            pass  # another storage driver or folder: podman knows
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.storage import has_image
+
+        if not re.fullmatch(IMAGE_ID, image_id):
+            return False
+        if has_image(self.paths, image_id):
+            return True
+        # Another storage driver or folder: podman knows.
         return run_podman(ctx.runner, ("podman", "image", "exists", image_id)).rc == 0
 
     def has_volume(self, name: str) -> bool:
-        return os.path.isdir(f"{self.paths.storage}/volumes/{name}")
+        return "/" not in name and os.path.isdir(f"{self.paths.storage}/volumes/{name}")
 
     def sharing(self, process_label: str) -> tuple[str, ...]:
-        if ":c" not in process_label:
+        reaches = categories(process_label)
+        if not reaches:
             return ()
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.storage import containers
+
         try:
-            text = read_text(f"{self.paths.storage}/overlay-containers/containers.json", may_fail=True)
-            return tuple(
-                str((entry.get("names") or [entry["id"][:12]])[0])
-                for entry in json.loads(text or "[]")
-                if (entry.get("flags") or {}).get("ProcessLabel") == process_label
-            )
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return ()  # another storage driver or folder
+            listed = containers(self.paths)
+        except (OSError, ValueError) as error:
+            raise CheckpointError(
+                f"Cannot see whether another container has the label {process_label!r}: {error}. Check graphroot "
+                "in storage.conf and the lists in that folder, or set shared_categories to accept.",
+                reason="categories_unknown",
+                label=process_label,
+            ) from error
+        return tuple(
+            (one.names or (one.id[:12],))[0]
+            for one in listed
+            if one.label == process_label or (categories(one.label) and categories(one.label) <= reaches)
+        )
 
     def ask(self, ctx: Context, argv: tuple[str, ...]) -> Completed:
         return run_podman(ctx.runner, argv)

@@ -14,13 +14,15 @@ internet socket on a loopback address or on all addresses.
 from __future__ import annotations
 
 import ipaddress
-import json
 import os
+import re
 import sys
-from typing import Any, Union
+from typing import Union
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers import objects, word
+from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text, read_xattr
 
 
@@ -42,9 +44,9 @@ ADVICE = "Make the container with a target for the secret that is a path outside
 def parse_secret_mounts(text: str) -> list[str]:
     """Returns the secrets below /run/secrets in the configuration of an OCI runtime."""
     try:
-        found: Any = json.loads(text)
-        targets = [str(mount["destination"]) for mount in found["mounts"]]
-    except (ValueError, KeyError, TypeError):
+        mounts = objects(parse_object(text).get("mounts"), "mounts")
+        targets = [word(mount, "destination") for mount in mounts]
+    except ValueError:
         return []
     return sorted(target for target in targets if target.startswith(f"{FOLDER}/"))
 
@@ -56,7 +58,7 @@ def check_losses(container: Container, archive_path: str | None, proc: str) -> t
         CheckpointError: secret_not_restorable; an archive could never be restored.
     """
     warnings = _loopback(container, proc)
-    found = parse_secret_mounts(read_text(f"{container.own['work_dir']}/config.json") or "")
+    found = parse_secret_mounts(read_text(f"{container.own['work_dir']}/config.json", may_fail=True) or "")
     if not found:
         return warnings
     what = f"container {container.name!r} has the secret {found[0]!r}, whose mount point Podman does not keep"
@@ -82,12 +84,16 @@ def parse_address(digits: str) -> Address:
 def parse_local_addresses(text: str) -> list[Address]:
     """Returns the local address of each socket in ``/proc/PID/net/tcp``, ``tcp6``, ``udp`` or ``udp6``."""
     rows = [line.split() for line in text.splitlines()]
-    return [parse_address(row[1].partition(":")[0]) for row in rows if len(row) > 2 and row[0].rstrip(":").isdigit()]
+    return [
+        parse_address(row[1].partition(":")[0])
+        for row in rows
+        if len(row) > 2 and row[0].rstrip(":").isdigit() and re.match(r"(?:[0-9A-F]{8}|[0-9A-F]{32}):", row[1])
+    ]
 
 
 def uses_loopback(pid: int, proc: str) -> bool:
     """Returns whether the network namespace of a process has sockets on loopback; True if that cannot be read."""
-    texts = [read_text(f"{proc}/{pid}/net/{name}") for name in SOCKETS]
+    texts = [read_text(f"{proc}/{pid}/net/{name}", may_fail=True) for name in SOCKETS]
     if texts[0] is None:
         return True
     addresses = [address for text in texts for address in parse_local_addresses(text or "")]

@@ -4,18 +4,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 import pwd
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.storage import users_containers
 from ansible_collections.criu.hosts.plugins.module_utils._host.user import in_user_namespace
 
 # Where podman lists a user's containers, below the user's home.
 STORAGE = ".local/share/containers/storage"
-DRIVERS = ("overlay", "vfs", "btrfs")
 INSTEAD = (
     "Start it as root's container (become: true). Without root, checkpoint a plain process (criu_non_root of the role "
     "criu.hosts.criu, then process_checkpoint), or run CRIU inside the container (role "
@@ -46,19 +43,6 @@ def refuse_users_container(name: str, what: str) -> None:
         CheckpointError: rootless_unsupported.
     """
     for user in pwd.getpwall():
-        if user.pw_uid and name in container_names(os.path.join(user.pw_dir, STORAGE)):
+        if user.pw_uid and name in users_containers(user.pw_dir, STORAGE, (user.pw_uid,)):
             whose = f"it is a rootless container of the user {user.pw_name!r}"
             raise unsupported(what, f"{whose}, and podman checkpoints only rootful containers")
-
-
-def container_names(storage: str) -> set[str]:
-    """Returns the names and ids of the containers in a storage folder, as far as it can be read."""
-    found: set[str] = set()
-    for driver in DRIVERS:
-        try:
-            listed = json.loads(read_text(f"{storage}/{driver}-containers/containers.json") or "[]")
-            for entry in listed:
-                found |= {entry["id"], *entry.get("names", ())}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            continue
-    return found

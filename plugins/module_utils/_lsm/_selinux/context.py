@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -11,6 +12,25 @@ def type_of(context: str) -> str:
     """Returns the type of a context, or the whole text if it is not a context."""
     parts = context.split(":")
     return parts[2] if len(parts) > 2 else context
+
+
+# The kernel's policies have 1,024.
+_CATEGORY = r"c([0-9]{1,4})(?:\.c([0-9]{1,4}))?"
+
+
+def categories(context: str) -> frozenset[int]:
+    """Returns the categories that a context may reach, c1,c5.c7 as 1, 5, 6, 7; empty if there are none.
+
+    The same ones can be written in many ways, which the kernel accepts.
+    """
+    level = ":".join(context.split(":")[3:]).split("-")[-1]
+    found: set[int] = set()
+    for part in level.partition(":")[2].split(",")[:1024]:
+        word = re.fullmatch(_CATEGORY, part)
+        if word:
+            first = int(word.group(1))
+            found.update(range(first, int(word.group(2) or first) + 1))
+    return frozenset(found)
 
 
 @dataclass(frozen=True)

@@ -354,6 +354,43 @@ def _runtime(made: World, params: dict[str, Any]) -> None:
     made.script(GONE)
 
 
+def _program(made: World, params: dict[str, Any]) -> None:
+    """Any program of the host, which podman --runtime would run as root."""
+    evil = made.folder / "evil"
+    evil.write_text("#!/bin/sh\n")
+    evil.chmod(0o755)
+    params["archive_path"] = str(archive(made.folder, made, runtime=str(evil))[1])
+    made.script(GONE)
+
+
+def _no_runtime(made: World, params: dict[str, Any]) -> None:
+    """A program in PATH that podman does not know as a runtime."""
+    params["archive_path"] = str(archive(made.folder, made, runtime="bash")[1])
+    made.script(GONE)
+
+
+def _open_record(made: World, params: dict[str, Any]) -> None:
+    path = archive(made.folder, made)[1]
+    path.with_name(f"{path.name}.json").chmod(0o666)
+    params["archive_path"] = str(path)
+
+
+def _older_record(made: World, params: dict[str, Any]) -> None:
+    path = archive(made.folder, made)[1]
+    path.with_name(f"{path.name}.json").write_text("{}")
+    params["archive_path"] = str(path)
+
+
+def _open_parent(made: World, params: dict[str, Any]) -> None:
+    params["archive_path"] = str(archive(made.folder, made)[1])
+    made.folder.chmod(0o777)
+
+
+def _place_record(made: World, params: dict[str, Any]) -> None:
+    checkpointed(made.folder, made)
+    (made.folder / f"var/lib/criu-hosts/checkpoints/{ID}.json").write_text("{}")
+
+
 def _image(made: World, params: dict[str, Any]) -> None:
     params["archive_path"] = str(archive(made.folder, made, image_id="0" * 64)[1])
     made.script(GONE, Reply(["podman", "image", "exists", "0" * 64], rc=1))
@@ -409,6 +446,12 @@ def _open_archive(made: World, params: dict[str, Any]) -> None:
         pytest.param(_no_archive, "archive_invalid", id="no-tar"),
         pytest.param(_other_name, "archive_mismatch", id="other-container"),
         pytest.param(_runtime, "archive_runtime_missing", id="runtime-not-installed"),
+        pytest.param(_program, "archive_invalid", id="runtime-is-a-program"),
+        pytest.param(_no_runtime, "archive_runtime_missing", id="runtime-is-no-runtime"),
+        pytest.param(_open_record, "archive_invalid", id="record-that-others-may-write"),
+        pytest.param(_older_record, "archive_invalid", id="record-of-another-release"),
+        pytest.param(_open_parent, "archive_path_unsafe", id="parent-that-others-may-write"),
+        pytest.param(_place_record, "record_invalid", id="record-in-place"),
         pytest.param(_image, "image_missing", id="image-missing"),
         pytest.param(_volume, "volume_exists", id="volume-exists"),
         pytest.param(_name_in_use, "name_in_use", id="name-in-use"),
@@ -429,6 +472,15 @@ def test_refused(module: Any, tmp_path: Path, spoil: Any, reason: str, check: bo
     assert run.result["reason"] == reason, run.result["msg"]
     assert "\n" not in run.result["msg"]
     assert made.host.wrote == []
+
+
+def test_record_does_not_matter_for_a_container_that_runs(module: Any, tmp_path: Path) -> None:
+    params, host = running_already(tmp_path)
+    place = tmp_path / f"var/lib/criu-hosts/checkpoints/{ID}.json"
+    place.parent.mkdir(parents=True)
+    place.write_text("{}")
+    run = module("container_restore", params, host=host)
+    assert not run.failed and not run.result["changed"]
 
 
 def test_boolean_that_is_on_for_good_stays_on(module: Any, tmp_path: Path) -> None:

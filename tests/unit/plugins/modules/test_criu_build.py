@@ -5,15 +5,17 @@ import fcntl
 import hashlib
 import io
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
-from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Plan, Unpack
 from ansible_collections.criu.hosts.plugins.module_utils._criu import libraries
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build import activate, choice, needs
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build import compile as build
@@ -88,7 +90,7 @@ class Machine:
         params = {key: spec.get("default") for key, spec in criu_build.SPEC.items()}
         given = {"source": str(source), "artifact_path": str(artifact) if artifact else None, "jobs": 2, **options}
         return choice.make_job(
-            Anything(), criu_build.want({**params, **given}, self.paths), str(source), sha256_of(source)
+            Anything(), criu_build.want({**params, **given}, self.paths), choice.read_source(str(source), None)
         )
 
     def compiling(self, job: build.Job, binary: bytes = fake.WITH_SELINUX) -> list[Any]:
@@ -96,7 +98,7 @@ class Machine:
 
         def pack() -> None:
             members = {str(path.relative_to(tree)): path.read_bytes() for path in tree.rglob("*") if path.is_file()}
-            fake.tarball(Path(f"{job.artifact}.partial"), members)
+            fake.tarball(Path(f"{job.packed}.partial"), members)
 
         effects = {
             "make": lambda: None,
@@ -505,11 +507,11 @@ def test_a_full_disk_leaves_the_active_build(
     newer = fake.manifest("e" * 12, version="4.3")
     artifact = fake.artifact(tmp_path / "new.tar.gz", newer)
 
-    def copy(source: Any, target: Any, *dummy: Any) -> None:
-        target.write(source.read(10))
+    def write(dummy_archive: Any, dummy_member: Any, path: str) -> None:
+        Path(path).write_bytes(b"half")
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr("shutil.copyfileobj", copy)
+    monkeypatch.setattr("ansible_collections.criu.hosts.plugins.module_utils._core.unpack._write", write)
     run = module("criu_build", {"artifact_path": str(artifact)}, host=Host(machine.installing(newer.tree)))
     assert run.result["reason"] == "disk_full" and "Free space" in run.result["msg"]
     assert sorted(path.name for path in (tmp_path / "opt/criu-hosts").iterdir()) == [fake.manifest().tree, "current"]
@@ -540,3 +542,122 @@ def test_two_builds_of_one_version(tmp_path: Path, module: Callable[..., Any]) -
     fake.unpacked(tmp_path, fake.manifest("e" * 12, version="4.1"), "c" * 64)
     run = module("criu_build", {"version": "4.1"}, host=Host())
     assert run.result["reason"] == "build_ambiguous" and "4.1-eeeeeeeeeeee" in run.result["msg"]
+
+
+EVIL = fake.WITH_SELINUX + b"EVIL"
+
+
+def swapped_before_the_plan(monkeypatch: pytest.MonkeyPatch, path: Path, how: str, content: bytes) -> list[Plan]:
+    """A user replaces the file after it was read and verified, when the plan begins. Returns the applied plans."""
+    plans: list[Plan] = []
+    apply = Context.apply
+
+    def swap(ctx: Context, plan: Plan) -> Any:
+        plans.append(plan)
+        other = fake.put(path.with_name("other"), content)
+        if how == "rename":
+            other.rename(path)
+        elif how == "link":
+            path.unlink()
+            path.symlink_to(other)
+        elif how == "write":
+            path.write_bytes(content)
+        else:
+            path.unlink()
+        return apply(ctx, plan)
+
+    monkeypatch.setattr(Context, "apply", swap)
+    return plans
+
+
+HOW = pytest.mark.parametrize("how", ["rename", "link", "write", "remove"])
+
+
+@HOW
+@pytest.mark.parametrize("checksum", [True, False])
+def test_an_artifact_that_is_swapped_after_its_check(
+    how: str, checksum: bool, tmp_path: Path, module: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is installed, and recorded as its origin, is what was verified."""
+    params, host = from_artifact(tmp_path)
+    digest = file_sha256(params["artifact_path"])
+    evil = fake.artifact(tmp_path / "evil.tar.gz", fake.manifest(binary=EVIL), EVIL).read_bytes()
+    swapped_before_the_plan(monkeypatch, Path(params["artifact_path"]), how, evil)
+    run = module("criu_build", {**params, **({"artifact_checksum": digest} if checksum else {})}, host=host)
+    assert run.result["build"]["artifact_sha256"] == digest
+    assert (tmp_path / "usr/sbin/criu").read_bytes() == fake.WITH_SELINUX
+    assert not [name for name in everything(tmp_path / "var/lib/criu-hosts") if "artifact" in name]
+
+
+@HOW
+def test_a_source_that_is_swapped_after_its_check(
+    how: str, tmp_path: Path, module: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is compiled is what was verified, the patches included."""
+    machine = Machine(tmp_path, selinux=False)
+    source, patches = fake.source(tmp_path / "criu.tar.xz"), fake.patches(tmp_path / "p.tar.xz")
+    job = machine.job(source, None, patches=str(patches))
+    commands = machine.compiling(job) + machine.installing(job.tree)
+    evil = fake.tarball(tmp_path / "evil.tar", {"criu-4.2.1/Makefile": b"all: evil\n"}).read_bytes()
+    seen: list[bool] = []
+
+    def look() -> None:
+        paths = ("src/Makefile", "src/COPYING", "patches/debian/patches/one")
+        seen.extend((Path(job.work) / path).exists() for path in paths)
+
+    commands = [replace(one, effect=look) if one.argv[0] == "make" else one for one in commands]
+    digest = file_sha256(str(source))
+    swapped_before_the_plan(monkeypatch, source, how, evil)
+    swapped_before_the_plan(monkeypatch, patches, how, b"")
+    params = {"source": str(source), "checksum": digest, "patches": str(patches), "jobs": 2}
+    run = module("criu_build", params, host=Host(commands))
+    assert run.result["build"]["source_sha256"] == digest and seen == [False, True, True]
+
+
+def test_what_is_unpacked_is_in_a_folder_of_root(
+    tmp_path: Path, module: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a build with an artifact_path, too: what others may replace there is not read again."""
+    machine = Machine(tmp_path, selinux=False)
+    source, artifact = fake.source(tmp_path / "criu.tar.xz"), tmp_path / "open/criu.tar.gz"
+    artifact.parent.mkdir()
+    artifact.parent.chmod(0o777)
+    job = machine.job(source, artifact)
+    plans = swapped_before_the_plan(monkeypatch, fake.put(tmp_path / "unused", ""), "remove", b"")
+    host = Host(machine.compiling(job) + machine.installing(job.tree))
+    run = module("criu_build", {"source": str(source), "artifact_path": str(artifact), "jobs": 2}, host=host)
+    assert run.result["build"]["artifact_sha256"] == file_sha256(str(artifact))
+    unpacked = [step.archive for plan in plans for step in plan.steps if isinstance(step, Unpack)]
+    assert len(unpacked) == 2 and all(path.startswith(f"{tmp_path}/var/lib/criu-hosts/") for path in unpacked)
+
+
+@pytest.mark.parametrize("mode, compiles", [(0o644, False), (0o666, True)])
+def test_an_artifact_that_others_can_write_stands_for_no_build(
+    mode: int, compiles: bool, tmp_path: Path, module: Callable[..., Any]
+) -> None:
+    """Only its own manifest says that it is the build of this source."""
+    machine = Machine(tmp_path, selinux=False)
+    source, artifact = fake.source(tmp_path / "criu.tar.xz"), tmp_path / "criu.tar.gz"
+    job = machine.job(source, artifact)
+    fake.artifact(artifact, fake.manifest(job.id)).chmod(mode)
+    host = Host([LDCONFIG, *machine.compiling(job), *machine.installing(job.tree)])
+    params = {"source": str(source), "artifact_path": str(artifact), "jobs": 2}
+    module("criu_build", params, host=host)
+    assert any(argv[0] == "make" for argv in host.ran) is compiles
+
+
+def test_the_checksum_of_an_artifact_beside_a_source(tmp_path: Path, module: Callable[..., Any]) -> None:
+    machine = Machine(tmp_path, selinux=False)
+    source, artifact = fake.source(tmp_path / "criu.tar.xz"), tmp_path / "criu.tar.gz"
+    fake.artifact(artifact, fake.manifest(machine.job(source, artifact).id))
+    params = {"source": str(source), "artifact_path": str(artifact), "artifact_checksum": NONE, "jobs": 2}
+    assert module("criu_build", params, host=Host()).result["reason"] == "checksum_mismatch"
+
+
+@pytest.mark.parametrize("option", ["artifact_path", "source", "patches"])
+def test_what_is_no_file_is_not_waited_for(option: str, tmp_path: Path, module: Callable[..., Any]) -> None:
+    Machine(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    params = {"artifact_path": str(tmp_path / "none"), "source": str(fake.source(tmp_path / "s.tar.xz"))}
+    given = {option: str(tmp_path / "pipe"), **(params if option == "patches" else {})}
+    assert module("criu_build", given, host=Host()).result["reason"] in ("artifact_invalid", "source_invalid")

@@ -5,12 +5,15 @@ import fcntl
 import hashlib
 import json
 import os
+import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
+from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command
@@ -86,7 +89,7 @@ def building(folder: Path, way: Any, binary: bytes = fake.WITH_SELINUX, **params
 
     def pack() -> None:
         members = {f"./{path.name}": path.read_bytes() for path in out.iterdir()}
-        fake.tarball(Path(f"{wanted.path}.partial"), members, "w")
+        fake.tarball(Path(f"{job.packed}.partial"), members, "w")
 
     effects = {"dpkg-source": unpack, "rpm": unpack, "env": compile_it, "rpmbuild": compile_it, "find": collect}
     effects["tar"] = pack
@@ -320,8 +323,8 @@ def test_bad_input(
 
 def test_a_path_that_leaves_the_archive(tmp_path: Path, module: Callable[..., Any]) -> None:
     params, host = install_over(tmp_path)
-    content = package_archive.tarfile.open(params["path"])
-    members = {one.name: content.extractfile(one).read() for one in content}  # type: ignore[union-attr]
+    with tarfile.open(params["path"]) as content:
+        members = {one.name: content.extractfile(one).read() for one in content}  # type: ignore[union-attr]
     fake.tarball(Path(params["path"]), {**members, "../../../evil": b"x"}, "w")
     run = module("criu_package", params, host=host)
     assert run.result["reason"] == "unpack_failed" and host.wrote == [] and not list(tmp_path.rglob("evil"))
@@ -357,3 +360,38 @@ def test_a_second_build_at_the_same_time(tmp_path: Path, module: Callable[..., A
     run = module("criu_package", params, host=host)
     os.close(other)
     assert run.result["reason"] == "busy" and host.wrote == []
+
+
+@pytest.mark.parametrize("how", ["rename", "write", "remove"])
+def test_packages_that_are_swapped_after_their_check(
+    how: str, tmp_path: Path, module: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is installed is what was verified."""
+    params, host = install_over(tmp_path)
+    path, installed = Path(params["path"]), tmp_path / f"var/lib/criu-hosts/packages/{FILE}"
+    seen: list[bytes] = []
+    *replies, install = host.replies
+    host.replies = [*replies, replace(install, effect=lambda: seen.append(installed.read_bytes()))]
+    apply = Context.apply
+
+    def swap(ctx: Context, plan: Any) -> Any:
+        evil = fake.tarball(tmp_path / "evil.tar", {f"./{FILE}": b"evil"}, "w")
+        if how == "rename":
+            evil.rename(path)
+        elif how == "write":
+            path.write_bytes(evil.read_bytes())
+        else:
+            path.unlink()
+        return apply(ctx, plan)
+
+    monkeypatch.setattr(Context, "apply", swap)
+    assert not module("criu_package", params, host=host).failed
+    assert seen == [b"package"]
+    assert not [one for one in (tmp_path / "var/lib/criu-hosts").iterdir() if "packages" in one.name]
+
+
+def test_an_archive_of_packages_that_is_no_file(tmp_path: Path, module: Callable[..., Any]) -> None:
+    machine(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    run = module("criu_package", {"path": str(tmp_path / "pipe")}, host=Host())
+    assert run.result["reason"] == "artifact_invalid"

@@ -233,6 +233,35 @@ def test_words_of_a_unit_are_quoted() -> None:
     assert quote('/a b/$x%"\\') == '"/a b/$$x%%\\"\\\\"'
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"inherit": [[1, '9]"\nExecStartPre=+/bin/sh -c evil']]},
+        {"unit": "web.service\n[Service]"},
+        {"cgroup": "/../../etc"},
+        {"pid": "1"},
+    ],
+)
+def test_record_cannot_write_a_unit(module: Any, tmp_path: Path, changes: dict[str, Any]) -> None:
+    made = process_world(tmp_path)
+    made.dumped(**changes)
+    run = module("process_restore", {"images_path": str(made.images), "unit": "web"}, host=made.base.host)
+    assert run.result["reason"] == "images_invalid" and made.base.host.ran == []
+    assert not (tmp_path / "run/systemd").exists()
+
+
+@pytest.mark.parametrize("terminal", ["/dev/pts/3\nExecStartPre=+/bin/sh", "/dev/pts/3\r", "/dev/pts/3\x85"])
+@pytest.mark.parametrize("known", [True, False])
+def test_terminal_cannot_write_a_unit(module: Any, tmp_path: Path, known: bool, terminal: str) -> None:
+    made = process_world(tmp_path)
+    made.dumped(unit="web.service")
+    made.base.script(made.unit(active=False, known=known))
+    params = {"images_path": str(made.images), "unit": "web", "terminal": terminal}
+    run = module("process_restore", params, host=made.base.host)
+    assert run.result["reason"] == "unit_text_invalid" and made.base.host.wrote == []
+    assert not (tmp_path / "run/systemd").exists()
+
+
 def test_another_label_ends_the_process_and_keeps_the_images(module: Any, tmp_path: Path) -> None:
     arguments, host = label_mismatch(tmp_path)
     ran = module("process_restore", arguments, host=host)

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._core.files import make_dir
+from ansible_collections.criu.hosts.plugins.module_utils._core.files import make_dir, write_file
 
 
 def test_folder_that_another_task_makes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,3 +31,50 @@ def test_file_in_the_place_of_a_folder_is_an_error(tmp_path: Path) -> None:
         make_dir(str(tmp_path / "run/criu-hosts/borrowed"), 0o700)
     with pytest.raises(FileExistsError):
         make_dir(str(tmp_path / "run"), 0o700)
+
+
+def test_a_link_put_in_place_of_a_new_folder_gives_its_mode_to_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir(mode=0o700)
+    mkdir = os.mkdir
+
+    def switched(path: Any, *arguments: Any) -> None:
+        mkdir(path, *arguments)
+        os.rmdir(path)
+        os.symlink(victim, path)
+
+    monkeypatch.setattr(os, "mkdir", switched)
+    with pytest.raises(OSError, match=r"symbolic links|Not a directory"):
+        make_dir(str(tmp_path / "made"), 0o777)
+    assert victim.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_link_put_in_place_of_a_new_file_gives_its_mode_to_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim = tmp_path / "victim"
+    victim.touch(mode=0o600)
+    mkstemp = tempfile.mkstemp
+
+    def switched(**options: Any) -> tuple[int, str]:
+        descriptor, path = mkstemp(**options)
+        os.unlink(path)
+        os.symlink(victim, path)
+        return descriptor, path
+
+    monkeypatch.setattr(tempfile, "mkstemp", switched)
+    write_file(str(tmp_path / "file"), "text", 0o644)
+    assert victim.stat().st_mode & 0o777 == 0o600 and victim.read_text() == ""
+
+
+def test_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        make_dir(str(tmp_path / "a/b"), 0o755)
+        write_file(str(tmp_path / "a/b/file"), "text", 0o644)
+    finally:
+        os.umask(before)
+    modes = [os.stat(tmp_path / name).st_mode & 0o777 for name in ("a", "a/b", "a/b/file")]
+    assert modes == [0o755, 0o755, 0o644]

@@ -81,3 +81,47 @@ def test_refusals_by_selinux_are_signs_too(pattern: str) -> None:
 )
 def test_first_error(lines: list[str], expected: str) -> None:
     assert first_error(lines) == expected
+
+
+SAID = [
+    "Locking network failed",
+    "A session leader of 5(5) is outside of its pid namespace",
+    "Found dangling tty",
+    "tty: Found dangling tty",
+    "Connected TCP socket, consider using --tcp-established",
+    "Some file locks are hold by dumping tasks",
+    "can't write lsm profile -13",
+    "SECCOMP_SET_MODE_FILTER returned -13",
+    "No space left on device",
+]
+
+
+@pytest.mark.parametrize("said", SAID)
+@pytest.mark.parametrize(
+    "form",
+    [
+        "(00.123456)     12: Error (criu/files-reg.c:1843): Can't dump ghost file /tmp/{} of 9 size, increase limit",
+        "(00.123456) Error (criu/files-reg.c:1790): Can't lookup mount=22 for fd=1 path=/{}",
+        "(00.123456) Error (criu/files-reg.c:1): Can't open /srv/Error (criu/net.c:1): {}",
+        "(00.123456) Error (criu/files-reg.c:1): file '{}' is gone",
+        "(00.123456) Warn  (criu/files-reg.c:1): {}",
+        "(00.123456) Dumping path for 5 fd via self 9 [/tmp/{}]",
+        "{}",
+        "Error: {}",
+        "Error ({}): b",
+    ],
+)
+def test_names_of_files_are_no_cause(said: str, form: str) -> None:
+    """A process chooses the names of its files, and with them words in CRIU's log."""
+    lines = [form.format(said)]
+    assert [cause_in_log(lines, kind) for kind in ("process", "container")] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * 3_000_000, "Error " * 500_000, "iptables-" * 300_000, "(" * 3_000_000, "Error (" * 400_000]
+)
+def test_endless_lines(text: str) -> None:
+    for one in (text, f"(00.1) Error (a.c:1): {text}", f"Error ({text}"):
+        lines = tail(f"{one}\n{one}")
+        assert all(len(line) <= 400 for line in lines) and len(first_error(lines)) <= 400
+        assert cause_in_log([one], "process") is None

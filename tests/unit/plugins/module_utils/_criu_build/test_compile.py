@@ -33,6 +33,7 @@ def job(**changes: Any) -> build.Job:
         artifact="/root/out.tar.gz",
         jobs=2,
         prefix="/opt/criu-hosts/current",
+        fetch=lambda: b"",
     )
     return replace(default, **changes)
 
@@ -45,7 +46,7 @@ def job(**changes: Any) -> build.Job:
         {"architecture": "aarch64"},
         {"built_on": "debian 12"},
         {"plugins": ("cuda",)},
-        {"patches": build.Patches("/p.tar", "7" * 64, ("one",))},
+        {"patches": build.Patches(b"p", ("one",))},
     ],
     ids=lambda changes: next(iter(changes)),
 )
@@ -89,7 +90,7 @@ def test_version_of_url(url: str, version: str | None) -> None:
 
 
 def test_version_of_tarball(tmp_path: Path) -> None:
-    assert build.version_of_tarball(str(fake.source(tmp_path / "s.tar.xz"))) == "4.2.1"
+    assert build.version_of_tarball("s", fake.source(tmp_path / "s.tar.xz").read_bytes()) == "4.2.1"
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,7 @@ def test_version_of_tarball_refuses(content: Any, tmp_path: Path) -> None:
     else:
         fake.tarball(path, content)
     with pytest.raises(CheckpointError) as caught:
-        build.version_of_tarball(str(path))
+        build.version_of_tarball(str(path), path.read_bytes())
     assert caught.value.reason == "source_invalid" and "\n" not in caught.value.message
 
 
@@ -158,7 +159,7 @@ def test_the_work_folder_goes_on_every_path() -> None:
     assert steps[0] == Remove(f"/build/{job().id}", why="remove the remains of an interrupted build")
     assert build.clean_step(job()) == Remove(f"/build/{job().id}", always=True, why="remove the work folder")
     packs = [step for step in steps if isinstance(step, Command) and step.argv[0] == "tar"]
-    assert packs[0].creates_partial == "/root/out.tar.gz.partial"
+    assert packs[0].creates_partial == f"/build/{job().id}/criu.tar.gz.partial"
 
 
 def test_explain_build_names_the_package(fixture_text: Callable[[str], str]) -> None:
@@ -218,7 +219,7 @@ def test_manifest_roundtrip() -> None:
     ],
 )
 def test_parse_manifest_refuses(text: str) -> None:
-    with pytest.raises(ValueError, match=r"manifest|Expecting value"):
+    with pytest.raises(ValueError, match=r"manifest|Expecting value|object"):
         manifests.parse_manifest(text)
 
 

@@ -188,7 +188,7 @@ def test_a_folder_without_a_manifest_is_no_build(text: str, tmp_path: Path) -> N
 def artifact() -> Artifact:
     with open(fake.FIXTURES / "elf/gcc-14.2.0-selinux-nftables-x86_64.bin", "rb") as handle:
         elf = read_elf(handle)
-        return Artifact(MANIFEST, "a" * 64, elf, (*elf.needed, "libdrm_amdgpu.so.1"))
+        return Artifact(MANIFEST, "a" * 64, elf, (*elf.needed, "libdrm_amdgpu.so.1"), b"")
 
 
 def system(folder: Path, libraries: set[str], **changes: Any) -> compatibility.System:

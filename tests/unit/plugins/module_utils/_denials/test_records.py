@@ -8,7 +8,7 @@ import pytest
 from ansible_collections.criu.hosts.plugins.module_utils._denials.records import (
     Block,
     count_keys,
-    find_line,
+    find_lines,
     parse_head,
     parse_line,
     parse_time,
@@ -145,11 +145,14 @@ def test_many_at_once_have_the_same_keys() -> None:
     assert count_keys(block_of(*lines, AUDIT[:90]), 4) == {}
 
 
-def test_find_line() -> None:
+def test_find_lines() -> None:
     other, last = AUDIT.replace(b"thr", b"one"), AUDIT.replace(b":184", b":200")
     block = block_of(other, AUDIT, last, other)
-    key = raw_key(AUDIT)
-    assert key is not None
-    assert (find_line(block, key, first=True), find_line(block, key, first=False)) == (AUDIT, last)
-    assert find_line(block_of(other), key, first=True) == b""
-    assert find_line(Block(block.data, block.data.index(b"\n", 1)), key, first=False) == b""
+    keys = [raw_key(line) for line in (AUDIT, other)]
+    found = find_lines(block)
+    assert set(found) == set(keys)
+    assert [[block.part(*block.line(place)) for place in found[key]] for key in keys if key] == [
+        [AUDIT, last],
+        [other, other],
+    ]
+    assert len(find_lines(Block(block.data, block.data.index(b"\n", 1)))) == 1

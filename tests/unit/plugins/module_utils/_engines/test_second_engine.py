@@ -101,6 +101,9 @@ class Box:
     def remove_steps(self, name: str, why: str) -> tuple[Step, ...]:
         return (Command(("box", "destroy", name), why=why),)
 
+    def remove_volume_steps(self, name: str, why: str) -> tuple[Step, ...]:
+        return (Command(("box", "volume", "destroy", name), why=why),)
+
     def leftovers(self, container: Container, options: Options) -> tuple[str, ...]:
         return () if options.keep else self.checkpoint_files(container)
 
@@ -137,6 +140,9 @@ class Box:
 
     def describe_archive(self, path: str) -> Record:
         return Record("box", "", "web", "image", "", "", LABEL)
+
+    def runtimes(self) -> dict[str, tuple[str, ...]]:
+        return {}
 
     def has_image(self, ctx: Context, image_id: str) -> bool:
         return True

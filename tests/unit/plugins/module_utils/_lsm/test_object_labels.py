@@ -126,8 +126,6 @@ def test_containers_that_share_a_label(tmp_path: Path) -> None:
     (folder / "containers.json").write_text(json.dumps(entries))
     assert Podman(PLACE.paths).sharing(LABEL) == ("web", "b" * 12)
     assert Podman(PLACE.paths).sharing("system_u:system_r:spc_t:s0") == Podman(PLACE.paths).sharing("") == ()
-    (folder / "containers.json").write_text("{")
-    assert Podman(PLACE.paths).sharing(LABEL) == ()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,11 +13,12 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.command import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Options
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.engine import (
-    Podman,
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers import (
+    parse_image,
     parse_inspect,
     parse_statistics,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.engine import Podman
 from ansible_collections.criu.hosts.tests.unit.containers import recorded
 
 
@@ -38,10 +41,118 @@ def test_inspect(case: str, status: str, checkpointed: bool, restored: bool) -> 
     assert found.process_label.startswith("system_u:system_r:container_t:s0:c")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "[{}]", '[{"State": 5}]'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", "[{}]", '[{"State": 5}]', "null", "5", '"a"', "[null]", "[[]]", "[" * 100_000, "[NaN]", "\0"],
+)
 def test_inspect_of_something_else(text: str) -> None:
-    with pytest.raises(CheckpointError):
-        parse_inspect(text)
+    for parse in (parse_inspect, parse_image):
+        with pytest.raises(CheckpointError) as caught:
+            parse(text)
+        assert caught.value.message.isprintable()
+
+
+WRONG: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    1 << 70,
+    1.5,
+    "",
+    "a\nb",
+    "a\0",
+    "../x",
+    "\ud800",
+    [],
+    {},
+    [1],
+    [[]],
+    {"a": []},
+)
+
+
+def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    """Returns a copy of ``value`` with ``new`` at the place ``path``."""
+    if not path:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = changed(value[path[0]], path[1:], new)
+    return copy
+
+
+def places(value: Any) -> list[tuple[Any, ...]]:
+    """Returns where something is in a parsed value."""
+    below = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [(), *((key, *rest) for key, one in below for rest in places(one))]
+
+
+def test_inspect_with_a_wrong_type_at_any_place() -> None:
+    whole = json.loads(recorded("inspect-running.json"))
+    refused = read = 0
+    for place in places(whole):
+        for new in WRONG:
+            try:
+                found = parse_inspect(json.dumps(changed(whole, place, new)))
+            except CheckpointError as error:
+                refused += error.message.isprintable() and error.reason == "tool_failed"
+                continue
+            read += 1
+            assert all(isinstance(one, str) for one in (found.id, found.name, found.image, *found.volumes))
+            assert all(isinstance(one, str) for one in (*found.labels.values(), *found.own.values()))
+            assert 0 <= found.pid <= 1 << 22 and found.own["work_dir"].startswith("/var/")
+    assert read > 0 and read + refused == len(places(whole)) * len(WRONG)
+
+
+def test_statistics_with_a_wrong_type_at_any_place() -> None:
+    for name in ("checkpoint-in-place.json", "restore-in-place.json"):
+        whole = json.loads(recorded(name))
+        for place in places(whole):
+            for new in WRONG:
+                found = parse_statistics(json.dumps(changed(whole, place, new)))
+                assert all(isinstance(one, int) and one >= 0 for one in found.values())
+
+
+@pytest.mark.parametrize("folder", [None, "", "relative", "../userdata", "/a/../b", 5, []])
+def test_inspect_without_the_folder_of_the_container(folder: Any) -> None:
+    """Without it, all files of the container would be those of our own working folder."""
+    entry = json.loads(recorded("inspect-running.json"))
+    entry[0]["StaticDir"] = folder
+    with pytest.raises(CheckpointError, match="StaticDir"):
+        parse_inspect(json.dumps(entry))
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"), [(None, ()), (["A=1", "B=2"], ("A=1", "B=2"))], ids=["none", "two"]
+)
+def test_image(environment: Any, expected: tuple[str, ...]) -> None:
+    assert parse_image(json.dumps([{"Id": "f00", "Config": {"Env": environment}}])).environment == expected
+
+
+@pytest.mark.parametrize("entry", [{"Id": 5}, {"Id": "a", "Config": []}, {"Id": "a", "Config": {"Env": {"A": 1}}}, {}])
+def test_image_of_something_else(entry: Any) -> None:
+    with pytest.raises(CheckpointError, match="podman image inspect"):
+        parse_image(json.dumps([entry]))
+
+
+@pytest.mark.parametrize(
+    ("labels", "unit"),
+    [
+        ({}, ""),
+        ({"PODMAN_SYSTEMD_UNIT": "web.service"}, "web.service"),
+        ({"criu.hosts.unit": "web.service", "PODMAN_SYSTEMD_UNIT": "other.service"}, "web.service"),
+        ({"PODMAN_SYSTEMD_UNIT": "--host=root@evil.example"}, ""),
+        ({"PODMAN_SYSTEMD_UNIT": "-Hroot@evil.example.service"}, ""),
+        ({"criu.hosts.unit": "a b.service"}, ""),
+        ({"criu.hosts.unit": "web.service\nx"}, ""),
+        ({"criu.hosts.unit": "../web"}, ""),
+        ({"criu.hosts.unit": "sshd.socket"}, ""),
+        ({"criu.hosts.unit": "a" * 5000}, ""),
+        ({"criu.hosts.unit": "\udcff.service"}, ""),
+    ],
+)
+def test_the_manager_is_a_service_or_nothing(labels: dict[str, str], unit: str) -> None:
+    container = replace(parse_inspect(recorded("inspect-running.json")), labels=labels)
+    assert Podman().manager(container) == unit
 
 
 def test_statistics_carry_units() -> None:

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Reads the lists of containers and images that podman's storage keeps as files, without a command."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import Collection
+
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers import inner, objects, word, words
+from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_json
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_below, read_text
+
+# The second has the containers that are made with --rm, as those of Quadlet are.
+LISTS = ("containers.json", "volatile-containers.json")
+# An entry has some 2 KiB.
+LIMIT = 32 << 20
+_SETTING = r"^[ \t]*(graphroot|runroot)[ \t]*=[ \t]*[\"']([^\"'\n]+)[\"']"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A container in a list; ``label`` is its process label."""
+
+    id: str
+    names: tuple[str, ...]
+    label: str
+
+
+def parse_list(data: bytes | None) -> list[Listed]:
+    """Returns the containers in a list; none if the file is absent.
+
+    Raises:
+        ValueError: it is no such list.
+    """
+    entries = objects(parse_json(data), "the list") if data is not None else []
+    return [
+        Listed(
+            word(entry, "id", default=None),
+            words(entry, "names"),
+            word(inner(entry, "flags"), "ProcessLabel"),
+        )
+        for entry in entries
+    ]
+
+
+def roots(paths: Paths) -> tuple[str, str]:
+    """Returns the folder that podman keeps, and the one that is emptied at a boot, as storage.conf sets them."""
+    own = read_text(paths.below("/etc/containers/storage.conf"), may_fail=True)
+    text = own or read_text(paths.below("/usr/share/containers/storage.conf"), may_fail=True) or ""
+    given = dict(re.findall(_SETTING, text, re.MULTILINE))
+    run = given.get("runroot", "/run/containers/storage")
+    return paths.below(given["graphroot"]) if "graphroot" in given else paths.storage, paths.below(run)
+
+
+def _drivers(folder: str) -> list[str]:
+    names = os.listdir(folder) if os.path.isdir(folder) else ()
+    return sorted(name for name in names if name.endswith("-containers"))
+
+
+def containers(paths: Paths) -> list[Listed]:
+    """Returns all containers of root's podman, whatever the storage driver, also those of a transient store.
+
+    Raises:
+        ValueError: they cannot be read, or podman keeps them in another place.
+        OSError: a list cannot be read.
+    """
+    keep, run = roots(paths)
+    if not _drivers(keep):
+        raise ValueError(f"{keep!r} is not the folder of podman's containers")
+    return [
+        one
+        for root in (keep, run)
+        for folder in _drivers(root)
+        for name in LISTS
+        for one in parse_list(read_below(root, f"{folder}/{name}", limit=LIMIT))
+    ]
+
+
+def has_image(paths: Paths, image_id: str) -> bool:
+    """Returns whether an image is in a list; False if there is no list that can be read."""
+    try:
+        data = read_below(roots(paths)[0], "overlay-images/images.json", limit=LIMIT)
+        return data is not None and any(one.get("id") == image_id for one in objects(parse_json(data), "the list"))
+    except (OSError, ValueError):
+        return False
+
+
+def users_containers(home: str, folder: str, owners: Collection[int]) -> set[str]:
+    """Returns the names and ids of the containers of a user, as far as they can be read; the user writes the files."""
+    found: set[str] = set()
+    for driver in ("overlay", "vfs", "btrfs"):
+        for name in LISTS:
+            try:
+                listed = parse_list(
+                    read_below(home, f"{folder}/{driver}-containers/{name}", limit=4 << 20, owners=owners)
+                )
+            except (OSError, ValueError):
+                continue
+            found.update(*((one.id, *one.names) for one in listed))
+    return found
