@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator, Union
 
-from ansible_collections.criu.hosts.tests.fuzz.strategies import REPEATED
 from ansible_collections.criu.hosts.tests.fuzz.targets import PLUGINS
 
 ROOT = Path(__file__).parents[2] / "plugins"
+# What nearly every pattern accepts somewhere.
+COMMON = (" ", "a", "0", "\n")
 # Longer texts are documentation.
 LONGEST = 400
 METHODS = ("match", "search", "fullmatch", "findall", "finditer", "sub", "subn", "split")
@@ -202,18 +203,18 @@ def _sequences(items: Any) -> Iterator[list[Any]]:
 
 def attacks(pattern: Pattern, size: int) -> Iterator[Text]:
     """Yields texts that a pattern nearly matches, again and again: each beginning of it, repeated in several ways."""
-    heads, pieces = {""}, {token.decode("latin-1") for token in REPEATED}
+    heads, pieces = {""}, set(COMMON)
     for items in _sequences(parser.parse(pattern.text, pattern.flags)):
         for end in range(1, len(items) + 1):
             head, last = sample(items[:end]), sample(items[end - 1 : end])
             heads |= {head, sample(items[: end - 1])}
             pieces |= {head, last, f"\n{head}"}
-    heads = set(sorted(heads, key=len)[:12])
+    heads = set(sorted(heads, key=len)[:8])
     made: dict[str, None] = {}
     for piece in sorted(pieces - {""}):
         made[piece * (size // len(piece))] = None
     for head in sorted(heads):
-        for piece in sorted({" ", "a", "0", "\n", *(sorted(pieces - {""}, key=len)[:8])}):
+        for piece in sorted({*COMMON, *(sorted(pieces - {""}, key=len)[:8])}):
             made[head + piece * (size // len(piece))] = None
     for text in made:
         yield text.encode("latin-1", "replace") if isinstance(pattern.text, bytes) else text

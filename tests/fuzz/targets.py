@@ -459,7 +459,7 @@ def _note(function: Callable[..., Any], given: str) -> Any:
 
 
 def _is_from_archive(function: Callable[..., Any], given: str) -> Any:
-    container = function_of("_engines/podman/engine.parse_inspect")(json.dumps(INSPECTED[0]))
+    container = function_of("_engines/podman/answers.parse_inspect")(json.dumps(INSPECTED[0]))
     record = function_of("_store/record.parse_record")(json.dumps({**RECORD, "id": "", "sha256": "ab"}))
     request = importlib.import_module(f"{PLUGINS}.module_utils._container.request")
     desired = object.__new__(request.Desired)
@@ -499,9 +499,9 @@ CASES: tuple[Target, ...] = (
     # JSON
     Target("_formats/json_text.parse_json", json_bytes(*INSPECTED), raises=(ValueError,), repeats="bytes"),
     Target("_formats/json_text.parse_object", json_texts(LAST, SPEC), raises=(ValueError,)),
-    Target("_engines/podman/engine.parse_inspect", json_texts(*INSPECTED), raises=REFUSED),
-    Target("_engines/podman/engine.parse_image", json_texts(IMAGE), raises=REFUSED),
-    Target("_engines/podman/engine.parse_statistics", json_texts(*STATISTICS)),
+    Target("_engines/podman/answers.parse_inspect", json_texts(*INSPECTED), raises=REFUSED),
+    Target("_engines/podman/answers.parse_image", json_texts(IMAGE), raises=REFUSED),
+    Target("_engines/podman/answers.parse_statistics", json_texts(*STATISTICS)),
     Target("_engines/podman/losses.parse_secret_mounts", json_texts(SPEC_DUMP)),
     Target(
         "_engines/podman/engine.Podman",
@@ -521,9 +521,49 @@ CASES: tuple[Target, ...] = (
             os.path.dirname(os.path.dirname(put("storage/overlay-containers/containers.json", given)))
         ),
     ),
-    Target("_store/record.parse_record", json_texts(RECORD)),
-    Target("_store/record_text.parse_entries", json_texts(RECORD, PROCESS_RECORD)),
-    Target("_store/process_record.parse_record", json_texts(PROCESS_RECORD)),
+    Target("_store/record.parse_record", json_texts(RECORD), raises=(ValueError,)),
+    Target(
+        "_store/record_text.parse_fields",
+        json_texts(RECORD, PROCESS_RECORD),
+        lambda function, given: function(given, function_of("_store/record.Record"), {}),
+        raises=(ValueError,),
+    ),
+    Target(
+        "_store/image_folder.read_record",
+        json_texts(PROCESS_RECORD),
+        at("i/criu-hosts.json", whole=False),
+        raises=REFUSED,
+    ),
+    Target("_store/own_file.read_own", mutated([b"a"]), at("plain"), raises=(ValueError,), repeats="bytes"),
+    Target("_engines/podman/storage.parse_list", json_bytes(STORED), raises=(ValueError,), repeats="bytes"),
+    Target(
+        "_engines/podman/runtimes.parse_runtimes",
+        texts(
+            b'[engine]\nruntime = "crun"\n[engine.runtimes]\ncrun = [\n  "/usr/bin/crun",\n]\nrunc = ["/usr/bin/runc"]\n'
+        ),
+    ),
+    Target(
+        "_criu_build/manifest.parse_artifact",
+        archives(ARTIFACT_TAR),
+        lambda function, given: function("/a", given),
+        raises=REFUSED,
+        repeats="bytes",
+    ),
+    Target(
+        "_criu_build/package_archive.parse_archive",
+        archives(PACKAGES_TAR),
+        lambda function, given: function("/a", given),
+        raises=REFUSED,
+        repeats="bytes",
+    ),
+    Target("_denials/failure.read_log", mutated(LOGS), at("dump.log"), repeats="bytes"),
+    Target(
+        "_host/paths.read_end",
+        mutated(LOGS),
+        lambda function, given: function(put("dump.log", given), limit=1000),
+        repeats="bytes",
+    ),
+    Target("_store/process_record.parse_record", json_texts(PROCESS_RECORD), raises=(ValueError,)),
     Target("_store/begun.read_begun", json_texts(BEGUN), at("begun/container-web.json")),
     Target(
         "_store/archive.read_record",
@@ -945,7 +985,10 @@ EXEMPT: dict[str, str] = {
     "_criu/inspect.read_version": "a command's answer",
     "_criu/kernel_cache.read_kdat": "reads times of files",
     "_criu/program.read_capability_attribute": "returns bytes as they are",
-    "_criu_build/choice.read_source_sha256": "reads no text",
+    "_criu_build/choice.read_source": "reads a checksum of bytes",
+    "_criu_build/given.read_given": "returns bytes as they are",
+    "_criu_build/package_archive.read_content": "returns bytes as they are",
+    "_engines/podman/runtimes.read_runtimes": "collects parse_runtimes",
     "_criu_build/installed.read_installed": "collects _read_tree",
     "_criu_build/installed.read_diversion": "collects parse_diversions",
     "_criu_config/config_file.read_version": "a command's answer",
