@@ -163,6 +163,7 @@ CONFIG_DUMP = loaded("podman/5.4.2-config.dump.json")[0]
 SPEC_DUMP = loaded("podman/5.4.2-oci-secret.json")[0]
 IMAGE = [{"Id": "ab12", "Config": {"Env": ["NEXTCLOUD_VERSION=31.0.4", "PATH=/bin"]}}]
 PID = 4242
+SHA256 = "0123456789abcdef" * 4
 THREAD = {"pid": "1", "tid": "1", "comm": "sh", "label": "system_u:system_r:container_t:s0:c1,c2", "sockcreate": ""}
 TRACES = {"sockets": {"1/4": ["tcp", "system_u:system_r:container_t:s0"]}, "mounts": {"/": "context=a:b:c:s0"}}
 RECORD = {
@@ -194,7 +195,7 @@ PROCESS_RECORD = {
     "comm": "sh",
     "exe": "/bin/sh",
     "cgroup": "/a.service",
-    "inventory": "ab",
+    "inventory": SHA256,
     "unit": "a.service",
     "inherit": [[1, "9"]],
     "leave_running": False,
@@ -460,7 +461,7 @@ def _note(function: Callable[..., Any], given: str) -> Any:
 
 def _is_from_archive(function: Callable[..., Any], given: str) -> Any:
     container = function_of("_engines/podman/answers.parse_inspect")(json.dumps(INSPECTED[0]))
-    record = function_of("_store/record.parse_record")(json.dumps({**RECORD, "id": "", "sha256": "ab"}))
+    record = function_of("_store/record.parse_record")(json.dumps({**RECORD, "id": "", "sha256": SHA256}))
     request = importlib.import_module(f"{PLUGINS}.module_utils._container.request")
     desired = object.__new__(request.Desired)
     for name, value in (("new_name", "web"), ("archive_path", "/a"), ("name", "web")):
@@ -513,19 +514,23 @@ CASES: tuple[Target, ...] = (
         "_engines/podman/engine.Podman",
         json_texts(STORED),
         _podman("sharing", "overlay-containers/containers.json", "u:r:t:s0:c1,c2"),
+        raises=REFUSED,
     ),
     Target(
-        "_engines/podman/rootless.container_names",
+        "_engines/podman/storage.users_containers",
         json_texts(STORED),
-        lambda function, given: function(
-            os.path.dirname(os.path.dirname(put("storage/overlay-containers/containers.json", given)))
+        lambda function, given: (
+            put("home/s/overlay-containers/containers.json", given),
+            function(f"{SCRATCH}/home", "s", (os.geteuid(),)),
         ),
     ),
     Target("_store/record.parse_record", json_texts(RECORD), raises=(ValueError,)),
     Target(
         "_store/record_text.parse_fields",
         json_texts(RECORD, PROCESS_RECORD),
-        lambda function, given: function(given, function_of("_store/record.Record"), {}),
+        lambda function, given: function(
+            given, function_of("_store/record.Record"), function_of("_store/record.RULES")
+        ),
         raises=(ValueError,),
     ),
     Target(
@@ -538,9 +543,7 @@ CASES: tuple[Target, ...] = (
     Target("_engines/podman/storage.parse_list", json_bytes(STORED), raises=(ValueError,), repeats="bytes"),
     Target(
         "_engines/podman/runtimes.parse_runtimes",
-        texts(
-            b'[engine]\nruntime = "crun"\n[engine.runtimes]\ncrun = [\n  "/usr/bin/crun",\n]\nrunc = ["/usr/bin/runc"]\n'
-        ),
+        texts(b'[engine]\nruntime = "crun"\n[engine.runtimes]\ncrun = [\n  "/bin/crun",\n]\nrunc = ["/bin/runc"]\n'),
     ),
     Target(
         "_criu_build/manifest.parse_artifact",
@@ -570,10 +573,10 @@ CASES: tuple[Target, ...] = (
         json_texts(RECORD),
         lambda function, given: function(put("a.tar.json", given)[: -len(".json")]),
     ),
-    Target("_process/second_copy.read_note", json_texts(NOTE), _note),
+    Target("_process/second_copy.read_note", json_texts(NOTE), _note, raises=REFUSED),
     Target(
         "_container/restore_archive.is_from_archive",
-        json_texts({"id": "ab", "sha256": "ab"}),
+        json_texts({"id": "ab", "sha256": SHA256}),
         _is_from_archive,
         raises=REFUSED,
     ),
