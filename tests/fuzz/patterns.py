@@ -87,9 +87,10 @@ def _value(node: ast.AST, names: dict[str, Any]) -> Any:
         return None
 
 
-def _raw(node: ast.AST, source: str) -> bool:
-    text = ast.get_source_segment(source, node) or ""
-    return re.match(r"(?:r|rb|br|rf|fr)[\"']", text, re.IGNORECASE) is not None
+def _raw(node: ast.expr, lines: list[str]) -> bool:
+    """Returns whether a node is written as a raw text."""
+    begin = lines[node.lineno - 1].encode()[node.col_offset :][:3].decode("utf-8", "replace")
+    return re.match(r"(?:r|rb|br|rf|fr)[\"']", begin, re.IGNORECASE) is not None
 
 
 def collect() -> list[Pattern]:
@@ -98,7 +99,7 @@ def collect() -> list[Pattern]:
     uses = _uses()
     for path, tree in _trees():
         place = str(path.relative_to(ROOT))
-        source = path.read_text(encoding="utf-8")
+        lines = path.read_text(encoding="utf-8").splitlines()
         names = vars(importlib.import_module(f"{PLUGINS}.{place[:-3].replace('/', '.')}"))
         variable = _variable(tree)
 
@@ -121,7 +122,7 @@ def collect() -> list[Pattern]:
                 value = names.get(node.targets[0].id)
                 if isinstance(value, re.Pattern):
                     add(value.pattern, value.flags & ~re.UNICODE, uses.get(node.targets[0].id) or {"search"})
-                elif _raw(node.value, source):
+                elif _raw(node.value, lines):
                     add(_value(node.value, names), 0, uses.get(node.targets[0].id) or variable)
             elif isinstance(node, (ast.Tuple, ast.List, ast.Dict, ast.Call)) and not _is_re(node, "compile"):
                 inner = (
@@ -132,7 +133,7 @@ def collect() -> list[Pattern]:
                     else node.elts
                 )
                 for one in inner:
-                    if isinstance(one, (ast.Constant, ast.JoinedStr)) and _raw(one, source):
+                    if isinstance(one, (ast.Constant, ast.JoinedStr)) and _raw(one, lines):
                         add(_value(one, names), re.IGNORECASE if "causes" in place else 0, variable)
     return sorted(found.values(), key=lambda one: (one.place, str(one.text)))
 

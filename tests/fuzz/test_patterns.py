@@ -17,7 +17,7 @@ PATTERNS = collect()
 
 def test_patterns_of_all_kinds_are_found() -> None:
     texts = {one.text for one in PATTERNS}
-    assert {r"cgroup is not empty", r"\.bz2$", r"<id>\s*([A-Za-z0-9_-]+)\s*</id>"} <= texts
+    assert {r"A session leader of", r"\.bz2$", r"<id>\s*([A-Za-z0-9_-]+)\s*</id>"} <= texts
     assert len(texts) > 100
 
 
