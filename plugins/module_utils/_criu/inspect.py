@@ -59,7 +59,9 @@ def read_lsm(paths: Paths) -> dict[str, Any]:
     selinuxfs = paths.selinuxfs
     mode = read_mode(selinuxfs)
     enabled = mode != "disabled"
-    config = re.search(r"^[ \t]*SELINUXTYPE[ \t]*=[ \t]*(\S+)", _read(paths.below("/etc/selinux/config")) or "", re.MULTILINE)
+    config = re.search(
+        r"^[ \t]*SELINUXTYPE[ \t]*=[ \t]*(\S+)", _read(paths.below("/etc/selinux/config")) or "", re.MULTILINE
+    )
     return {
         "selinux": {
             "mode": mode,
