@@ -7,7 +7,7 @@ LAB := extensions/molecule/lab/lab.py
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.build/pycache
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench builds rules deps venv collections lint format sanity unit docs tables build image molecule clean
+.PHONY: help demo test bench builds rules deps venv collections lint format sanity unit fuzz fuzz-sample docs tables build image molecule clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -48,6 +48,12 @@ format: venv ## fix and format the Python code with ruff
 
 unit: floor ## run unit and contract tests, on the oldest ansible-core too; T="ARGUMENTS" for some
 	@$(PYTHON) $(TOOLS)/unit.py $(T)
+
+fuzz: venv ## feed every parser more than 100,000 hostile inputs, about 20 minutes; SEED=NUMBER repeats a run
+	@$(PYTHON) $(TOOLS)/fuzz.py $(SEED)
+
+fuzz-sample: venv
+	@$(PYTHON) $(TOOLS)/fuzz.py sample
 
 docs: collections ## check the documentation and the tables in the README files
 	@$(PYTHON) $(TOOLS)/docs.py

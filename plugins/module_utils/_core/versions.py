@@ -30,5 +30,5 @@ def version_number(text: str | None) -> int | None:
     """Returns "4.2.1" as 40201, as CRIU itself writes a version as a number."""
     if text is None:
         return None
-    major, minor, sublevel = (*version_tuple(text), 0, 0)[:3]
+    major, minor, sublevel = (*version_tuple(text), 0, 0, 0)[:3]
     return major * 10000 + minor * 100 + sublevel

@@ -28,7 +28,7 @@ def test_parse_version(fixture: str, version: str, fixture_text: Callable[[str],
 
 
 @pytest.mark.parametrize(
-    ("version", "number"), [("4.2.1", 40201), ("3.17", 31700), ("4.3", 40300), (None, None)], ids=str
+    ("version", "number"), [("4.2.1", 40201), ("3.17", 31700), ("4.3", 40300), ("", 0), (None, None)], ids=str
 )
 def test_version_number(version: str | None, number: int | None) -> None:
     assert version_number(version) == number
