@@ -4,24 +4,14 @@
 
 from __future__ import annotations
 
-import json
+import os
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
-from ansible_collections.criu.hosts.plugins.module_utils._host.process import Process, is_alive, read_process
-from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import Images, note_path
-
-
-def read_note(paths: Paths, images: Images) -> Process | None:
-    """Returns the process that was restored from these images, if it is still running."""
-    try:
-        entry = json.loads(read_text(note_path(images.path)) or "{}")
-        pid = int(entry["pid"])
-        known = entry["inventory"] == images.digest and is_alive(paths, pid, entry["start"], entry["boot"])
-        return read_process(paths, pid) if known else None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
+from ansible_collections.criu.hosts.plugins.module_utils._process.copies import Copy
+from ansible_collections.criu.hosts.plugins.module_utils._process.options import ProcessOptions
+from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import Images
 
 
 def holder(paths: Paths, pid: int) -> str:
@@ -61,3 +51,19 @@ def refuse_second_copy(paths: Paths, images: Images) -> None:
                     reason="pid_in_use",
                     pid=pid,
                 )
+
+
+def refuse_other_copy(copy: Copy | None, images: Images, options: ProcessOptions) -> None:
+    """Refuses when a process that was restored from a copy of these images is running, or may run unproved.
+
+    Raises:
+        CheckpointError: process_running.
+    """
+    if copy is None or (copy.proved and os.path.realpath(copy.path) == os.path.realpath(options.images_path)):
+        return
+    raise CheckpointError(
+        f"Cannot restore {images.text} from {options.images_path!r}: {copy.process.text} was restored from the same "
+        f"images in {copy.path!r} and is running, and two copies must not run at once. Stop it first.",
+        reason="process_running",
+        pid=copy.process.pid,
+    )
