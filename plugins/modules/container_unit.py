@@ -433,6 +433,7 @@ reason:
     - V(start_failed) if the unit does not start, or ends at once; see RV(journal).
     - V(disk_full) if there is no space left.
     - V(file_failed) if a file or folder could not be written.
+    - V(busy) if a different task has worked on the same unit for a minute.
     - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
     - V(tool_missing) if a command is not installed.
     - V(tool_failed) if a command failed and its output matches no other reason.
@@ -564,7 +565,8 @@ SPEC = {
 
 def run(ctx: Context) -> Outcome:
     """Brings the unit to the wanted state."""
-    value, plan = ensure(ctx, ctx.params)
+    with ctx.hold("unit", f"{ctx.params['name']}.service"):
+        value, plan = ensure(ctx, ctx.params)
     return Outcome("container_unit", value, plan)
 
 
