@@ -47,7 +47,7 @@ def begun_path(path: str) -> str:
 
 def begun_paths(paths: Paths, path: str, digest: str, *, root: bool) -> tuple[str, ...]:
     """Returns all paths of the note that a restore has begun."""
-    return (begun_path(path), *((f"{paths.run}/restored/{digest}.begun.json",) if root else ()))
+    return (begun_path(path), *((f"{paths.run}/restored/{digest}.begun.json",) if root and digest.isalnum() else ()))
 
 
 def note_paths(paths: Paths, path: str, digest: str, *, root: bool) -> tuple[str, ...]:

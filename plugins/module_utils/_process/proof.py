@@ -90,7 +90,8 @@ class Evidence:
         return tuple(step for path in self.begun_paths() for step in begin_steps(path, begun))
 
     def end_steps(self) -> tuple[Step, ...]:
-        return tuple(end_step(path) for path in self.begun_paths())
+        """Plans the end of the notes; the one beside the images, where the next task looks first, goes last."""
+        return tuple(end_step(path) for path in reversed(self.begun_paths()))
 
 
 @dataclass

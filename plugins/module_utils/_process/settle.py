@@ -23,6 +23,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loan impo
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import read_selinux
 from ansible_collections.criu.hosts.plugins.module_utils._process.copies import (
     begun_path,
+    begun_paths,
     find_copy,
     read_pid,
     restored_by,
@@ -83,9 +84,10 @@ def drop_in_steps(paths: Paths, unit: str, *, begun: bool) -> tuple[Step, ...]:
     ours = data is not None and data.startswith(_OURS)
     if not ours and not begun:
         return ()
-    only = ours and os.listdir(folder) == [os.path.basename(path)]
+    names = os.listdir(folder) if os.path.isdir(folder) else [""]
+    empty = not [name for name in names if not ours or name != os.path.basename(path)]
     return (
-        *((Remove(folder if only else path, why="remove the drop-in"),) if ours else ()),
+        *((Remove(folder if empty else path, why="remove the drop-in"),) if ours or empty else ()),
         Command(("systemctl", "daemon-reload"), why="reload systemd"),
     )
 
@@ -191,7 +193,8 @@ def _restoring(ctx: Context, options: ProcessOptions, begun: Begun) -> Found:
     if unit and ctx.is_root and process is None and not read_pid(begun.facts.get("pid_file", "")):
         refuse_active(ctx, options.images_path, unit)
     if images is None or process is None:
-        return Found(images, (end_step(begun_path(options.images_path)),))
+        known = begun_paths(ctx.paths, options.images_path, begun.facts.get("inventory", ""), root=ctx.is_root)
+        return Found(images, tuple(end_step(one) for one in reversed(known)))
     accepted = replace(options, on_label_mismatch=begun.facts.get("on_label_mismatch", "stop"))
     proof = _proof(ctx, options if options.restores else accepted, images, process)
     said = f"The restore of {process.text} that a killed task had begun was completed: it is running."
