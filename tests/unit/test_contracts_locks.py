@@ -3,9 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Iterator
@@ -14,32 +11,12 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core import lock
 from ansible_collections.criu.hosts.tests.unit.harness import run_main
+from ansible_collections.criu.hosts.tests.unit.locks import held_by_another
 from ansible_collections.criu.hosts.tests.unit.test_contracts import MODULES, READERS, case_module, snapshot
 
 # These get their lock from the folder _container.
 WITHOUT = {"container_checkpoint", "container_restore"}
 WRITERS = [name for name in MODULES if name not in READERS and name not in WITHOUT]
-
-
-@contextmanager
-def held_by_another(path: str) -> Iterator[None]:
-    """A different process holds the lock for the time of the block."""
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    script = (
-        "import fcntl, json, sys, time\n"
-        "handle = open(sys.argv[1], 'w')\n"
-        "fcntl.flock(handle, fcntl.LOCK_EX)\n"
-        "json.dump({'task': 'other', 'pid': 4711, 'since': time.time()}, handle)\n"
-        "handle.flush()\n"
-        "print('held', flush=True)\n"
-        "sys.stdin.read()\n"
-    )
-    command = [sys.executable, "-c", script, path]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "held\n"
-        yield
-        other.communicate("")
 
 
 def without_locks(found: dict[str, Any]) -> dict[str, Any]:

@@ -176,14 +176,15 @@ def _dumping(ctx: Context, options: ProcessOptions, record: ProcessRecord) -> Fo
         said = undone if lives and os.path.lexists(partial) else ""
         return Found(_now(path), (*tidy_steps(path), end), said)
     copy = find_copy(ctx.paths, whole, root=ctx.is_root)
+    tried = tuple(end_step(one) for one in begun_paths(ctx.paths, partial, whole.digest, root=ctx.is_root)[1:])
     if copy is None:
         said = f"The checkpoint of {record.text} that a killed task had begun was completed in {path!r}."
-        return Found(whole, complete_steps(path, whole.record or record), said, saved=True)
+        return Found(whole, (*tried, *complete_steps(path, whole.record or record)), said, saved=True)
     # The killed task had brought the process back from them.
     own = replace(options, images_path=partial, parent_path=None)
     proof = _proof(ctx, own, whole, copy.process)
     checked = () if copy.proved else proof.steps()
-    return Found(_now(path), (*checked, *tidy_steps(path), end), undone, proof=None if copy.proved else proof)
+    return Found(_now(path), (*checked, *tried, *tidy_steps(path), end), undone, proof=None if copy.proved else proof)
 
 
 def _restoring(ctx: Context, options: ProcessOptions, begun: Begun) -> Found:

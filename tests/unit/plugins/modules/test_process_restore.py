@@ -299,6 +299,18 @@ def test_silent_refusal_is_told_beside_the_cause(module: Any, tmp_path: Path) ->
     assert [one["id"] for one in ran.result["silent_denials"]] == ["label_refused"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
+def test_a_signal_while_criu_restores_waits_for_proof_and_note(module: Any, tmp_path: Path, number: int) -> None:
+    arguments, host = plain(tmp_path)
+    restore = next(one for one in host.replies if isinstance(one, Write) and "restore" in one.argv)
+    effect = restore.effect
+    object.__setattr__(restore, "effect", lambda: (signal.raise_signal(number), effect()))
+    ran = module("process_restore", arguments, host=host)
+    assert ran.result["label_proof"] == "enforcing", ran.result
+    assert json.loads((tmp_path / "data/.web.criu/restored.json").read_text())["start"] == "9000"
+    assert (tmp_path / "sys/fs/selinux/booleans/unconfined_dyntrans_all").read_text() == "0 0"
+
+
 def original_lives(made: ProcessWorld) -> dict[str, Any]:
     made.process()
     return {}

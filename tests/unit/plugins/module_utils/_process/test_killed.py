@@ -11,8 +11,9 @@ from typing import Any, Callable
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core import apply
+from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import pid_file_path
 from ansible_collections.criu.hosts.tests.unit.containers import World
-from ansible_collections.criu.hosts.tests.unit.harness import PLACE, Host
+from ansible_collections.criu.hosts.tests.unit.harness import PLACE, Host, Write
 from ansible_collections.criu.hosts.tests.unit.plugins.modules import test_process_checkpoint as dumps
 from ansible_collections.criu.hosts.tests.unit.plugins.modules import test_process_restore as restores
 from ansible_collections.criu.hosts.tests.unit.processes import PID, ProcessWorld, applied_plans
@@ -196,9 +197,7 @@ def test_a_cut_off_dump_is_completed_and_the_task_says_so(
     assert ran.result["checkpoint"]["process_state"] == "absent"
 
 
-def test_a_restore_completes_a_cut_off_dump_first(
-    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_restore_completes_a_cut_off_dump_first(module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments, host = cut_off_dump(tmp_path, module, monkeypatch)
     host.replies = [*host.replies, made_of(tmp_path).restores()]
     checked = module("process_restore", {"images_path": arguments["images_path"]}, host=host, check=True)
@@ -303,3 +302,72 @@ def test_a_full_disk_after_the_restore_leaves_the_process_and_no_second_copy(
     assert not again.failed, again.result
     assert len([argv for argv in host.wrote if "restore" in argv]) == 1
     nothing_left(tmp_path)
+
+
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record of the dump cannot be written."""
+    real = apply.write_file
+
+    def write(path: str, content: Any, mode: int) -> None:
+        if path.endswith(".partial/criu-hosts.json"):
+            raise OSError(28, "No space left on device", path)
+        real(path, content, mode)
+
+    monkeypatch.setattr(apply, "write_file", write)
+
+
+def on_a_full_disk(folder: Path) -> Built:
+    """CRIU ends the process, its record cannot be written, and the process is brought back."""
+    arguments, host = dumps.by_pid(folder)
+    made = made_of(folder)
+    partial = folder / "data/.web.partial"
+    pid_file = Path(pid_file_path(PLACE.paths, str(partial)))
+    argv = made.restore_argv()
+    argv[argv.index("--images-dir") + 1] = str(partial)
+    argv[argv.index("--work-dir") + 1] = str(folder / "data/..web.partial.criu")
+    argv[argv.index("--pidfile") + 1] = str(pid_file)
+
+    def back() -> None:
+        assert not lives(folder), "two copies"
+        made.process(start=9000)
+        pid_file.write_text(f"{PID}\n")
+
+    host.replies = [*host.replies, Write(argv, effect=back)]
+    return arguments, host
+
+
+def test_a_process_that_a_killed_task_brings_back_is_never_two(
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = tmp_path / "first"
+    first.mkdir()
+    with monkeypatch.context() as patch:
+        full_disk(patch)
+        plans = applied_plans(patch)
+        arguments, host = on_a_full_disk(first)
+        failed = module("process_checkpoint", arguments, host=host)
+    assert (failed.result["reason"], failed.result["process_state"]) == ("disk_full", "running")
+    nothing_left(first)
+    for number in range(sum(len(plan.steps) for plan in plans)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        arguments, host = on_a_full_disk(folder)
+        reached = True
+        with monkeypatch.context() as patch:
+            full_disk(patch)
+            kill_before(patch, number)
+            try:
+                module("process_checkpoint", arguments, host=host)
+                reached = False
+            except Killed:
+                pass
+        for marker in folder.glob("run/criu-hosts/borrowed/*"):
+            marker.rename(marker.with_name("unconfined_dyntrans_all.999999.1"))
+        if not reached:
+            continue
+        lived = lives(folder)
+        assert lived or any((folder / f"data/{name}/pstree.img").exists() for name in ("web", ".web.partial"))
+        ran = module("process_checkpoint", arguments, host=host)
+        assert not ran.failed, (number, ran.result)
+        assert not lives(folder) and (folder / "data/web/pstree.img").exists()
+        nothing_left(folder)
