@@ -184,8 +184,8 @@ reason:
     - Machine-readable error code, which stays the same between releases.
     - V(process_missing) if the process does not run.
     - V(process_refused) if it is the system's first process, a kernel thread, or an ancestor of the task.
-    - V(pid_file_invalid) if O(pid_file) holds no process id, or another user can write it and it names a process that is
-      not that user's.
+    - V(pid_file_invalid) if O(pid_file) holds no process id, or belongs to another user and names a process that is not
+      that user's.
     - V(unit_missing) if systemd does not know the service.
     - V(unit_has_more) if processes of the service do not descend from its main process, so they would be lost.
     - V(unit_invalid) if O(unit) is not the name of a service.

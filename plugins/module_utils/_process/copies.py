@@ -64,7 +64,7 @@ def ticks(paths: Paths) -> int:
 
 
 def read_own(path: str) -> bytes | None:
-    """Returns a note or pid file of root or the caller; None if there is none, or it cannot be one."""
+    """Returns a note or pid file that belongs to root or the caller; None if there is none, or it cannot be one."""
     try:
         return read_below(os.path.dirname(path), os.path.basename(path), limit=_LIMIT, owners=(0, os.geteuid()))
     except OSError:
