@@ -571,7 +571,8 @@ SPEC = {
 
 def run(ctx: Context) -> Outcome:
     """Brings the unit to the wanted state."""
-    value, plan = ensure(ctx, ctx.params)
+    with ctx.hold("unit", f"{ctx.params['name']}.service"):
+        value, plan = ensure(ctx, ctx.params)
     return Outcome("container_unit", value, plan)
 
 

@@ -270,7 +270,7 @@ reason:
     - V(build_ambiguous) if several installed builds have the version O(version).
     - V(build_active) if the build to remove is the active one.
     - V(path_taken) if C(/usr/local/sbin/criu) is not a link of this module.
-    - V(busy) if a different task builds or installs on this host.
+    - V(busy) if a different task has built or installed CRIU on this host for a minute.
     - V(unpack_failed) if an archive is damaged or unsafe.
     - V(disk_full) if there is no space left.
     - V(file_failed) if a file or folder could not be written.
@@ -467,11 +467,10 @@ def run_absent(ctx: Context, wanted: Wanted) -> Outcome:
 
 def run(ctx: Context) -> Outcome:
     wanted = want(ctx.params, ctx.paths)
-    if ctx.params["state"] == "built":
-        return run_built(ctx, wanted, wanted.source or "", wanted.artifact or "")
-    if ctx.params["state"] == "present":
-        return run_present(ctx, wanted)
-    return run_absent(ctx, wanted)
+    with ctx.hold("criu", "installation"):
+        if ctx.params["state"] == "built":
+            return run_built(ctx, wanted, wanted.source or "", wanted.artifact or "")
+        return run_present(ctx, wanted) if ctx.params["state"] == "present" else run_absent(ctx, wanted)
 
 
 def main() -> NoReturn:

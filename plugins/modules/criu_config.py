@@ -228,6 +228,7 @@ reason:
     - V(change_lost) if the file has changed again since the module wrote it.
     - V(disk_full) if there is no space left.
     - V(file_failed) if a file or folder could not be written.
+    - V(busy) if a different task has worked on the same file for a minute.
     - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
     - V(tool_missing) if a command is not installed.
     - V(tool_failed) if a command failed and its output matches no other reason.
@@ -318,6 +319,11 @@ def run(ctx: Context) -> Outcome:
     """Reads the file, plans, checks and applies the change, and reads the file again."""
     desired = Desired.from_params(ctx.params)
     path = path_of(ctx)
+    with ctx.hold("config", path):
+        return ensure(ctx, desired, path)
+
+
+def ensure(ctx: Context, desired: Desired, path: str) -> Outcome:
     current = config_file.read_config_file(path)
     plan, text = plan_file(current, desired, ctx.uid)
     findings: list[Finding] = []

@@ -118,6 +118,8 @@ reason:
     - V(kernel_too_old) if the kernel has no CAP_CHECKPOINT_RESTORE and O(allow_sys_admin=false).
     - V(ptrace_forbidden) if C(kernel.yama.ptrace_scope) is 3, so that no process can be traced.
     - V(change_lost) if the file does not keep the change, for example because of its file system.
+    - V(busy) if a different task has worked on this host's CRIU for a minute.
+    - V(file_failed) if a file or folder could not be written.
     - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
     - V(tool_missing) if a command is not installed.
     - V(tool_failed) if a command failed and its output matches no other reason.
@@ -125,6 +127,11 @@ reason:
   returned: failure
   type: str
   sample: group_missing
+path:
+  description: The file or folder that the failure is about.
+  returned: failure that concerns a file or folder
+  type: str
+  sample: /run/criu-hosts/locks
 cmd:
   description: Argument list of the command that failed.
   returned: failure of a command
@@ -184,6 +191,11 @@ NOTHING: dict[str, Any] = {"path": None, "group": "", "mode": "", "capabilities"
 
 def run(ctx: Context) -> Outcome:
     """Reads the file, plans and applies the change, and reads it again."""
+    with ctx.hold("criu", "installation"):
+        return ensure(ctx)
+
+
+def ensure(ctx: Context) -> Outcome:
     host: Source = RealSource(ctx.paths)
     present = ctx.params["state"] == "present"
     path = binary_path(ctx.params["path"] or ctx.runner.which("criu"))

@@ -166,7 +166,7 @@ reason:
     - V(artifact_missing) if there is no file O(path).
     - V(artifact_invalid) if the archive is damaged, or not made by this module.
     - V(artifact_unusable) if the archive is for a different distribution or architecture.
-    - V(busy) if a different task builds or installs on this host.
+    - V(busy) if a different task has built or installed CRIU on this host for a minute.
     - V(unpack_failed) if an archive is damaged or unsafe.
     - V(disk_full) if there is no space left.
     - V(file_failed) if a file or folder could not be written.
@@ -304,7 +304,8 @@ def run(ctx: Context) -> Outcome:
     wanted = Wanted.from_params(ctx.params, paths=ctx.paths, machine=MACHINE)
     way: package.Way = Deb() if wanted.family == "debian" else Rpm(dnf5=bool(ctx.runner.which("dnf5")))
     work = {"built": run_built, "present": run_present, "absent": run_absent}[ctx.params["state"]]
-    return work(ctx, way, wanted)
+    with ctx.hold("criu", "installation"):
+        return work(ctx, way, wanted)
 
 
 def main() -> NoReturn:

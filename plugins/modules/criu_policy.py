@@ -165,6 +165,7 @@ reason:
     - V(change_lost) if semodule succeeded and the policy store does not hold the change.
     - V(disk_full) if there is no space left.
     - V(file_failed) if a file or folder could not be written.
+    - V(busy) if a different task has changed the same policy module for a minute.
     - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
     - V(tool_missing) if a command is not installed.
     - V(tool_failed) if a command failed and its output matches no other reason.
@@ -294,6 +295,11 @@ def describe(after: StoredModule, priority: int, made: Made) -> dict[str, Any]:
 def run(ctx: Context) -> Outcome:
     """Reads the policy, plans and applies the change, and reads it again."""
     priority = check_priority(ctx.params["priority"])
+    with ctx.hold("selinux", f"module {NAME}"):
+        return ensure(ctx, priority)
+
+
+def ensure(ctx: Context, priority: int) -> Outcome:
     host = read_host(ctx.paths)
     nothing = host.store is None and ctx.params["state"] == "absent"
     stored = StoredModule(NAME) if nothing else read_module(host, NAME)

@@ -121,6 +121,8 @@ reason:
     - V(value_invalid) if Nextcloud cannot store a value.
     - V(options_conflict) if a setting is in both O(system) and O(secrets).
     - V(change_lost) if occ succeeded and a setting has not changed, because it is set elsewhere; see RV(lost).
+    - V(busy) if a different task has worked on the same container for a minute.
+    - V(file_failed) if a file or folder could not be written.
     - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
     - V(podman_missing) if podman is not installed.
     - V(tool_missing) if a command is not installed.
@@ -128,6 +130,11 @@ reason:
   returned: failure
   type: str
   sample: occ_failed
+path:
+  description: The file or folder that the failure is about.
+  returned: failure that concerns a file or folder
+  type: str
+  sample: /run/criu-hosts/locks
 rc:
   description: Exit status of occ, or of podman.
   returned: failure with reason occ_failed
@@ -191,6 +198,11 @@ def run(ctx: Context) -> Outcome:
     hidden = SENSITIVE | frozenset(ctx.params["secrets"])
     name, user, path = (ctx.params[key] for key in ("container", "user", "path"))
     console = Console(engine_for("podman", ctx), name, user, path.rstrip("/"))
+    with ctx.hold("container", name):
+        return ensure(ctx, console, wanted, hidden)
+
+
+def ensure(ctx: Context, console: Console, wanted: Settings, hidden: frozenset[str]) -> Outcome:
     current = read_settings(ctx, console)
     plan = plan_settings(current, wanted, console, hidden=hidden)
     after = predicted(current, wanted)

@@ -14,6 +14,8 @@ description:
     O(leave_running=true) or O(pre_dump=true)).
   - If the checkpoint fails, the processes keep running. If CRIU has already ended them, for example because the disk is
     full, the module restores them.
+  - If a task was killed, the next task with the same O(images_path) completes or undoes what it had begun. A warning
+    says so.
   - The main process of a systemd service can be checkpointed as well. Systemd does not restart the service then.
 author:
   - The criu.hosts authors (!UNKNOWN)
@@ -25,12 +27,15 @@ options:
     description: Id of the process.
     type: int
   pid_file:
-    description: A file with the id of the process.
+    description:
+      - A file with the id of the process.
+      - A file that another user can write may only name a process of that user.
     type: path
   state:
     description:
       - V(present) makes images of the running process, unless the images are of this very process already.
-      - V(absent) removes the images with their record and logs. It never ends the process.
+      - V(absent) removes the images with their record and logs. It never ends the process. If a checkpoint was cut off,
+        it puts the images in place and fails with V(images_partial), and removes them only when it runs again.
     type: str
     choices: [present, absent]
     default: present
@@ -179,7 +184,8 @@ reason:
     - Machine-readable error code, which stays the same between releases.
     - V(process_missing) if the process does not run.
     - V(process_refused) if it is the system's first process, a kernel thread, or an ancestor of the task.
-    - V(pid_file_invalid) if O(pid_file) holds no process id.
+    - V(pid_file_invalid) if O(pid_file) holds no process id, or belongs to another user and names a process that is not
+      that user's.
     - V(unit_missing) if systemd does not know the service.
     - V(unit_has_more) if processes of the service do not descend from its main process, so they would be lost.
     - V(unit_invalid) if O(unit) is not the name of a service.
@@ -188,7 +194,11 @@ reason:
     - V(parent_invalid) if O(parent_path) does not hold an earlier pre-dump of the process.
     - V(parent_changed) if the parent images are missing or have changed.
     - V(images_mismatch) if the images to replace are of a different program.
-    - V(images_partial) if an interrupted checkpoint is in the way.
+    - V(images_partial) if an interrupted checkpoint is in the way, which may be the only copy of a process.
+    - V(restore_unclear) if a restore from the images was cut off and a process may be what it restored; see RV(pid).
+    - V(unit_running) if a restore from the images was cut off and its service is still starting; see RV(pid).
+    - V(label_changed) if a restore from the images was cut off and the process has a different label.
+    - V(busy) if a different task has worked on the images, the service or the process for a minute.
     - V(images_path_unsafe) if others can change the folder, or which folder the path names.
     - V(images_invalid) if the folder holds damaged images, a record or note that cannot be used, or anything else than
       images.
@@ -264,6 +274,29 @@ silent_denials:
   type: list
   elements: dict
   sample: []
+pid:
+  description: Id of the process that is in the way.
+  returned: failure with reason restore_unclear or unit_running
+  type: int
+  sample: 1426
+labels:
+  description:
+    - The comparison of labels.
+    - Entries are as in RV(criu.hosts.process_restore#module:labels).
+  returned: failure with reason label_changed
+  type: list
+  elements: dict
+  sample: []
+label_before:
+  description: The first label that differs, in the images.
+  returned: failure with reason label_changed
+  type: str
+  sample: system_u:system_r:initrc_t:s0
+label_after:
+  description: The first label that differs, after the restore.
+  returned: failure with reason label_changed
+  type: str
+  sample: unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023
 process_state:
   description: State of the process after the failure.
   returned: failure of CRIU
@@ -282,8 +315,9 @@ from typing import Any, NoReturn
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
-from ansible_collections.criu.hosts.plugins.module_utils._process.checkpoint import checkpoint, remove
+from ansible_collections.criu.hosts.plugins.module_utils._process.checkpoint import checkpoint
 from ansible_collections.criu.hosts.plugins.module_utils._process.options import SHARED_SPEC
+from ansible_collections.criu.hosts.plugins.module_utils._process.remove import remove
 
 SPEC: dict[str, Any] = {
     **SHARED_SPEC,

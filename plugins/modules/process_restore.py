@@ -14,6 +14,8 @@ description:
     images and still runs is left alone.
   - There are never two copies. If the original process is still running, or one of its ids is in use, the module fails
     before it changes anything.
+  - If a task was killed after the restore, the next task with the same O(images_path) finds the process, compares its
+    labels, and notes it.
   - Compares the SELinux label of every thread with the label in the images. If one differs, the module ends the
     processes and keeps the images, see O(on_label_mismatch).
   - Where SELinux is enforcing, the module switches the boolean C(unconfined_dyntrans_all) on for the restore, and off
@@ -160,7 +162,9 @@ reason:
     - Machine-readable error code, which stays the same between releases.
     - V(images_missing) if there are no images.
     - V(images_pre_dump) if the images are those of a pre-dump, which holds memory without processes.
-    - V(process_running) if the original process is still running; see RV(pid).
+    - V(process_running) if the original process, or one that was restored from a copy of the images, is running; see
+      RV(pid).
+    - V(restore_unclear) if an earlier restore was cut off and a process may be what it restored; see RV(pid).
     - V(pid_in_use) if a process has one of the ids in the images; see RV(pid).
     - V(process_ended) if the process ended right after the restore.
     - V(label_changed) if a label has changed; see RV(label_before) and RV(label_after).
@@ -179,7 +183,7 @@ reason:
     - V(criu_without_selinux) if CRIU is not linked with libselinux, so the labels would be lost.
     - V(policy_missing) if SELinux does not allow the restore.
     - V(network_lock_missing) if CRIU cannot lock the network.
-    - V(busy) if other tasks have held the lock of the SELinux boolean for a minute.
+    - V(busy) if a different task has worked on the images, the service or the SELinux boolean for a minute.
     - V(disk_full) if there is no space left.
     - V(file_failed) if a file or folder could not be written.
     - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
@@ -244,7 +248,7 @@ silent_denials:
   sample: []
 pid:
   description: Id of the process that blocks the restore.
-  returned: failure with reason process_running, pid_in_use or unit_running
+  returned: failure with reason process_running, pid_in_use, restore_unclear or unit_running
   type: int
   sample: 1426
 label_before:

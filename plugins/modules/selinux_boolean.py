@@ -103,6 +103,8 @@ reason:
     - V(not_root) if the policy cannot be read, as the task does not run as root.
     - V(store_locked) if a different process is changing the policy.
     - V(change_lost) if setsebool succeeded and the value has not changed.
+    - V(busy) if a different task has changed the same boolean for a minute.
+    - V(file_failed) if a file or folder could not be written.
     - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
     - V(tool_missing) if a command is not installed.
     - V(tool_failed) if a command failed and its output matches no other reason.
@@ -110,6 +112,11 @@ reason:
   returned: failure
   type: str
   sample: boolean_missing
+path:
+  description: The file or folder that the failure is about.
+  returned: failure that concerns a file or folder
+  type: str
+  sample: /run/criu-hosts/locks
 cmd:
   description: Argument list of the command that failed.
   returned: failure of a command
@@ -158,6 +165,11 @@ SPEC = {
 def run(ctx: Context) -> Outcome:
     """Reads the boolean, plans and applies the change, and reads it again."""
     name = check_name(ctx.params["name"], "boolean")
+    with ctx.hold("selinux", f"boolean {name}"):
+        return ensure(ctx, name)
+
+
+def ensure(ctx: Context, name: str) -> Outcome:
     value, persistent = ctx.params["value"], ctx.params["persistent"]
     host = read_host(ctx.paths)
     current = read_boolean(host, name)

@@ -194,6 +194,7 @@ reason:
     - V(change_lost) if semodule succeeded and the policy store does not hold the change.
     - V(disk_full) if there is no space left.
     - V(file_failed) if a file or folder could not be written.
+    - V(busy) if a different task has changed the same policy module for a minute.
     - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
     - V(tool_missing) if a command is not installed.
     - V(tool_failed) if a command failed and its output matches no other reason.
@@ -284,6 +285,11 @@ def source_of(ctx: Context, host: SelinuxHost, stored: StoredModule) -> Source |
 def run(ctx: Context) -> Outcome:
     """Reads the module, plans and applies the change, and reads it again."""
     name, priority = check_name(ctx.params["name"], "policy module"), check_priority(ctx.params["priority"])
+    with ctx.hold("selinux", f"module {name}"):
+        return ensure(ctx, name, priority)
+
+
+def ensure(ctx: Context, name: str, priority: int) -> Outcome:
     host = read_host(ctx.paths)
     nothing = host.store is None and ctx.params["state"] == "absent"
     stored = StoredModule(name) if nothing else read_module(host, name)

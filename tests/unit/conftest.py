@@ -8,6 +8,7 @@ from typing import Callable, Iterator
 
 import pytest
 
+from ansible_collections.criu.hosts.plugins.module_utils._core import lock
 from ansible_collections.criu.hosts.tests.unit.harness import PLACE, ModuleRun, run_main
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -28,6 +29,15 @@ def real_host() -> Iterator[None]:
     """Resets the host after each test, so each test begins on the real one."""
     yield
     PLACE.root, PLACE.uid = "", None
+
+
+@pytest.fixture(autouse=True)
+def own_locks(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keeps the locks of a test that represents no host out of this machine's folders."""
+    locks_dir, folder = lock.locks_dir, tmp_path_factory.getbasetemp() / "locks"
+    monkeypatch.setattr(
+        lock, "locks_dir", lambda paths, uid: locks_dir(paths, uid) if paths.root else str(folder / str(uid))
+    )
 
 
 @pytest.fixture(name="module")

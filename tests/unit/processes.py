@@ -158,6 +158,11 @@ class ProcessWorld:
     def boolean(self, value: bool) -> None:
         (self.folder / "sys/fs/selinux/booleans/unconfined_dyntrans_all").write_text("1 1" if value else "0 0")
 
+    def content(self) -> list[str]:
+        """Returns the names of all files and folders but those of locks, which even a task that refuses takes."""
+        names = (str(path.relative_to(self.folder)) for path in self.folder.rglob("*"))
+        return sorted(name for name in names if name != "run" and not name.startswith("run/criu-hosts"))
+
     def note(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.work / "restored.json").read_text())
         return found

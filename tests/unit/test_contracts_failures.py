@@ -38,6 +38,7 @@ NEVER: dict[str, dict[str, str]] = {
         **OF_PROCESSES,
         "file_locks_needed tcp_established_needed": "CRIU prints it for a dump only",
     },
+    "process_checkpoint": {"process_ended": "the process that a killed task has restored is known"},
     "process_restore": {
         "parent_invalid": "it has no option parent_path",
         "external_needed file_locks_needed memory_tracking_missing": "CRIU prints it for a dump only",

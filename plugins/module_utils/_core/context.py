@@ -39,7 +39,8 @@ class Context:
         """Holds the lock of a thing for the time of a block, from the look to the last step; none in check mode.
 
         Kinds and things: container and its name, images and their folder, archive and its path, unit and its name,
-        criu and its prefix, selinux and what is changed. The kernel frees the lock when this process has ended, and
+        process and its pid (or, for a restore, the digest of its images), config and its path, criu and the
+        installation, selinux and what is changed. The kernel frees the lock when this process has ended, and
         every command that it runs with ``finish``. ``seconds``: how long to wait for a task that holds it
         (lock.HOLD_SECONDS).
 

@@ -5,41 +5,50 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
-from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan, Remove
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan
 from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_criu
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import read_statistics
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECORD
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import Process
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import permissive_warning, read_selinux
 from ansible_collections.criu.hosts.plugins.module_utils._process.checkpoint_steps import Dump, dump_steps
+from ansible_collections.criu.hosts.plugins.module_utils._process.copies import begun_path, find_copy
+from ansible_collections.criu.hosts.plugins.module_utils._process.locks import hold_images, hold_process, hold_units
 from ansible_collections.criu.hosts.plugins.module_utils._process.options import (
     MINIMUM_CRIU,
     ProcessOptions,
     require_root_for,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._process.second_copy import read_note
+from ansible_collections.criu.hosts.plugins.module_utils._process.settle import (
+    Found,
+    boolean_steps,
+    left_steps,
+    refuse_partial,
+    settle,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._process.target import (
     Target,
     journal_sockets,
     read_parent,
     read_target,
     refuse,
-    refuse_partial,
     refuse_strangers,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._store.begun import read_begun
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import (
     Images,
     is_empty,
-    old_path,
     read_images,
     work_path,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_images_path, partial_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_images_path
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
@@ -102,23 +111,42 @@ def checkpoint(ctx: Context) -> Outcome:
     options = ProcessOptions.of(ctx)
     check_images_path(options.images_path)
     require_root_for(options)
-    target = read_target(ctx)
-    images = read_images(options.images_path)
+    with ExitStack() as held:
+        hold_images(ctx, held, options.images_path, options.parent_path)
+        begun = read_begun(begun_path(options.images_path))
+        units = hold_units(ctx, held, (options.unit, begun.facts.get("unit") if begun is not None else None))
+        target = read_target(ctx)
+        if target.process is not None:
+            hold_process(ctx, held, str(target.process.pid))
+            target = target.again(ctx.paths)
+        found = settle(ctx, options, begun)
+        found = replace(found, steps=(*left_steps(ctx, units, begun), *boolean_steps(ctx), *found.steps))
+        if found.steps and ctx.apply(Plan(steps=found.steps)) is not None:
+            found = replace(found, images=read_images(options.images_path))
+        return ensure(ctx, options, target, found)
+
+
+def ensure(ctx: Context, options: ProcessOptions, target: Target, found: Found) -> Outcome:
+    """Makes the images unless they are current."""
+    images = found.images
     if is_current(images, target, options) and images is not None:
         state = "running" if target.process else "absent"
-        same = {"images_path": options.images_path, "process": state, "checkpoint": "current"}
+        after = {"images_path": options.images_path, "process": state, "checkpoint": "current"}
+        before = {**after, "checkpoint": "unfinished"} if found.steps else after
         value = view(options, target, images, state="present", process_state=state)
-        return Outcome("checkpoint", value, Plan(before=same, after=same), {"statistics": {}})
-    refuse_partial(options.images_path)
+        plan = Plan(before=before, after=after, steps=found.steps)
+        return Outcome("checkpoint", value, plan, {"statistics": {}}, found.warnings)
+    refuse_partial(found, options.images_path, "checkpoint to")
     process = refuse(ctx.paths, target)
-    restored = read_note(ctx.paths, images) if images else None
-    if restored is None or restored.identity != process.identity:
+    restored = find_copy(ctx.paths, images, root=ctx.is_root) if images is not None and images.tasks else None
+    if restored is None or restored.process.identity != process.identity:
         refuse_other_images(ctx.paths, images, process)
-    return make(ctx, options, target, process)
+    return make(ctx, options, target, found)
 
 
-def make(ctx: Context, options: ProcessOptions, target: Target, process: Process) -> Outcome:
+def make(ctx: Context, options: ProcessOptions, target: Target, found: Found) -> Outcome:
     """Applies the plan of the checkpoint."""
+    process = refuse(ctx.paths, target)
     selinux = read_selinux(ctx.paths)
     criu = read_criu(ctx.runner, MINIMUM_CRIU, selinux)
     work = Dump(
@@ -149,22 +177,7 @@ def make(ctx: Context, options: ProcessOptions, target: Target, process: Process
         raise recover(ctx, work, error) from error
     images = read_images(options.images_path) if applied else None
     statistics = read_statistics(os.path.join(work_path(options.images_path), "stats-dump")) if applied else {}
-    warnings = permissive_warning(selinux, "checkpoint")
+    warnings = (*found.warnings, *permissive_warning(selinux, "checkpoint"))
     value = view(options, target, images, state="present", process_state=state)
+    plan = replace(plan, steps=(*found.steps, *plan.steps))
     return Outcome("checkpoint", value, plan, {"statistics": statistics}, warnings)
-
-
-def remove(ctx: Context) -> Outcome:
-    """Removes the images with their record and logs, never the process."""
-    options = ProcessOptions.of(ctx)
-    path = options.images_path
-    check_images_path(path)
-    if not is_empty(path):
-        read_images(path)  # refuses a folder with anything else in it
-    there = tuple(one for one in (path, partial_path(path), old_path(path), work_path(path)) if os.path.lexists(one))
-    steps = tuple(Remove(one, why="remove the images") for one in there)
-    state = "present" if os.path.lexists(path) else "absent"
-    plan = Plan(before={"images": state}, after={"images": "absent"}, steps=steps)
-    ctx.apply(plan)
-    value = view(options, None, None, state="absent", process_state="unknown")
-    return Outcome("checkpoint", value, plan, {"statistics": {}})

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     Command,
-    MakeDir,
     Remove,
     Rename,
     Step,
@@ -22,18 +21,19 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECO
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import Process
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import Unit
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux
+from ansible_collections.criu.hosts.plugins.module_utils._process.copies import begun_path
 from ansible_collections.criu.hosts.plugins.module_utils._process.options import ProcessOptions, log_path
 from ansible_collections.criu.hosts.plugins.module_utils._process.restore_unit import ENDING, with_drop_in
+from ansible_collections.criu.hosts.plugins.module_utils._store.begun import Begun, begin_steps, end_step
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import (
     Images,
     inventory_hash,
     note_path,
     old_path,
-    work_path,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._store.process_record import ProcessRecord
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
-from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import partial_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import images_place_steps, partial_path
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,15 @@ class Dump:
 
     def record(self) -> str:
         """Renders the record, when the images are there."""
+        return self.record_of(inventory_hash(partial_path(self.options.images_path)))
+
+    def record_of(self, inventory: str) -> str:
+        """Renders the record of images with this digest."""
         process, options = self.process, self.options
         return render_record(
             ProcessRecord(
                 **process.__dict__,
-                inventory=inventory_hash(partial_path(options.images_path)),
+                inventory=inventory,
                 unit=self.unit.name if self.unit else "",
                 inherit=self.inherit,
                 leave_running=options.leave_running,
@@ -75,6 +79,11 @@ class Dump:
                 external=options.external,
             )
         )
+
+    def begun(self) -> Begun:
+        """Returns the note that the dump begins, with the record: the next task may have to write it."""
+        facts = {"record": self.record_of(""), "unit": self.unit.name if self.unit is not None else ""}
+        return Begun("dumping", self.options.images_path, self.process.boot, facts=facts)
 
 
 def dump_argv(work: Dump) -> tuple[str, ...]:
@@ -104,9 +113,9 @@ def dump_steps(work: Dump) -> tuple[Step, ...]:
     if work.unit is not None and work.ends:
         command = with_drop_in(work.paths, work.unit.name, ENDING, command)
     return (
+        *begin_steps(begun_path(path), work.begun()),
         Remove(partial, why="remove what an earlier attempt left"),
-        MakeDir(partial, why="make the folder"),
-        MakeDir(work_path(path), why="make the folder of the log"),
+        *images_place_steps(partial),
         Remove(log_path(path, "checkpoint"), why="remove the old log"),
         *command,
         WriteFile(os.path.join(partial, RECORD), work.record, why="write the record"),
@@ -114,4 +123,5 @@ def dump_steps(work: Dump) -> tuple[Step, ...]:
         Rename(partial, path, mode=0o600, why="put the images in place at"),
         Remove(old, why="remove the old images"),
         Remove(note_path(path), why="remove the note of a restore"),
+        end_step(begun_path(path)),
     )

@@ -49,6 +49,7 @@ class ProcessOptions:
     pre_dump: bool = False
     leave_running: bool = False
     on_label_mismatch: str = "stop"
+    restores: bool = False
 
     @classmethod
     def of(cls, ctx: Context) -> ProcessOptions:
@@ -86,6 +87,7 @@ class ProcessOptions:
             params.get("pre_dump", False),
             params.get("leave_running", False),
             params.get("on_label_mismatch", "stop"),
+            "on_label_mismatch" in params,
         )
 
     def common_flags(self, folder: str, log: str) -> tuple[str, ...]:

@@ -8,21 +8,19 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan, Remove, Rename, Step
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError, attempt
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan, Remove, Step
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import is_alive
 from ansible_collections.criu.hosts.plugins.module_utils._process.checkpoint_steps import Dump
+from ansible_collections.criu.hosts.plugins.module_utils._process.copies import begun_path, restored_by
 from ansible_collections.criu.hosts.plugins.module_utils._process.failure import read_failure
 from ansible_collections.criu.hosts.plugins.module_utils._process.options import log_path
 from ansible_collections.criu.hosts.plugins.module_utils._process.restore import preflight
 from ansible_collections.criu.hosts.plugins.module_utils._process.restore_steps import Restored, restore_steps
-from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import (
-    inventory_hash,
-    old_path,
-    read_images,
-    work_path,
-)
-from ansible_collections.criu.hosts.plugins.module_utils._store.process_record import parse_record
+from ansible_collections.criu.hosts.plugins.module_utils._process.settle import tidy_steps
+from ansible_collections.criu.hosts.plugins.module_utils._store.begun import end_step
+from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import inventory_hash, read_images
+from ansible_collections.criu.hosts.plugins.module_utils._store.process_record import ProcessRecord, parse_record
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import partial_path, unsafe
 
 if TYPE_CHECKING:
@@ -35,16 +33,19 @@ def recover(ctx: Context, work: Dump, error: CheckpointError) -> CheckpointError
     # The log has to be read first: it is removed to make room for a restore.
     failure = read_failure(ctx.paths, error, path, "checkpoint", (work.criu.path,))
     failures: list[str] = []
+    keep = False
     if is_alive(ctx.paths, *work.process.identity):
         state, outcome = "running", "It keeps running."
     elif not inventory_hash(partial):
         state, outcome = "absent", "It is not running any more."
+        images = read_record(path)
+        if images is not None and (images.pid, images.start, images.boot) == work.process.identity:
+            state, outcome = "checkpointed", f"It is stopped in {path!r}."
     else:
-        state, outcome = bring_back(ctx, work, failures)
-    try:
-        ctx.apply(Plan(steps=cleanup_steps(path, keep=state == "checkpointed")))
-    except CheckpointError as second:
-        failures.append(second.message)
+        state, outcome, keep = bring_back(ctx, work, failures)
+    if not keep:
+        dummy, second = attempt("clean up", lambda: ctx.apply(Plan(steps=cleanup_steps(path))))
+        failures += [second.message] if second is not None else []
     told = failure.told(f"checkpoint {work.process.text}", outcome)
     told.facts["process_state"] = state
     if failures:
@@ -54,8 +55,17 @@ def recover(ctx: Context, work: Dump, error: CheckpointError) -> CheckpointError
     return told
 
 
-def bring_back(ctx: Context, work: Dump, failures: list[str]) -> tuple[str, str]:
-    """Restores the process from the partial images. Returns its state, and a sentence on it."""
+def read_record(path: str) -> ProcessRecord | None:
+    """Returns the record of the images, if there are any."""
+    images, dummy = attempt("read the images", lambda: read_images(path))
+    return images.record if images is not None else None
+
+
+def bring_back(ctx: Context, work: Dump, failures: list[str]) -> tuple[str, str, bool]:
+    """Restores the process from the partial images.
+
+    Returns its state, a sentence on it, and whether the images and notes have to stay for the next task.
+    """
     partial = partial_path(work.options.images_path)
     back: Restored | None = None
     try:
@@ -70,20 +80,21 @@ def bring_back(ctx: Context, work: Dump, failures: list[str]) -> tuple[str, str]
         ctx.apply(Plan(steps=(remove_log, *restore_steps(back))))
     except CheckpointError as error:
         failures.append(error.message)
-        if back is None or not back.proved:
-            return "checkpointed", f"It is stopped in {partial!r} and could not be brought back: {error.message}"
-    return "running", "It was brought back from its images and keeps running."
+        if back is not None and back.proof.proved:
+            return "running", "It was brought back from its images and keeps running.", False
+        if back is not None and runs(ctx, back):
+            return "running", f"It was brought back from {partial!r} and runs, but not proved: {error.message}", True
+        return "checkpointed", f"It is stopped in {partial!r} and could not be brought back: {error.message}", True
+    return "running", "It was brought back from its images and keeps running.", False
 
 
-def cleanup_steps(path: str, *, keep: bool) -> tuple[Step, ...]:
-    """Plans the removal of the partial images, unless they are to be kept, and the return of the replaced ones."""
-    partial, old = partial_path(path), old_path(path)
-    why = "remove what is left of the checkpoint"
-    return (
-        *(() if keep else (Remove(partial, why=why), Remove(work_path(partial), why=why))),
-        *(
-            (Rename(old, path, why="put back the old images at", always=True),)
-            if os.path.isdir(old) and not os.path.lexists(path)
-            else ()
-        ),
-    )
+def runs(ctx: Context, back: Restored) -> bool:
+    """Returns whether CRIU has restored the process, although a later step failed."""
+    work = back.work
+    process, unclear = attempt("find the process", lambda: restored_by(ctx.paths, work.begun(since="0"), work.images))
+    return process is not None or unclear is not None
+
+
+def cleanup_steps(path: str) -> tuple[Step, ...]:
+    """Plans the removal of the partial images, the return of the replaced ones, and the end of the note."""
+    return (*tidy_steps(path), end_step(begun_path(path)))

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError, attempt
 from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan
 from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_criu
@@ -21,13 +23,25 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode impo
     read_selinux,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread, summary
+from ansible_collections.criu.hosts.plugins.module_utils._process.copies import begun_path, find_copy, restored_by
+from ansible_collections.criu.hosts.plugins.module_utils._process.locks import hold_images, hold_process, hold_units
 from ansible_collections.criu.hosts.plugins.module_utils._process.options import (
     MINIMUM_CRIU,
     ProcessOptions,
     require_root_for,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._process.restore_steps import Restore, Restored, restore_steps
-from ansible_collections.criu.hosts.plugins.module_utils._process.second_copy import read_note, refuse_second_copy
+from ansible_collections.criu.hosts.plugins.module_utils._process.second_copy import (
+    refuse_other_copy,
+    refuse_second_copy,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._process.settle import (
+    Found,
+    boolean_steps,
+    left_steps,
+    settle,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._store.begun import read_begun
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import (
     Images,
     check_parents,
@@ -40,6 +54,11 @@ if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 
 
+def possible_units(images: Images, options: ProcessOptions) -> tuple[str, ...]:
+    """Returns the unit that the task or the record names, or else the one of ours that may be needed."""
+    return (options.unit or (images.record.unit if images.record else "") or f"criu-hosts-{images.tasks[0].pid}",)
+
+
 def choose_unit(ctx: Context, images: Images, options: ProcessOptions, before: tuple[Thread, ...]) -> Unit | None:
     """Returns the unit to restore by: the task's, the record's, or one of ours if this task may not or cannot restore.
 
@@ -48,7 +67,7 @@ def choose_unit(ctx: Context, images: Images, options: ProcessOptions, before: t
     """
     name = options.unit or (images.record.unit if images.record else "")
     if not name and (options.terminal or not may_take(ctx.paths, before)):
-        name = f"criu-hosts-{images.tasks[0].pid}"
+        name = possible_units(images, options)[0]
     if not name or not ctx.is_root:
         return None
     unit = read_unit(ctx.runner, unit_name(name))
@@ -92,29 +111,20 @@ def preflight(ctx: Context, images: Images, options: ProcessOptions) -> Restore:
         )
     unit = choose_unit(ctx, images, options, before if selinux.mode == "enforcing" else ())
     loan = read_loan(ctx.paths, DYNTRANS_BOOLEAN) if ctx.is_root else None
-    return Restore(ctx.paths, images, options, criu, selinux, before, unit, loan)
+    return Restore(ctx.paths, images, options, selinux, before, criu, unit, loan)
 
 
-def view(images: Images, process: Process | None, unit: str) -> dict[str, Any]:
+def view(images: Images, path: str, process: Process | None, unit: str) -> dict[str, Any]:
     """Returns the value of ``restore``."""
     root = images.root
     return {
         "pid": process.pid if process else (root.pid if root and root.pid != 1 else None),
         "comm": process.comm if process else (images.record.comm if images.record else None),
         "state": "running",
-        "images_path": images.path,
+        "images_path": path,
         "unit": unit or None,
         "cgroup": process.cgroup if process else None,
     }
-
-
-def proof_word(back: Restored) -> str:
-    """Returns what the comparison of labels is worth."""
-    if not back.work.selinux.enabled:
-        return "selinux_disabled"
-    if back.wrong is not None:
-        return "label_changed"
-    return back.work.selinux.mode if back.work.before else "label_unknown"
 
 
 def restore(ctx: Context) -> Outcome:
@@ -122,37 +132,93 @@ def restore(ctx: Context) -> Outcome:
     options = ProcessOptions.of(ctx)
     check_images_path(options.images_path)
     require_root_for(options)
-    images = read_images(options.images_path)
-    if images is None:
-        raise CheckpointError(
-            f"Cannot restore from {options.images_path!r}: there are no images. Create them with process_checkpoint.",
-            reason="images_missing",
-        )
-    running = read_note(ctx.paths, images)
-    if running is not None:
-        state = {"images_path": images.path, "state": "running"}
-        unit = options.unit or (images.record.unit if images.record else "")
-        facts: dict[str, Any] = {"statistics": {}, "labels": [], "label_proof": "not_needed"}
-        return Outcome("restore", view(images, running, unit), Plan(before=state, after=state), facts)
-    return make(ctx, Restored(preflight(ctx, images, options), ctx.runner))
+    with ExitStack() as held:
+        hold_images(ctx, held, options.images_path)
+        begun = read_begun(begun_path(options.images_path))
+        found = settle(ctx, options, begun)
+        images = found.images
+        if images is None:
+            raise CheckpointError(
+                f"Cannot restore from {options.images_path!r}: there are no images. Create them with "
+                "process_checkpoint.",
+                reason="images_missing",
+            )
+        wanted = () if images.pre_dump else possible_units(images, options)
+        units = hold_units(ctx, held, (*wanted, begun.facts.get("unit") if begun is not None else None))
+        hold_process(ctx, held, images.digest)
+        found = replace(found, steps=(*left_steps(ctx, units, begun), *found.steps))
+        return ensure(ctx, options, found, images)
 
 
-def make(ctx: Context, back: Restored) -> Outcome:
+def ensure(ctx: Context, options: ProcessOptions, found: Found, images: Images) -> Outcome:
+    """Completes what has begun, then restores the process if it is not running."""
+    proof, copy = found.proof, None
+    if proof is None and images.tasks:
+        copy = find_copy(ctx.paths, images, root=ctx.is_root)
+        refuse_other_copy(copy, images, options)
+    process = proof.process if proof is not None else (copy.process if copy is not None else None)
+    if process is None:
+        if found.steps and ctx.apply(Plan(steps=found.steps)) is not None:
+            images = read_images(options.images_path) or images
+        return make(ctx, Restored(preflight(ctx, images, options), ctx.runner), found)
+    steps = (*boolean_steps(ctx), *found.steps)
+    if steps:
+        ctx.apply(Plan(steps=steps))
+    after = {"images_path": options.images_path, "state": "running"}
+    before = {**after, "state": "not proved"} if steps else after
+    unit = options.unit or (images.record.unit if images.record else "")
+    facts: dict[str, Any] = {
+        "statistics": {},
+        "labels": summary(proof.pairs) if proof is not None else [],
+        "label_proof": proof.word() if proof is not None else "not_needed",
+    }
+    value = view(images, options.images_path, process, unit)
+    warnings = found.warnings
+    if proof is not None and proof.wrong is not None:
+        warnings = (*warnings, proof.wrong.message)
+    return Outcome("restore", value, Plan(before=before, after=after, steps=steps), facts, warnings)
+
+
+def make(ctx: Context, back: Restored, found: Found) -> Outcome:
     """Applies the plan of the restore."""
-    work, path = back.work, back.work.images.path
+    work, path = back.work, back.work.path
     plan = Plan(
         before={"images_path": path, "state": "absent"},
         after={"images_path": path, "state": "running"},
         steps=restore_steps(back),
     )
-    applied = ctx.apply(plan)
+    try:
+        applied = ctx.apply(plan)
+    except CheckpointError as error:
+        raise after_failure(ctx, back, error) from error
+    proof = back.proof
     facts = {
         "statistics": read_statistics(work.statistics_path) if applied else {},
-        "labels": summary(back.pairs),
-        "label_proof": proof_word(back),
+        "labels": summary(proof.pairs),
+        "label_proof": proof.word(),
     }
-    warnings = permissive_warning(work.selinux, "restore")
-    if back.wrong is not None:
-        warnings = (*warnings, back.wrong.message)
-    value = view(work.images, back.process, work.unit.name if work.unit else "")
-    return Outcome("restore", value, plan, facts, warnings)
+    warnings = (*found.warnings, *permissive_warning(work.selinux, "restore"))
+    if proof.wrong is not None:
+        warnings = (*warnings, proof.wrong.message)
+    value = view(work.images, path, proof.process, work.unit.name if work.unit else "")
+    return Outcome("restore", value, replace(plan, steps=(*found.steps, *plan.steps)), facts, warnings)
+
+
+def after_failure(ctx: Context, back: Restored, error: CheckpointError) -> CheckpointError:
+    """Returns the failure with the state of the process; what has begun has ended if nothing was restored."""
+    work = back.work
+    if error.reason == "label_changed":
+        return error  # it has just been ended; the note stays until the next task has seen that
+    try:
+        process = restored_by(ctx.paths, work.begun(since="0"), work.images)
+    except CheckpointError:
+        return error  # the note stays
+    if process is None:
+        attempt("remove the note", lambda: ctx.apply(Plan(steps=work.end_steps())))
+        return error
+    proved = "" if back.proof.proved else ", and its labels have not been compared yet"
+    error.message += (
+        f" The restored {process.text} is running{proved}. Run this task again: it completes the restore and makes no "
+        "second copy."
+    )
+    return error

@@ -4,46 +4,14 @@
 
 from __future__ import annotations
 
+import os
+
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
-from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
-from ansible_collections.criu.hosts.plugins.module_utils._host.process import Process, is_alive, read_process
-from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import Images, invalid, note_path
-from ansible_collections.criu.hosts.plugins.module_utils._store.own_file import read_own
-from ansible_collections.criu.hosts.plugins.module_utils._store.process_record import PID_LIMIT, RULES
-from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import Rule, check_fields, is_number
-
-NOTE_LIMIT = 64 << 10
-NOTE_RULES: dict[str, Rule] = {
-    **{key: RULES[key] for key in ("start", "boot", "inventory")},
-    # 0 stands for a process that is not known.
-    "pid": lambda value: is_number(value, 0, PID_LIMIT),
-}
-
-
-def read_note(paths: Paths, images: Images) -> Process | None:
-    """Returns the process that was restored from these images, if it is still running.
-
-    Raises:
-        CheckpointError: images_invalid, there is a note that cannot be used, so that a copy may be running.
-    """
-    path = note_path(images.path)
-    try:
-        data = read_own(path, limit=NOTE_LIMIT)
-        if data is None:
-            return None
-        entry = parse_object(data)
-        check_fields({key: entry.get(key) for key in NOTE_RULES}, NOTE_RULES)
-    except ValueError as error:
-        raise invalid(
-            images.path,
-            f"the note {path!r} on the process that was restored from it cannot be used: {error}",
-            "Make sure that this process does not run, and remove the note.",
-        ) from error
-    pid = entry["pid"]
-    known = entry["inventory"] == images.digest and is_alive(paths, pid, entry["start"], entry["boot"])
-    return read_process(paths, pid) if known else None
+from ansible_collections.criu.hosts.plugins.module_utils._process.copies import Copy
+from ansible_collections.criu.hosts.plugins.module_utils._process.options import ProcessOptions
+from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import Images
 
 
 def holder(paths: Paths, pid: int) -> str:
@@ -83,3 +51,19 @@ def refuse_second_copy(paths: Paths, images: Images) -> None:
                     reason="pid_in_use",
                     pid=pid,
                 )
+
+
+def refuse_other_copy(copy: Copy | None, images: Images, options: ProcessOptions) -> None:
+    """Refuses when a process that was restored from a copy of these images is running, or may run unproved.
+
+    Raises:
+        CheckpointError: process_running.
+    """
+    if copy is None or (copy.proved and os.path.realpath(copy.path) == os.path.realpath(options.images_path)):
+        return
+    raise CheckpointError(
+        f"Cannot restore {images.text} from {options.images_path!r}: {copy.process.text} was restored from the same "
+        f"images in {copy.path!r} and is running, and two copies must not run at once. Stop it first.",
+        reason="process_running",
+        pid=copy.process.pid,
+    )

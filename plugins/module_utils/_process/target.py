@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_below, read_text
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import Process, read_process
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import Unit, read_unit, unit_name
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.labels import host_labels
@@ -20,13 +20,15 @@ from ansible_collections.criu.hosts.plugins.module_utils._process.options import
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import (
     Images,
     check_parents,
-    inventory_hash,
     read_images,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_images_path, partial_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_images_path
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+
+# A pid file has one number.
+_PID_FILE_LIMIT = 4096
 
 
 @dataclass(frozen=True)
@@ -38,22 +40,50 @@ class Target:
     unit: Unit | None = None
     pid: int = 0
 
+    def again(self, paths: Paths) -> Target:
+        """Returns the same process as it is now: a different task may have ended it before this one held it."""
+        process = read_process(paths, self.process.pid) if self.process is not None else None
+        same = process is not None and self.process is not None and process.identity == self.process.identity
+        return replace(self, process=process if same else None)
 
-def read_pid_file(path: str) -> int:
-    """Reads a pid file; 0 if there is no such file.
+
+def _refuse_links(path: str) -> None:
+    """Refuses a folder that a link of another user may lead elsewhere."""
+    folder = os.path.dirname(path)
+    while folder not in ("", "/"):
+        if os.path.islink(folder) and os.lstat(folder).st_uid not in (0, os.geteuid()):
+            raise _invalid(path, f"the link {folder!r} belongs to another user, who may let it lead anywhere")
+        folder = os.path.dirname(folder)
+
+
+def _users_of(paths: Paths, pid: int) -> set[str]:
+    """Returns the ids of the users that a process runs as: real, effective, saved, of files."""
+    status = read_text(f"{paths.proc}/{pid}/status") or ""
+    return {number for line in status.splitlines() if line.startswith("Uid:") for number in line.split()[1:]}
+
+
+def read_pid_file(paths: Paths, path: str) -> int:
+    """Reads a pid file; 0 if there is no such file. One that another user can write may only name that user's process.
 
     Raises:
         CheckpointError: pid_file_invalid.
     """
+    _refuse_links(path)
     try:
-        text = read_text(path)
-    except (IsADirectoryError, PermissionError) as error:
-        raise _invalid(path, error.strerror or "it cannot be read") from error
-    if text is None:
+        owner = os.lstat(path).st_uid
+        data = read_below(os.path.dirname(path), os.path.basename(path), limit=_PID_FILE_LIMIT, owners=(owner,))
+    except FileNotFoundError:
         return 0
-    if not re.match(r"\s*[1-9][0-9]{0,9}\s*\Z", text):
+    except OSError as error:
+        raise _invalid(path, error.strerror or "it cannot be read") from error
+    match = re.match(rb"\s*([1-9][0-9]{0,9})\s*\Z", data or b"")
+    if data is not None and not match:
         raise _invalid(path, "it does not contain exactly one process id")
-    return int(text)
+    pid = int(match.group(1)) if match else 0
+    users = _users_of(paths, pid) if owner not in (0, os.geteuid()) and pid else set()
+    if users - {str(owner)}:
+        raise _invalid(path, f"it belongs to the user with the id {owner}, and process {pid} is not that user's")
+    return pid
 
 
 def _invalid(path: str, why: str) -> CheckpointError:
@@ -75,7 +105,7 @@ def read_target(ctx: Context) -> Target:
             )
         return Target(f"unit {unit.name!r}", read_process(ctx.paths, unit.pid) if unit.pid else None, unit)
     if params.get("pid_file"):
-        pid = read_pid_file(params["pid_file"])
+        pid = read_pid_file(ctx.paths, params["pid_file"])
         return Target(f"the process of {params['pid_file']!r}", read_process(ctx.paths, pid) if pid else None, pid=pid)
     return Target(f"process {params['pid']}", read_process(ctx.paths, params["pid"]), pid=params["pid"])
 
@@ -160,22 +190,6 @@ def _journal_peers(text: str) -> set[int]:
         if len(fields) == 7 and fields[4:6] == ["0001", "03"]:
             found.add(int(fields[6]))
     return found
-
-
-def refuse_partial(path: str) -> None:
-    """Refuses when a checkpoint was interrupted after CRIU ended the process: its images may be the only copy.
-
-    Raises:
-        CheckpointError: images_partial.
-    """
-    partial = partial_path(path)
-    if inventory_hash(partial):
-        raise CheckpointError(
-            f"Cannot checkpoint to {path!r}: an earlier checkpoint was interrupted, and {partial!r} may hold the only "
-            "copy of a process. Restore it from there (images_path), or remove that folder.",
-            reason="images_partial",
-            path=partial,
-        )
 
 
 def read_parent(options: ProcessOptions, process: Process) -> Images | None:

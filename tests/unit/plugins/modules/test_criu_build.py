@@ -238,7 +238,8 @@ CONTRACT_CASES = [
 
 
 def everything(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*")}
+    return {name for name in names if not name.startswith("run/criu-hosts")}  # without the locks
 
 
 def test_every_caller_gets_the_new_one(tmp_path: Path, module: Callable[..., Any]) -> None:

@@ -4,14 +4,18 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ansible_collections.criu.hosts.plugins.module_utils._core import lock
+from ansible_collections.criu.hosts.plugins.module_utils._process import target
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import pid_file_path
 from ansible_collections.criu.hosts.tests.unit.harness import PLACE, Case, Host, Reply, Write
+from ansible_collections.criu.hosts.tests.unit.locks import held_by_another
 from ansible_collections.criu.hosts.tests.unit.processes import (
     LABEL,
     PID,
@@ -312,7 +316,7 @@ def foreign_folder(made: ProcessWorld) -> dict[str, Any]:
 
 
 def cut_off(made: ProcessWorld) -> dict[str, Any]:
-    made.dumped(made.images.parent / ".web.partial")
+    made.dumped(made.images.parent / ".web.partial", start="1")
     return {}
 
 
@@ -385,13 +389,90 @@ REFUSALS = {
 def test_refusals_touch_nothing(module: Any, tmp_path: Path, reason: str) -> None:
     made = running(tmp_path)
     changes = REFUSALS[reason](made)
-    before = sorted(str(path) for path in tmp_path.rglob("*"))
+    before = made.content()
     arguments = {key: value for key, value in params(made, **changes).items() if value is not None}
     ran = module("process_checkpoint", arguments, host=made.base.host)
     assert ran.result["reason"] == reason, ran.result
     assert ran.result["msg"].endswith(".") and "\n" not in ran.result["msg"]
     assert ran.host.wrote == []
-    assert sorted(str(path) for path in tmp_path.rglob("*")) == before
+    assert made.content() == before
+
+
+def user_of(made: ProcessWorld, uid: int) -> None:
+    path = made.folder / f"proc/{PID}/status"
+    path.write_text(f"{path.read_text()}Uid:\t{uid}\t{uid}\t{uid}\t{uid}\n")
+
+
+@pytest.mark.parametrize(("uid", "reason"), [(0, "pid_file_invalid"), (4242, None)])
+def test_a_pid_file_of_a_user_names_a_process_of_that_user(
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: int, reason: str | None
+) -> None:
+    made = running(tmp_path)
+    made.base.script(made.dump())
+    user_of(made, uid)
+    path = tmp_path / "web.pid"
+    path.write_text(f"{PID}\n")
+    lstat = os.lstat
+
+    def of_a_user(name: Any, **options: Any) -> os.stat_result:
+        status = lstat(name, **options)
+        return os.stat_result((*status[:4], 4242, *status[5:])) if str(name) == str(path) else status
+
+    monkeypatch.setattr(target.os, "lstat", of_a_user)
+    monkeypatch.setattr(target, "read_below", lambda *dummy_names, **dummy_options: path.read_bytes())
+    arguments = {"pid_file": str(path), "images_path": str(made.images)}
+    ran = module("process_checkpoint", arguments, host=made.base.host)
+    assert ran.result.get("reason") == reason, ran.result
+    assert bool(ran.host.wrote) is (reason is None)
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "large"])
+def test_a_pid_file_is_a_small_file(module: Any, tmp_path: Path, kind: str) -> None:
+    made = running(tmp_path)
+    path = tmp_path / "web.pid"
+    if kind == "link":
+        (tmp_path / "other.pid").write_text(f"{PID}\n")
+        path.symlink_to("other.pid")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_text(f"{PID}{' ' * 5000}")
+    ran = module("process_checkpoint", {"pid_file": str(path), "images_path": str(made.images)}, host=made.base.host)
+    assert ran.result["reason"] == "pid_file_invalid"
+
+
+@pytest.mark.parametrize(("kind", "thing"), [("images", "data/web"), ("process", PID), ("unit", "web.service")])
+def test_a_dump_holds_the_images_the_unit_and_the_process(
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, thing: Any
+) -> None:
+    arguments, host = by_unit(tmp_path)
+    name = str(tmp_path / thing) if kind == "images" else str(thing)
+    path = lock.lock_path(PLACE.paths, 0, kind, name)
+    monkeypatch.setattr(lock, "HOLD_SECONDS", 0)
+    with held_by_another(path):
+        assert module("process_checkpoint", arguments, host=host).result["reason"] == "busy"
+    assert host.wrote == []
+    assert module("process_checkpoint", arguments, host=host).result["changed"] is True
+
+
+def test_parent_images_are_held_too(module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments, host = on_parent(tmp_path)
+    monkeypatch.setattr(lock, "HOLD_SECONDS", 0)
+    with held_by_another(lock.lock_path(PLACE.paths, 0, "images", arguments["parent_path"])):
+        assert module("process_checkpoint", arguments, host=host).result["reason"] == "busy"
+
+
+def test_a_drop_in_that_a_killed_task_left_is_removed(module: Any, tmp_path: Path) -> None:
+    """Its note is with other images; the unit is held, so nobody needs the drop-in."""
+    arguments, host = by_unit(tmp_path)
+    drop_in = tmp_path / "run/systemd/system/web.service.d/99-criu-hosts.conf"
+    drop_in.parent.mkdir(parents=True)
+    drop_in.write_text("# By criu.hosts, while it restores the main process.\n[Service]\nRestart=no\n")
+    checked = module("process_checkpoint", arguments, host=host, check=True)
+    ran = module("process_checkpoint", arguments, host=host)
+    assert ran.result["commands"] == checked.result["commands"]
+    assert ran.result["commands"][0] == RELOAD
+    assert not drop_in.parent.exists()
 
 
 def test_images_of_another_process_are_not_current(module: Any, tmp_path: Path) -> None:

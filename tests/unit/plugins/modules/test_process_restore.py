@@ -191,8 +191,8 @@ def test_a_failure_ran_the_plan_of_check_mode(
     checked = module("process_restore", arguments, host=host, check=True)
     ran = module("process_restore", arguments, host=host)
     assert ran.result["reason"] == case.partition("-")[0]
-    assert len(plans) == 2
     assert checked.result["commands"] == plans[1].commands == host.wrote
+    assert [plan.commands for plan in plans[2:]] == [[]] * (len(plans) - 2)  # only the note goes
 
 
 def test_the_boolean_is_borrowed_and_the_proof_told(module: Any, tmp_path: Path) -> None:
@@ -328,6 +328,18 @@ def test_silent_refusal_is_told_beside_the_cause(module: Any, tmp_path: Path) ->
     assert [one["id"] for one in ran.result["silent_denials"]] == ["label_refused"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
+def test_a_signal_while_criu_restores_waits_for_proof_and_note(module: Any, tmp_path: Path, number: int) -> None:
+    arguments, host = plain(tmp_path)
+    restore = next(one for one in host.replies if isinstance(one, Write) and "restore" in one.argv)
+    effect = restore.effect
+    object.__setattr__(restore, "effect", lambda: (signal.raise_signal(number), effect()))
+    ran = module("process_restore", arguments, host=host)
+    assert ran.result["label_proof"] == "enforcing", ran.result
+    assert json.loads((tmp_path / "data/.web.criu/restored.json").read_text())["start"] == "9000"
+    assert (tmp_path / "sys/fs/selinux/booleans/unconfined_dyntrans_all").read_text() == "0 0"
+
+
 def original_lives(made: ProcessWorld) -> dict[str, Any]:
     made.process()
     return {}
@@ -394,11 +406,11 @@ REFUSALS = {
 def test_refusals_touch_nothing(module: Any, tmp_path: Path, reason: str) -> None:
     made = checkpointed(tmp_path)
     changes = REFUSALS[reason](made)
-    before = sorted(str(path) for path in tmp_path.rglob("*"))
+    before = made.content()
     ran = module("process_restore", params(made, **changes), host=made.base.host)
     assert ran.result["reason"] == reason, ran.result
     assert ran.host.wrote == []
-    assert sorted(str(path) for path in tmp_path.rglob("*")) == before
+    assert made.content() == before
 
 
 @pytest.mark.parametrize(("taken", "name"), [(pid_taken, "'sshd'"), (thread_id_taken, "'cron'")])
