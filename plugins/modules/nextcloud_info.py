@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: nextcloud_info
-short_description: Read the version of a Nextcloud in a container, and check the image that is to run it
+short_description: Report the version of a Nextcloud in a container, and check the image that is to run it
 version_added: 0.1.0
 description:
   - Returns the version of the program files, what C(occ status) reports, and the version in an image.

@@ -206,13 +206,13 @@ class Host:
             "<?php $OC_Version = [30,0,17,2]; $OC_VersionString = '30.0.17';", encoding="utf-8"
         )
         (self.cloud / "config/config.php").write_text("maintenance not known", encoding="utf-8")
-        self.change(
-            folder=str(self.cloud), database="tables of 30.0.17", image="id30", running=True, breaks=""
-        )
+        self.change(folder=str(self.cloud), database="tables of 30.0.17", image="id30", running=True, breaks="")
 
     def change(self, **what: Any) -> None:
         known = json.loads(self.file.read_text(encoding="utf-8")) if self.file.exists() else {}
-        self.file.write_text(json.dumps({**known, "calls": [], "memory": "", "renewed": False, "missing": [], **what}), "utf-8")
+        self.file.write_text(
+            json.dumps({**known, "calls": [], "memory": "", "renewed": False, "missing": [], **what}), "utf-8"
+        )
 
     def play(self, to: str, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
         given = {
