@@ -85,7 +85,8 @@ class Cloud:
         seen["sum"] = host.check_output(f"sha256sum {FILE}").split()[0]
         host.check_output(
             f"setsid --fork curl --silent --show-error --user {USER}:{PASSWORD} --upload-file {FILE} "
-            f"--output /dev/null --write-out '%{{http_code}}' {SITE}/remote.php/dav/files/{USER}/upload.bin > {CODE} 2>&1"
+            "--output /dev/null --write-out '%{http_code}' "
+            f"{SITE}/remote.php/dav/files/{USER}/upload.bin > {CODE} 2>&1"
         )
         wait_for("the first part of the upload", lambda: self.part_mib() >= BEGUN_MIB)
         self.systemctl("stop")

@@ -21,7 +21,7 @@ VERSION_LIMIT, APP_LIMIT, APPS_LIMIT = 64 << 10, 1 << 20, 5000
 
 
 def _read(folder: str, name: str, limit: int) -> str | None:
-    """Returns the text of a file that the container may have written, whoever owns it; None if it is absent."""
+    """Returns the text of a file that the container may have written, with any owner; None if it is absent."""
     try:
         data = read_below(folder, name, limit=limit)
     except OSError as error:
