@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The role nextcloud checks the image before it makes a container, with stand-ins for podman and skopeo.
 
-Only the tasks with the tag nextcloud_preflight run. They are followed by one that shows the id for the container.
+Only the tasks of its preflight run, followed by one that shows the id for the container.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ PLAY = [
         "hosts": "localhost",
         "gather_facts": False,
         "tasks": [
-            {"import_role": {"name": "criu.hosts.nextcloud"}},
-            {"debug": {"msg": "the container gets {{ __nextcloud_image_id }}"}, "tags": "nextcloud_preflight"},
+            {"import_role": {"name": "criu.hosts.nextcloud", "tasks_from": "preflight"}},
+            {"debug": {"msg": "the container gets {{ __nextcloud_image_id }}"}},
         ],
     }
 ]
@@ -110,7 +110,7 @@ class Cloud:
             "LC_ALL": "C.UTF-8",
         }
         argv = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local", *arguments]
-        argv += ["--tags", "nextcloud_preflight", "-e", json.dumps(given), str(self.folder / "play.json")]
+        argv += ["-e", json.dumps(given), str(self.folder / "play.json")]
         return subprocess.run(argv, env=env, cwd=self.folder, capture_output=True, text=True, check=False)
 
     @property
