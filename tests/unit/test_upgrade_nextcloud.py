@@ -224,6 +224,7 @@ class Host:
             "nextcloud_redis_host": "",
             "nextcloud_cron_calendar": "",
             "nextcloud_web_server": "none",
+            "nextcloud_listen": "127.0.0.1:9000",
             "nextcloud_upgrade_image": "r/cloud:{major}-fpm",
             "nextcloud_upgrade_path": str(self.state.parent),
             "nextcloud_upgrade_to": to,
