@@ -108,8 +108,8 @@ upgrade:
     refused:
       description:
         - The blockers of the upgrade, each with C(message) and C(code), one of V(downgrade), V(major_skipped),
-          V(image_missing), V(image_wrong), V(image_version_unknown), V(image_moved), V(container_not_running),
-          V(not_installed), V(upgrade_pending), V(apps_incompatible) and V(disk_full).
+          V(image_missing), V(image_wrong), V(image_version_unknown), V(container_not_running), V(not_installed),
+          V(upgrade_pending), V(apps_incompatible) and V(disk_full).
       type: list
       elements: dict
       sample: []
@@ -159,7 +159,8 @@ reason:
     - Machine-readable error code, which stays the same between releases.
     - V(version_invalid) if O(to) is not a version.
     - V(version_unknown) if C(version.php) is missing below O(html_path), or has no version in it.
-    - V(answer_invalid) if the output of podman or occ is not JSON.
+    - V(file_unreadable) if C(version.php), or C(appinfo/info.xml) of an app, is a link, no regular file or too large.
+    - V(answer_invalid) if the output of podman or occ is not the expected JSON.
     - V(podman_missing) if podman is not installed.
     - V(tool_missing) if a command is not installed.
     - V(tool_failed) if a command failed and its output matches no other reason.
@@ -201,20 +202,20 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.container impo
 from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 from ansible_collections.criu.hosts.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import cgroup_memory, free_bytes
+from ansible_collections.criu.hosts.plugins.module_utils._nextcloud.files import read_apps, read_version
 from ansible_collections.criu.hosts.plugins.module_utils._nextcloud.host import (
-    ask_occ,
     disk_bytes,
-    read_apps,
+    read_enabled,
     read_image,
-    read_version,
+    read_status,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._nextcloud.upgrade import (
     RESERVE_BYTES,
     Refusal,
     check_apps,
+    check_rollback,
     check_space,
     check_status,
-    check_tag,
     image_name,
     left_behind,
     majors_to,
@@ -243,21 +244,22 @@ def look(
     """What an upgrade finds beside the versions: occ, apps, image and room."""
     params = ctx.params
     runs = container if container is not None and container.pid > 0 else None
-    status = ask_occ(ctx, engine, runs.name, params["user"], "status") if runs else None
+    status = read_status(ctx, engine, runs.name, params["user"]) if runs else None
     refused = [check_status(status, params["container"])]
     apps: list[dict[str, Any]] = []
-    needed = sum(disk_bytes(path) for path in params["copied_paths"]) + params["database_bytes"] + RESERVE_BYTES
+    needed = sum(disk_bytes(ctx, path) for path in params["copied_paths"]) + params["database_bytes"] + RESERVE_BYTES
     if container is not None:
-        refused.append(check_tag(container.image, container.image_id, read_image(ctx, engine, container.image).id))
+        present = read_image(ctx, engine, container.image_id).id is not None
+        refused.append(check_rollback(container.image_id, present=present))
     if runs:
-        enabled = ask_occ(ctx, engine, runs.name, params["user"], "app:list").get("enabled") or {}
-        apps = left_behind(read_apps(params["apps_paths"]), list(enabled), wanted)
+        enabled = read_enabled(ctx, engine, runs.name, params["user"])
+        apps = left_behind(read_apps(params["apps_paths"]), enabled, wanted)
         refused.append(check_apps(apps, wanted) if params["incompatible_apps"] == "refuse" else None)
         needed += cgroup_memory(ctx.paths, runs.pid) or 0
     free = free_bytes(params["saved_path"])
     found = {
         "incompatible_apps": apps,
-        "maintenance": None if status is None else bool(status.get("maintenance")),
+        "maintenance": None if status is None else status.maintenance,
         "needed_bytes": needed,
         "free_bytes": free,
     }

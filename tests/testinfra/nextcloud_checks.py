@@ -16,7 +16,9 @@ VARIABLES = yaml.safe_load((Path(__file__).parent / "services/nextcloud.yml").re
 SITE = "http://localhost"
 USER = "admin"
 PASSWORD = VARIABLES["nextcloud_admin_password"]
-DATA = "/srv/nextcloud/data"
+FILES = f"/srv/nextcloud/data/{USER}/files"
+FILE, CODE = "/var/tmp/lab-upload", "/var/tmp/lab-upload.code"
+BEGUN_MIB = 8
 # Long enough for systems without KVM, where everything takes ten times as long
 PATIENCE_SECONDS = 300
 
@@ -74,6 +76,35 @@ class Cloud:
         """Return the unit's record of its last start or stop."""
         found: dict[str, Any] = json.loads(self.host.file("/var/lib/criu-hosts/units/nextcloud/last.json").content)
         return found
+
+    def upload_over_restart(self, mib: int) -> dict[str, Any]:
+        """Stop and start the unit during an upload; return what a visitor and the unit's record show."""
+        host = self.host
+        seen: dict[str, Any] = {"state": self.state(), "backends": self.backends(), "workers": self.workers()}
+        host.check_output(f"head --bytes={mib}M /dev/urandom > {FILE}; rm -f {CODE} {FILES}/upload.bin")
+        seen["sum"] = host.check_output(f"sha256sum {FILE}").split()[0]
+        host.check_output(
+            f"setsid --fork curl --silent --show-error --user {USER}:{PASSWORD} --upload-file {FILE} "
+            "--output /dev/null --write-out '%{http_code}' "
+            f"{SITE}/remote.php/dav/files/{USER}/upload.bin > {CODE} 2>&1"
+        )
+        wait_for("the first part of the upload", lambda: self.part_mib() >= BEGUN_MIB)
+        self.systemctl("stop")
+        seen["dumped"] = self.last()
+        seen["stopped"] = {"mib": self.part_mib(), "backends": self.backends(), "code": self.code("/status.php")}
+        seen["stopped"]["upload"] = host.run(f"cat {CODE}").stdout
+        self.systemctl("start")
+        seen["restored"] = self.last()
+        seen["code"] = wait_for("the end of the upload", lambda: host.run(f"cat {CODE}").stdout)
+        seen["received"] = host.check_output(f"sha256sum {FILES}/upload.bin").split()[0]
+        wait_for("an answer of Nextcloud", lambda: self.code("/status.php") == "200")
+        seen["after"] = {"state": self.state(), "backends": self.backends(), "workers": self.workers()}
+        return seen
+
+    def part_mib(self) -> int:
+        """Return the MiB of the upload that the application has written."""
+        sizes = self.host.run(f"stat --format=%s {FILES}/*.part").stdout.split()
+        return int(sizes[0]) >> 20 if sizes else 0
 
     def is_up(self) -> bool:
         return self.host.service("nextcloud").is_running and self.code("/status.php", "--retry 0") == "200"

@@ -36,7 +36,7 @@ HOST = (
 import shutil, signal, sys
 VERSIONS = json.loads(os.environ["VERSIONS"])
 def major(image):
-    return image.rsplit(":", 1)[1].split("-")[0]
+    return image[2:] if image.startswith("id") else image.rsplit(":", 1)[1].split("-")[0]
 def read(path):
     with open(path) as handle:
         return handle.read()
@@ -114,10 +114,13 @@ if args[:2] == ["container", "inspect"]:
     image = {"ImageName": host["image"], "Image": "id" + major(host["image"])}
     print(json.dumps([{"Id": "c1", "Name": "cloud", "State": state, **image}]))
 elif args[:2] == ["image", "inspect"]:
-    if major(args[2]) not in VERSIONS:
+    if major(args[2]) not in VERSIONS or args[2] in host["missing"]:
         sys.exit(125)
     environment = ["NEXTCLOUD_VERSION=" + VERSIONS[major(args[2])]]
     print(json.dumps([{"Id": "id" + major(args[2]), "Config": {"Env": environment}}]))
+elif args[0] == "pull":
+    host["missing"] = [name for name in host["missing"] if name != args[-1]]
+    print("id" + major(args[-1]))
 elif args[0] == "wait":
     sys.exit(125)
 elif "app:list" in args:
@@ -126,6 +129,8 @@ elif "status" in args:
     needs = host["database"] != "tables of " + now
     print(json.dumps({"installed": True, "versionstring": now, "needsDbUpgrade": needs, "maintenance": False}))
 elif "maintenance:mode" in args:
+    if host["breaks"] == args[-1]:
+        sys.exit(1)
     write(folder + "/config/config.php", "maintenance " + args[-1])
 elif "upgrade" in args:
     host["database"] = "tables of " + now
@@ -159,6 +164,20 @@ print("x")
 )
 
 
+# What is written to the disks, with the phase that is recorded at that moment.
+SYNC = (
+    f"#!{sys.executable}\n"
+    + HOST
+    + """\
+host = load()
+record = os.path.dirname(host["folder"]) + "/saved/cloud.json"
+phase = json.loads(read(record))["phase"] if os.path.exists(record) else ""
+host["calls"].append(["sync", phase, " ".join(sys.argv[1:])])
+save(host)
+"""
+)
+
+
 class Host:
     """This machine, as the stand-ins present it."""
 
@@ -173,12 +192,12 @@ class Host:
             modules = collections / space / name / "plugins/modules"
             modules.mkdir(parents=True, exist_ok=True)
             (modules / f"{module}.py").write_text(f"NAME = {module!r}\n{MODULE}{text}{END}", encoding="utf-8")
-        info = "plugins/modules/nextcloud_upgrade_info.py"
-        (hosts / info).symlink_to(ROOT / info)
+        for name in ("nextcloud_info", "nextcloud_upgrade_info"):
+            (hosts / f"plugins/modules/{name}.py").symlink_to(ROOT / f"plugins/modules/{name}.py")
         for name in ("plugins/module_utils", "plugins/doc_fragments", "roles"):
             (hosts / name).symlink_to(ROOT / name)
         (folder / "bin").mkdir()
-        for name, text in (("podman", PODMAN), ("rsync", RSYNC)):
+        for name, text in (("podman", PODMAN), ("rsync", RSYNC), ("sync", SYNC)):
             (folder / "bin" / name).write_text(text, encoding="utf-8")
             (folder / "bin" / name).chmod(0o755)
         for name in ("html", "config", "apps", "data"):
@@ -187,13 +206,13 @@ class Host:
             "<?php $OC_Version = [30,0,17,2]; $OC_VersionString = '30.0.17';", encoding="utf-8"
         )
         (self.cloud / "config/config.php").write_text("maintenance not known", encoding="utf-8")
-        self.change(
-            folder=str(self.cloud), database="tables of 30.0.17", image="r/cloud:30-fpm", running=True, breaks=""
-        )
+        self.change(folder=str(self.cloud), database="tables of 30.0.17", image="id30", running=True, breaks="")
 
     def change(self, **what: Any) -> None:
         known = json.loads(self.file.read_text(encoding="utf-8")) if self.file.exists() else {}
-        self.file.write_text(json.dumps({**known, "calls": [], "memory": "", "renewed": False, **what}), "utf-8")
+        self.file.write_text(
+            json.dumps({**known, "calls": [], "memory": "", "renewed": False, "missing": [], **what}), "utf-8"
+        )
 
     def play(self, to: str, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
         given = {
@@ -205,6 +224,7 @@ class Host:
             "nextcloud_redis_host": "",
             "nextcloud_cron_calendar": "",
             "nextcloud_web_server": "none",
+            "nextcloud_listen": "127.0.0.1:9000",
             "nextcloud_upgrade_image": "r/cloud:{major}-fpm",
             "nextcloud_upgrade_path": str(self.state.parent),
             "nextcloud_upgrade_to": to,
@@ -250,7 +270,7 @@ class Host:
         known = {key: now[key] for key in ("database", "image", "running")}
         return self.files() == files and known == {
             "database": "tables of 30.0.17",
-            "image": "r/cloud:30-fpm",
+            "image": "id30",
             "running": True,
         }
 
@@ -269,10 +289,9 @@ def test_one_version_after_the_other_and_then_nothing(one: Host) -> None:
     assert done.returncode == 0, done.stdout
     assert one.record["phase"] == "done" and one.record["to"] == "32.0.1"
     now = one.now
-    assert now["database"] == "tables of 32.0.1" and now["image"] == "r/cloud:32-fpm" and now["running"]
+    assert now["database"] == "tables of 32.0.1" and now["image"] == "id32" and now["running"]
     units = [call[1:] for call in now["calls"] if call[0] == "container_unit"]
-    wanted = ["r/cloud:31-fpm", "r/cloud:32-fpm"]
-    assert units == [[state, image] for image in wanted for state in ("stopped", "started")]
+    assert units == [[state, image] for image in ("id31", "id32") for state in ("stopped", "started")]
     assert one.files()["config/config.php"] == "maintenance --off"
     assert one.state.stat().st_mode & 0o777 == 0o600
     assert all(path.stat().st_mode & 0o777 == 0o700 for path in (one.state.parent, one.state.parent / "cloud"))
@@ -289,7 +308,7 @@ def test_what_breaks_half_way_leaves_nothing_behind(one: Host) -> None:
     assert broken.returncode and "Update failed" in broken.stdout
     assert "the state before it was restored" in broken.stdout
     assert one.is_as_before(before) and one.record["phase"] == "rolled_back"
-    assert one.now["memory"] == "memory of r/cloud:30-fpm" and one.now["renewed"]
+    assert one.now["memory"] == "memory of id30" and one.now["renewed"]
 
 
 @pytest.mark.slow
@@ -327,6 +346,65 @@ def test_interrupted_then_brought_back_or_continued(one: Host) -> None:
     assert on.returncode == 0, on.stdout
     assert one.record["phase"] == "done" and one.now["database"] == "tables of 31.0.10"
     assert not [call for call in one.now["calls"] if call[0] == "container_checkpoint"]
+
+
+@pytest.mark.slow
+def test_phases_claim_only_what_is_on_the_disks(one: Host) -> None:
+    done = one.play("31")
+    assert done.returncode == 0, done.stdout
+    found = [call[1:] for call in one.now["calls"] if call[0] == "sync"]
+    saved, cloud = one.state.parent, one.cloud
+    everything = f"--file-system {saved} {cloud}/config {cloud}/apps {cloud}/html"
+    for before, after in zip(["", "saving", "saved", "upgraded"], ["saving", "saved", "upgraded", "done"]):
+        assert found[:3] == [[before, everything], [before, f"{one.state}.new"], [after, str(saved)]]
+        found = found[3:]
+    assert found == []
+
+
+@pytest.mark.slow
+def test_damaged_copy_is_never_brought_back(one: Host) -> None:
+    one.change(breaks="ansible")
+    assert one.play("31").returncode == -9
+    one.change(breaks="")
+    version = one.state.parent / "cloud/html/version.php"
+    times = version.stat()
+    good = version.read_bytes()
+    version.write_bytes(b"\0" * len(good))
+    os.utime(version, ns=(times.st_atime_ns, times.st_mtime_ns))
+    half_way = one.now, one.files()
+    refused = one.play("31", nextcloud_upgrade_interrupted="rollback")
+    assert refused.returncode and "are not those that were made: html" in refused.stdout.replace("\n", " ")
+    assert one.files() == half_way[1] and one.now["database"] == half_way[0]["database"]
+    assert not [call for call in one.now["calls"] if call[0] in ("container_unit", "postgresql_db")]
+
+
+@pytest.mark.slow
+def test_what_fails_after_the_upgrade_is_not_rolled_back(one: Host) -> None:
+    """Visitors may have written since maintenance mode was switched off."""
+    one.change(breaks="--off")
+    broken = one.play("31")
+    assert broken.returncode and one.record["phase"] == "upgraded"
+    assert one.now["database"] == "tables of 31.0.10" and one.now["image"] == "id31"
+    one.change(breaks="")
+    done = one.play("31", nextcloud_upgrade_interrupted="continue")
+    assert done.returncode == 0 and one.record["phase"] == "done", done.stdout
+
+
+@pytest.mark.parametrize(
+    ("pull", "missing", "pulled"),
+    [
+        ("missing", [], []),
+        ("missing", ["r/cloud:31-fpm"], ["r/cloud:31-fpm"]),
+        ("always", [], ["r/cloud:31-fpm"]),
+        ("newer", ["r/cloud:31-fpm"], ["r/cloud:31-fpm"]),
+        ("never", [], []),
+    ],
+)
+def test_pull(one: Host, pull: str, missing: list[str], pulled: list[str]) -> None:
+    one.change(missing=missing, breaks="options")  # nothing is upgraded afterwards
+    refused = one.play("31", nextcloud_pull=pull)
+    assert refused.returncode and "its unit differs from the variables" in refused.stdout.replace("\n", " ")
+    assert [call[2] for call in one.now["calls"] if call[:2] == ["podman", "pull"]] == pulled
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Mapping
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Plan
+from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
@@ -73,16 +74,26 @@ def read_settings(ctx: Context, console: Console) -> Settings:
     return parse_settings(completed.out, console)
 
 
+def _dictionary(value: Any) -> dict[str, Any]:
+    """Returns a dictionary of the JSON that PHP writes, where an empty one is a list or null."""
+    if value is None or value == []:
+        return {}
+    if not isinstance(value, dict):
+        raise ValueError("it has another type where a dictionary should be")
+    return value
+
+
 def parse_settings(text: str, console: Console) -> Settings:
     """Parses the output of occ config:list, which may begin with a notice."""
     try:
-        found = json.loads(text[text.index("{") :])
-        return Settings(found["system"], {app: values or {} for app, values in (found.get("apps") or {}).items()})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        found = parse_object(text[text.index("{") :])
+        apps = _dictionary(found.get("apps"))
+        return Settings(_dictionary(found["system"]), {app: _dictionary(values) for app, values in apps.items()})
+    except (ValueError, KeyError) as error:
         # The output contains passwords, so the message does not quote it.
         raise CheckpointError(
-            f"Cannot read the settings of Nextcloud in the container {console.container!r}: occ config:list printed no "
-            "JSON with 'system' in it. Run it manually.",
+            f"Cannot read the settings of Nextcloud in the container {console.container!r}: occ config:list did not "
+            "print the expected JSON, with a dictionary 'system'. Run it manually.",
             reason="answer_invalid",
         ) from error
 

@@ -6,16 +6,22 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Mapping, Sequence
+from typing import Any, Iterator, Mapping, Sequence
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import Version, version_text, version_tuple
 
-_WANTED = re.compile(r"\d{1,3}(\.\d{1,4}){0,2}")
-_IN_FILE = re.compile(r"\$OC_Version\s*=\s*(?:array\s*\(|\[)\s*([\d\s,]+?)\s*[\])]")
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
-_APP_ID = re.compile(r"<id>\s*([A-Za-z0-9_-]+)\s*</id>")
-_APP_UNTIL = re.compile(r"<nextcloud\s[^>]*?\bmax-version\s*=\s*[\"'](\d{1,3})")
+# The container writes the texts that are searched. Every repetition has a limit, and none may begin where the one
+# before it could go on: so the time grows with the length of a text only, whatever it is.
+_NUMBER, _BLANKS = "[0-9]{1,4}", r"[ \t\r\n]{0,99}"
+_WANTED = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,4}){0,2}")
+_OF_IMAGE = re.compile(rf"{_NUMBER}(?:\.{_NUMBER}){{1,2}}(?![0-9])")
+_IN_FILE = re.compile(
+    rf"\$OC_Version{_BLANKS}={_BLANKS}(?:array{_BLANKS}\(|\[){_BLANKS}"
+    rf"({_NUMBER}(?:{_BLANKS},{_BLANKS}{_NUMBER}){{0,7}}){_BLANKS}(?:,{_BLANKS})?[\])]"
+)
+_APP_ID = re.compile(rf"<id>{_BLANKS}([A-Za-z0-9_-]{{1,99}}){_BLANKS}</id>")
+_APP_UNTIL = re.compile(rf"\bmax-version{_BLANKS}={_BLANKS}[\"']([0-9]{{1,3}})")
 # The copies need more space than the volumes: for the files of the next version and the index of the archive.
 RESERVE_BYTES = 256 << 20
 
@@ -27,6 +33,9 @@ class Image:
     name: str
     id: str | None = None
     version: Version | None = None
+
+    def view(self) -> dict[str, str | None]:
+        return {"name": self.name, "id": self.id, "version": version_text(self.version) if self.version else None}
 
 
 @dataclass(frozen=True)
@@ -66,19 +75,42 @@ def parse_wanted(text: str) -> Version:
 def parse_version_file(text: str) -> Version | None:
     """Returns the version in Nextcloud's version.php; None if the text has none."""
     found = _IN_FILE.search(text)
-    if found is None:
-        return None
-    return tuple(int(number) for number in found.group(1).split(",") if number.strip())[:3]
+    return tuple(int(number) for number in found.group(1).split(","))[:3] if found else None
 
 
 def version_of_environment(environment: Sequence[str]) -> Version | None:
     """Returns the version in the environment of an image, as in the official image and images made from it."""
     for entry in environment:
         name, dummy_sign, value = entry.partition("=")
-        found = re.match(r"\d+(\.\d+){1,2}", value) if name == "NEXTCLOUD_VERSION" else None
+        found = _OF_IMAGE.match(value) if name == "NEXTCLOUD_VERSION" else None
         if found:
             return version_tuple(found.group())
     return None
+
+
+def _without_comments(text: str) -> str:
+    """Returns XML without its comments; one without an end reaches to the end of the text."""
+    kept, position = [], 0
+    while (begin := text.find("<!--", position)) >= 0:
+        kept.append(text[position:begin])
+        end = text.find("-->", begin + 4)
+        if end < 0:
+            return "".join(kept)
+        position = end + 3
+    return "".join([*kept, text[position:]])
+
+
+def _elements(text: str, name: str) -> Iterator[str]:
+    """Yields the attributes of the elements with this name."""
+    position = 0
+    while (begin := text.find(f"<{name}", position)) >= 0:
+        end = text.find(">", begin)
+        if end < 0:
+            return
+        attributes = text[begin + 1 + len(name) : end]
+        if attributes[:1].isspace():
+            yield attributes
+        position = end
 
 
 def parse_app(text: str) -> AppRange | None:
@@ -86,9 +118,11 @@ def parse_app(text: str) -> AppRange | None:
 
     The container can write the file, so an XML parser, which entities can overload, does not read it.
     """
-    bare = _COMMENT.sub("", text)
-    name, until = _APP_ID.search(bare), _APP_UNTIL.search(bare)
-    return AppRange(name.group(1), int(until.group(1)) if until else None) if name else None
+    bare = _without_comments(text)
+    name = _APP_ID.search(bare)
+    ends = (_APP_UNTIL.search(attributes) for attributes in _elements(bare, "nextcloud"))
+    until = next((int(end.group(1)) for end in ends if end), None)
+    return AppRange(name.group(1), until) if name else None
 
 
 def majors_to(present: Version, wanted: Version) -> list[int]:
@@ -196,15 +230,11 @@ def check_apps(apps: Sequence[Mapping[str, Any]], wanted: Version) -> Refusal | 
     )
 
 
-def check_tag(name: str, running: str, tagged: str | None) -> Refusal | None:
-    """Returns a blocker if the name of the container's image no longer means that image: a rollback uses the name."""
-    if running == tagged:
+def check_rollback(image: str, *, present: bool) -> Refusal | None:
+    """Returns a blocker if the image that the container runs is gone: a rollback needs it."""
+    if present:
         return None
-    return Refusal(
-        "image_moved",
-        f"the container runs image {running[:12]}, and {name!r} is a different image by now, so a rollback would be "
-        f"impossible. Give image {running[:12]} the name {name!r} again.",
-    )
+    return Refusal("image_missing", f"the image {image[:12]} of the container is not on the host. Load it again.")
 
 
 def check_space(path: str, needed_bytes: int, free_bytes: int) -> Refusal | None:
@@ -217,15 +247,55 @@ def check_space(path: str, needed_bytes: int, free_bytes: int) -> Refusal | None
     )
 
 
-def check_status(status: Mapping[str, Any] | None, name: str) -> Refusal | None:
+@dataclass(frozen=True)
+class Status:
+    """What ``occ status`` reports; ``version`` is the text of the program's version."""
+
+    installed: bool
+    version: str
+    needs_upgrade: bool
+    maintenance: bool
+
+    def view(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+def parse_status(answer: Mapping[str, Any]) -> Status:
+    """Returns the status in the JSON of ``occ status``, which may leave out what is false.
+
+    Raises:
+        ValueError: a value has another type.
+    """
+    flags = [answer.get(name, False) for name in ("installed", "needsDbUpgrade", "maintenance")]
+    version = answer.get("versionstring", "")
+    if not all(isinstance(flag, bool) for flag in flags) or not isinstance(version, str):
+        raise ValueError("a value has another type than it should have")
+    return Status(flags[0], version[:100], flags[1], flags[2])
+
+
+def parse_enabled(answer: Mapping[str, Any]) -> list[str]:
+    """Returns the names of the enabled apps in the JSON of ``occ app:list``. PHP writes an empty object as a list.
+
+    Raises:
+        ValueError: the apps are missing, or no object.
+    """
+    enabled = answer.get("enabled")
+    if enabled == []:
+        return []
+    if not isinstance(enabled, dict):
+        raise ValueError("it has no object 'enabled'")
+    return list(enabled)
+
+
+def check_status(status: Status | None, name: str) -> Refusal | None:
     """Returns a blocker unless occ reports a state to upgrade from; ``status`` is None for a stopped container."""
     if status is None:
         return Refusal(
             "container_not_running", f"the container {name!r} is not running, so occ cannot run. Start its unit."
         )
-    if not status.get("installed"):
+    if not status.installed:
         return Refusal("not_installed", f"Nextcloud in the container {name!r} is not installed. Install it first.")
-    if status.get("needsDbUpgrade"):
+    if status.needs_upgrade:
         return Refusal(
             "upgrade_pending",
             f"Nextcloud in the container {name!r} has an unfinished upgrade that this role did not start. Run 'occ "

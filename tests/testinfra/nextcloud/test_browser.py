@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
-from nextcloud_checks import PASSWORD, USER, Cloud
+from nextcloud_checks import PASSWORD, USER, Cloud, wait_for
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -69,6 +69,7 @@ def seen(cloud: Cloud, site: str, browser: Chrome) -> dict[str, Any]:
     browser.find_element(By.ID, "submit-form").click()
     found: dict[str, Any] = {"before": page(browser)}
     cloud.systemctl("restart")
+    wait_for("an answer of Nextcloud", cloud.is_up)
     found["last"] = cloud.last()["action"]
     browser.refresh()
     found["after"] = page(browser)

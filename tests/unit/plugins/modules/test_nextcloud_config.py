@@ -142,6 +142,12 @@ def test_an_app_that_does_not_keep_its_setting(module: Any) -> None:
         ),
         pytest.param(Reply(LIST, '{"apps": {}}'), "answer_invalid", "config:list", id="not-installed"),
         pytest.param(Reply(LIST, "hush\n"), "answer_invalid", "config:list", id="no-json"),
+        pytest.param(Reply(LIST, '{"system": 1}'), "answer_invalid", "config:list", id="system-of-another-type"),
+        pytest.param(Reply(LIST, '{"system": {}, "apps": "x"}'), "answer_invalid", "config:list", id="apps"),
+        pytest.param(Reply(LIST, '{"system": {}, "apps": {"x": [1]}}'), "answer_invalid", "config:list", id="app"),
+        pytest.param(Reply(LIST, '{"system": ' * 90_000), "answer_invalid", "config:list", id="nested"),
+        pytest.param(Reply(LIST, '{"system": {"a": NaN}}'), "answer_invalid", "config:list", id="no-number"),
+        pytest.param(Reply(LIST, '{"system": {"a": "\0\udcff"'), "answer_invalid", "config:list", id="not-utf-8"),
     ],
 )
 def test_settings_that_cannot_be_read(module: Any, reply: Reply, reason: str, word: str) -> None:

@@ -43,10 +43,20 @@ def no_container() -> Reply:
     )
 
 
-def replies(*first: Reply, status: Any = None) -> tuple[Reply, ...]:
+def size_replies(path: Path, blocks: int = 4096, length: int = 90) -> list[Reply]:
+    """What du says about the folder."""
+    return [
+        Reply(["du", "--summarize", option, "--", str(path)], out=f"{size}\t{path}\n")
+        for option, size in (("--block-size=1", blocks), ("--bytes", length))
+    ]
+
+
+def replies(*first: Reply, html: Path, status: Any = None) -> tuple[Reply, ...]:
     """What a healthy host says; ``first`` counts before it."""
     return (
         *first,
+        *size_replies(html),
+        Reply(["podman", "image", "inspect", "id31"], out=json.dumps([{"Id": "id31", "Config": {}}])),
         container_reply(),
         *(image_reply(major, f"{major}.0.1") for major in (32, 33)),
         image_reply(31, "31.0.10"),
@@ -71,7 +81,7 @@ def case(*first: Reply, status: Any = None, **params: Any) -> Any:
             "saved_path": str(folder / "saved/one"),
             **params,
         }
-        return options, Host(replies=replies(*first, status=status))
+        return options, Host(replies=replies(*first, html=html, status=status))
 
     return build
 
@@ -103,8 +113,7 @@ def test_result(tmp_path: Path, module: Any) -> None:
     assert value["version"] == "31.0.10" and value["to"] == "32" and value["refused"] == []
     assert value["steps"] == [{"from": "31.0.10", "to": "32.0.1", "image": "localhost/nc:32", "image_id": "id32"}]
     assert value["image"] == "localhost/nc:31" and value["image_id"] == "id31" and value["maintenance"] is False
-    file = tmp_path / "html/version.php"
-    assert value["needed_bytes"] == RESERVE_BYTES + 5700 + file.stat().st_blocks * 512
+    assert value["needed_bytes"] == RESERVE_BYTES + 5700 + 4096
     assert value["free_bytes"] > 0
 
 
@@ -140,12 +149,27 @@ def test_stopped_container(tmp_path: Path, module: Any) -> None:
     assert codes(value) == ["container_not_running"] and value["image"] == "localhost/nc:31"
 
 
-def test_tag_that_has_moved(tmp_path: Path, module: Any) -> None:
-    value = answer(module, tmp_path, container_reply(image_id="older"))
-    assert (
-        codes(value) == ["image_moved"]
-        and "Give image older the name 'localhost/nc:31' again." in value["refused"][0]["message"]
-    )
+def test_image_of_the_container_is_gone(tmp_path: Path, module: Any) -> None:
+    gone = Reply(["podman", "image", "inspect", "older"], err="Error: no such image\n", rc=125)
+    value = answer(module, tmp_path, container_reply(image_id="older"), gone)
+    assert codes(value) == ["image_missing"] and "the image older of the container" in value["refused"][0]["message"]
+
+
+def test_tag_that_has_moved_is_no_matter(tmp_path: Path, module: Any) -> None:
+    """A rollback uses the image's id."""
+    assert codes(answer(module, tmp_path, image_reply(99, "31.0.11", name="localhost/nc:31"))) == []
+
+
+def test_file_with_a_hole_counts_in_full(tmp_path: Path, module: Any) -> None:
+    """rsync writes the zeros."""
+    value = answer(module, tmp_path, *size_replies(tmp_path / "html", length=1 << 62))
+    assert codes(value) == ["disk_full"] and value["needed_bytes"] > 1 << 62
+
+
+def test_size_that_du_cannot_find(tmp_path: Path, module: Any) -> None:
+    failed = Reply(["du", "--summarize", "--block-size=1", "--", str(tmp_path / "html")], err="du: no\n", rc=1)
+    options, host = case(failed)(tmp_path)
+    assert module("nextcloud_upgrade_info", options, host=host).result["reason"] == "tool_failed"
 
 
 def test_upgrade_that_somebody_else_began(tmp_path: Path, module: Any) -> None:
@@ -161,7 +185,17 @@ def test_bad_input(tmp_path: Path, module: Any, params: dict[str, str], reason: 
     assert module("nextcloud_upgrade_info", options, host=host).result["reason"] == reason
 
 
-@pytest.mark.parametrize(("reply", "reason"), [({"out": "Done.\n"}, "answer_invalid"), ({"rc": 1}, "tool_failed")])
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        ({"out": "Done.\n"}, "answer_invalid"),
+        ({"out": "[]"}, "answer_invalid"),
+        ({"out": '{"enabled": 1}'}, "answer_invalid"),
+        ({"out": '{"enabled": ' * 90_000}, "answer_invalid"),
+        ({"out": '{"enabled": NaN}'}, "answer_invalid"),
+        ({"rc": 1}, "tool_failed"),
+    ],
+)
 def test_occ_that_does_not_answer(tmp_path: Path, module: Any, reply: dict[str, Any], reason: str) -> None:
     options, host = case(Reply([*OCC, "app:list", "--output=json"], **reply))(tmp_path)
     assert module("nextcloud_upgrade_info", options, host=host).result["reason"] == reason

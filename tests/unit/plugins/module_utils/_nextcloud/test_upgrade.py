@@ -17,6 +17,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._nextcloud.upgrade impo
     left_behind,
     majors_to,
     parse_app,
+    parse_enabled,
+    parse_status,
     parse_version_file,
     parse_wanted,
     plan_steps,
@@ -53,6 +55,15 @@ def test_wanted_is_no_version(text: str) -> None:
         pytest.param("<?php\n$OC_Version = array(31,0,10,2);\n", V31, id="as-before-27"),
         pytest.param("<?php\n", None, id="none"),
         pytest.param("", None, id="empty"),
+        pytest.param("<?php $OC_Version = [31, 0, 10, 2, ];", V31, id="comma-at-the-end"),
+        pytest.param("<?php $OC_Version = [ , ]; $OC_Version = [31,0,10];", V31, id="second-is-valid"),
+        pytest.param("$OC_Version = [ , ];", None, id="only-a-comma"),
+        pytest.param("$OC_Version = [1 2];", None, id="no-comma"),
+        pytest.param("$OC_Version = [];", None, id="no-number"),
+        pytest.param(f"$OC_Version = [{'9' * 5000}];", None, id="huge-number"),
+        pytest.param("$OC_Version = [\u0663,0];", None, id="digit-of-another-script"),
+        pytest.param("$OC_Version = [31,\0,10];", None, id="nul"),
+        pytest.param("$OC_Version = [31\udcff];", None, id="not-utf-8"),
     ],
 )
 def test_version_file(text: str, version: Version | None) -> None:
@@ -66,6 +77,8 @@ def test_version_file(text: str, version: Version | None) -> None:
         (["NEXTCLOUD_VERSION=33.0.0beta2"], V33),
         (["NEXTCLOUD_VERSION=new"], None),
         (["OTHER_NEXTCLOUD_VERSION=32.0.1", "NEXTCLOUD_VERSION"], None),
+        ([f"NEXTCLOUD_VERSION={'9' * 5000}.1"], None),
+        ([f"NEXTCLOUD_VERSION=32.{'9' * 5000}"], None),
         ([], None),
     ],
 )
@@ -85,6 +98,12 @@ def test_version_of_environment(environment: list[str], version: Version | None)
         ("<!-- <id>no</id> --><id>a</id><nextcloud\n min-version='30'\n max-version='31'/>", AppRange("a", 31)),
         ("<info></info>", None),
         ("<info", None),
+        ("<id>a</id><!-- <nextcloud max-version='31'/>", AppRange("a", None)),
+        ("<id>a</id><nextcloud max-version='31'", AppRange("a", None)),
+        ("<id>a</id><nextclouds max-version='31'/><nextcloud max-version='32'/>", AppRange("a", 32)),
+        (f"<id>a</id><nextcloud max-version='{'9' * 5000}'/>", AppRange("a", 999)),
+        (f"<id>{'a' * 5000}</id>", None),
+        ("<id>a\0</id>", None),
     ],
 )
 def test_app(text: str, app: AppRange | None) -> None:
@@ -162,14 +181,66 @@ def test_the_plan_goes_on_behind_a_missing_image() -> None:
     ("status", "code"),
     [
         (None, "container_not_running"),
+        ({}, "not_installed"),
         ({"installed": False}, "not_installed"),
         ({"installed": True, "needsDbUpgrade": True}, "upgrade_pending"),
         ({"installed": True, "needsDbUpgrade": False}, None),
     ],
 )
 def test_status(status: dict[str, Any] | None, code: str | None) -> None:
-    refusal = check_status(status, "nextcloud")
+    refusal = check_status(None if status is None else parse_status(status), "nextcloud")
     assert (refusal.code if refusal else None) == code
+
+
+@pytest.mark.parametrize("name", ["installed", "needsDbUpgrade", "maintenance", "versionstring"])
+@pytest.mark.parametrize("value", [None, 1, [], {}, [True], 10**4000])
+def test_status_of_another_type(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match="another type"):
+        parse_status({"installed": True, "versionstring": "31.0.10", name: value})
+
+
+def test_enabled_apps() -> None:
+    assert parse_enabled({"enabled": {"polls": "8.1", "files": "2"}}) == ["polls", "files"]
+    assert parse_enabled({"enabled": []}) == []
+
+
+@pytest.mark.parametrize("answer", [{}, {"enabled": None}, {"enabled": 1}, {"enabled": ["polls"]}, {"enabled": "x"}])
+def test_enabled_apps_of_another_type(answer: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="no object"):
+        parse_enabled(answer)
+
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("$OC_Version=[" + " " * MIB, id="blanks"),
+        pytest.param("$OC_Version=[" + "1," * (MIB // 2), id="numbers"),
+        pytest.param("$OC_Version=[1" * (MIB // 14), id="begun-again-and-again"),
+        pytest.param(("$OC_Version=[1" + " ," * 60) * (MIB // 134), id="blanks-and-commas"),
+        pytest.param("9" * MIB, id="one-number"),
+    ],
+)
+def test_time_to_read_a_version_file_grows_with_its_length(text: str) -> None:
+    """A pattern whose time grows with the square of the length would take hours."""
+    assert parse_version_file(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("<!--" * (MIB // 4), id="comments"),
+        pytest.param("<nextcloud " * (MIB // 11), id="elements"),
+        pytest.param("<nextcloud max-version" + " " * MIB, id="blanks"),
+        pytest.param("<nextcloud " + "max-version=" * (MIB // 12) + ">", id="attributes"),
+        pytest.param("<id>" * (MIB // 4), id="names"),
+        pytest.param("<id>" + "a" * MIB, id="one-name"),
+    ],
+)
+def test_time_to_read_an_app_grows_with_its_length(text: str) -> None:
+    assert parse_app(text) is None
 
 
 def test_space() -> None:
