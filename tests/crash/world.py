@@ -104,12 +104,12 @@ class Counter:
 
 @dataclass
 class World:
-    """What lives on the host. ``full``: the archive's folder is a file system of its own that is full."""
+    """What lives on the host."""
 
     counter: Counter = field(default_factory=Counter)
-    full: bool = False
 
-    def clean(self) -> None:
+    @staticmethod
+    def clean() -> None:
         """Remove everything that a case has left."""
         last = time.monotonic() + SECONDS
         while workers() and time.monotonic() < last:
@@ -120,23 +120,23 @@ class World:
             except ProcessLookupError:
                 pass
         podman("rm", "--all", "--force", "--time=0", check=False)
-        if self.full:
+        if os.path.ismount(FOLDER):
             subprocess.run(["umount", "-l", str(FOLDER)], check=True)
         for folder in (FOLDER, *STATES, SPEC.parent):
             shutil.rmtree(folder, ignore_errors=True)
         PID_FILE.unlink(missing_ok=True)
-        FOLDER.mkdir(mode=0o700, parents=True)
-        self.full = False
+        FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def fill(self) -> None:
+    @staticmethod
+    def fill() -> None:
         """Put a file system that is too small for an archive in place of the archive's folder."""
         argv = ["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", str(FOLDER)]
         subprocess.run(argv, check=True)
-        self.full = True
 
-    def enlarge(self) -> None:
+    @staticmethod
+    def enlarge() -> None:
         """Give it room."""
-        if self.full:
+        if os.path.ismount(FOLDER):
             subprocess.run(["mount", "-o", "remount,size=64m", str(FOLDER)], check=True)
 
     def start_container(self, *options: str) -> None:

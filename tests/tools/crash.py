@@ -97,6 +97,7 @@ class Results:
         elif "plan" in entry:
             figures = self.plans.setdefault(entry["plan"], Figures())
             figures.steps = len(entry["steps"])
+            say(f"   {entry['plan']}: {figures.steps} steps")
             if entry["problems"]:
                 figures.broken[f"{entry['plan']}:undisturbed"] = entry["problems"]
         elif "case" in entry:
