@@ -61,7 +61,7 @@ def must_run(case: Case) -> bool:
 
 
 def sample(cases: Iterable[Case], size: int, seed: int) -> list[Case]:
-    """Return at most ``size`` cases, the same for the same seed: those that must run, and an equal share of each plan."""
+    """Return ``size`` cases, the same for the same seed: those that must run, and an equal share of each plan."""
     chosen = [case for case in cases if must_run(case)]
     rest: dict[str, list[Case]] = {}
     for case in cases:

@@ -51,7 +51,7 @@ def failing(number: int, which: str) -> Iterator[None]:
     for name in names:
         setattr(os, name, fail)
     if which == "first":
-        os.open = open_to_read  # type: ignore[assignment]
+        os.open = open_to_read
     try:
         yield
     finally:

@@ -164,7 +164,9 @@ def settle_unit(world: World, call: Call, result: Result) -> list[str]:
     if result.failed or call.words[0] == "stop":
         why = "success" if not result.failed else ("signal" if result.rc < 0 else "exit-code")
         status = {-9: "KILL", -15: "TERM"}.get(result.rc, str(result.rc if result.failed else 137))
-        found += must(unit("stopped", SERVICE_RESULT=why, EXIT_STATUS=status), "ExecStopPost") if why != "success" else []
+        found += (
+            must(unit("stopped", SERVICE_RESULT=why, EXIT_STATUS=status), "ExecStopPost") if why != "success" else []
+        )
     return found + must(unit("start"), "the next start") + world.alive("after the next start")
 
 

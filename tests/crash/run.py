@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run cases on the test host: disturb a task, run the next ones, and check what was promised.
 
-run.py ORDER   with ORDER, an object of JSON: plans, sample (a number; 0: all cases), seed, shard [number, of], only (the
-name of a case). Each line of the output is an object: {"plan": ...}, {"case": ..., "problems": [...]}, or {"note": ...}.
+run.py ORDER   with ORDER, an object of JSON: plans, sample (a number; 0: all cases), seed, shard [number, of], only
+(names of cases). Each line of the output is an object: {"plan": ...}, {"of": ...}, {"case": ...} or {"unusable": ...}.
 """
 
 from __future__ import annotations

@@ -61,7 +61,9 @@ class Result:
     def line(self) -> str:
         """The failure in one line."""
         text = (self.data or {}).get("msg") or self.err or self.out or "no output"
-        return f"{self.call.text}: exit status {self.rc}, reason {self.reason or 'none'}: {' '.join(text.split())[-400:]}"
+        return (
+            f"{self.call.text}: exit status {self.rc}, reason {self.reason or 'none'}: {' '.join(text.split())[-400:]}"
+        )
 
 
 class Task:
@@ -69,7 +71,7 @@ class Task:
 
     def __init__(self, call: Call, **order: Any) -> None:
         self.call, self.steps = call, list[dict[str, Any]]()
-        self.files = [tempfile.TemporaryFile() for dummy in range(2)]
+        self.files = [tempfile.TemporaryFile() for dummy in range(2)]  # noqa: SIM115 -- finish closes them
         self.events, events = os.pipe()
         go, self.go_fd = os.pipe()
         text = json.dumps({**call.order, **order, "events": events, "go": go})

@@ -152,7 +152,9 @@ class World:
         """Start a process that counts; return its id."""
         argv = ["setsid", "--fork", "python3", "-IS", "-c", PROGRAM, str(PROCESS_FILE), MARK]
         null = subprocess.DEVNULL
-        subprocess.run(argv, cwd="/", stdin=null, stdout=null, stderr=null, env={"PATH": os.environ["PATH"]}, check=True)
+        subprocess.run(
+            argv, cwd="/", stdin=null, stdout=null, stderr=null, env={"PATH": os.environ["PATH"]}, check=True
+        )
         self.meet()
         return copies()[0]
 

@@ -147,8 +147,8 @@ def work() -> int:
     small = "--sample" in words
     only = [word for word in words if ":" in word]
     plans = [word for word in words if ":" not in word and not word.startswith("-")]
+    unknown = set(plans) - set(PLANS)
     order = {"plans": plans or PLANS, "only": only, "sample": SAMPLE if small else 0, "seed": SEED}
-    unknown = set(order["plans"]) - set(PLANS)
     if unknown:
         raise ToolError(f"Cannot run {', '.join(sorted(unknown))}: no such plan. Choose from {', '.join(PLANS)}.")
     report = Report("crash")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Checkpoint and restore in cycles, with a signal at a random moment in half of them; print the report for docs/evidence.
+"""Checkpoint and restore in cycles, with a signal at a random moment in half of them; print a report for the docs.
 
 soak.py [CYCLES [SEED]]   1000 cycles, and a seed that is drawn and printed; the same seed repeats the same disturbances
 
@@ -36,7 +36,8 @@ def render(cycles: list[dict[str, Any]], seed: int, minutes: float, about: str) 
     broken = [one for one in cycles if one["problems"]]
     text = ", ".join(f"{number} SIG{name}" for name, number in sorted(kills.items()))
     report = [
-        f"`make soak CYCLES={len(cycles)} SEED={seed}` ran on {time.strftime('%Y-%m-%d')} in {minutes:.0f} minutes: {about}.",
+        f"`make soak CYCLES={len(cycles)} SEED={seed}` ran on {time.strftime('%Y-%m-%d')} in {minutes:.0f} minutes: "
+        f"{about}.",
         f"{sum(kills.values())} of {len(cycles)} cycles were disturbed ({text or 'none'}); "
         f"{len(broken)} cycles broke a promise.",
         "",

@@ -116,7 +116,10 @@ def test_half_of_the_cycles_are_disturbed_and_a_seed_repeats_them(crash_imports:
     assert draws[0] == draws[1]
     kills = [one for one in draws[0] if one is not None]
     assert 150 < len(kills) < 250
-    assert {one.what for one in kills} == {"TERM", "HUP", "INT", "QUIT", "KILL"} and {one.task for one in kills} == {0, 1}
+    assert {one.what for one in kills} == {"TERM", "HUP", "INT", "QUIT", "KILL"} and {one.task for one in kills} == {
+        0,
+        1,
+    }
 
 
 def test_the_report_of_a_soak_names_seed_and_broken_promises(crash_imports: Any) -> None:
