@@ -1,18 +1,32 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Make a host for tests out of namespaces, and run a program in it:
-#   host.sh ROOT ARTIFACT PROJECT ANSIBLE WORK ARGUMENTS...
+#   host.sh start CGROUP WORK ROOT ARTIFACT PROJECT ANSIBLE ARGUMENTS...
+#   host.sh clean CGROUP WORK    remove the control groups that it has left, when it has ended
 # ROOT (the root file system of the lab's image) stays unchanged below an overlay in memory, with the CRIU of ARTIFACT in
 # it. PROJECT and the Python package ANSIBLE are mounted, read-only. All of it disappears with the program. Call it in new
-# mount, PID, IPC, UTS, network and cgroup namespaces: `unshare -m -p -f -i -u -n -C --kill-child`.
+# mount, PID, IPC, UTS and network namespaces: `unshare -m -p -f -i -u -n --kill-child`; for clean, `unshare -m`.
 set -eu
-root=$1 artifact=$2 project=$3 ansible=$4 work=$5
-shift 5
-mount --make-rprivate /
+action=$1 cgroup=$2 work=$3
+shift 3
+if [ "$action" != inside ]; then
+    mount --make-rprivate /
+    mount -t cgroup2 cgroup2 "$work"
+    if [ "$action" = clean ]; then
+        [ ! -d "$work/$cgroup" ] || find "$work/$cgroup" -depth -type d -exec rmdir {} +
+        exit
+    fi
+    # The control groups of the containers are made below this one.
+    mkdir -p "$work/$cgroup"
+    echo 0 > "$work/$cgroup/cgroup.procs"
+    umount "$work"
+    exec unshare -C sh "$0" inside "$cgroup" "$work" "$@"
+fi
+root=$1 artifact=$2 project=$3 ansible=$4
+shift 4
 mount -t tmpfs -o size=2g tmpfs "$work"
 mkdir "$work/upper" "$work/scratch" "$work/root"
 mount -t overlay -o "lowerdir=$root,upperdir=$work/upper,workdir=$work/scratch" overlay "$work/root"
-# The overlay keeps no mounts of its own below /proc, so that nothing of the real host is seen.
 cd "$work/root"
 tar -xzf "$artifact" -C usr sbin lib
 mount -t proc proc proc

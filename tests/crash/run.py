@@ -21,7 +21,7 @@ import task
 from cases import ERRORS, SECOND, Case, cases_of, parse_case, sample
 from plans import PLANS, Plan
 from task import Call, Result, Task
-from world import FOLDER, IMAGE, World, at_most_one, leftovers, podman
+from world import FOLDER, IMAGE, NAME, World, at_most_one, leftovers, podman
 
 MODULES = Path(__file__).parents[2] / "plugins/modules"
 WORKLOAD = "/var/lib/lab/workload.tar"
@@ -132,12 +132,16 @@ def record(plan: Plan) -> tuple[list[str], dict[int, float], list[str]]:
 
 
 def usable() -> str:
-    """Return why real checkpoints do not work on this kernel; empty if they do."""
+    """Return why podman and CRIU alone cannot checkpoint and restore on this kernel; empty if they can."""
     done = subprocess.run(["criu", "check"], capture_output=True, text=True, check=False)
     if done.returncode:
         return f"criu check: {' '.join((done.stdout + done.stderr).split())[-200:]}"
     try:
         podman("import", "--quiet", WORKLOAD, IMAGE)
+        World.clean()
+        World().start_container()
+        for action in ("checkpoint", "restore"):
+            podman("container", action, NAME)
     except RuntimeError as error:
         return str(error)
     return ""
@@ -156,7 +160,10 @@ def main() -> int:
     cases: list[Case] = []
     durations: dict[str, dict[int, float]] = {}
     for name in names:
-        texts, durations[name], problems = record(PLANS[name])
+        try:
+            texts, durations[name], problems = record(PLANS[name])
+        except (RuntimeError, OSError) as error:
+            texts, durations[name], problems = [], {}, [f"the harness failed: {error}"]
         say(plan=name, steps=texts, problems=problems)
         cases += cases_of(name, [text.split()[0] for text in texts], full_disk=PLANS[name].full_disk)
     chosen = only or (sample(cases, order["sample"], order["seed"]) if order["sample"] else cases)

@@ -29,7 +29,7 @@ from image import image_dir
 
 HOST = ROOT / "tests/crash/host.sh"
 INSIDE = "/crash/ansible_collections/criu/hosts/tests/crash"
-NAMESPACES = ("-m", "-p", "-f", "-i", "-u", "-n", "-C", "--kill-child")
+NAMESPACES = ("-m", "-p", "-f", "-i", "-u", "-n", "--kill-child")
 ARTIFACT = BUILD / "lab/criu-artifact.tar.gz"
 SEED = 20261129
 SAMPLE = 48
@@ -51,11 +51,21 @@ def host_argv(program: str, order: dict[str, Any], number: int = 0) -> list[str]
             raise ToolError(f"Cannot make the test host: {needed.name} of the lab does not exist. Run `make image`.")
     if os.geteuid():
         raise ToolError("Cannot make the test host: it needs namespaces and mounts. Run this as root.")
+    paths = [root, ARTIFACT, ROOT, ansible_package()]
+    argv = ["unshare", *NAMESPACES, *own("start", number), *(str(path.resolve()) for path in paths)]
+    return [*argv, f"{INSIDE}/{program}", json.dumps(order)]
+
+
+def own(action: str, number: int) -> list[str]:
+    """Return the beginning of a call of host.sh, with the names of a test host: its control group and its folder."""
     work = BUILD / f"crash/{number}"
     work.mkdir(parents=True, exist_ok=True)
-    paths = [root, ARTIFACT, ROOT, ansible_package(), work]
-    argv = ["unshare", *NAMESPACES, "sh", str(HOST), *(str(path.resolve()) for path in paths)]
-    return [*argv, f"{INSIDE}/{program}", json.dumps(order)]
+    return ["sh", str(HOST), action, f"criu-crash-{os.getpid()}-{number}", str(work.resolve())]
+
+
+def remove_host(number: int = 0) -> None:
+    """Remove what a test host leaves on the machine when it has ended: its control groups."""
+    subprocess.run(["unshare", "-m", *own("clean", number)], check=False)
 
 
 def lines(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
@@ -133,11 +143,17 @@ def run_shards(order: dict[str, Any], count: int) -> Results:
         )
         for number in range(count)
     ]
-    for process in started:
-        for entry in lines(process):
-            results.add(entry)
-        if process.wait():
-            raise ToolError(f"The test host ended with exit status {process.returncode}. Its output is above.")
+    try:
+        for process in started:
+            for entry in lines(process):
+                results.add(entry)
+            if process.wait():
+                raise ToolError(f"The test host ended with exit status {process.returncode}. Its output is above.")
+    finally:
+        for number, process in enumerate(started):
+            process.kill()
+            process.wait()
+            remove_host(number)
     return results
 
 

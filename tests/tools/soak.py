@@ -19,7 +19,7 @@ from collections import Counter
 from typing import Any
 
 from common import Entry, Report, ToolError, main, say
-from crash import host_argv, lines
+from crash import host_argv, lines, remove_host
 
 EVERY = 50
 
@@ -75,6 +75,7 @@ def work() -> int:
                 say(f"   cycle {entry['cycle']} ({entry['kind']}, {entry['kill'] or 'no signal'}): {problem}")
             if len(cycles) % EVERY == 0:
                 say(f"   {len(cycles)} of {wanted} cycles, {time.monotonic() - began:.0f} s")
+    remove_host()
     broken = sum(1 for one in cycles if one["problems"])
     if len(cycles) < wanted:
         say(f"   the test host ended after {len(cycles)} cycles, exit status {process.returncode}")

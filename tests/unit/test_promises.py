@@ -28,7 +28,7 @@ def exists(name: str) -> bool:
     """Return whether a name such as tests/x.py::test_y, or a target of make, exists."""
     if name.startswith("make "):
         return re.search(rf"^{name[5:]}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE) is not None
-    file, _, function = name.partition("::")
+    file, dummy_sign, function = name.partition("::")
     if not (ROOT / file).is_file():
         return False
     tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
