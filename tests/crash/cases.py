@@ -10,8 +10,9 @@ from typing import Iterable, Sequence
 SIGNALS = ("TERM", "HUP", "INT", "QUIT", "KILL")
 ERRORS = ("ENOSPC", "EIO")
 SECOND = ("same", "opposite")
-# Kinds of steps that change files, and those that take long enough to be disturbed in the middle.
+# Kinds of steps that change files, that wait for the disk, and that take long enough to be disturbed in the middle.
 WRITING = ("MakeDir", "WriteFile", "Rename", "Link", "Remove", "Unpack", "Together")
+SYNCING = ("WriteFile", "Rename")
 LONG = ("Command", "Wait", "Check")
 # The two plans that are used most: in a sample each of their steps meets these.
 MOST_USED = ("container_checkpoint_place", "container_restore_place")
@@ -22,7 +23,8 @@ ALWAYS = ("TERM", "KILL")
 class Case:
     """One disturbance: ``what`` happens ``when`` at which ``step`` (its number, from 1) of a plan.
 
-    when: before, during, after; for a failing write: first (its first change of a file fails), sync (only fsync fails).
+    when: before, during (half its time), inside (at its first fsync), after; for a failing write: first (its first
+    change of a file fails), sync (only fsync fails).
     """
 
     plan: str
@@ -45,8 +47,8 @@ def cases_of(plan: str, kinds: Sequence[str], *, full_disk: bool = False) -> lis
     """Return all cases of a plan whose steps are of these kinds (the first words of their texts)."""
     found: list[Case] = []
     for number, kind in enumerate(kinds, 1):
-        moments = ("before", "during", "after") if kind in LONG else ("before", "after")
-        found += [Case(plan, number, when, what) for when in moments for what in SIGNALS]
+        more = ("during",) if kind in LONG else ("inside",) if kind in SYNCING else ()
+        found += [Case(plan, number, when, what) for when in ("before", *more, "after") for what in SIGNALS]
         if kind in WRITING:
             found += [Case(plan, number, when, what) for when in ("first", "sync") for what in ERRORS]
         found += [Case(plan, number, when, what) for when in ("before", "after") for what in SECOND]
@@ -57,7 +59,7 @@ def cases_of(plan: str, kinds: Sequence[str], *, full_disk: bool = False) -> lis
 
 def must_run(case: Case) -> bool:
     """Return whether each sample contains the case: the most used plans, and the disk that is really full."""
-    return case.what == "full disk" or (case.plan in MOST_USED and case.what in ALWAYS and case.when != "after")
+    return case.what == "full disk" or (case.plan in MOST_USED and case.what in ALWAYS and case.when == "before")
 
 
 def sample(cases: Iterable[Case], size: int, seed: int) -> list[Case]:

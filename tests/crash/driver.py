@@ -7,7 +7,7 @@ driver.py ORDER   with ORDER, an object of JSON:
   words             the arguments of the program of stateful units
   events, go        descriptors: one line of JSON for each boundary of a step is written to events; at ``pause`` the
                     task waits for a byte from go
-  pause             [number of a step, "before" or "after"]
+  pause             [number of a step, "before", "inside" or "after"]; inside: at its first fsync
   fail              [number of a step, errno, "first" or "sync"]: its file operations fail, all or fsync only
   hold              seconds to wait for the lock of a thing
 """
@@ -72,13 +72,33 @@ class Watch:
         if self.order.get("pause") == [number, when]:
             os.read(self.order["go"], 1)
 
+    @contextmanager
+    def inside(self, number: int, step: Any) -> Iterator[None]:
+        """Report a boundary at the first fsync in the block, when a file with a temporary name is there."""
+        fsync, reported = os.fsync, []
+
+        def report(descriptor: int) -> None:
+            if not reported:
+                reported.append(descriptor)
+                self.boundary(number, "inside", step)
+            fsync(descriptor)
+
+        os.fsync = report
+        try:
+            yield
+        finally:
+            os.fsync = fsync
+
     def __call__(self, runner: Any, step: Any, applied: Any) -> None:
         self.count += 1
         number = self.count
         self.boundary(number, "before", step)
         fail = self.order.get("fail")
         try:
-            if fail and fail[0] == number:
+            if self.order.get("pause") == [number, "inside"]:
+                with self.inside(number, step):
+                    self.apply_step(runner, step, applied)
+            elif fail and fail[0] == number:
                 with failing(fail[1], fail[2]):
                     self.apply_step(runner, step, applied)
             else:

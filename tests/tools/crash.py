@@ -32,7 +32,7 @@ INSIDE = "/crash/ansible_collections/criu/hosts/tests/crash"
 NAMESPACES = ("-m", "-p", "-f", "-i", "-u", "-n", "--kill-child")
 ARTIFACT = BUILD / "lab/criu-artifact.tar.gz"
 SEED = 20261129
-SAMPLE = 48
+SAMPLE = 64
 
 
 def ansible_package() -> Path:

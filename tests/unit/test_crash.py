@@ -44,6 +44,7 @@ def test_each_boundary_meets_each_signal(cases: Any) -> None:
         (2, "during"),
         (2, "after"),
         (3, "before"),
+        (3, "inside"),
         (3, "after"),
     }
     assert {one.what for one in found if (one.step, one.when) == (2, "during")} == set(cases.SIGNALS)
