@@ -75,9 +75,9 @@ class Watch:
     @contextmanager
     def inside(self, number: int, step: Any) -> Iterator[None]:
         """Report a boundary at the first fsync in the block, when a file with a temporary name is there."""
-        fsync, reported = os.fsync, []
+        fsync, reported = os.fsync, list[Any]()
 
-        def report(descriptor: int) -> None:
+        def report(descriptor: Any) -> None:
             if not reported:
                 reported.append(descriptor)
                 self.boundary(number, "inside", step)

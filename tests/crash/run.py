@@ -45,7 +45,8 @@ def form(result: Result, killed: bool) -> list[str]:
     if killed:
         return []
     if result.rc < 0:
-        return [f"{name}: ended by signal {-result.rc}, without a result"]
+        how = "after it had printed its result" if result.data is not None else "without a result"
+        return [f"{name}: ended by signal {-result.rc}, {how}"]
     if result.call.words:
         return [] if not result.failed or result.err.strip() else [f"{name}: failed without a line"]
     if result.data is None:
