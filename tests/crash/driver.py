@@ -83,7 +83,7 @@ class Watch:
                 self.boundary(number, "inside", step)
             fsync(descriptor)
 
-        os.fsync = report
+        os.fsync = report  # type: ignore[assignment]
         try:
             yield
         finally:
