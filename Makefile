@@ -7,7 +7,7 @@ LAB := extensions/molecule/lab/lab.py
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.build/pycache
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench builds rules deps venv collections lint format sanity unit fuzz fuzz-sample docs tables build image molecule clean
+.PHONY: help demo test bench builds rules crash crash-sample soak deps venv collections lint format sanity unit fuzz fuzz-sample docs tables build image molecule clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -26,6 +26,15 @@ rules: deps venv collections ## switch off each rule of the SELinux policy in tu
 
 builds: deps venv collections ## build four versions of CRIU and the rebuilt package in chroots, about 15 minutes (root)
 	@$(PYTHON) $(TOOLS)/in_env.py $(TOOLS)/builds.py
+
+crash: deps venv collections image ## stop, kill and starve each task at each step, with real CRIU; CRASH="ARGUMENTS" for some (root)
+	@$(PYTHON) $(TOOLS)/crash.py $(CRASH)
+
+crash-sample: deps venv collections image
+	@$(PYTHON) $(TOOLS)/crash.py --sample
+
+soak: deps venv collections image ## checkpoint and restore CYCLES times, with a kill in half of them; SEED=NUMBER repeats a run (root)
+	@$(PYTHON) $(TOOLS)/soak.py $(or $(CYCLES),1000) $(SEED)
 
 deps: ## install the Debian packages that the lab and the venv need (root)
 	@$(PYTHON) $(LAB) deps

@@ -32,12 +32,13 @@ def test_scenarios_wait_for_the_image_and_come_first_then(run_all: Any) -> None:
     left = []
     while (name := queue.take()) is not None:
         left.append(name)
-    assert left == ["services", "virgin_host", "unit", "fuzz", "docs", "build", "sanity"]
+    assert left == ["services", "virgin_host", "crash", "unit", "fuzz", "docs", "build", "sanity"]
 
 
 def test_scenario_without_an_image_is_a_failure(run_all: Any) -> None:
     step = run_all.run_next("checkpoint_host", run_all.Queue([], False))
     assert (step.word, step.why_not, step.excused) == ("not run", "no image", False)
+    assert run_all.run_next("crash", run_all.Queue([], False)).why_not == "no image"
     assert run_all.summarize([step]) == 1
 
 

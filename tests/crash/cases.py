@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""List the cases of a plan, and choose a sample of them. Pure."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Iterable, Sequence
+
+SIGNALS = ("TERM", "HUP", "INT", "QUIT", "KILL")
+ERRORS = ("ENOSPC", "EIO")
+SECOND = ("same", "opposite")
+# Kinds of steps that change files, that wait for the disk, and that take long enough to be disturbed in the middle.
+WRITING = ("MakeDir", "WriteFile", "Rename", "Link", "Remove", "Unpack", "Together")
+SYNCING = ("WriteFile", "Rename")
+LONG = ("Command", "Wait", "Check")
+# The two plans that are used most: in a sample each of their steps meets these.
+MOST_USED = ("container_checkpoint_place", "container_restore_place")
+ALWAYS = ("TERM", "KILL")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One disturbance: ``what`` happens ``when`` at which ``step`` (its number, from 1) of a plan.
+
+    when: before, during (half its time), inside (at its first fsync), after; for a failing write: first (its first
+    change of a file fails), sync (only fsync fails).
+    """
+
+    plan: str
+    step: int
+    when: str
+    what: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.plan}:{self.step}:{self.when}:{self.what}"
+
+
+def parse_case(name: str) -> Case:
+    """Return the case of a name, as a report prints it."""
+    plan, step, when, what = name.split(":")
+    return Case(plan, int(step), when, what)
+
+
+def cases_of(plan: str, kinds: Sequence[str], *, full_disk: bool = False) -> list[Case]:
+    """Return all cases of a plan whose steps are of these kinds (the first words of their texts)."""
+    found: list[Case] = []
+    for number, kind in enumerate(kinds, 1):
+        more = ("during",) if kind in LONG else ("inside",) if kind in SYNCING else ()
+        found += [Case(plan, number, when, what) for when in ("before", *more, "after") for what in SIGNALS]
+        if kind in WRITING:
+            found += [Case(plan, number, when, what) for when in ("first", "sync") for what in ERRORS]
+        found += [Case(plan, number, when, what) for when in ("before", "after") for what in SECOND]
+    if full_disk:
+        found.append(Case(plan, 0, "during", "full disk"))
+    return found
+
+
+def must_run(case: Case) -> bool:
+    """Return whether each sample contains the case: the most used plans, and the disk that is really full."""
+    return case.what == "full disk" or (case.plan in MOST_USED and case.what in ALWAYS and case.when == "before")
+
+
+def sample(cases: Iterable[Case], size: int, seed: int) -> list[Case]:
+    """Return ``size`` cases, the same for the same seed: those that must run, and an equal share of each plan."""
+    chosen = [case for case in cases if must_run(case)]
+    rest: dict[str, list[Case]] = {}
+    for case in cases:
+        if not must_run(case):
+            rest.setdefault(case.plan, []).append(case)
+    order = random.Random(seed)
+    for left in rest.values():
+        order.shuffle(left)
+    while len(chosen) < size and any(rest.values()):
+        for left in rest.values():
+            if left and len(chosen) < size:
+                chosen.append(left.pop())
+    return chosen

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Stop, kill and starve each task at each of its steps, with real podman and real CRIU, and check docs/promises.md.
+
+crash.py                  all cases, an hour or two
+crash.py --sample         a sample with a fixed seed, about 3 minutes: part of `make test`
+crash.py PLAN...          all cases of these plans
+crash.py CASE...          only these cases, as the report names them: PLAN:STEP:WHEN:WHAT
+
+The tasks run on this machine's kernel, as root, in namespaces with the root file system of the lab's image. Nothing of
+the machine is changed. On a kernel without checkpoints the cases are skipped, and the summary says so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Iterator
+
+from common import BUILD, LAB, ROOT, Entry, Report, ToolError, main, say, venv_bin
+
+sys.path.insert(0, str(LAB.parent))
+
+from image import image_dir
+
+HOST = ROOT / "tests/crash/host.sh"
+INSIDE = "/crash/ansible_collections/criu/hosts/tests/crash"
+NAMESPACES = ("-m", "-p", "-f", "-i", "-u", "-n", "--kill-child")
+ARTIFACT = BUILD / "lab/criu-artifact.tar.gz"
+SEED = 20261129
+SAMPLE = 64
+
+
+def ansible_package() -> Path:
+    """Return the folder of the Python package ansible in .build/venv."""
+    found = sorted(venv_bin().parent.glob("lib/python3*/site-packages/ansible"))
+    if not found:
+        raise ToolError("Cannot run tasks: ansible-core is not installed. Run `make venv`.")
+    return found[0]
+
+
+def host_argv(program: str, order: dict[str, Any], number: int = 0) -> list[str]:
+    """Return the command that runs a program of tests/crash on a test host of its own."""
+    root = image_dir() / "root"
+    for needed in (root, ARTIFACT):
+        if not needed.exists():
+            raise ToolError(f"Cannot make the test host: {needed.name} of the lab does not exist. Run `make image`.")
+    if os.geteuid():
+        raise ToolError("Cannot make the test host: it needs namespaces and mounts. Run this as root.")
+    paths = [root, ARTIFACT, ROOT, ansible_package()]
+    argv = ["unshare", *NAMESPACES, *own("start", number), *(str(path.resolve()) for path in paths)]
+    return [*argv, f"{INSIDE}/{program}", json.dumps(order)]
+
+
+def own(action: str, number: int) -> list[str]:
+    """Return the beginning of a call of host.sh, with the names of a test host: its control group and its folder."""
+    work = BUILD / f"crash/{number}"
+    work.mkdir(parents=True, exist_ok=True)
+    return ["sh", str(HOST), action, f"criu-crash-{os.getpid()}-{number}", str(work.resolve())]
+
+
+def remove_host(number: int = 0) -> None:
+    """Remove what a test host leaves on the machine when it has ended: its control groups."""
+    subprocess.run(["unshare", "-m", *own("clean", number)], check=False)
+
+
+def lines(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
+    """Yield what the program inside reports; other lines are printed."""
+    assert process.stdout
+    for line in process.stdout:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            say(f"   {line.rstrip()}")
+            continue
+        if isinstance(entry, dict):
+            yield entry
+
+
+@dataclass
+class Figures:
+    """The results of one plan. ``broken``: the promises that did not hold, by case."""
+
+    steps: int = 0
+    cases: int = 0
+    seconds: float = 0.0
+    broken: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass
+class Results:
+    """The results of all shards."""
+
+    plans: dict[str, Figures] = field(default_factory=dict)
+    of: int = 0
+    chosen: int = 0
+    unusable: str = ""
+
+    def add(self, entry: dict[str, Any]) -> None:
+        """Take up one line of a shard."""
+        if "unusable" in entry:
+            self.unusable = entry["unusable"]
+        elif "plan" in entry:
+            figures = self.plans.setdefault(entry["plan"], Figures())
+            figures.steps = len(entry["steps"])
+            say(f"   {entry['plan']}: {figures.steps} steps")
+            if entry["problems"]:
+                figures.broken[f"{entry['plan']}:undisturbed"] = entry["problems"]
+        elif "case" in entry:
+            figures = self.plans[entry["case"].split(":")[0]]
+            figures.cases += 1
+            figures.seconds += entry["seconds"]
+            if entry["problems"]:
+                figures.broken[entry["case"]] = entry["problems"]
+                say(f"   {entry['case']}: {entry['problems'][0]}")
+        else:
+            self.of, self.chosen = entry["of"], entry["chosen"]
+
+    def report(self, report: Report) -> None:
+        """Print a line for each plan, and each broken promise."""
+        for name, found in self.plans.items():
+            failed = len(found.broken)
+            notes = [f"{case}: {problem}" for case, problems in found.broken.items() for problem in problems]
+            text = f"{name}: {found.steps} steps, {found.cases} cases"
+            passed = max(found.cases - failed, int(not failed))
+            report.add(Entry(text, passed, failed, seconds=found.seconds, notes=notes))
+
+
+def run_shards(order: dict[str, Any], count: int) -> Results:
+    """Run the cases on so many test hosts at once."""
+    results = Results()
+    started = [
+        subprocess.Popen(
+            host_argv("run.py", {**order, "shard": [number, count]}, number),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for number in range(count)
+    ]
+    try:
+        for process in started:
+            for entry in lines(process):
+                results.add(entry)
+            if process.wait():
+                raise ToolError(f"The test host ended with exit status {process.returncode}. Its output is above.")
+    finally:
+        for number, process in enumerate(started):
+            process.kill()
+            process.wait()
+            remove_host(number)
+    return results
+
+
+def work() -> int:
+    """Run the cases; print the figures and a summary."""
+    words = sys.argv[1:]
+    small = "--sample" in words
+    only = [word for word in words if ":" in word]
+    plans = [word for word in words if ":" not in word and not word.startswith("-")]
+    unknown = set(plans) - set(PLANS)
+    order = {"plans": plans or PLANS, "only": only, "sample": SAMPLE if small else 0, "seed": SEED}
+    if unknown:
+        raise ToolError(f"Cannot run {', '.join(sorted(unknown))}: no such plan. Choose from {', '.join(PLANS)}.")
+    report = Report("crash")
+    began = time.monotonic()
+    results = run_shards(order, 1 if small or only else os.cpu_count() or 1)
+    if results.unusable:
+        report.add(Entry("crash", skipped=1, notes=[f"no checkpoints on this kernel: {results.unusable}"]))
+        return report.finish()
+    results.report(report)
+    broken = sum(len(found.broken) for found in results.plans.values())
+    ran = sum(found.cases for found in results.plans.values())
+    how = f", seed {SEED}" if small else ""
+    say(
+        f"crash: {ran} of {results.of} cases{how}, {len(results.plans)} plans, {broken} with broken promises, "
+        f"{time.monotonic() - began:.0f} s"
+    )
+    return report.finish()
+
+
+PLANS = (
+    "container_checkpoint_place",
+    "container_checkpoint_archive",
+    "container_checkpoint_rm",
+    "container_checkpoint_leave",
+    "container_restore_place",
+    "container_restore_archive",
+    "container_restore_new_name",
+    "container_checkpoint_absent",
+    "process_checkpoint",
+    "process_checkpoint_leave",
+    "process_restore",
+    "unit_stop",
+    "unit_start",
+)
+
+if __name__ == "__main__":
+    main(work)

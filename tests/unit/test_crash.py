@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The cases of `make crash`, the sample of them that `make test` runs, and the reports of both programs."""
+
+from __future__ import annotations
+
+import random
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+NAMES = ("cases", "plans", "task", "world", "run", "soak", "crash", "common", "image", "base")
+KINDS = ("MakeDir", "Command", "WriteFile")
+
+
+@pytest.fixture(name="crash_imports")
+def crash_imports_fixture(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Make tests/crash and tests/tools importable, for the time of a test."""
+    for folder in ("../extensions/molecule/lab", "tools", "crash"):
+        monkeypatch.syspath_prepend(str((TESTS / folder).resolve()))
+    for name in NAMES:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    yield monkeypatch
+    for name in NAMES:
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture(name="cases")
+def cases_fixture(crash_imports: Any) -> Any:
+    import cases  # type: ignore[import-not-found]
+
+    return cases
+
+
+def test_each_boundary_meets_each_signal(cases: Any) -> None:
+    found = cases.cases_of("plan", KINDS)
+    assert {(one.step, one.when) for one in found if one.what == "KILL"} == {
+        (1, "before"),
+        (1, "after"),
+        (2, "before"),
+        (2, "during"),
+        (2, "after"),
+        (3, "before"),
+        (3, "inside"),
+        (3, "after"),
+    }
+    assert {one.what for one in found if (one.step, one.when) == (2, "during")} == set(cases.SIGNALS)
+
+
+def test_only_what_writes_meets_a_failing_write(cases: Any) -> None:
+    found = [one for one in cases.cases_of("plan", KINDS) if one.what in cases.ERRORS]
+    assert {one.step for one in found} == {1, 3}
+
+
+def test_the_same_seed_is_the_same_sample(cases: Any) -> None:
+    found = [one for plan in ("a", "b") for one in cases.cases_of(plan, KINDS)]
+    assert cases.sample(found, 9, 1) == cases.sample(found, 9, 1) != cases.sample(found, 9, 2)
+    assert len(cases.sample(found, 9, 1)) == 9
+    assert len(cases.sample(found, 10**6, 1)) == len(found) == len(set(found))
+
+
+def test_the_sample_has_kill_and_term_at_every_step_of_the_most_used_plans(cases: Any) -> None:
+    plans = [*cases.MOST_USED, "other"]
+    chosen = cases.sample([one for plan in plans for one in cases.cases_of(plan, KINDS)], 0, 1)
+    for plan in cases.MOST_USED:
+        for what in ("TERM", "KILL"):
+            assert {one.step for one in chosen if (one.plan, one.what) == (plan, what)} == {1, 2, 3}
+
+
+def test_a_case_is_read_back_from_its_name(cases: Any) -> None:
+    for one in cases.cases_of("plan", KINDS, full_disk=True):
+        assert cases.parse_case(one.name) == one
+
+
+def test_both_programs_know_the_same_plans(crash_imports: Any) -> None:
+    import crash  # type: ignore[import-not-found]
+    import plans  # type: ignore[import-not-found]
+
+    assert tuple(plans.PLANS) == crash.PLANS
+    assert set(crash.PLANS) >= set(__import__("cases").MOST_USED)
+
+
+def test_the_driver_patches_what_exists() -> None:
+    from ansible_collections.criu.hosts.plugins.module_utils._core import apply, lock
+
+    text = (TESTS / "crash/driver.py").read_text(encoding="utf-8")
+    assert "apply.apply_step = " in text and callable(apply.apply_step)
+    assert "HOLD_SECONDS = " in text and lock.HOLD_SECONDS > 0
+    assert "apply_step(" in Path(apply.__file__).read_text(encoding="utf-8").partition("def _try")[2]
+
+
+def test_broken_promises_are_named_and_fail_the_step(crash_imports: Any, tmp_path: Path, capsys: Any) -> None:
+    import common  # type: ignore[import-not-found]
+    import crash
+
+    crash_imports.setattr(common, "RESULTS", tmp_path)
+    results = crash.Results()
+    results.add({"plan": "process_restore", "steps": ["Command x"], "problems": []})
+    results.add({"of": 9, "chosen": 2})
+    results.add({"case": "process_restore:1:before:KILL", "problems": ["2 copies live"], "seconds": 1.0})
+    results.add({"case": "process_restore:1:before:TERM", "problems": [], "seconds": 1.0})
+    report = common.Report("crash")
+    results.report(report)
+    assert report.finish() == 1
+    assert "process_restore:1:before:KILL: 2 copies live" in capsys.readouterr().out
+    assert (report.entries[0].passed, report.entries[0].failed) == (1, 1)
+
+
+def test_half_of_the_cycles_are_disturbed_and_a_seed_repeats_them(crash_imports: Any) -> None:
+    crash_imports.delitem(sys.modules, "soak", raising=False)
+    import soak  # type: ignore[import-not-found]
+
+    draws = [[soak.plan_kill(order) for dummy in range(400)] for order in (random.Random(7), random.Random(7))]
+    assert draws[0] == draws[1]
+    kills = [one for one in draws[0] if one is not None]
+    assert 150 < len(kills) < 250
+    assert {one.what for one in kills} == {"TERM", "HUP", "INT", "QUIT", "KILL"} and {one.task for one in kills} == {
+        0,
+        1,
+    }
+
+
+def test_the_report_of_a_soak_names_seed_and_broken_promises(crash_imports: Any) -> None:
+    crash_imports.syspath_prepend(str(TESTS / "tools"))
+    crash_imports.delitem(sys.modules, "soak", raising=False)
+    import soak
+
+    one = {"kind": "place", "kill": "KILL", "task": 0, "problems": [], "seconds": 1.0}
+    lines = soak.render([one, {**one, "kill": None, "task": None, "problems": ["lost"]}], 7, 2.0, "commit x")
+    text = "\n".join(lines)
+    assert "SEED=7" in text and "1 of 2 cycles were disturbed (1 SIGKILL); 1 cycles broke a promise" in text
+    assert re.search(r"\| place \| 2 \| 1 \| 0 \| 1 \| 1.0 \|", text)
