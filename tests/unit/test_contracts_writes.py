@@ -22,7 +22,7 @@ WRITERS = (
     Writer("_core/apply.py", "os.kill os.rename os.symlink", "carries out the steps of a plan"),
     Writer(
         "_core/files.py",
-        "os.fchmod os.fdopen os.mkdir os.open os.rename os.unlink shutil.rmtree tempfile.mkstemp",
+        "os.fchmod os.fdopen os.mkdir os.open os.rename os.unlink os.O_CREAT os.O_EXCL os.O_WRONLY shutil.rmtree",
         "has the functions of apply that write files",
     ),
     Writer(

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 
 # What an unpacked folder gets, whatever the umask.
 FOLDER_MODE = 0o755
@@ -45,12 +44,25 @@ def fsync_dir(path: str) -> None:
         os.close(descriptor)
 
 
-def write_file(path: str, content: str | bytes, mode: int) -> None:
-    """Replaces ``path`` atomically: temporary name, fsync, rename, fsync of the folder."""
-    folder = os.path.dirname(path)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=folder)
+def _create(path: str) -> int:
+    """Opens a new file for writing, for nobody else; what is at the path is of a task that was killed."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        with os.fdopen(descriptor, "wb") as handle:
+        return os.open(path, flags, 0o600)
+    except FileExistsError:
+        os.unlink(path)
+        return os.open(path, flags, 0o600)
+
+
+def write_file(path: str, content: str | bytes, mode: int) -> None:
+    """Replaces ``path`` atomically: temporary name, fsync, rename, fsync of the folder.
+
+    The temporary name is always the same, so that a kill leaves one at most, which the next call replaces.
+    """
+    folder = os.path.dirname(path)
+    temporary = os.path.join(folder, f".{os.path.basename(path)}.criu-hosts")
+    try:
+        with os.fdopen(_create(temporary), "wb") as handle:
             handle.write(content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content)
             handle.flush()
             os.fchmod(handle.fileno(), mode)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -56,15 +55,14 @@ def test_a_link_put_in_place_of_a_new_file_gives_its_mode_to_nothing_else(
 ) -> None:
     victim = tmp_path / "victim"
     victim.touch(mode=0o600)
-    mkstemp = tempfile.mkstemp
+    fdopen = os.fdopen
 
-    def switched(**options: Any) -> tuple[int, str]:
-        descriptor, path = mkstemp(**options)
-        os.unlink(path)
-        os.symlink(victim, path)
-        return descriptor, path
+    def switched(descriptor: int, *arguments: Any) -> Any:
+        (tmp_path / ".file.criu-hosts").unlink()
+        (tmp_path / ".file.criu-hosts").symlink_to(victim)
+        return fdopen(descriptor, *arguments)
 
-    monkeypatch.setattr(tempfile, "mkstemp", switched)
+    monkeypatch.setattr(os, "fdopen", switched)
     write_file(str(tmp_path / "file"), "text", 0o644)
     assert victim.stat().st_mode & 0o777 == 0o600 and victim.read_text() == ""
 
@@ -78,3 +76,18 @@ def test_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:
         os.umask(before)
     modes = [os.stat(tmp_path / name).st_mode & 0o777 for name in ("a", "a/b", "a/b/file")]
     assert modes == [0o755, 0o755, 0o644]
+
+
+@pytest.mark.parametrize("left", ["file", "link"])
+def test_what_a_killed_task_left_is_replaced_and_not_followed(tmp_path: Path, left: str) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("theirs")
+    partial = tmp_path / ".file.criu-hosts"
+    if left == "file":
+        partial.write_text("half")
+    else:
+        partial.symlink_to(victim)
+    write_file(str(tmp_path / "file"), "text", 0o600)
+    assert (tmp_path / "file").read_text() == "text" and not (tmp_path / "file").is_symlink()
+    assert victim.read_text() == "theirs"
+    assert sorted(os.listdir(tmp_path)) == ["file", "victim"]

@@ -160,7 +160,7 @@ def test_no_more_is_expanded_than_is_asked_for(tmp_path: Path, compress: str) ->
 @pytest.mark.parametrize("compress", ["gzip", "bzip2", "xz"])
 @pytest.mark.parametrize("place", [20, -20], ids=["begin", "end"])
 def test_damaged_compression(tmp_path: Path, compress: str, place: int) -> None:
-    whole = COMPRESSIONS[compress](made(tarfile.GNU_FORMAT) + random.Random(1).randbytes(5000))  # noqa: S311
+    whole = COMPRESSIONS[compress](made(tarfile.GNU_FORMAT) + random.Random(1).randbytes(5000))
     for data in (whole[:place], whole[: place - 1] + bytes([whole[place - 1] ^ 255]) + whole[place:]):
         (tmp_path / "a").write_bytes(data)
         with (tmp_path / "a").open("rb") as handle:
@@ -214,7 +214,7 @@ def test_names_that_are_not_utf8_are_kept(tmp_path: Path) -> None:
 
 def test_damage_at_any_place(tmp_path: Path) -> None:
     """The reader ends, with members or with its one exception."""
-    dice = random.Random(20261129)  # noqa: S311
+    dice = random.Random(20261129)
     whole = [made(kind) for kind in FORMATS]
     said = []
     for number in range(1500):

@@ -95,7 +95,7 @@ def test_what_is_in_the_archive(tmp_path: Path) -> None:
 
 
 def test_damage_at_any_place(tmp_path: Path) -> None:
-    dice = random.Random(20261130)  # noqa: S311
+    dice = random.Random(20261130)
     whole = pax(path=b"top/file", mtime=b"5.5") + entry(b"a", b"x" * 700) + header(b"l", kind=b"2", target=b"top/file")
     whole += entry(b"top/other/file", b"y") + END
     said = []

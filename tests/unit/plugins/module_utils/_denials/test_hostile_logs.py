@@ -149,7 +149,7 @@ def test_torn_records(cut: int) -> None:
 
 
 def test_damage_at_any_place() -> None:
-    dice = random.Random(20261203)  # noqa: S311
+    dice = random.Random(20261203)
     whole = [line for name in corpus() for line in lines(name)]
     for number in range(1500):
         data = bytearray(dice.choice(whole) + b"\n")

@@ -143,7 +143,7 @@ def test_what_is_no_image(tmp_path: Path, make: Any) -> None:
 
 
 def test_damage_at_any_place(tmp_path: Path) -> None:
-    dice = random.Random(20261205)  # noqa: S311
+    dice = random.Random(20261205)
     refused = 0
     for dummy in range(500):
         for name, read in (("pstree", read_tasks), ("inventory", read_inventory), ("core-1463", _first_core)):

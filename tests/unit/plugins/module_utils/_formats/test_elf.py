@@ -138,7 +138,7 @@ def test_versions_that_point_at_themselves() -> None:
 
 
 def test_damage_at_any_place(tmp_path: Path) -> None:
-    dice = random.Random(20261204)  # noqa: S311
+    dice = random.Random(20261204)
     refused = 0
     wholes = [
         make_elf(["libc.so.6", "b"], wide=wide, order=order, machine=3) for wide in (True, False) for order in "<>"

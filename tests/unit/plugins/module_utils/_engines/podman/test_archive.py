@@ -186,7 +186,7 @@ def test_an_archive_expands_to_more_the_larger_it_is(tmp_path: Path, monkeypatch
 
 
 def test_damage_at_any_place(tmp_path: Path) -> None:
-    dice = random.Random(20261201)  # noqa: S311
+    dice = random.Random(20261201)
     said = []
     for number in range(600):
         data = bytearray(archived())
@@ -210,7 +210,7 @@ def _mutants(value: Any, dice: random.Random) -> Any:
 
 
 def test_wrong_types_at_any_place(tmp_path: Path) -> None:
-    dice = random.Random(20261202)  # noqa: S311
+    dice = random.Random(20261202)
     said = []
     whole = json.loads(CONFIG)
     for dummy in range(200):
