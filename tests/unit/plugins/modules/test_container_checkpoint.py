@@ -490,7 +490,7 @@ def test_container_of_a_unit_that_is_not_disturbed(
     assert not run.failed and argv in made.host.wrote
 
 
-@pytest.mark.parametrize("unit", ["--now.service", "a b.service", "web.service\nx", "web.socket", "web"])
+@pytest.mark.parametrize("unit", ["--now.service", "a b.service", "web.service\nx", "web.socket"])
 def test_a_label_that_is_no_service_is_not_asked_about(module: Any, tmp_path: Path, unit: str) -> None:
     params, host = in_place(tmp_path)
     first = next(one for one in host.replies if list(one.argv) == INSPECT)

@@ -379,12 +379,14 @@ def _open_record(made: World, params: dict[str, Any]) -> None:
     path = archive(made.folder, made)[1]
     path.with_name(f"{path.name}.json").chmod(0o666)
     params["archive_path"] = str(path)
+    made.script(GONE)
 
 
 def _older_record(made: World, params: dict[str, Any]) -> None:
     path = archive(made.folder, made)[1]
     path.with_name(f"{path.name}.json").write_text("{}")
     params["archive_path"] = str(path)
+    made.script(GONE)
 
 
 def _open_parent(made: World, params: dict[str, Any]) -> None:

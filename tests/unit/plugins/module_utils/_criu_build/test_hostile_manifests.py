@@ -11,9 +11,9 @@ from typing import Any, Callable
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._criu_build import choice, package_archive
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build import compile as build
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build import manifest as manifests
-from ansible_collections.criu.hosts.plugins.module_utils._criu_build import package_archive
 from ansible_collections.criu.hosts.tests.unit.tars import COMPRESSIONS, END, entry, header, pax, zeros
 
 ARTIFACT = {
@@ -87,10 +87,18 @@ BAD = [
     pytest.param(pax(GNU__sparse__size=b"9" * 18) + entry(b"manifest.json", MANIFEST) + END, id="sparse"),
     pytest.param(entry(b"sbin/criu", b"\x7fELF" + b"\xff" * 60) + END, id="damaged-program"),
 ]
+
+
+def version_of_source(path: str) -> str:
+    content = choice.read_source(path, None).content
+    assert content is not None
+    return build.version_of_tarball(path, content)
+
+
 READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "artifact": (manifests.read_artifact, "artifact_invalid"),
     "packages": (package_archive.read_archive, "artifact_invalid"),
-    "source": (build.version_of_tarball, "source_invalid"),
+    "source": (version_of_source, "source_invalid"),
     "patches": (build.read_patches, "source_invalid"),
 }
 

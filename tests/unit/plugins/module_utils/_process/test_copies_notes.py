@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._process.second_copy import read_note
+from ansible_collections.criu.hosts.plugins.module_utils._process.copies import find_copy
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import Images, read_images
 from ansible_collections.criu.hosts.tests.unit.processes import BOOT, PID, ProcessWorld, process_world
 from ansible_collections.criu.hosts.tests.unit.unusable_files import UNUSABLE
@@ -29,14 +29,14 @@ def noted(made: ProcessWorld, **changes: Any) -> Images:
 
 def test_note_on_a_process_that_runs(tmp_path: Path) -> None:
     made = process_world(tmp_path)
-    found = read_note(made.base.paths, noted(made))
-    assert found is not None and found.pid == PID
+    found = find_copy(made.base.paths, noted(made), root=True)
+    assert found is not None and found.process.pid == PID
 
 
 @pytest.mark.parametrize("changes", [{"start": "9"}, {"boot": "0"}, {"inventory": "0" * 64}, {"pid": 0, "start": ""}])
 def test_note_on_another_process(tmp_path: Path, changes: dict[str, Any]) -> None:
     made = process_world(tmp_path)
-    assert read_note(made.base.paths, noted(made, **changes)) is None
+    assert find_copy(made.base.paths, noted(made, **changes), root=True) is None
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_note_with_other_types(tmp_path: Path, changes: dict[str, Any]) -> None:
     made = process_world(tmp_path)
     images = noted(made, **changes)
     with pytest.raises(CheckpointError) as caught:
-        read_note(made.base.paths, images)
+        find_copy(made.base.paths, images, root=True)
     assert caught.value.reason == "images_invalid"
 
 
@@ -70,5 +70,5 @@ def test_note_that_cannot_be_used(tmp_path: Path, damage: str) -> None:
     (made.work / "restored.json").unlink()
     UNUSABLE[damage](made.work / "restored.json")
     with pytest.raises(CheckpointError) as caught:
-        read_note(made.base.paths, images)
+        find_copy(made.base.paths, images, root=True)
     assert caught.value.reason == "images_invalid" and len(caught.value.message.splitlines()) == 1
