@@ -300,8 +300,8 @@ notes:
   - In check mode, the unit is not checked by Quadlet's generator or C(systemd-analyze verify), which are listed in
     RV(commands). Both read files only, and check mode writes none, so a unit that they reject fails in a real run only.
   - The digest that identifies the container of a stateful unit is made with a key of the host,
-    C(/var/lib/criu-hosts/digest.key). With a new key, each stateful unit changes once and its container is replaced at
-    the next restart, without its state.
+    C(/var/lib/criu-hosts/digest.key). If that file is lost, each stateful unit changes once and its container is
+    replaced at the next restart, without its state.
   - Values of O(environment) with fewer than eight characters, and values that another option has too, are not masked in
     the rest of the result. The module itself returns no value of O(environment).
 extends_documentation_fragment:

@@ -42,10 +42,10 @@ def essence(text: str | None) -> tuple[str, ...]:
     return tuple(line for line in found if line)
 
 
-def spec_digest(text: str | None) -> str | None:
+def spec_digest(text: str | None, key: str = "digest") -> str | None:
     """Returns the digest in a spec; None if there is none, or if the spec is incomplete."""
     try:
-        found = parse_object(text).get("digest")
+        found = parse_object(text).get(key)
     except ValueError:
         return None
     return None if found is None else str(found)
@@ -55,7 +55,8 @@ def other_container(current: Current, goal: Goal) -> bool:
     """Returns whether the wanted container differs from one that the current unit has started."""
     if current.kind != goal.files.kind or current.environment != goal.files.environment:
         return True
-    if spec_digest(current.spec) != spec_digest(goal.files.spec):
+    known = spec_digest(current.spec)
+    if known not in (spec_digest(goal.files.spec), spec_digest(goal.files.spec, "former_digest")):
         return True
     return essence(current.text) != essence(goal.files.unit)
 

@@ -36,7 +36,10 @@ def render_spec(wanted: Description, environment_path: str, podman: str, key: st
         *all_options(wanted, environment_path),
         *(wanted.image, *wanted.command),
     ]
-    digest = digest_of(key, *create, wanted.environment_text)
+    digest, former = (
+        digest_of(key, *create, wanted.environment_text),
+        former_digest_of(*create, wanted.environment_text),
+    )
     create.insert(create.index(f"--name={wanted.name}") + 1, f"--label={DIGEST_LABEL}={digest}")
     spec = {
         "version": 1,
@@ -44,6 +47,7 @@ def render_spec(wanted: Description, environment_path: str, podman: str, key: st
         "image": wanted.image,
         "create": create,
         "digest": digest,
+        "former_digest": former,
         "conmon_pid_file": pid_file(wanted.name),
         "stop_timeout": wanted.stop_timeout,
         "tcp_established": wanted.tcp_established,
@@ -60,3 +64,8 @@ def digest_of(key: str, *parts: str | None) -> str:
     the key of the host nobody can find it by trying.
     """
     return hmac.new(key.encode(), json.dumps(parts).encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
+
+
+def former_digest_of(*parts: str | None) -> str:
+    """Returns the digest that earlier releases gave a container: those stay the same."""
+    return hashlib.sha256(json.dumps(parts).encode("utf-8", "surrogateescape")).hexdigest()

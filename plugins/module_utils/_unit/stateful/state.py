@@ -44,7 +44,10 @@ ACTIONS = (*KEPT_STATE, "clean_stop", "restored", "fresh")
 
 @dataclass(frozen=True)
 class Spec:
-    """The spec that container_unit writes. ``digest`` covers everything that the container is made from."""
+    """The spec that container_unit writes. ``digest`` covers everything that the container is made from.
+
+    ``former_digest`` is the digest that earlier releases gave such a container.
+    """
 
     name: str
     create: tuple[str, ...]
@@ -54,6 +57,7 @@ class Spec:
     tcp_established: bool = False
     file_locks: bool = False
     on_restore_failure: str = "fresh"
+    former_digest: str = ""
 
     @property
     def options(self) -> Options:
@@ -114,6 +118,7 @@ SPEC_FIELDS: Mapping[str, Callable[[Any], bool]] = {
     "name": _is_text,
     "create": lambda value: isinstance(value, list) and bool(value) and all(_is_text(word) for word in value),
     "digest": lambda value: _is_text(value) and bool(value),
+    "former_digest": _is_text,
     "conmon_pid_file": _is_path,
     "stop_timeout": lambda value: _is_count(value) and value <= LONGEST_STOP,
     "tcp_established": _is_flag,
@@ -247,7 +252,8 @@ def processes_of(paths: Paths, name: str, cgroups: tuple[str, ...]) -> list[int]
 
 def is_same(spec: Spec, container: Container) -> bool:
     """Returns whether the container is made from this spec."""
-    return container.labels.get(DIGEST_LABEL) == spec.digest
+    known = container.labels.get(DIGEST_LABEL, "")
+    return bool(known) and known in (spec.digest, spec.former_digest)
 
 
 def unusable(container: Container, record: Record | None, last: Last | None) -> str | None:

@@ -377,12 +377,17 @@ def test_key_that_is_torn_is_made_anew_once(tmp_path: Path, module: Any, text: s
     assert key.read_text() == first
 
 
-def test_digest_of_an_earlier_release_is_replaced_once(tmp_path: Path, module: Any) -> None:
+def test_a_container_of_an_earlier_release_keeps_its_state(tmp_path: Path, module: Any) -> None:
     params = {**BASE, "stateful": True}
     host = installed(tmp_path, params, quadlet=False)
     spec = tmp_path / "etc/criu-hosts/units/web.json"
-    spec.write_text(spec.read_text().replace(plan.spec_digest(spec.read_text()) or "", "0" * 64))
-    assert module("container_unit", params, host=host).result["changed"]
+    new = spec.read_text()
+    former = plan.spec_digest(new, "former_digest") or ""
+    spec.write_text(new.replace(plan.spec_digest(new) or "", former))
+    host.wrote.clear()
+    run = module("container_unit", params, host=host)
+    assert run.result["changed"] and spec.read_text() == new
+    assert not [argv for argv in host.wrote if argv[1:2] in (["restart"], ["stop"], ["rm"])]
     assert not module("container_unit", params, host=host).result["changed"]
 
 

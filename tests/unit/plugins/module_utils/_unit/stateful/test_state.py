@@ -30,6 +30,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout i
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.state import (
     Last,
     choose,
+    is_same,
     parse_last,
     parse_spec,
     read_last,
@@ -486,3 +487,10 @@ def test_program_tells_a_failure_in_one_line(
     monkeypatch.setattr(main, "Context", lambda *known: Context(*known, *there))
     assert main.main(["p", action, "web"]) == 3
     assert capsys.readouterr().err.startswith("<3>Cannot start or stop the unit 'web.service': ")
+
+
+@pytest.mark.parametrize("digest", ["d1", "former", "other", ""])
+def test_a_container_is_known_by_its_digest_or_by_that_of_an_earlier_release(digest: str) -> None:
+    box = container(labels={"criu.hosts.digest": digest})
+    assert is_same(spec(former_digest="former"), box) is (digest in ("d1", "former"))
+    assert is_same(spec(former_digest=""), box) is (digest == "d1")
