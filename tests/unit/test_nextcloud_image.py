@@ -17,6 +17,7 @@ import pytest
 
 from ansible_collections.criu.hosts.tests.unit import stand_ins
 
+pytestmark = pytest.mark.slow  # each test runs a play
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "r.example/cloud:fpm"
 # The images of the host and of the registry are the same file: name -> id and version.
