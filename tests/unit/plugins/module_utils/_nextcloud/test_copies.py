@@ -25,7 +25,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 def truncate(copy: Path) -> None:
-    keeping_the_time(copy / "a/b/file", b"conten")
+    keeping_the_time(copy / "a/b/file", b"short")
 
 
 def zeros(copy: Path) -> None:
