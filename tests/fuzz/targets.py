@@ -637,7 +637,9 @@ CASES: tuple[Target, ...] = (
         repeats="",
     ),
     Target("_process/copies.read_own", mutated([b"a"]), at("plain"), repeats="bytes"),
-    Target("_process/copies.read_pid", mutated([b"4242\n", b"99999999999", "²".encode()]), at("a.pid"), repeats="bytes"),
+    Target(
+        "_process/copies.read_pid", mutated([b"4242\n", b"99999999999", "²".encode()]), at("a.pid"), repeats="bytes"
+    ),
     Target("_process/recover.read_record", json_texts(PROCESS_RECORD), at("i/criu-hosts.json", whole=False)),
     Target("_container/notes.read_note", json_texts(BEGUN), _begun_note),
     Target(
