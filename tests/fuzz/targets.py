@@ -148,7 +148,8 @@ class Hosted:
     """Stands for a context whose commands print the input."""
 
     def __init__(self, text: str, rc: int = 0) -> None:
-        self.runner, self.paths, self.params = Answers(text, rc), Paths(f"{SCRATCH}/host"), {}
+        self.runner, self.paths = Answers(text, rc), Paths(f"{SCRATCH}/host")
+        self.params: dict[str, Any] = {}
 
 
 def is_object(value: Any) -> bool:

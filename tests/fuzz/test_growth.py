@@ -23,11 +23,12 @@ HOSTILE = [target for target in CASES if target.hostile]
 
 def inputs_of(target: Target, size: int) -> Iterator[tuple[str, Any]]:
     """Yields hostile inputs of about this size for a target, with their names."""
-    convert: Callable[[bytes], Any] = {
+    converts: dict[str, Callable[[bytes], Any]] = {
         "bytes": bytes,
         "text": as_text,
         "lines": lambda data: as_text(data).splitlines(),
-    }[target.repeats]
+    }
+    convert = converts[target.repeats]
     for token in REPEATED:
         yield repr(token), convert(repeated(token)(size))
 

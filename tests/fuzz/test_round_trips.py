@@ -32,7 +32,7 @@ often = settings(
     max_examples=EACH, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
 )
 # No surrogates: JSON of a record is written as UTF-8.
-WORDS = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 # What no process chose has no control characters.
 LINES = WORDS.filter(lambda text: not has_control(text))
 ESCAPES = {
