@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.criu.hosts.tests.fuzz import limits, targets, test_targets
+from ansible_collections.criu.hosts.tests.fuzz import limits, targets
 
 LEFT: list[str] = []
 
@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Prints a line for each target and the total."""
-    tried = test_targets.TRIED
+    tried = limits.TRIED
     if not tried:
         return
     terminalreporter.section("inputs")

@@ -8,6 +8,7 @@ import resource
 import signal
 import sys
 import traceback
+from collections import Counter
 from contextlib import contextmanager
 from typing import Any, Callable, Iterable, Iterator
 
@@ -17,6 +18,8 @@ EACH = int(os.environ.get("FUZZ_EACH", "100"))
 SEED = os.environ.get("FUZZ_SEED", "")
 # Whether this is the long run: with larger texts, and with the tests that are marked long_run.
 LONG = bool(SEED)
+# How many inputs each target got: here, as pytest imports a test file under a name of its own.
+TRIED: Counter[str] = Counter()
 # Of the processor, for one input. A parser takes milliseconds, an endless one any time.
 SECONDS = 20
 # Beyond what the process has: a parser that believes a length takes more.

@@ -3,16 +3,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from ansible_collections.criu.hosts.tests.fuzz.limits import EACH, SEED, ends, little_memory
+from ansible_collections.criu.hosts.tests.fuzz.limits import EACH, SEED, TRIED, ends, little_memory
 from ansible_collections.criu.hosts.tests.fuzz.targets import CASES, Target, label
-
-TRIED: Counter[str] = Counter()
 
 
 @pytest.mark.parametrize("target", CASES, ids=label)
