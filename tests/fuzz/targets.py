@@ -7,6 +7,7 @@ A function is looked up by its name when it is called, so that one that was move
 from __future__ import annotations
 
 import base64
+import hashlib
 import importlib
 import io
 import itertools
@@ -467,10 +468,10 @@ def _images(function: Callable[..., Any], given: tuple[bytes, bytes, bytes, byte
 
 
 def _found(path: str) -> Any:
-    """Returns images of one process, as a restore finds them."""
+    """Returns images of one process that has a pid namespace of its own, as that of STATUS_FILE."""
     formats = importlib.import_module(f"{PLUGINS}.module_utils._formats.criu_images")
     images = importlib.import_module(f"{PLUGINS}.module_utils._store.image_folder")
-    return images.Images(path, None, (formats.Task(PID, (PID,)),), SHA256)
+    return images.Images(path, None, (formats.Task(1, (1,)),), SHA256)
 
 
 def _note(function: Callable[..., Any], given: str) -> Any:
@@ -641,14 +642,24 @@ CASES: tuple[Target, ...] = (
     Target(
         "_process/copies.read_pid", mutated([b"4242\n", b"99999999999", "²".encode()]), at("a.pid"), repeats="bytes"
     ),
-    Target("_process/recover.read_record", json_texts(PROCESS_RECORD), at("i/criu-hosts.json", whole=False)),
+    Target(
+        "_process/recover.read_record",
+        json_texts({**PROCESS_RECORD, "inventory": hashlib.sha256(IMAGES["inventory"][0]).hexdigest()}),
+        lambda function, given: (
+            put("recorded/inventory.img", IMAGES["inventory"][0]),
+            put("recorded/pstree.img", IMAGES["pstree"][0]),
+            function(os.path.dirname(put("recorded/criu-hosts.json", given))),
+        )[-1],
+    ),
     Target("_container/notes.read_note", json_texts(BEGUN), _begun_note),
     Target(
         "_container/notes.known_record",
         json_texts(RECORD),
         below("/var/lib/criu-hosts/begun/record-web.json", "web"),
     ),
-    Target("_container/unfinished_archive.read_unfinished", json_texts(RECORD), _unfinished),
+    Target(
+        "_container/unfinished_archive.read_unfinished", json_texts({**RECORD, "id": CONFIG_DUMP["id"]}), _unfinished
+    ),
     Target(
         "_container/restore_archive.is_from_archive",
         json_texts({"id": "ab", "sha256": SHA256}),
