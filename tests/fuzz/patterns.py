@@ -223,10 +223,10 @@ def attacks(pattern: Pattern, size: int) -> Iterator[Text]:
 
 def run(pattern: Pattern, text: Text) -> None:
     """Uses a pattern on a text as the plugins do."""
-    compiled = re.compile(pattern.text, pattern.flags)
+    compiled: re.Pattern[Any] = re.compile(pattern.text, pattern.flags)
     for method in pattern.methods:
         if method in ("sub", "subn"):
-            compiled.sub(b"" if isinstance(text, bytes) else "", text)  # type: ignore[call-overload]
+            compiled.sub(b"" if isinstance(text, bytes) else "", text)
         elif method == "finditer":
             compiled.findall(text)
         else:

@@ -144,7 +144,7 @@ def json_texts(*seeds: Any) -> st.SearchStrategy[str]:
 def tar_bytes(files: dict[str, bytes], *, compress: str = "", kind: int = tarfile.GNU_FORMAT) -> bytes:
     """Returns a tar archive of these files."""
     target = io.BytesIO()
-    with tarfile.open(fileobj=target, mode=f"w:{compress}", format=kind) as archive:
+    with tarfile.open(fileobj=target, mode=f"w:{compress}", format=kind) as archive:  # type: ignore[call-overload]
         for name, data in files.items():
             member = tarfile.TarInfo(name)
             member.size, member.mode = len(data), 0o755

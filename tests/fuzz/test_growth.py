@@ -4,16 +4,17 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any, Callable, Iterator
 
 import pytest
 
-from ansible_collections.criu.hosts.tests.fuzz.limits import failure_in_child
+from ansible_collections.criu.hosts.tests.fuzz.limits import LONG, failures_in_child
 from ansible_collections.criu.hosts.tests.fuzz.strategies import REPEATED, as_text, repeated
 from ansible_collections.criu.hosts.tests.fuzz.targets import CASES, Target, label
 
 # In bytes; MANY for what Python's own code in C does, whose work nothing counts.
-FEW, MANY = 1 << 10, 1 << 17
+FEW, MANY = 1 << 10, 1 << (17 if LONG else 14)
 # Own inputs of a target are about what only a large log shows.
 LARGE = 1 << 22
 REPEATING = [target for target in CASES if target.repeats]
@@ -22,11 +23,12 @@ HOSTILE = [target for target in CASES if target.hostile]
 
 def inputs_of(target: Target, size: int) -> Iterator[tuple[str, Any]]:
     """Yields hostile inputs of about this size for a target, with their names."""
-    convert: Callable[[bytes], Any] = {
+    converts: dict[str, Callable[[bytes], Any]] = {
         "bytes": bytes,
         "text": as_text,
         "lines": lambda data: as_text(data).splitlines(),
-    }[target.repeats]
+    }
+    convert = converts[target.repeats]
     for token in REPEATED:
         yield repr(token), convert(repeated(token)(size))
 
@@ -49,6 +51,7 @@ def work_of(call: Callable[[], Any]) -> int:
     return lines
 
 
+@pytest.mark.long_run
 @pytest.mark.parametrize("target", REPEATING, ids=label)
 def test_four_times_the_input_is_at_most_six_times_the_work(target: Target) -> None:
     target.call(next(inputs_of(target, 1))[1])  # what is imported, or made once
@@ -61,16 +64,18 @@ def test_four_times_the_input_is_at_most_six_times_the_work(target: Target) -> N
     assert not slow
 
 
-@pytest.mark.parametrize("target", REPEATING, ids=label)
-def test_hostile_repetitions_end(target: Target) -> None:
-    def work() -> None:
+def test_hostile_repetitions_end() -> None:
+    def feed(target: Target) -> None:
         for dummy_name, given in inputs_of(target, MANY):
             target.call(given)
 
-    assert not failure_in_child(work)
+    assert not failures_in_child((label(target), partial(feed, target)) for target in REPEATING)
 
 
-@pytest.mark.parametrize("target", HOSTILE, ids=label)
-def test_own_hostile_inputs_end(target: Target) -> None:
-    failures = [failure_in_child(lambda made=made: target.call(made(LARGE))) for made in target.hostile]  # type: ignore[misc]
-    assert not any(failures)
+@pytest.mark.long_run
+def test_own_hostile_inputs_end() -> None:
+    assert not failures_in_child(
+        (f"{label(target)}: {number}", lambda target=target, made=made: target.call(made(LARGE)))  # type: ignore[misc]
+        for target in HOSTILE
+        for number, made in enumerate(target.hostile)
+    )

@@ -20,19 +20,21 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_build.manifest im
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.edit import edit, normalize
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.lint import lint
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.lint import parse as parse_config
-from ansible_collections.criu.hosts.plugins.module_utils._host.systemd_syntax import quote, word
+from ansible_collections.criu.hosts.plugins.module_utils._host.systemd_syntax import has_control, quote, word
 from ansible_collections.criu.hosts.plugins.module_utils._store import process_record, record
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.state import Last, parse_last, render_last
+from ansible_collections.criu.hosts.tests.fuzz.limits import EACH
 from ansible_collections.criu.hosts.tests.fuzz.strategies import texts
 from ansible_collections.criu.hosts.tests.fuzz.targets import CONF_SEEDS, LAST, MANIFEST, PROCESS_RECORD, RECORD
-from ansible_collections.criu.hosts.tests.fuzz.test_targets import EACH
 
 often = settings(
     max_examples=EACH, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
 )
 # No surrogates: JSON of a record is written as UTF-8.
-WORDS = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+# What no process chose has no control characters.
+LINES = WORDS.filter(lambda text: not has_control(text))
 ESCAPES = {
     "a": "\a",
     "b": "\b",
@@ -123,10 +125,10 @@ def test_several_words_stay_several(arguments: list[str]) -> None:
     assert systemd_words(line) == arguments
 
 
-def filled(cls: Any, sample: dict[str, Any], *free: str) -> st.SearchStrategy[Any]:
-    """Returns instances of a dataclass like the sample, with any text in the fields ``free``."""
+def filled(cls: Any, sample: dict[str, Any], **free: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
+    """Returns instances of a dataclass like the sample, with texts in the fields ``free``."""
     known = {field.name for field in dataclasses.fields(cls)}
-    parts = {name: WORDS if name in free else st.just(value) for name, value in sample.items() if name in known}
+    parts = {name: free.get(name, st.just(value)) for name, value in sample.items() if name in known}
     return st.fixed_dictionaries(parts).map(lambda values: cls(**values))
 
 
@@ -135,19 +137,19 @@ def tuples(values: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 @often
-@given(filled(record.Record, tuples(RECORD, "volumes"), "image", "criu"))
+@given(filled(record.Record, tuples(RECORD, "volumes"), image=LINES, criu=LINES))
 def test_record_of_a_container(one: Any) -> None:
     assert record.parse_record(render_record(one)) == one
 
 
 @often
-@given(filled(process_record.ProcessRecord, PROCESS_RECORD, "comm", "exe", "criu"))
+@given(filled(process_record.ProcessRecord, PROCESS_RECORD, comm=WORDS, exe=WORDS, criu=LINES))
 def test_record_of_a_process(one: Any) -> None:
     assert process_record.parse_record(render_record(one)) == one
 
 
 @often
-@given(filled(Last, LAST, "why", "reason"))
+@given(filled(Last, LAST, why=WORDS, reason=WORDS))
 def test_record_of_a_unit(one: Any) -> None:
     assert parse_last(render_last(one)) == one
 

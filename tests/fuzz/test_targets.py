@@ -3,21 +3,13 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from ansible_collections.criu.hosts.tests.fuzz.limits import ends, little_memory
+from ansible_collections.criu.hosts.tests.fuzz.limits import EACH, SEED, TRIED, ends, little_memory
 from ansible_collections.criu.hosts.tests.fuzz.targets import CASES, Target, label
-
-# How many inputs each target gets.
-EACH = int(os.environ.get("FUZZ_EACH", "100"))
-# With a seed the inputs differ from those of `make test`.
-SEED = os.environ.get("FUZZ_SEED", "")
-TRIED: Counter[str] = Counter()
 
 
 @pytest.mark.parametrize("target", CASES, ids=label)

@@ -22,7 +22,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.begun import (
     end_step,
     read_begun,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, parse_record
+from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, find_record
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def read_note(paths: Paths, name: str) -> Begun | None:
 
 
 def known_record(paths: Paths, name: str) -> Record | None:
-    """Returns the record that was written with the note."""
-    return parse_record(read_text(known_record_path(paths, name), may_fail=True))
+    """Returns the record that was written with the note; None if there is none that can be used."""
+    return find_record(read_text(known_record_path(paths, name), may_fail=True))
 
 
 def begin(paths: Paths, action: str, name: str, record: Record | None, facts: Mapping[str, Any]) -> tuple[Step, ...]:

@@ -18,7 +18,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import att
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Remove, Rename, Step, WriteFile
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import size_of
-from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, parse_record, record_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, find_record, record_path
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import beside, partial_path
 
@@ -83,7 +83,7 @@ def read_unfinished(engine: Engine, path: str, stamp_of: Callable[[Record], str 
     text = read_text(beside_it, may_fail=True)
     if text is None:
         return Unfinished()
-    record = parse_record(text)
+    record = find_record(text)
     drop = tuple(Remove(one, why="remove the unfinished archive") for one in (partial, beside_it))
     if record is None:
         return Unfinished(drop[1:])

@@ -177,4 +177,4 @@ def cause_in_log(lines: Iterable[str], kind: str) -> Cause | None:
 def first_error(lines: Sequence[str]) -> str:
     """Returns the text of the first line that is not minor, without the source position; empty if there is none."""
     found = [line for line in lines if not MINOR.search(line)] or lines
-    return re.sub(r"^.*?Error +\([^)]*\): ", "", found[0].strip()).rstrip(".") if found else ""
+    return re.sub(r"^.*?Error {1,9}\([^()]{1,200}\): ", "", found[0].strip()).rstrip(".") if found else ""

@@ -55,6 +55,11 @@ OF_PLUGINS = tuple(plugin.need for plugin in PLUGINS.values() if plugin.need)
 LOG_TAIL = 20
 # A compiler repeats lines of its source, which may have any length.
 LINE_LENGTH = 2000
+# Every repetition has a limit, so that the time grows with the length of the output only.
+_GONE = re.compile(
+    r"fatal error: (\S{1,255}): No such file|(?<!\S)(\S{1,255}): (?:command )?not found"
+    r"|make.{0,99}: (\S{1,255}): No such file"
+)
 
 
 def need_of(name: str) -> Need | None:
@@ -123,8 +128,7 @@ def explain_build(completed: Completed, family: str) -> CheckpointError:
     text = f"{completed.out}\n{completed.err}"
     lines = [line.strip()[:LINE_LENGTH] for line in text.split("\n") if line.strip()]
     facts: dict[str, Any] = {"cmd": list(completed.argv), "rc": completed.rc, "log_tail": lines[-LOG_TAIL:]}
-    pattern = r"fatal error: (\S+): No such file|(?<!\S)(\S+): (?:command )?not found|make.*: (\S+): No such file"
-    names = {name for found in re.findall(pattern, "\n".join(lines)) for name in found if name}
+    names = {name for found in _GONE.findall("\n".join(lines)) for name in found if name}
     gone = [
         need
         for need in (*TOOLS, *HEADERS, *FEATURES.values(), *OF_PLUGINS)

@@ -166,7 +166,7 @@ def add_entry(changelog: str, version: str, names: Iterable[str]) -> str:
 def strict_depends(control: str) -> list[str]:
     """Returns the packages that a control text requires in exactly one version."""
     found = re.search(r"^Depends: (.*)$", control, re.MULTILINE)
-    return re.findall(r"([a-z0-9][a-z0-9.+-]+) \(= ", found.group(1)[:65536]) if found else []
+    return re.findall(r"(?<![a-z0-9.+-])([a-z0-9][a-z0-9.+-]+) \(= ", found.group(1)[:65536]) if found else []
 
 
 def parse_madison(text: str, suffix: str) -> dict[str, str]:
@@ -182,4 +182,4 @@ def parse_madison(text: str, suffix: str) -> dict[str, str]:
 def missing_packages(text: str) -> list[str]:
     """Returns the packages that dpkg-checkbuilddeps reports as missing in the output of a build."""
     found = re.search(r"[Uu]nmet build dependencies: (.*)$", text, re.MULTILINE)
-    return re.findall(r"(?:^| )([a-z0-9][a-z0-9.+-]+)(?: \([^)]*\))?", found.group(1)) if found else []
+    return re.findall(r"(?:^| )([a-z0-9][a-z0-9.+-]+)(?: \([^()]*\))?", found.group(1)) if found else []

@@ -95,6 +95,14 @@ def parse_record(text: str | bytes | None) -> Record:
     return Record(**{**entries, "volumes": tuple(entries.get("volumes", ()))})
 
 
+def find_record(text: str | bytes | None) -> Record | None:
+    """Returns the record in a note; None if there is none, or it cannot be used, as one of a different release."""
+    try:
+        return parse_record(text)
+    except ValueError:
+        return None
+
+
 def check_record(record: Record) -> None:
     """Checks what an archive says about itself by the rules of our own records.
 

@@ -36,7 +36,7 @@ CAUSES = (
         ),
     ),
     (
-        r"checkpoint archive .* was created with runtime .* and cannot be restored with runtime",
+        r"checkpoint archive .* was created with runtime \S+ and cannot be restored with runtime",
         Cause(
             "the archive was made with another OCI runtime",
             "Install the runtime that made it.",

@@ -19,7 +19,7 @@ FOLDERS = (
 FILES = ("/usr/share/containers/containers.conf", "/etc/containers/containers.conf")
 FOLDER = "/etc/containers/containers.conf.d"
 _STRING = r"\"([^\"\n]*)\"|'([^'\n]*)'"
-_ENTRY = re.compile(r"^[ \t]*[\"']?([A-Za-z0-9_.-]+)[\"']?[ \t]*=[ \t]*\[([^\]]*)\]", re.MULTILINE)
+_ENTRY = re.compile(r"^[ \t]*[\"']?([A-Za-z0-9_.-]+)[\"']?[ \t]*=[ \t]*\[([^\[\]]*)\]", re.MULTILINE)
 _DEFAULT = re.compile(rf"^[ \t]*runtime[ \t]*=[ \t]*(?:{_STRING})", re.MULTILINE)
 
 

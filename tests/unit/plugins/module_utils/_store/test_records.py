@@ -172,3 +172,11 @@ def test_unknown_and_missing_fields(kind: str) -> None:
         if entries.pop(name, None) is not None:
             with pytest.raises(ValueError, match=f"misses its field '{name}'"):
                 KINDS[kind][1].parse_record(json.dumps(entries))
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "{}", '{"schema": 2}'])
+def test_note_without_a_usable_record_has_none(text: str | None) -> None:
+    assert record.find_record(text) is None
+    found = record.find_record(render_record(CONTAINER))
+    assert found is not None
+    assert found.id == CONTAINER.id
