@@ -30,6 +30,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout i
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.state import (
     Last,
     choose,
+    images_bytes,
     parse_last,
     parse_spec,
     read_last,
@@ -486,3 +487,10 @@ def test_program_tells_a_failure_in_one_line(
     monkeypatch.setattr(main, "Context", lambda *known: Context(*known, *there))
     assert main.main(["p", action, "web"]) == 3
     assert capsys.readouterr().err.startswith("<3>Cannot start or stop the unit 'web.service': ")
+
+
+def test_an_unfinished_mark_of_a_killed_stop_is_no_damage(tmp_path: Path) -> None:
+    (tmp_path / "pages-1.img").write_bytes(b"12345")
+    for mark in ("criu-hosts-stop.json", ".criu-hosts-stop.json.criu-hosts"):
+        (tmp_path / mark).write_text("{}")
+    assert images_bytes(str(tmp_path)) == 5
