@@ -152,5 +152,5 @@ def test_a_removed_file_takes_what_a_killed_task_left_of_it_along(tmp_path: Path
     path, other = tmp_path / "note", tmp_path / ".other.criu-hosts"
     for one in (path, tmp_path / ".note.criu-hosts", other):
         one.write_text("")
-    apply_plan(Recorder(), Plan((Remove(str(path), why="remove the note"),)))
+    apply_plan(Recorder(), Plan(steps=(Remove(str(path), why="remove the note"),)))
     assert list(tmp_path.iterdir()) == [other]
