@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Iterable, Sequence
 
 SIGNALS = ("TERM", "HUP", "INT", "QUIT", "KILL")
@@ -14,9 +14,6 @@ SECOND = ("same", "opposite")
 WRITING = ("MakeDir", "WriteFile", "Rename", "Link", "Remove", "Unpack", "Together")
 SYNCING = ("WriteFile", "Rename")
 LONG = ("Command", "Wait", "Check")
-# The two plans that are used most: in a sample each of their steps meets these.
-MOST_USED = ("container_checkpoint_place", "container_restore_place")
-ALWAYS = ("TERM", "KILL")
 
 
 @dataclass(frozen=True)
@@ -24,13 +21,14 @@ class Case:
     """One disturbance: ``what`` happens ``when`` at which ``step`` (its number, from 1) of a plan.
 
     when: before, during (half its time), inside (at its first fsync), after; for a failing write: first (its first
-    change of a file fails), sync (only fsync fails).
+    change of a file fails), sync (only fsync fails). ``important``: each sample contains it.
     """
 
     plan: str
     step: int
     when: str
     what: str
+    important: bool = field(default=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -52,22 +50,26 @@ def cases_of(plan: str, kinds: Sequence[str], *, full_disk: bool = False) -> lis
         if kind in WRITING:
             found += [Case(plan, number, when, what) for when in ("first", "sync") for what in ERRORS]
         found += [Case(plan, number, when, what) for when in ("before", "after") for what in SECOND]
+    found = [replace(case, important=_is_important(case, kinds)) for case in found]
     if full_disk:
-        found.append(Case(plan, 0, "during", "full disk"))
+        found.append(Case(plan, 0, "during", "full disk", important=True))
     return found
 
 
-def must_run(case: Case) -> bool:
-    """Return whether each sample contains the case: the most used plans, and the disk that is really full."""
-    return case.what == "full disk" or (case.plan in MOST_USED and case.what in ALWAYS and case.when == "before")
+def _is_important(case: Case, kinds: Sequence[str]) -> bool:
+    """Return whether the dump or the restore is stopped just before it begins, or killed in its middle."""
+    if "Command" not in kinds:
+        return case.step == 1 and (case.when, case.what) in (("before", "TERM"), ("after", "KILL"))
+    main = kinds.index("Command") + 1
+    return case.step == main and (case.when, case.what) in (("before", "TERM"), ("during", "KILL"))
 
 
 def sample(cases: Iterable[Case], size: int, seed: int) -> list[Case]:
-    """Return ``size`` cases, the same for the same seed: those that must run, and an equal share of each plan."""
-    chosen = [case for case in cases if must_run(case)]
+    """Return ``size`` cases, the same for the same seed: the important ones, and an equal share of each plan."""
+    chosen = [case for case in cases if case.important]
     rest: dict[str, list[Case]] = {}
     for case in cases:
-        if not must_run(case):
+        if not case.important:
             rest.setdefault(case.plan, []).append(case)
     order = random.Random(seed)
     for left in rest.values():

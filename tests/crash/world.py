@@ -40,7 +40,7 @@ SPEC = Path(f"/etc/criu-hosts/units/{NAME}.json")
 PID_FILE = Path(f"/run/containers/{NAME}.conmon.pid")
 DIGEST = "0" * 16
 # Names of files that are there only while a task works.
-PARTIAL = re.compile(r"\.(partial|old|new)$|^\..*\.[a-z0-9_]{8}$")
+PARTIAL = re.compile(r"\.(partial|old|new)$|^\..*\.(criu-hosts|[a-z0-9_]{8})$")
 SECONDS = 60.0
 
 

@@ -2,7 +2,7 @@
 """Stop, kill and starve each task at each of its steps, with real podman and real CRIU, and check docs/promises.md.
 
 crash.py                  all cases, an hour or two
-crash.py --sample         a sample with a fixed seed, about 3 minutes: part of `make test`
+crash.py --sample         a sample with a fixed seed, about 2 minutes: part of `make test`
 crash.py PLAN...          all cases of these plans
 crash.py CASE...          only these cases, as the report names them: PLAN:STEP:WHEN:WHAT
 
@@ -32,7 +32,7 @@ INSIDE = "/crash/ansible_collections/criu/hosts/tests/crash"
 NAMESPACES = ("-m", "-p", "-f", "-i", "-u", "-n", "--kill-child")
 ARTIFACT = BUILD / "lab/criu-artifact.tar.gz"
 SEED = 20261129
-SAMPLE = 64
+SAMPLE = 36
 
 
 def ansible_package() -> Path:

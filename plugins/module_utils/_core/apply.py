@@ -20,6 +20,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.files import (
     write_file,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._core.lock import locked
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import temporary_path
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     Check,
     Command,
@@ -146,6 +147,7 @@ def apply_step(runner: Runner, step: Step, applied: Applied) -> None:
         elif isinstance(step, Remove):
             if step.unless is None or not step.unless():
                 remove_path(step.path)
+                remove_path(temporary_path(step.path))  # of a task that was killed while it wrote the file
         elif isinstance(step, Unpack):
             # Few tasks unpack anything: the others need not compile this.
             from ansible_collections.criu.hosts.plugins.module_utils._core.unpack import unpack

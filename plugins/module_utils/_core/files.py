@@ -7,6 +7,8 @@ from __future__ import annotations
 import os
 import shutil
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import temporary_path
+
 # What an unpacked folder gets, whatever the umask.
 FOLDER_MODE = 0o755
 
@@ -60,7 +62,7 @@ def write_file(path: str, content: str | bytes, mode: int) -> None:
     The temporary name is always the same, so that a kill leaves one at most, which the next call replaces.
     """
     folder = os.path.dirname(path)
-    temporary = os.path.join(folder, f".{os.path.basename(path)}.criu-hosts")
+    temporary = temporary_path(path)
     try:
         with os.fdopen(_create(temporary), "wb") as handle:
             handle.write(content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content)

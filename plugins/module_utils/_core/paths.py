@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 
@@ -52,3 +53,8 @@ class Paths:
     def storage(self) -> str:
         """The folder of podman's images and containers."""
         return self.below("/var/lib/containers/storage")
+
+
+def temporary_path(path: str) -> str:
+    """Returns the path at which a file is written before it gets its name: one only, so that a kill leaves no more."""
+    return os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.criu-hosts")

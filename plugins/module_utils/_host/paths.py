@@ -7,7 +7,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import Collection
+from typing import BinaryIO, Collection
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.opener import without_waiting
 
@@ -15,6 +15,20 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.opener import wit
 SIZE_LIMIT = 64 << 20
 # A masked unit is a link to it.
 _NULL = os.makedev(1, 3)
+# The kernel makes room for as many bytes as one read asks for: below /proc/sys, 4 MiB are ENOMEM.
+_PIECE = 64 << 10
+
+
+def _read(handle: BinaryIO, size: int) -> bytes:
+    """Returns the next ``size`` bytes of a file, or fewer if it ends before."""
+    pieces: list[bytes] = []
+    while size > 0:
+        piece = handle.read(min(size, _PIECE))
+        if not piece:
+            break
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
 
 
 def read_bytes(path: str, *, limit: int = SIZE_LIMIT) -> bytes | None:
@@ -32,7 +46,7 @@ def read_bytes(path: str, *, limit: int = SIZE_LIMIT) -> bytes | None:
                 raise OSError(errno.EINVAL, "not a file", path)
             # A file that grows meanwhile is not read for ever either.
             most = limit if status.st_size else max(limit, SIZE_LIMIT)
-            data = handle.read(most + 1)
+            data = _read(handle, most + 1)
             if status.st_size > limit or len(data) > most:
                 raise OSError(errno.EFBIG, f"larger than {limit} bytes", path)
             return data
@@ -99,7 +113,7 @@ def read_below(folder: str, name: str, *, limit: int, owners: Collection[int] | 
             raise OSError(errno.EFBIG, f"larger than {limit} bytes", path)
         # This name of the descriptor leads to the very file that was just looked at.
         with open(f"/proc/self/fd/{place}", "rb", opener=without_waiting) as handle:
-            data = handle.read(limit + 1)
+            data = _read(handle, limit + 1)
     finally:
         os.close(place)
     if len(data) > limit:

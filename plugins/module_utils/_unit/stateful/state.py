@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Callable, Mapping
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths, temporary_path
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container, Options
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import (
     ImageError,
@@ -283,11 +283,13 @@ def half_started(container: Container, last: Last | None) -> bool:
 
 
 def images_bytes(images: str) -> int:
-    """Returns the bytes of the images of a checkpoint, without the unit's own mark among them."""
-    try:
-        own = os.stat(mark_path(images)).st_size
-    except OSError:
-        own = 0
+    """Returns the bytes of the images of a checkpoint, without the unit's own mark among them, complete or not."""
+    own = 0
+    for path in (mark_path(images), temporary_path(mark_path(images))):
+        try:
+            own += os.stat(path).st_size
+        except OSError:
+            continue
     return folder_bytes(images) - own
 
 

@@ -15,7 +15,15 @@ import pytest
 from ansible_collections.criu.hosts.plugins.module_utils._core.apply import apply_plan
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Check, Command, Kill, Plan, Step, Wait
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
+    Check,
+    Command,
+    Kill,
+    Plan,
+    Remove,
+    Step,
+    Wait,
+)
 
 
 class Recorder:
@@ -138,3 +146,11 @@ def test_error_of_a_step_without_a_path() -> None:
     assert raised.value.reason == "file_failed"
     message = "Cannot compare the labels: Operation not permitted. Check which user runs the task."
     assert raised.value.message == message
+
+
+def test_a_removed_file_takes_what_a_killed_task_left_of_it_along(tmp_path: Path) -> None:
+    path, other = tmp_path / "note", tmp_path / ".other.criu-hosts"
+    for one in (path, tmp_path / ".note.criu-hosts", other):
+        one.write_text("")
+    apply_plan(Recorder(), Plan(steps=(Remove(str(path), why="remove the note"),)))
+    assert list(tmp_path.iterdir()) == [other]

@@ -40,6 +40,14 @@ def test_files_of_the_kernel_have_no_size() -> None:
     assert (read_text("/proc/self/status", limit=0) or "").startswith("Name:")
 
 
+def test_settings_of_the_kernel_are_read_in_pieces() -> None:
+    """The kernel refuses to make room for one large read of them (ENOMEM), however short they are."""
+    path = "/proc/sys/kernel/random/boot_id"
+    boot = read_text(path, limit=0) or ""
+    assert len(boot.strip()) == 36
+    assert read_below("/proc/sys", "kernel/random/boot_id", limit=64 << 20) == boot.encode()
+
+
 @pytest.mark.parametrize(
     ("kind", "message"), [("pipe", "not a file"), ("folder", "Is a directory"), ("large", "larger than 4 bytes")]
 )

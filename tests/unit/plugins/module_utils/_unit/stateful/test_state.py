@@ -30,6 +30,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout i
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.state import (
     Last,
     choose,
+    images_bytes,
     is_same,
     parse_last,
     parse_spec,
@@ -494,3 +495,10 @@ def test_a_container_is_known_by_its_digest_or_by_that_of_an_earlier_release(dig
     box = container(labels={"criu.hosts.digest": digest})
     assert is_same(spec(former_digest="former"), box) is (digest in ("d1", "former"))
     assert is_same(spec(former_digest=""), box) is (digest == "d1")
+
+
+def test_an_unfinished_mark_of_a_killed_stop_is_no_damage(tmp_path: Path) -> None:
+    (tmp_path / "pages-1.img").write_bytes(b"12345")
+    for mark in ("criu-hosts-stop.json", ".criu-hosts-stop.json.criu-hosts"):
+        (tmp_path / mark).write_text("{}")
+    assert images_bytes(str(tmp_path)) == 5
