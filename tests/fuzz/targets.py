@@ -651,7 +651,7 @@ CASES: tuple[Target, ...] = (
             function(os.path.dirname(put("recorded/criu-hosts.json", given))),
         )[-1],
     ),
-    Target("_container/notes.read_note", json_texts(BEGUN), _begun_note),
+    Target("_container/held.read_note", json_texts(BEGUN), _begun_note),
     Target(
         "_container/notes.known_record",
         json_texts(RECORD),

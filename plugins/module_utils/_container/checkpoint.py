@@ -17,7 +17,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.restore_sour
 from ansible_collections.criu.hosts.plugins.module_utils._container.settle import Settled, settle
 from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_archive import (
     place_steps,
-    unfinished_record_path,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
@@ -55,6 +54,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import
     archive_place_steps,
     check_path,
     partial_path,
+    unfinished_record_path,
 )
 
 if TYPE_CHECKING:

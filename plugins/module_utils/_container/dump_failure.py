@@ -15,14 +15,13 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.restore impo
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import Situation
 from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_archive import (
     read_unfinished,
-    unfinished_record_path,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import STARTED
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError, attempt
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan, Remove, Step
 from ansible_collections.criu.hosts.plugins.module_utils._core.signals import raise_waiting, watched
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
-from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import partial_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import partial_path, unfinished_record_path
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context

@@ -9,12 +9,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Iterator
 
-from ansible_collections.criu.hosts.plugins.module_utils._container.notes import read_note
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
-from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_archive import unfinished_record_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.begun import begun_path, read_begun
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import unfinished_record_path
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+    from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
     from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
     from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
     from ansible_collections.criu.hosts.plugins.module_utils._store.begun import Begun
@@ -31,6 +32,11 @@ class Held:
     container: Container | None
     note: Begun | None = None
     archives: tuple[str, ...] = ()
+
+
+def read_note(paths: Paths, name: str) -> Begun | None:
+    """Returns what a task that died had begun on the container; the caller holds its lock."""
+    return read_begun(begun_path(paths, "container", name))
 
 
 def _must_look(ctx: Context, desired: Desired) -> bool:

@@ -20,7 +20,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.begun import (
     begin_steps,
     begun_path,
     end_step,
-    read_begun,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, find_record
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
@@ -37,11 +36,6 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6})\d*)?(Z|[+-]\
 def known_record_path(paths: Paths, name: str) -> str:
     """Returns the path of the record that belongs to the note about the container."""
     return begun_path(paths, "record", name)
-
-
-def read_note(paths: Paths, name: str) -> Begun | None:
-    """Returns what a task that died had begun on the container; the caller holds its lock."""
-    return read_begun(begun_path(paths, "container", name))
 
 
 def known_record(paths: Paths, name: str) -> Record | None:

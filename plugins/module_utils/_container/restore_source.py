@@ -8,23 +8,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
-from ansible_collections.criu.hosts.plugins.module_utils._container.runtime import require_runtime
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
-from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_criu
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux, require_policy
-from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread, from_record
-from ansible_collections.criu.hosts.plugins.module_utils._store.own_file import read_own
-from ansible_collections.criu.hosts.plugins.module_utils._store.record import (
-    Record,
-    parse_record,
-    place_record_path,
-)
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
     from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
+    from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread
+    from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 
 
 @dataclass(frozen=True)
@@ -38,7 +31,12 @@ class Situation:
 
     @property
     def before(self) -> tuple[Thread, ...]:
-        return from_record(self.record.labels) if self.record else ()
+        if self.record is None:
+            return ()
+        # A task that finds nothing to do need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import from_record
+
+        return from_record(self.record.labels)
 
     @property
     def process_label(self) -> str:
@@ -63,9 +61,14 @@ def demand_place_record(paths: Paths, container: Container) -> Record | None:
     Raises:
         CheckpointError: record_invalid, there is one that cannot be used.
     """
+    if not container.stamp:
+        return None
+    from ansible_collections.criu.hosts.plugins.module_utils._store.own_file import read_own
+    from ansible_collections.criu.hosts.plugins.module_utils._store.record import parse_record, place_record_path
+
     path = place_record_path(paths, container.id)
     try:
-        data = read_own(path) if container.stamp else None
+        data = read_own(path)
         record = None if data is None else parse_record(data)
     except ValueError as error:
         raise CheckpointError(
@@ -109,6 +112,10 @@ def source_of(paths: Paths, engine: Engine, desired: Desired, situation: Situati
 
 def preflight(ctx: Context, engine: Engine, desired: Desired, situation: Situation, source: str) -> Situation:
     """Refuses a restore that would fail: CRIU, policy, runtime, the archive's needs. Returns the verified situation."""
+    # A container that runs already needs no look at these.
+    from ansible_collections.criu.hosts.plugins.module_utils._container.runtime import require_runtime
+    from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_criu
+
     runner = ctx.runner
     read_criu(runner, engine.minimum_criu, situation.selinux)
     require_policy(situation.selinux, situation.process_label)

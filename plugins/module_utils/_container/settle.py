@@ -7,46 +7,23 @@ docs/checkpoints.md has the cases. The caller holds the locks, so nobody works o
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Callable
 
-from ansible_collections.criu.hosts.plugins.module_utils._container.held import Held
-from ansible_collections.criu.hosts.plugins.module_utils._container.notes import (
-    created_since,
-    end,
-    known_record,
-    removal,
-    written_since,
-)
-from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
-from ansible_collections.criu.hosts.plugins.module_utils._container.restore import (
-    Restore,
-    carry_out,
-    last_steps,
-    proof_steps,
-)
-from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import Situation
-from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_archive import read_unfinished
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
-from ansible_collections.criu.hosts.plugins.module_utils._core.plan import MakeDir, Plan, Step, WriteFile
-from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
-from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loan import borrow, read_loan
-from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import read_selinux
-from ansible_collections.criu.hosts.plugins.module_utils._store.begun import Begun
-from ansible_collections.criu.hosts.plugins.module_utils._store.record import (
-    Record,
-    place_record_path,
-    place_records_dir,
-)
-from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import partial_path, unfinished_record_path
 
 if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._container.held import Held
+    from ansible_collections.criu.hosts.plugins.module_utils._container.restore import Restore
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+    from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+    from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Step
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
     from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
-
-# States of a container that was made and has never run.
-NOT_RUN = ("created", "configured", "initialized")
+    from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 
 
 @dataclass
@@ -105,166 +82,18 @@ def settle(ctx: Context, engine: Engine, held: Held, task: str) -> Settled:
         CheckpointError: container_ended, label_changed and others of a restore that has to be proved or repeated.
     """
     settled = Settled(ctx, engine, held, task, held.container)
-    for path in held.archives:
-        _archive(settled, path)
-    note = held.note
-    if note is None:
+    left = [path for path in held.archives if _is_unfinished(path)]
+    if not left and held.note is None:
         return settled
-    # Without steps to surround, this switches off a boolean that the task has left on.
-    settled.do(*borrow((), read_selinux(ctx.paths), read_loan(ctx.paths), ""))
-    if note.action == "dumping":
-        _dumping(settled, note)
-    elif note.action == "restoring":
-        _restoring(settled, note)
-    elif note.action == "removing":
-        _removing(settled, note)
-    settled.do(*end(ctx.paths, held.desired.target))
+    # Few tasks find that another one has died: the others need not compile this.
+    from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished import settle_archive, settle_note
+
+    for path in left:
+        settle_archive(settled, path)
+    if held.note is not None:
+        settle_note(settled, held.note)
     return settled
 
 
-def _archive(settled: Settled, path: str) -> None:
-    """Completes an archive that podman has written whole, or removes the beginning of one."""
-    container, name = settled.container, settled.held.desired.target
-
-    def stamp_of(record: Record) -> str | None:
-        box = container if record.name == name else settled.engine.inspect(settled.ctx, record.name)
-        if box is None or box.id != record.id:
-            return ""
-        return box.stamp if box.checkpointed and not box.running and box.stamp else None
-
-    found = read_unfinished(settled.engine, path, stamp_of)
-    settled.do(*found.steps)
-    if found.record is not None:
-        settled.archived[path] = found.record
-        settled.warn(
-            f"An earlier task died when it wrote {path!r}, an archive of container {found.record.name!r}. This task "
-            "has completed the archive and its record."
-        )
-
-
-def _dumping(settled: Settled, note: Begun) -> None:
-    engine, box, facts = settled.engine, settled.container, note.facts
-    if box is None or box.id != facts.get("id"):
-        return
-    made = box.stamp not in ("", facts.get("stamp"))
-    if box.running and box.run != facts.get("run"):
-        if box.restored_at and made:  # the task was bringing it back after a failed export
-            _prove(settled, note, box, "container", keep=False)
-        return
-    if not box.running and made:
-        _keep_place(settled, note, box)
-        return
-    left = written_since(engine.checkpoint_files(box), float(facts.get("since") or 0))
-    if left or made:
-        files = engine.checkpoint_files(box) if made else left
-        settled.do(*removal(engine, box, files, box.stamp, "remove the images of the unfinished dump"))
-        settled.container = replace(box, stamp="")
-        settled.warn(
-            f"An earlier task died when it checkpointed container {box.name!r}. This task has removed the images of "
-            "that dump, which is not needed or not complete."
-        )
-
-
-def _keep_place(settled: Settled, note: Begun, box: Container) -> None:
-    """Records the checkpoint in place that has ended the container; restores it if the dump's task had failed."""
-    paths, known = settled.ctx.paths, known_record(settled.ctx.paths, note.thing)
-    if known is not None:
-        settled.record = replace(known, stamp=box.stamp, checkpointed_at=note.began)
-        text, place = render_record(settled.record), place_record_path(paths, box.id)
-        folder = MakeDir(place_records_dir(paths), why="make the folder")
-        settled.do(folder, WriteFile(place, text, why="write the record"))
-    if box.checkpointed or settled.task != "checkpoint" or note.facts.get("leave_running"):
-        settled.warn(
-            f"An earlier task died after it had checkpointed container {box.name!r}. The checkpoint is complete, and "
-            "this task has completed its record."
-        )
-        return
-    options = replace(settled.held.desired.options, keep=False, leave_running=False)
-    options = replace(
-        options,
-        tcp_established=bool(note.facts.get("tcp_established")),
-        file_locks=bool(note.facts.get("file_locks")),
-    )
-    situation = Situation(box, settled.record, read_selinux(settled.ctx.paths))
-    work = Restore(settled.ctx, settled.engine, Desired(box.name, None, options), situation, "container")
-    settled.steps = (*settled.steps, *carry_out(work).steps)
-    settled.record = None
-    settled.container = replace(box, status="running", pid=0, stamp="")
-    if work.container is not None:  # unlike in check mode
-        settled.container = settled.engine.inspect(settled.ctx, box.name)
-    settled.warn(
-        f"An earlier task died when the checkpoint of container {box.name!r} had failed. This task has restored the "
-        "container from what that dump had saved."
-    )
-
-
-def _restoring(settled: Settled, note: Begun) -> None:
-    box, facts = settled.container, note.facts
-    if facts.get("source") == "container":
-        ours = box is not None and box.id == facts.get("id") and box.stamp == facts.get("stamp") != ""
-        if box is not None and ours and box.running and box.restored_at and box.run != facts.get("run"):
-            _prove(settled, note, box, "container", keep=bool(facts.get("keep")))
-        return
-    if box is not None and not _is_import(note, box):
-        return
-    if box is not None and box.running:
-        _prove(settled, note, box, "archive", keep=False)
-        return
-    if box is not None and box.status not in NOT_RUN:
-        return
-    left: list[Step] = []
-    if box is not None:
-        left += settled.engine.remove_steps(box.id, "remove what the unfinished restore has left")
-    for name in facts.get("volumes", "").split():
-        if settled.engine.has_volume(name):
-            left += settled.engine.remove_volume_steps(name, f"remove the volume {name!r} of the unfinished restore")
-    settled.container = None
-    if left:
-        settled.do(*left)
-        settled.warn(
-            f"An earlier task died when it restored container {note.thing!r} from {facts.get('archive_path')!r}. This "
-            "task has removed what that restore had left."
-        )
-
-
-def _is_import(note: Begun, box: Container) -> bool:
-    """Returns whether the container is the one that the restore has made; there was none of this name before it."""
-    known = note.facts.get("id")
-    return box.id == known if known else created_since(box, float(note.facts.get("since") or 0))
-
-
-def _prove(settled: Settled, note: Begun, box: Container, source: str, *, keep: bool) -> None:
-    """Makes up for the proof of a restore, and for what follows it."""
-    ctx, engine, facts = settled.ctx, settled.engine, note.facts
-    desired = replace(settled.held.desired, archive_path=facts.get("archive_path") or None)
-    if settled.task != "restore":
-        options = replace(desired.options, keep=keep)
-        desired = replace(desired, options=options, on_label_mismatch=facts.get("on_label_mismatch") or "stop")
-    known = known_record(ctx.paths, note.thing)
-    situation = Situation(box, known, read_selinux(ctx.paths), facts.get("sha256", ""))
-    work = Restore(ctx, engine, desired, situation, source)
-    settled.do(*proof_steps(work), *last_steps(work))
-    settled.proved = work
-    if source == "container" and not desired.options.keep:
-        settled.container = replace(box, stamp="")
-    how = "has compared its labels" if situation.selinux.enabled else "has found it running"
-    settled.warn(
-        f"An earlier task died when it restored container {box.name!r}. This task {how}, and has completed that "
-        "restore."
-    )
-
-
-def _removing(settled: Settled, note: Begun) -> None:
-    engine, box, facts = settled.engine, settled.container, note.facts
-    if box is None or box.id != facts.get("id") or box.stamp not in ("", facts.get("stamp")):
-        return
-    if box.checkpointed and not box.running:
-        return
-    files = (*engine.checkpoint_files(box), place_record_path(settled.ctx.paths, box.id))
-    settled.do(*removal(engine, box, files, facts.get("stamp", ""), "remove the rest of the checkpoint"))
-    settled.removed = True
-    settled.container = replace(box, stamp="")
-    settled.warn(
-        f"An earlier task died when it removed the checkpoint of container {box.name!r}. This task has removed the "
-        "rest."
-    )
+def _is_unfinished(path: str) -> bool:
+    return any(os.path.lexists(one) for one in (partial_path(path), unfinished_record_path(path)))

@@ -20,18 +20,13 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import size_of
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, find_record, record_path
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
-from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import beside, partial_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import partial_path, unfinished_record_path
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 
 # Of a tar, which ends with two empty ones.
 _BLOCK = 512
-
-
-def unfinished_record_path(path: str) -> str:
-    """Returns the path of the record of an archive that is not complete yet."""
-    return beside(path, "record")
 
 
 def place_steps(path: str) -> tuple[Step, ...]:

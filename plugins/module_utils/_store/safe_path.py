@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Check, MakeDir, Step
-from ansible_collections.criu.hosts.plugins.module_utils._host.ancestors import find_fault, others_write
-from ansible_collections.criu.hosts.plugins.module_utils._host.systemd_syntax import has_control
 
 
 def beside(path: str, purpose: str) -> str:
@@ -22,6 +20,11 @@ def beside(path: str, purpose: str) -> str:
 def partial_path(path: str) -> str:
     """Returns the path of an archive or a folder of images until it is complete."""
     return beside(path, "partial")
+
+
+def unfinished_record_path(path: str) -> str:
+    """Returns the path of the record of an archive that is not complete yet."""
+    return beside(path, "record")
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,10 @@ def unsafe(path: str, why: str, advice: str) -> CheckpointError:
 
 
 def _check_place(kind: _Kind, path: str) -> None:
+    # A task without such a path need not compile these.
+    from ansible_collections.criu.hosts.plugins.module_utils._host.ancestors import find_fault, others_write
+    from ansible_collections.criu.hosts.plugins.module_utils._host.systemd_syntax import has_control
+
     if has_control(path):
         raise kind.refusal(path, "it has a control character", "Give a path without it.")
     folder = os.path.dirname(path)

@@ -27,10 +27,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers
 )
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import UNIT_LABEL
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
-from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import unit_name
 from ansible_collections.criu.hosts.plugins.module_utils._host.user import in_user_namespace
-from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context import categories
-from ansible_collections.criu.hosts.plugins.module_utils._store.record import place_records_dir
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
@@ -116,6 +113,8 @@ class Podman:
         return replace(found, stamp=self.stamp(found))
 
     def manager(self, container: Container) -> str:
+        from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import unit_name
+
         # Images have labels, too: such a one may be no unit, or an option of systemctl.
         name = container.labels.get(UNIT_LABEL) or container.labels.get("PODMAN_SYSTEMD_UNIT") or ""
         try:
@@ -178,6 +177,8 @@ class Podman:
         return os.path.join(work_dir(container), "checkpoint")
 
     def outdated_records(self, container: Container) -> tuple[str, ...]:
+        from ansible_collections.criu.hosts.plugins.module_utils._store.record import place_records_dir
+
         folder = place_records_dir(self.paths)
         containers = os.path.dirname(os.path.dirname(work_dir(container)))
         if not os.path.isdir(folder) or not os.path.isdir(containers):
@@ -244,6 +245,8 @@ class Podman:
         return "/" not in name and os.path.isdir(f"{self.paths.storage}/volumes/{name}")
 
     def sharing(self, process_label: str) -> tuple[str, ...]:
+        from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context import categories
+
         reaches = categories(process_label)
         if not reaches:
             return ()

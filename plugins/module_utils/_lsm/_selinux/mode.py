@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
@@ -15,7 +16,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.names import (
 )
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.selinuxfs import boolean_value, read_mode
-from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread
+
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread
 
 
 def may_take(paths: Paths, before: tuple[Thread, ...]) -> bool:

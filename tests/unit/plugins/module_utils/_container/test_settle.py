@@ -14,14 +14,13 @@ import pytest
 from ansible_collections.criu.hosts.plugins.module_utils._container import dump_failure, notes, record_writer
 from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_archive import (
     read_unfinished,
-    unfinished_record_path,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._core import lock
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.engine import Podman
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
-from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import partial_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import partial_path, unfinished_record_path
 from ansible_collections.criu.hosts.tests.unit.containers import ID, LABEL, recorded
 from ansible_collections.criu.hosts.tests.unit.podman_host import (
     Box,
