@@ -70,7 +70,9 @@ class Target:
         """Calls the function with an input; returns None if it refuses it as documented."""
         try:
             return self.use(function_of(self.name), given)
-        except self.raises:
+        except Exception as error:
+            if not isinstance(error, self.raises):
+                raise
             return None
 
 

@@ -15,7 +15,7 @@ import json
 import os
 import signal
 import subprocess
-from typing import Any, NoReturn, Sequence
+from typing import Any, Callable, NoReturn, Sequence
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.signals import STOPS
 
@@ -57,7 +57,7 @@ def run_to_end(
     pid = os.fork()
     if pid == 0:
         os.close(reading)
-        _guard(writing, argv, cwd=cwd, stdin=stdin, env=env, limit=limit)
+        _guard(writing, lambda: communicate(argv, cwd=cwd, stdin=stdin, env=env, limit=limit))
     os.close(writing)
     with open(reading, "rb") as handle:
         data = handle.read()
@@ -71,8 +71,8 @@ def run_to_end(
     return rc, out, err
 
 
-def _guard(writing: int, argv: Sequence[str], **options: Any) -> NoReturn:
-    """Runs in the fork. Nobody waits for its standard files, or has to: a lost connection ends there."""
+def _guard(writing: int, run: Callable[[], tuple[int, str, str]]) -> NoReturn:
+    """Calls ``run`` in the fork. Nobody waits for its standard files, or has to: a lost connection ends there."""
     try:
         os.setsid()
         for number in STOPS:
@@ -81,7 +81,7 @@ def _guard(writing: int, argv: Sequence[str], **options: Any) -> NoReturn:
         for descriptor in (0, 1, 2):
             os.dup2(null, descriptor)
         try:
-            result: list[Any] = [0, *communicate(argv, **options)]
+            result: list[Any] = [0, *run()]
         except (OSError, ValueError) as error:  # ValueError: an argument with a NUL
             result = [getattr(error, "errno", None) or errno.EINVAL, 0, "", ""]
         with open(writing, "wb") as handle:

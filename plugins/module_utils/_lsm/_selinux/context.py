@@ -23,7 +23,7 @@ def categories(context: str) -> frozenset[int]:
 
     The same ones can be written in many ways, which the kernel accepts.
     """
-    level = ":".join(context.split(":")[3:]).split("-")[-1]
+    level = ":".join(context.split(":")[3:]).rpartition("-")[2]
     found: set[int] = set()
     for part in level.partition(":")[2].split(",")[:1024]:
         word = re.fullmatch(_CATEGORY, part)

@@ -262,10 +262,11 @@ def test_a_ring_that_is_filled_while_it_is_read(monkeypatch: pytest.MonkeyPatch,
     answers = [BrokenPipeError(), b"5,1,1,-;a\n"]
 
     def read(dummy_descriptor: int, dummy_size: int) -> bytes:
-        answers.append(answers.pop(0))
-        if isinstance(answers[-1], Exception):
-            raise answers[-1]
-        return answers[-1]
+        answer = answers.pop(0)
+        answers.append(answer)
+        if isinstance(answer, bytes):
+            return answer
+        raise answer
 
     monkeypatch.setattr(sources.os, "read", read)
     sources.read_kernel(str(tmp_path / "kmsg"), Groups())
@@ -316,7 +317,7 @@ def test_endless_lines_of_criu(tmp_path: Path, text: bytes, before: bytes) -> No
     (tmp_path / "dump.log").write_bytes(
         before + text + b"\n(00.1) Error (criu/a.c:1): Can't map restorer code: Permission denied"
     )
-    _, (finding,) = report.read_logs([str(tmp_path / "dump.log")])
+    dummy, (finding,) = report.read_logs([str(tmp_path / "dump.log")])
     assert finding.sign.id == "restorer_mapping" and len(finding.line) <= 400
 
 

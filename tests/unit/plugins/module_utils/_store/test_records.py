@@ -82,7 +82,7 @@ WRONG = [None, 1.5, -1, 1 << 63, 10**300, {"a": {}}, [[[]]], [None], "x" * 20000
 
 
 @pytest.mark.parametrize(
-    "kind, field", [(kind, field.name) for kind, (one, _) in KINDS.items() for field in fields(one)]
+    "kind, field", [(kind, field.name) for kind, (one, dummy) in KINDS.items() for field in fields(one)]
 )
 def test_wrong_types_of_each_field(kind: str, field: str) -> None:
     for value in WRONG:
