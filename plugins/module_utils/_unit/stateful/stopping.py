@@ -148,12 +148,13 @@ def dump(unit: Unit, container: Container, options: Options, seconds: int) -> Ch
 def _dumped_after_all(unit: Unit, container: Container, options: Options, error: CheckpointError) -> bool:
     """Returns whether the container has ended in a dump although the work around it has failed.
 
-    If it still runs, since a record could not be written for example, podman dumps it without any.
+    If it still runs, since a record could not be written for example, podman dumps it without any. If podman itself
+    has failed, it would fail again, and on a full disk leave no room for the stop.
     """
     now = attempt("read the container", unit.inspect)[0]
     if now is None or error.reason == "interrupted":
         return False
-    if now.running and error.reason in OWN_FAILURES:
+    if now.running and error.reason in OWN_FAILURES and "cmd" not in error.facts:
         steps = unit.engine.checkpoint_steps(now, options, None)
         if not unit.tries("dump the container without a record", *steps):
             return False

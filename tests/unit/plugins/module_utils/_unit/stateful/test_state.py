@@ -411,6 +411,17 @@ def test_container_that_outlived_its_unit_is_stopped_only_if_it_cannot_be_dumped
     assert last().action == "clean_stop"
 
 
+def test_a_dump_that_fills_the_disk_is_not_repeated(machine: Any) -> None:
+    made = machine()
+    made.world.process(pid_of("running"), [LABEL] * 4)
+    made.knows("running")
+    full = "Error: write /var/lib/containers/storage/x: no space left on device"
+    made.script(Write(checkpoint_argv(), rc=125, err=full), Write(STOP))
+    _unit_state_run.stop(made.unit())
+    assert made.wrote == [checkpoint_argv(), STOP], "a second dump would take the room that the stop needs"
+    assert (last().action, last().reason) == ("clean_stop", "disk_full")
+
+
 def test_container_that_ended_by_itself_makes_the_unit_fail(machine: Any) -> None:
     made = machine()
     made.knows("after-disk-full")
