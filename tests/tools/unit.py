@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run the unit and contract tests with branch coverage, then all but the slow plays on the oldest ansible-core.
 
+Plays that take minutes (marked long) run only when the arguments name them.
+
 unit.py [PYTEST ARGUMENT...]    with arguments, run only these tests, without coverage
 """
 
@@ -38,12 +40,12 @@ def work() -> int:
         "--cov-report=term-missing:skip-covered",
         f"--cov-fail-under={GATE}",
     ]
-    report.add(run("unit", "venv", ["tests/unit", *coverage]))
+    report.add(run("unit", "venv", ["tests/unit", "-m", "not long", *coverage]))
     report.add(
         run(
             "unit, oldest ansible-core",
             "venv-floor",
-            ["tests/unit", "-m", "not slow", "--continue-on-collection-errors"],
+            ["tests/unit", "-m", "not slow and not long", "--continue-on-collection-errors"],
         )
     )
     return report.finish()

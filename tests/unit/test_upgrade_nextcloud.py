@@ -321,7 +321,7 @@ def test_what_breaks_before_the_upgrade_touches_only_maintenance_mode(one: Host)
     assert not [call for call in one.now["calls"] if call[0] in ("container_unit", "container_restore")]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_interrupted_then_brought_back_or_continued(one: Host) -> None:
     before = one.files()
     one.change(breaks="ansible")
@@ -348,7 +348,7 @@ def test_interrupted_then_brought_back_or_continued(one: Host) -> None:
     assert not [call for call in one.now["calls"] if call[0] == "container_checkpoint"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_phases_claim_only_what_is_on_the_disks(one: Host) -> None:
     done = one.play("31")
     assert done.returncode == 0, done.stdout
@@ -361,7 +361,7 @@ def test_phases_claim_only_what_is_on_the_disks(one: Host) -> None:
     assert found == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_damaged_copy_is_never_brought_back(one: Host) -> None:
     one.change(breaks="ansible")
     assert one.play("31").returncode == -9
@@ -378,7 +378,7 @@ def test_damaged_copy_is_never_brought_back(one: Host) -> None:
     assert not [call for call in one.now["calls"] if call[0] in ("container_unit", "postgresql_db")]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_fails_after_the_upgrade_is_not_rolled_back(one: Host) -> None:
     """Visitors may have written since maintenance mode was switched off."""
     one.change(breaks="--off")
