@@ -85,7 +85,7 @@ def settle(ctx: Context, engine: Engine, held: Held, task: str) -> Settled:
     left = [path for path in held.archives if _is_unfinished(path)]
     if not left and held.note is None:
         return settled
-    # Few tasks find that another one has died: the others need not compile this.
+    # Few tasks find that an earlier one has died: the others need not compile this.
     from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished import settle_archive, settle_note
 
     for path in left:
