@@ -14,7 +14,7 @@ from ansible_collections.criu.hosts.tests.fuzz.limits import LONG, SECONDS, fail
 from ansible_collections.criu.hosts.tests.fuzz.patterns import Pattern, attacks, collect, run
 
 # Of a text in bytes, and of the processor for all texts of a pattern.
-SIZE, LIMIT = (1 << 18, SECONDS) if LONG else (1 << 15, 2)
+SIZE, LIMIT = (1 << 18, SECONDS) if LONG else (1 << 15, 5)
 PATTERNS = collect()
 
 
