@@ -571,8 +571,7 @@ SPEC = {
 
 def run(ctx: Context) -> Outcome:
     """Brings the unit to the wanted state."""
-    with ctx.hold("unit", f"{ctx.params['name']}.service"):
-        value, plan = ensure(ctx, ctx.params)
+    value, plan = ensure(ctx, ctx.params)
     return Outcome("container_unit", value, plan)
 
 

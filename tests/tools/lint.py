@@ -22,7 +22,7 @@ def work() -> int:
     )
     mypy = [f"{tool}/mypy", "--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(BUILD / "mypy")]
     report.check("mypy, plugins", [*mypy, "--python-version", "3.11", f"{LINK}/plugins"], cwd=BUILD)
-    for name in ("extensions/molecule/lab", "tests/tools", "tests/crash"):
+    for name in ("extensions/molecule/lab", "tests/tools", "tests/crash", "tests/fuzz"):
         # builds.py imports from the lab.
         report.check(f"mypy, {name}", [*mypy, name], MYPYPATH=f"{ROOT / name}:{ROOT}/extensions/molecule/lab")
     report.check("changelog", [f"{tool}/antsibull-changelog", "lint"])

@@ -208,15 +208,13 @@ def _os_error(step: Step, error: OSError) -> CheckpointError:
 def _run(runner: Runner, step: Command, applied: Applied) -> None:
     if step.unless is not None and step.unless():
         return
-    try:
-        completed = runner.run(step.argv, cwd=step.cwd, stdin=step.stdin, finish=step.finish)
-        if step.label:
-            applied.completed[step.label] = completed
-        check(completed, step.why)
-    except BaseException:
-        if step.creates_partial:
-            remove_path(step.creates_partial)
-        raise
+    # A signal may end the wait for a command that still writes: then its partial file stays, and is replaced next time.
+    completed = runner.run(step.argv, cwd=step.cwd, stdin=step.stdin, finish=step.finish)
+    if completed.rc != 0 and step.creates_partial:
+        remove_path(step.creates_partial)
+    if step.label:
+        applied.completed[step.label] = completed
+    check(completed, step.why)
 
 
 def _rename(step: Rename) -> None:

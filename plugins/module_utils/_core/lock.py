@@ -99,7 +99,7 @@ def _holder(descriptor: int) -> str:
 
 def _sign(descriptor: int) -> None:
     """Writes who holds the lock; on a full disk it is held all the same."""
-    task = os.path.basename(sys.argv[0]) or "python"
+    task = os.path.splitext(os.path.basename(sys.argv[0]))[0] or "python"
     try:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps({"task": task, "pid": os.getpid(), "since": time.time()}).encode(), 0)

@@ -15,7 +15,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 class Command:
     """Runs ``argv``. With ``always`` it also runs when an earlier step of the plan has failed.
 
-    ``creates_partial`` names a file that the command may leave half written; it is removed when the command fails.
+    ``creates_partial`` names a file that the command may leave half written; it is removed when the command has failed.
     ``label`` is the name under which ``Applied.output`` returns its output. With ``finish``, signals that stop the task
     are deferred until the command has ended, for commands that must not be interrupted. ``unless`` is called right
     before the command; if it returns true, the command is skipped. ``stdin`` is for secrets, which belong into no

@@ -45,7 +45,8 @@ def ensure(ctx: Context, params: Mapping[str, Any]) -> tuple[dict[str, Any], Pla
     if not ctx.is_root or in_user_namespace(ctx.paths):
         refuse_rootless(ctx, name)
     with ExitStack() as stack:
-        stack.enter_context(ctx.hold("unit", name))
+        # As process tasks name it.
+        stack.enter_context(ctx.hold("unit", f"{name}.service"))
         if params["state"] == "absent":
             return _absent(ctx, name)
         return _present(ctx, params, stack)

@@ -397,7 +397,7 @@ def test_one_task_at_a_time_works_on_a_unit(
 ) -> None:
     host = installed(tmp_path, {**BASE, "stateful": True}, quadlet=False)
     monkeypatch.setattr(lock, "HOLD_SECONDS", 0.0)
-    with lock.hold(lock.lock_path(PLACE.paths, 0, "unit", "web"), "unit 'web'"):
+    with lock.hold(lock.lock_path(PLACE.paths, 0, "unit", "web.service"), "unit 'web.service'"):
         run = module("container_unit", {**BASE, "stateful": True, "image": "x:2", "state": state}, host=host)
     assert (run.result["reason"], host.wrote) == ("busy", [])
 

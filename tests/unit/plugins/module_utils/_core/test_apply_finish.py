@@ -128,6 +128,23 @@ def test_an_ignored_hangup_stays_ignored() -> None:
     assert runner.ended == ["dump", "next", "last"]
 
 
+@pytest.mark.parametrize(("rc", "stopped", "left"), [(0, False, True), (1, False, False), (0, True, True)])
+def test_a_partial_file_is_removed_only_when_its_writer_has_ended(
+    tmp_path: Path, rc: int, stopped: bool, left: bool
+) -> None:
+    partial = tmp_path / "archive.partial"
+    partial.write_text("half")
+    runner = Stopped(rc=rc)
+    runner.told = not stopped
+    plan = Plan(steps=(Command(("tar",), why="pack", creates_partial=str(partial)),))
+    if rc or stopped:
+        with pytest.raises(CheckpointError):
+            apply_plan(runner, plan)
+    else:
+        apply_plan(runner, plan)
+    assert partial.exists() is left
+
+
 def test_a_command_that_fails_tells_that_and_not_the_stop() -> None:
     with pytest.raises(CheckpointError) as raised:
         apply_plan(Stopped(rc=1), plan(finish=True))
