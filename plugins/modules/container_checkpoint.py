@@ -292,7 +292,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.remove impor
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import SHARED_SPEC, desired_of
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
-from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._engines.registry import engine_for
 
 SPEC: dict[str, Any] = {

@@ -352,7 +352,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.request impo
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_task import restore
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
-from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._engines.registry import engine_for
 
 SPEC: dict[str, Any] = {

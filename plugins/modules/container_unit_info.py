@@ -160,7 +160,7 @@ from typing import NoReturn
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
-from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.rootless import require_root
 from ansible_collections.criu.hosts.plugins.module_utils._unit.info import list_units
 from ansible_collections.criu.hosts.plugins.module_utils._unit.installed import check_name

@@ -338,9 +338,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.command import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
-from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
-from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome, Plan
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build import activate, choice
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build import installed as install
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.choice import Wanted

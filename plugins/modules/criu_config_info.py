@@ -214,7 +214,7 @@ from typing import Any, NoReturn, Optional
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
-from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import Version, version_text
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config import config_file
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.lint import lint

@@ -346,8 +346,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.context import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
-from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import parse_version, version_number
 from ansible_collections.criu.hosts.plugins.module_utils._criu import readiness
 from ansible_collections.criu.hosts.plugins.module_utils._criu.features import FEATURE_NAMES, read_check

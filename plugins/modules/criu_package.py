@@ -231,8 +231,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.command import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
-from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
-from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome, Plan
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build import package_archive as package
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.package_debian import Deb
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.package_plan import (

@@ -212,7 +212,7 @@ from typing import Any, NoReturn
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
-from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._formats.binary_policy import PolicyFile
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import DYNTRANS_BOOLEAN, NAME
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.host import SelinuxHost, disk_policy, read_host

@@ -154,7 +154,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.command import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
-from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.criu.hosts.plugins.module_utils._nextcloud.settings import (
     SENSITIVE,

@@ -196,7 +196,7 @@ from typing import Any, NoReturn
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
-from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import Version, version_text
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine

@@ -314,7 +314,7 @@ from typing import Any, NoReturn
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
-from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._process.checkpoint import checkpoint
 from ansible_collections.criu.hosts.plugins.module_utils._process.options import SHARED_SPEC
 from ansible_collections.criu.hosts.plugins.module_utils._process.remove import remove

@@ -145,7 +145,7 @@ from typing import NoReturn
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import CommandError
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
-from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.boolean import (
     check_boolean_result,
     plan_boolean,

@@ -240,7 +240,7 @@ from typing import Any, NoReturn
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
-from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.host import SelinuxHost, check_name, read_host
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.module import (
     SHARED_SPEC,

@@ -953,8 +953,8 @@ CASES: tuple[Target, ...] = (
         repeats="bytes",
     ),
     Target("_host/systemd.read_unit", texts(SHOWN), lambda function, given: function(Answers(given), "a.service")),
-    Target("_host/systemd_syntax.word", texts(b"a b", b"$x %n", b"\x01", b"a\nExecStart=x"), raises=REFUSED),
-    Target("_host/systemd_syntax.quote", texts(b"a b", b"$x %n", b"\x01", b"a\nExecStart=x"), raises=REFUSED),
+    Target("_host/systemd.word", texts(b"a b", b"$x %n", b"\x01", b"a\nExecStart=x"), raises=REFUSED),
+    Target("_host/systemd.quote", texts(b"a b", b"$x %n", b"\x01", b"a\nExecStart=x"), raises=REFUSED),
     Target("_host/paths.read_bytes", mutated([b"a"]), at("plain"), repeats="bytes"),
     Target("_host/paths.read_text", mutated([b"a"]), at("plain"), repeats="bytes"),
     Target(

@@ -20,7 +20,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu_build.manifest im
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.edit import edit, normalize
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.lint import lint
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.lint import parse as parse_config
-from ansible_collections.criu.hosts.plugins.module_utils._host.systemd_syntax import has_control, quote, word
+from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import has_control, quote, word
 from ansible_collections.criu.hosts.plugins.module_utils._store import process_record, record
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.state import Last, parse_last, render_last

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Callable, Iterator
 
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core import lock
+from ansible_collections.criu.hosts.plugins.module_utils._core.signals import STOPS
 from ansible_collections.criu.hosts.tests.unit.harness import PLACE, ModuleRun, run_main
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -29,6 +31,14 @@ def real_host() -> Iterator[None]:
     """Resets the host after each test, so each test begins on the real one."""
     yield
     PLACE.root, PLACE.uid = "", None
+
+
+@pytest.fixture(autouse=True, scope="session")
+def signals_of_a_task() -> None:
+    """Handles the signals as a task does, also below nohup or as a job in the background, which ignore some of them."""
+    for number in STOPS:
+        handler = signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

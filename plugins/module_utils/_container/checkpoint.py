@@ -20,11 +20,11 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_a
 )
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     Check,
     MakeDir,
+    Outcome,
     Plan,
     Remove,
     Step,
@@ -44,8 +44,12 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode impo
     require_policy,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.labels import host_labels
-from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels import read_traces
-from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels import to_record as traces_to_record
+from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels import (
+    read_traces,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels import (
+    to_record as traces_to_record,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import read_tree, to_record
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import read_record, size_of
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, place_record_path, record_path

@@ -13,9 +13,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.notes import
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._container.settle import Settled, settle
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
-from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan, Remove, Step
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome, Plan, Remove, Step
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import read_record
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import place_record_path, record_path

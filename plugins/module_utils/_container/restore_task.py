@@ -19,8 +19,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.restore_sour
     source_of,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._container.settle import Settled, settle
-from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
-from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome, Plan
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import permissive_warning, read_selinux
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_path, partial_path
 

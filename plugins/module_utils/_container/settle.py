@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._container.held import Held
     from ansible_collections.criu.hosts.plugins.module_utils._container.restore import Restore
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
-    from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
-    from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Step
+    from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome, Step
     from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
     from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
     from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record

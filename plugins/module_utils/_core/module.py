@@ -12,7 +12,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import ModuleRunner
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import attempt
-from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome, result_of
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome, result_of
 from ansible_collections.criu.hosts.plugins.module_utils._core.signals import stoppable, watched
 
 # Shorter values are words such as "yes" and are not masked.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Names the places where a host keeps what the collection reads and writes."""
+"""Names the places where a host keeps what the collection reads and writes, and opens them without waiting."""
 
 from __future__ import annotations
 
@@ -58,3 +58,8 @@ class Paths:
 def temporary_path(path: str) -> str:
     """Returns the path at which a file is written before it gets its name: one only, so that a kill leaves no more."""
     return os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.criu-hosts")
+
+
+def without_waiting(path: str, flags: int) -> int:
+    """Opens a file as ``opener`` of ``open``: never waits for a pipe, and makes no terminal that of this process."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Describes as plain data what a module is going to do: one truth for changed, diff, commands and check mode."""
+"""Describes a module's steps and its result as plain data: one truth for changed, diff, commands and check mode."""
 
 from __future__ import annotations
 
@@ -195,3 +195,35 @@ class Plan:
     def commands(self) -> list[list[str]]:
         """The argument lists that a real run executes, in order."""
         return list(_commands(self.steps))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of a module.
+
+    Args:
+        noun: the key under which ``value`` is returned.
+        value: the state as read after the work (as predicted, in check mode).
+        plan: what was, or would be, done.
+        facts: further documented return values.
+        warnings: only what the user can act on.
+    """
+
+    noun: str
+    value: Any
+    plan: Plan = Plan()
+    facts: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+def result_of(outcome: Outcome, *, diff: bool) -> dict[str, Any]:
+    """Returns the keys of the module's result."""
+    result: dict[str, Any] = {
+        "changed": outcome.plan.changed,
+        outcome.noun: outcome.value,
+        "commands": outcome.plan.commands,
+    }
+    result.update(outcome.facts)
+    if diff:
+        result["diff"] = {"before": outcome.plan.before, "after": outcome.plan.after}
+    return result

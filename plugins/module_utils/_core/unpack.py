@@ -9,7 +9,7 @@ import os
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.files import FOLDER_MODE, make_dir
-from ansible_collections.criu.hosts.plugins.module_utils._core.opener import without_waiting
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import without_waiting
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Unpack
 from ansible_collections.criu.hosts.plugins.module_utils._core.streams import StreamError
 from ansible_collections.criu.hosts.plugins.module_utils._core.tar import SIZE_LIMIT, Member, Tar, open_tar

@@ -13,8 +13,7 @@ import sys
 from typing import Iterator, Protocol
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner, check
-from ansible_collections.criu.hosts.plugins.module_utils._core.opener import without_waiting
-from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths, without_waiting
 from ansible_collections.criu.hosts.plugins.module_utils._denials.records import (
     AVC_MARK,
     ERROR_MARK,

@@ -13,7 +13,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Iterator, Union
 
-from ansible_collections.criu.hosts.plugins.module_utils._core.opener import without_waiting
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import without_waiting
 
 # The first word of every image except the inventory, and that of files about a run (stats-dump).
 COMMON_MAGIC = 0x54564319

@@ -9,7 +9,7 @@ import os
 import stat
 from typing import BinaryIO, Collection
 
-from ansible_collections.criu.hosts.plugins.module_utils._core.opener import without_waiting
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths, without_waiting
 
 # No small file has nearly this size. A larger one is something else, and must not fill the host's memory.
 SIZE_LIMIT = 64 << 20
@@ -171,3 +171,9 @@ def demand_text(path: str) -> str:
     if text is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
     return text
+
+
+def in_user_namespace(paths: Paths) -> bool:
+    """Returns whether root is in a user namespace (podman unshare, rootless container); Podman is rootless then."""
+    text = read_text(f"{paths.proc}/self/uid_map")
+    return text is not None and text.split() != ["0", "0", "4294967295"]

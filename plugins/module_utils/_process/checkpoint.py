@@ -10,9 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
-from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome, Plan
 from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_criu
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import read_statistics
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECORD

@@ -9,8 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._core.outcome import Outcome
-from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan, Remove, Step
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome, Plan, Remove, Step
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import boot_id
 from ansible_collections.criu.hosts.plugins.module_utils._process.checkpoint import view
 from ansible_collections.criu.hosts.plugins.module_utils._process.copies import begun_path

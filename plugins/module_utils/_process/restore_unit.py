@@ -14,8 +14,7 @@ from typing import Callable, Sequence
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, MakeDir, Remove, Step, WriteFile
-from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import Unit
-from ansible_collections.criu.hosts.plugins.module_utils._host.systemd_syntax import quote, refuse_control, value
+from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import Unit, quote, refuse_control, value
 
 # A restore may read gigabytes of memory, for which systemd's default of 90 s is too short.
 START_SECONDS = 900

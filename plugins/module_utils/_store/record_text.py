@@ -10,7 +10,7 @@ from dataclasses import MISSING, fields
 from typing import Any, Callable, Mapping
 
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
-from ansible_collections.criu.hosts.plugins.module_utils._host.systemd_syntax import has_control
+from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import has_control
 
 # A record with a different number is not understood by this release.
 SCHEMA = 1

@@ -92,7 +92,7 @@ def unsafe(path: str, why: str, advice: str) -> CheckpointError:
 def _check_place(kind: _Kind, path: str) -> None:
     # A task without such a path need not compile these.
     from ansible_collections.criu.hosts.plugins.module_utils._host.ancestors import find_fault, others_write
-    from ansible_collections.criu.hosts.plugins.module_utils._host.systemd_syntax import has_control
+    from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import has_control
 
     if has_control(path):
         raise kind.refusal(path, "it has a control character", "Give a path without it.")

@@ -18,8 +18,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.command import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import MakeDir, Plan, Step, WriteFile
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_bytes, read_text
-from ansible_collections.criu.hosts.plugins.module_utils._host.user import in_user_namespace
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import in_user_namespace, read_bytes, read_text
 from ansible_collections.criu.hosts.plugins.module_utils._unit.description import Description, description_of
 from ansible_collections.criu.hosts.plugins.module_utils._unit.goal import Goal, goal_view, is_reached, predicted, view
 from ansible_collections.criu.hosts.plugins.module_utils._unit.installed import (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Iterable, Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import HEADER
-from ansible_collections.criu.hosts.plugins.module_utils._host.systemd_syntax import value, word
+from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import value, word
 from ansible_collections.criu.hosts.plugins.module_utils._unit.description import Description
 
 # An image may have to be pulled first.

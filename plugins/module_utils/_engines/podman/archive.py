@@ -15,7 +15,7 @@ from contextlib import closing
 from typing import Any, BinaryIO, Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._core.opener import without_waiting
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import without_waiting
 from ansible_collections.criu.hosts.plugins.module_utils._core.streams import Expanded, StreamError
 from ansible_collections.criu.hosts.plugins.module_utils._core.tar import Tar, open_tar
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object

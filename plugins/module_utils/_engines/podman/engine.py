@@ -26,8 +26,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers
     work_dir,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import UNIT_LABEL
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
-from ansible_collections.criu.hosts.plugins.module_utils._host.user import in_user_namespace
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import in_user_namespace, read_text
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context

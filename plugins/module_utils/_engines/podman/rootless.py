@@ -9,7 +9,7 @@ import pwd
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.storage import users_containers
-from ansible_collections.criu.hosts.plugins.module_utils._host.user import in_user_namespace
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import in_user_namespace
 
 # Where podman lists a user's containers, below the user's home.
 STORAGE = ".local/share/containers/storage"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._host.systemd_syntax import quote
+from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import quote
 from ansible_collections.criu.hosts.plugins.module_utils._process import restore_steps
 from ansible_collections.criu.hosts.tests.unit.denials import enforcing_host, lines, soon
 from ansible_collections.criu.hosts.tests.unit.harness import PLACE, Case, Host, Reply, Write

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._host.systemd_syntax import word
+from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import word
 from ansible_collections.criu.hosts.plugins.module_utils._unit.description import Description, description_of
 from ansible_collections.criu.hosts.plugins.module_utils._unit.plan import essence, spec_digest
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.render import render_spec, render_stateful

@@ -8,7 +8,7 @@ from typing import Callable
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._host.systemd_syntax import quote, value, word
+from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import quote, value, word
 
 CONTROLS = ["\n", "\r", "\0", "\t", "\x1b", "\x7f", "\x85", "\u2028", "\r\n"]
 INJECTED = '"{}ExecStartPre=+/bin/sh -c evil'
