@@ -17,6 +17,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Iterator
@@ -133,6 +134,11 @@ class Results:
 def run_shards(order: dict[str, Any], count: int) -> Results:
     """Run the cases on so many test hosts at once."""
     results = Results()
+
+    def read(process: subprocess.Popen[str]) -> None:
+        for entry in lines(process):
+            results.add(entry)
+
     started = [
         subprocess.Popen(
             host_argv("run.py", {**order, "shard": [number, count]}, number),
@@ -144,9 +150,10 @@ def run_shards(order: dict[str, Any], count: int) -> Results:
         for number in range(count)
     ]
     try:
+        # All at once: a shard whose pipe is full would wait.
+        with ThreadPoolExecutor(count) as readers:
+            list(readers.map(read, started))
         for process in started:
-            for entry in lines(process):
-                results.add(entry)
             if process.wait():
                 raise ToolError(f"The test host ended with exit status {process.returncode}. Its output is above.")
     finally:
