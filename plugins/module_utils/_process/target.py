@@ -187,7 +187,7 @@ def _journal_peers(text: str) -> set[int]:
     found = set()
     for line in text.splitlines()[1:]:
         fields = line.split()
-        if len(fields) == 7 and fields[4:6] == ["0001", "03"]:
+        if len(fields) == 7 and fields[4:6] == ["0001", "03"] and re.fullmatch("[0-9]{1,20}", fields[6]):
             found.add(int(fields[6]))
     return found
 

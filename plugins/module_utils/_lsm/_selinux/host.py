@@ -37,7 +37,7 @@ def read_file(path: str) -> bytes | None:
 
 
 def _setting(text: str, key: str, default: str) -> str:
-    found = re.findall(rf"^[ \t]*{re.escape(key)}[ \t]*=[ \t]*(\S+)", text, re.MULTILINE)
+    found = re.findall(rf"^[ \t]*{re.escape(key)}[ \t]*=[ \t]*([^\s\0]+)", text, re.MULTILINE)
     return str(found[-1]) if found else default
 
 
@@ -55,12 +55,12 @@ def read_host(paths: Paths) -> SelinuxHost:
 def _is_folder(path: str) -> bool:
     try:
         os.listdir(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
     except PermissionError as error:
         raise CheckpointError(
             f"Cannot read {path!r}: {error.strerror}. Run the task as root (become: true).", reason="not_root"
         ) from error
+    except OSError:
+        return False
     return True
 
 
