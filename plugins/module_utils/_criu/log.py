@@ -58,6 +58,15 @@ KNOWN_ERRORS: tuple[KnownError, ...] = (
         PROCESS,
     ),
     KnownError(
+        r"The root process [0-9]{1,10} is not a session leader",
+        Cause(
+            "it belongs to the session of a process that is not checkpointed",
+            "Set shell_job.",
+            reason="shell_job_needed",
+        ),
+        PROCESS,
+    ),
+    KnownError(
         r"External socket is used",
         Cause(
             "it has a Unix socket whose other end is in none of its processes",

@@ -10,16 +10,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome, Plan
 from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_criu
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import read_statistics
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECORD
-from ansible_collections.criu.hosts.plugins.module_utils._host.process import Process
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import permissive_warning, read_selinux
 from ansible_collections.criu.hosts.plugins.module_utils._process.checkpoint_steps import Dump, dump_steps
-from ansible_collections.criu.hosts.plugins.module_utils._process.copies import begun_path, find_copy
+from ansible_collections.criu.hosts.plugins.module_utils._process.copies import begun_path
 from ansible_collections.criu.hosts.plugins.module_utils._process.locks import hold_images, hold_process, hold_units
+from ansible_collections.criu.hosts.plugins.module_utils._process.only_copy import program_of, refuse_only_copy
 from ansible_collections.criu.hosts.plugins.module_utils._process.options import (
     MINIMUM_CRIU,
     ProcessOptions,
@@ -40,6 +39,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._process.target import 
     refuse,
     refuse_strangers,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._process.unrestorable import refuse_unrestorable
 from ansible_collections.criu.hosts.plugins.module_utils._store.begun import read_begun
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import (
     Images,
@@ -65,25 +65,6 @@ def is_current(images: Images | None, target: Target, options: ProcessOptions) -
         return named and not record.pre_dump
     same = target.process.identity == (record.pid, record.start, record.boot)
     return same and (record.leave_running or record.pre_dump) and (options.leave_running or options.pre_dump)
-
-
-def refuse_other_images(paths: Paths, images: Images | None, process: Process) -> None:
-    """Refuses to replace images that may be the only copy of a different program.
-
-    Raises:
-        CheckpointError: images_mismatch.
-    """
-    record = images.record if images else None
-    if images is None:
-        return
-    if record is not None and (record.exe == process.exe or record.pre_dump or record.is_alive(paths)):
-        return
-    raise CheckpointError(
-        f"Cannot replace the images in {images.path!r} with those of {process.text}: they hold {images.text}, a "
-        "different program. Set a different images_path, or remove them (state: absent).",
-        reason="images_mismatch",
-        path=images.path,
-    )
 
 
 def view(options: ProcessOptions, target: Target | None, images: Images | None, **state: str) -> dict[str, Any]:
@@ -136,10 +117,7 @@ def ensure(ctx: Context, options: ProcessOptions, target: Target, found: Found) 
         plan = Plan(before=before, after=after, steps=found.steps)
         return Outcome("checkpoint", value, plan, {"statistics": {}}, found.warnings)
     refuse_partial(found, options.images_path, "checkpoint to")
-    process = refuse(ctx.paths, target)
-    restored = find_copy(ctx.paths, images, root=ctx.is_root) if images is not None and images.tasks else None
-    if restored is None or restored.process.identity != process.identity:
-        refuse_other_images(ctx.paths, images, process)
+    refuse_only_copy(ctx, images, target, refuse(ctx.paths, target), options.images_path)
     return make(ctx, options, target, found)
 
 
@@ -158,7 +136,9 @@ def make(ctx: Context, options: ProcessOptions, target: Target, found: Found) ->
         inherit=journal_sockets(ctx.paths, process) if target.unit and not options.pre_dump else (),
         parent=read_parent(options, process),
         replaced=not is_empty(options.images_path),
+        program=program_of(ctx.paths, process.pid),
     )
+    refuse_unrestorable(ctx, target, process, options)
     if target.unit is not None and work.ends:
         refuse_strangers(ctx.paths, target.unit, process)
     state = "absent" if work.ends else "running"

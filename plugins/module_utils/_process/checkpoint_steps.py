@@ -49,6 +49,7 @@ class Dump:
     inherit: tuple[tuple[int, int], ...] = ()
     parent: Images | None = None
     replaced: bool = False
+    program: str = ""
 
     @property
     def ends(self) -> bool:
@@ -77,6 +78,9 @@ class Dump:
                 criu=self.criu.text,
                 selinux=self.selinux.mode,
                 external=options.external,
+                tcp_established=options.tcp_established,
+                file_locks=options.file_locks,
+                program=self.program,
             )
         )
 

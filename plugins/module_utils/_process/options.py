@@ -21,11 +21,14 @@ MINIMUM_CRIU = (3, 11)
 SHARED_SPEC: dict[str, Any] = {
     "images_path": {"type": "path", "required": True},
     "unit": {"type": "str"},
-    "shell_job": {"type": "bool", "default": False},
-    "tcp_established": {"type": "bool", "default": False},
-    "file_locks": {"type": "bool", "default": False},
+    # Unset, process_restore takes them from the record; process_checkpoint takes them as false.
+    "shell_job": {"type": "bool"},
+    "tcp_established": {"type": "bool"},
+    "file_locks": {"type": "bool"},
     "external": {"type": "list", "elements": "str", "default": []},
 }
+# The options of CRIU that the record holds as well.
+FLAGS = (("shell_job", "--shell-job"), ("tcp_established", "--tcp-established"), ("file_locks", "--file-locks"))
 EXTERNAL = re.compile(r"(mnt|dev|file|tty|unix|net|pid)\[[^\]\s]*\](:\S+)?\Z")
 
 
@@ -35,7 +38,10 @@ def log_path(images_path: str, action: str) -> str:
 
 @dataclass(frozen=True)
 class ProcessOptions:
-    """The options of both modules. Those after ``external`` belong to only one of them."""
+    """The options of both modules. Those from ``terminal`` to ``on_label_mismatch`` belong to only one of them.
+
+    ``off``: those that the task sets to false. ``unix_sockets``: the images have connections to Unix sockets outside.
+    """
 
     images_path: str
     unit: str | None
@@ -50,6 +56,8 @@ class ProcessOptions:
     leave_running: bool = False
     on_label_mismatch: str = "stop"
     restores: bool = False
+    off: frozenset[str] = frozenset()
+    unix_sockets: bool = False
 
     @classmethod
     def of(cls, ctx: Context) -> ProcessOptions:
@@ -77,9 +85,9 @@ class ProcessOptions:
         return cls(
             path,
             params.get("unit"),
-            params["shell_job"],
-            params["tcp_established"],
-            params["file_locks"],
+            bool(params["shell_job"]),
+            bool(params["tcp_established"]),
+            bool(params["file_locks"]),
             tuple(params["external"]),
             ctx.is_root,
             params.get("terminal"),
@@ -88,11 +96,11 @@ class ProcessOptions:
             params.get("leave_running", False),
             params.get("on_label_mismatch", "stop"),
             "on_label_mismatch" in params,
+            frozenset(name for name, dummy_flag in FLAGS if params[name] is False),
         )
 
     def common_flags(self, folder: str, log: str) -> tuple[str, ...]:
         """Returns the arguments that dump, pre-dump and restore have in common."""
-        flags = (("shell_job", "--shell-job"), ("tcp_established", "--tcp-established"), ("file_locks", "--file-locks"))
         return (
             "--images-dir",
             folder,
@@ -102,7 +110,7 @@ class ProcessOptions:
             log,
             "-v4",
             *(() if self.is_root else ("--unprivileged",)),
-            *(flag for name, flag in flags if getattr(self, name)),
+            *(flag for name, flag in FLAGS if getattr(self, name)),
         )
 
 

@@ -72,7 +72,7 @@ def bring_back(ctx: Context, work: Dump, failures: list[str]) -> tuple[str, str,
         images = read_images(partial)
         if images is None:
             raise unsafe(partial, "it is missing", "Find out what removed it.")
-        options = replace(work.options, images_path=partial, parent_path=None)
+        options = replace(work.options, images_path=partial, parent_path=None, off=frozenset())
         restore = preflight(ctx, replace(images, record=parse_record(work.record())), options)
         back = Restored(restore, ctx.runner)
         # The disk may be full.

@@ -23,12 +23,14 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode impo
 )
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread, summary
 from ansible_collections.criu.hosts.plugins.module_utils._process.copies import begun_path, find_copy, restored_by
+from ansible_collections.criu.hosts.plugins.module_utils._process.file_locks import refuse_held_locks
 from ansible_collections.criu.hosts.plugins.module_utils._process.locks import hold_images, hold_process, hold_units
 from ansible_collections.criu.hosts.plugins.module_utils._process.options import (
     MINIMUM_CRIU,
     ProcessOptions,
     require_root_for,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._process.recorded import as_recorded, lost_locks
 from ansible_collections.criu.hosts.plugins.module_utils._process.restore_steps import Restore, Restored, restore_steps
 from ansible_collections.criu.hosts.plugins.module_utils._process.second_copy import (
     refuse_other_copy,
@@ -84,7 +86,7 @@ def preflight(ctx: Context, images: Images, options: ProcessOptions) -> Restore:
     """Returns what the restore is planned from; refuses one that would fail or do harm.
 
     Raises:
-        CheckpointError: images_pre_dump, terminal_missing, policy_missing and those of the called functions.
+        CheckpointError: images_pre_dump, policy_missing and those of the called functions.
     """
     if images.pre_dump:
         raise CheckpointError(
@@ -94,13 +96,10 @@ def preflight(ctx: Context, images: Images, options: ProcessOptions) -> Restore:
         )
     refuse_second_copy(ctx.paths, images)
     check_parents(images)
+    options = as_recorded(images, options)
+    if options.file_locks:
+        refuse_held_locks(ctx.paths, images)
     before, selinux = read_labels(images), read_selinux(ctx.paths)
-    if options.shell_job and not options.terminal:
-        raise CheckpointError(
-            f"Cannot restore {images.text} with shell_job: a shell job needs a terminal, which a task does not have. "
-            "Set terminal, for example to /dev/pts/3, or detach the process from its terminal before the checkpoint.",
-            reason="terminal_missing",
-        )
     criu = read_criu(ctx.runner, MINIMUM_CRIU, selinux)
     if selinux.mode == "enforcing" and before and selinux.dyntrans is None:
         raise CheckpointError(
@@ -196,7 +195,8 @@ def make(ctx: Context, back: Restored, found: Found) -> Outcome:
         "labels": summary(proof.pairs),
         "label_proof": proof.word(),
     }
-    warnings = (*found.warnings, *permissive_warning(work.selinux, "restore"))
+    lost = lost_locks(work.images, work.options)
+    warnings = (*found.warnings, *permissive_warning(work.selinux, "restore"), *lost)
     if proof.wrong is not None:
         warnings = (*warnings, proof.wrong.message)
     value = view(work.images, path, proof.process, work.unit.name if work.unit else "")

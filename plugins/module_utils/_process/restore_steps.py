@@ -82,6 +82,7 @@ def restore_argv(work: Restore) -> tuple[str, ...]:
         work.pid_file,
         f"--manage-cgroups={mode}",
         *inherit,
+        *(("--ext-unix-sk",) if work.options.unix_sockets else ()),
         *(word for one in work.options.external for word in ("--external", one)),
     )
 

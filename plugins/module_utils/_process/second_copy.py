@@ -11,6 +11,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Path
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._process.copies import Copy
 from ansible_collections.criu.hosts.plugins.module_utils._process.options import ProcessOptions
+from ansible_collections.criu.hosts.plugins.module_utils._process.zombies import wait_for_parent
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import Images
 
 
@@ -41,16 +42,25 @@ def refuse_second_copy(paths: Paths, images: Images) -> None:
         )
     if images.tasks[0].pid == 1:
         return  # the processes have a pid namespace of their own
-    for task in images.tasks:
-        for pid in task.threads:
-            name = holder(paths, pid)
-            if name:
-                raise CheckpointError(
-                    f"Cannot restore {images.text} from {images.path!r}: its id {pid} is taken by {name}. Wait until "
-                    "that has ended, stop it, or restore after a reboot.",
-                    reason="pid_in_use",
-                    pid=pid,
-                )
+    for pid in (pid for task in images.tasks for pid in task.threads):
+        parent = wait_for_parent(paths, pid)
+        name = holder(paths, pid)
+        if name and parent:
+            ended = f"process {pid} ({name}) has ended, but its parent, process {parent}"
+            comm = (read_text(f"{paths.proc}/{parent}/comm") or "").rstrip("\n")
+            raise CheckpointError(
+                f"Cannot restore {images.text} from {images.path!r}: {ended} ({comm!r}), has not collected its exit "
+                "status, so the id is still taken. End or restart the parent.",
+                reason="pid_in_use",
+                pid=pid,
+            )
+        if name:
+            raise CheckpointError(
+                f"Cannot restore {images.text} from {images.path!r}: its id {pid} is taken by {name}. Wait until "
+                "that has ended, stop it, or restore after a reboot.",
+                reason="pid_in_use",
+                pid=pid,
+            )
 
 
 def refuse_other_copy(copy: Copy | None, images: Images, options: ProcessOptions) -> None:

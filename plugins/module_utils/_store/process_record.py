@@ -26,7 +26,10 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.record_text impo
 
 @dataclass(frozen=True)
 class ProcessRecord:
-    """The state of a process when it was checkpointed; ``inventory`` ties the record to its images."""
+    """The state of a process when it was checkpointed; ``inventory`` ties the record to its images.
+
+    ``program``: the SHA-256 of its command line and working folder. Older releases did not write the last three fields.
+    """
 
     pid: int
     start: str
@@ -46,6 +49,9 @@ class ProcessRecord:
     criu: str = ""
     selinux: str = ""
     external: Any = ()
+    tcp_established: bool = False
+    file_locks: bool = False
+    program: str = ""
 
     @property
     def text(self) -> str:
@@ -73,10 +79,10 @@ RULES: dict[str, Rule] = {
     # A process chooses its name, and its user that of the program; external is only compared.
     **dict.fromkeys(("comm", "exe"), is_free_text),
     "cgroup": _is_cgroup,
-    **dict.fromkeys(("inventory", "parent_inventory"), matches(SHA256)),
+    **dict.fromkeys(("inventory", "parent_inventory", "program"), matches(SHA256)),
     "unit": lambda value: value == "" or matches(SERVICE)(value),
     "inherit": list_of(_is_inherited, 64),
-    **dict.fromkeys(("leave_running", "pre_dump", "shell_job"), is_bool),
+    **dict.fromkeys(("leave_running", "pre_dump", "shell_job", "tcp_established", "file_locks"), is_bool),
     "parent": matches(r"(/.*)?"),
     "checkpointed_at": matches(TIME),
     **dict.fromkeys(("criu", "selinux"), is_text),
