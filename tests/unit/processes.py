@@ -27,6 +27,7 @@ TIDS = (1463, 1465, 1466, 1467)
 LABEL = "system_u:system_r:initrc_t:s0"
 BOOT = "0d5f1c9e-4b3a-4c58-9d53-5f7f6b1e7a11"
 SHOW = ["systemctl", "show", "--property=LoadState,ActiveState,MainPID,ControlGroup,FragmentPath"]
+TRIGGERS = ["systemctl", "show", "--property=TriggeredBy", "web.service"]
 LEND = ["setsebool", "unconfined_dyntrans_all", "on"]
 RETURN = ["setsebool", "unconfined_dyntrans_all", "off"]
 RELOAD = ["systemctl", "daemon-reload"]
@@ -93,6 +94,20 @@ class ProcessWorld:
         if changes.pop("record", True):
             (folder / RECORD).write_text(render_record(self.record(pre_dump=pre, **changes)))
         return folder
+
+    def hold(self, kind: str) -> None:
+        """Adds images of a process that holds something: job, job-with-terminal, both-ends or locks."""
+        for path in (IMAGES.parent / f"4.2.1-{kind}-images").iterdir():
+            if path.name != "pstree.img":
+                shutil.copyfile(path, self.images / path.name)
+
+    def opened(self, pid: int, number: int, what: str, flags: str = "02") -> None:
+        """Adds an open file to a process."""
+        base = self.folder / f"proc/{pid}"
+        (base / "fd").mkdir(exist_ok=True)
+        (base / "fdinfo").mkdir(exist_ok=True)
+        (base / f"fd/{number}").symlink_to(what)
+        (base / f"fdinfo/{number}").write_text(f"pos:\t0\nflags:\t{flags}\nmnt_id:\t15\n")
 
     def record(self, **changes: Any) -> ProcessRecord:
         known: dict[str, Any] = {
@@ -176,7 +191,7 @@ def process_world(folder: Path, *, selinux: str = "enforcing", policy: bool = Tr
         made.base.script(
             Write(LEND, effect=lambda: made.boolean(True)), Write(RETURN, effect=lambda: made.boolean(False))
         )
-    made.base.script(Write(RELOAD))
+    made.base.script(Write(RELOAD), Reply(TRIGGERS, out="TriggeredBy=\n"))
     return made
 
 

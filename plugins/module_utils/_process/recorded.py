@@ -63,6 +63,6 @@ def lost_locks(images: Images, options: ProcessOptions) -> tuple[str, ...]:
     if options.file_locks or not held:
         return ()
     return (
-        f"{images.text} was restored without its file locks, since file_locks is false: another process can lock the "
+        f"{images.text} is restored without its file locks, since file_locks is false: another process can lock the "
         "same files. Leave file_locks out to restore them.",
     )

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -389,6 +390,19 @@ def no_policy(made: ProcessWorld) -> dict[str, Any]:
     return {}
 
 
+def lock_held(made: ProcessWorld) -> dict[str, Any]:
+    """Another process holds a lock on one of the files on which the images hold locks."""
+    made.hold("locks")
+    (made.folder / "srv").mkdir()
+    file = made.folder / "srv/web.db"
+    file.touch()
+    status = file.stat()
+    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
+    (made.folder / "proc/locks").write_text(f"1: POSIX  ADVISORY  WRITE 77 {device}:{status.st_ino} 14 20\n")
+    made.process(pid=77, comm="other")
+    return {}
+
+
 REFUSALS = {
     "process_running": original_lives,
     "pid_in_use": pid_taken,
@@ -398,7 +412,9 @@ REFUSALS = {
     "parent_changed": parent_gone,
     "images_pre_dump": only_memory,
     "policy_missing": no_policy,
-    "terminal_missing": lambda dummy_made: {"shell_job": True},
+    "terminal_missing": lambda made: made.hold("job-with-terminal") or {"shell_job": True},
+    "shell_job_needed": lambda made: made.hold("job-with-terminal") or {"shell_job": False},
+    "file_lock_held": lock_held,
 }
 
 
