@@ -24,21 +24,27 @@ options:
         option, the service in the record is used. A name that systemd does not know becomes a transient service.
     type: str
   shell_job:
-    description: Whether the process is a job of a shell, whose terminal and session are not in the images.
+    description:
+      - Whether the process is in the session of a process outside, such as a job of a shell, or a daemon that forks
+        twice. The session and its terminal are not in the images.
+      - Without it, a checkpoint takes it as false, and a restore takes it from the record and the images.
     type: bool
-    default: false
   tcp_established:
-    description: Include established TCP connections. If set for the checkpoint, it must be set for the restore, too.
+    description:
+      - Include established TCP connections.
+      - Without it, a checkpoint takes it as false, and a restore takes it from the record.
     type: bool
-    default: false
   file_locks:
-    description: Include file locks. If set for the checkpoint, it must be set for the restore, too.
+    description:
+      - Include file locks.
+      - Without it, a checkpoint takes it as false, and a restore takes it from the record and the images. If it is
+        false, the restored process has lost its locks, and a warning says so.
     type: bool
-    default: false
   external:
     description:
       - Resources outside the processes, in the syntax of CRIU's option C(--external), such as V(unix[7097]) or
         V(mnt[/data]:data).
+      - A restore connects Unix sockets that were listed for the checkpoint to the name of the other end again.
       - Standard output and error that a service sends to the journal need not be listed. They go there again after the
         restore.
     type: list

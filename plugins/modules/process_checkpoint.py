@@ -193,7 +193,7 @@ reason:
     - V(root_needed) if O(unit) is set and the task does not run as root.
     - V(parent_invalid) if O(parent_path) does not hold an earlier pre-dump of the process.
     - V(parent_changed) if the parent images are missing or have changed.
-    - V(images_mismatch) if the images to replace are of a different program.
+    - V(images_mismatch) if the images to replace may be the only copy of a process, or are of a different program.
     - V(images_partial) if an interrupted checkpoint is in the way, which may be the only copy of a process.
     - V(restore_unclear) if a restore from the images was cut off and a process may be what it restored; see RV(pid).
     - V(unit_running) if a restore from the images was cut off and its service is still starting; see RV(pid).
@@ -206,9 +206,14 @@ reason:
     - V(criu_too_old) if CRIU is too old to have configuration files.
     - V(criu_without_selinux) if CRIU is not linked with libselinux, so the labels would be lost.
     - V(policy_missing) if SELinux has refused the checkpoint.
-    - V(tcp_established_needed) if there are established TCP connections and O(tcp_established=false).
-    - V(file_locks_needed) if the processes hold file locks and O(file_locks=false).
-    - V(shell_job_needed) if the process is a job of a shell and O(shell_job=false).
+    - V(tcp_established_needed) if there are established TCP connections and O(tcp_established) is not set.
+    - V(file_locks_needed) if the processes hold file locks and O(file_locks) is not set.
+    - V(shell_job_needed) if the session of the process belongs to a process outside, as with a job of a shell, and
+      O(shell_job) is not set.
+    - V(pipe_outside) if the other end of a pipe is in a process that is not checkpointed; see RV(pid).
+    - V(socket_outside) if a Unix socket is connected to one without a name in a process that is not checkpointed, so no
+      restore can connect it again; see RV(pid).
+    - V(socket_activated) if a socket unit that is active triggers O(unit), since systemd keeps the socket.
     - V(external_needed) if a Unix socket leads out of the processes and is not in O(external).
     - V(memory_tracking_missing) if the kernel cannot track changes of memory.
     - V(network_lock_missing) if CRIU cannot lock the network.
@@ -276,7 +281,7 @@ silent_denials:
   sample: []
 pid:
   description: Id of the process that is in the way.
-  returned: failure with reason restore_unclear or unit_running
+  returned: failure with reason restore_unclear, unit_running, pipe_outside or socket_outside
   type: int
   sample: 1426
 labels:

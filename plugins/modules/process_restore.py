@@ -165,11 +165,15 @@ reason:
     - V(process_running) if the original process, or one that was restored from a copy of the images, is running; see
       RV(pid).
     - V(restore_unclear) if an earlier restore was cut off and a process may be what it restored; see RV(pid).
-    - V(pid_in_use) if a process has one of the ids in the images; see RV(pid).
+    - V(pid_in_use) if a process has one of the ids in the images, or has ended and its parent has not collected its
+      exit status for ten seconds; see RV(pid).
     - V(process_ended) if the process ended right after the restore.
     - V(label_changed) if a label has changed; see RV(label_before) and RV(label_after).
     - V(unit_running) if the service is running; see RV(pid).
-    - V(terminal_missing) if O(shell_job=true) and O(terminal) is missing.
+    - V(terminal_missing) if the process had a terminal whose other end is not in the images, and O(terminal) is
+      missing.
+    - V(shell_job_needed) if the session of the process is not in the images, and O(shell_job=false).
+    - V(file_lock_held) if a process holds a lock that the restored process would wait for; see RV(pid).
     - V(unit_invalid) if O(unit) is not the name of a service.
     - V(external_invalid) if a value in O(external) does not have the syntax of CRIU.
     - V(root_needed) if O(unit) or O(terminal) is set and the task does not run as root.
@@ -248,7 +252,7 @@ silent_denials:
   sample: []
 pid:
   description: Id of the process that blocks the restore.
-  returned: failure with reason process_running, pid_in_use, restore_unclear or unit_running
+  returned: failure with reason process_running, pid_in_use, restore_unclear, unit_running or file_lock_held
   type: int
   sample: 1426
 label_before:

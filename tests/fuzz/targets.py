@@ -17,6 +17,7 @@ import shutil
 import tempfile
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, Callable, Iterable
 
@@ -27,6 +28,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import ImageError
 from ansible_collections.criu.hosts.tests.fuzz.strategies import (
+    FIXTURES,
     archives,
     bzip2,
     compressed,
@@ -469,6 +471,24 @@ def _images(function: Callable[..., Any], given: tuple[bytes, bytes, bytes, byte
         importlib.import_module(f"{PLUGINS}.module_utils._store.image_folder").read_labels(images)
 
 
+def _locks(image: str, function: Callable[..., Any], given: bytes) -> Any:
+    """Reads the locks in images of which one is damaged."""
+    for path in FIXTURES.glob("criu/4.2.1-locks-images/*"):
+        put(f"locks/{path.name}", given if path.name.startswith(image) else path.read_bytes())
+    return function(f"{SCRATCH}/locks")
+
+
+def _descriptors(function: Callable[..., Any], given: bytes) -> Any:
+    """Reads a process with one pipe, and how that is open."""
+    put(f"host/proc/{PID}/fdinfo/1", given)
+    link = f"{SCRATCH}/host/proc/{PID}/fd/1"
+    os.makedirs(os.path.dirname(link), exist_ok=True)
+    if not os.path.lexists(link):
+        os.symlink("pipe:[5]", link)
+    paths = Paths(f"{SCRATCH}/host")
+    return [one.mode(paths) for one in function(paths, PID)]
+
+
 def _found(path: str) -> Any:
     """Returns images of one process that has a pid namespace of its own, as that of STATUS_FILE."""
     formats = importlib.import_module(f"{PLUGINS}.module_utils._formats.criu_images")
@@ -788,6 +808,36 @@ CASES: tuple[Target, ...] = (
         raises=(ImageError,),
         repeats="bytes",
     ),
+    *(
+        Target(
+            f"_formats/criu_resources.{name}",
+            mutated(fixtures(f"criu/4.2.1-*-images/{image}.img")),
+            at(f"r/{image}.img", whole=False),
+            raises=(ImageError,),
+            repeats="bytes",
+        )
+        for name, image in (("is_session_leader", "pstree"), ("has_terminal", "tty-info"), ("has_locks", "filelocks"))
+    ),
+    *(
+        Target(
+            "_formats/criu_resources.read_locks",
+            mutated(fixtures(f"criu/4.2.1-locks-images/{image}*")),
+            partial(_locks, image),
+            raises=(ImageError,),
+            repeats="",
+        )
+        for image in ("filelocks", "ids", "fdinfo", "files")
+    ),
+    Target("_process/file_locks.parse_held", texts(b"3: POSIX  ADVISORY  WRITE 70 00:74:100 5 14\n1: -> FLOCK  A")),
+    Target("_process/unix_peers.parse_sockets", mutated(fixtures("sock_diag/*.bin")), repeats="bytes"),
+    Target(
+        "_process/descriptors.read_descriptors",
+        mutated([b"pos:\t0\nflags:\t0100002\n"]),
+        _descriptors,
+        repeats="bytes",
+    ),
+    Target("_process/sessions.session_of", PROCESS_FILES, _of_process(PID), repeats=""),
+    Target("_process/zombies.parent_of_zombie", PROCESS_FILES, _of_process(PID), repeats=""),
     Target("_formats/criu_images.read_statistics", mutated(IMAGES["stats"]), at("stats-dump"), repeats="bytes"),
     Target(
         "_store/image_folder.read_images",

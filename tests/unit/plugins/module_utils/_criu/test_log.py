@@ -86,6 +86,7 @@ def test_first_error(lines: list[str], expected: str) -> None:
 SAID = [
     "Locking network failed",
     "A session leader of 5(5) is outside of its pid namespace",
+    "The root process 32 is not a session leader. Consider using --shell-job option",
     "Found dangling tty",
     "tty: Found dangling tty",
     "Connected TCP socket, consider using --tcp-established",

@@ -72,3 +72,17 @@ def test_host_without_labels(tmp_path: Path, enabled: str) -> None:
     assert isinstance(labels, NoLabels) and labels.lsm == "none"
     assert [(one.label, one.sockcreate) for one in read_threads(PLACE.paths, 70, labels)] == [("", None)] * 2
     assert read_traces(PLACE.paths, [70], labels) == Traces()
+
+
+def test_a_host_without_labels_is_not_asked_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A kernel without an LSM answers EINVAL there (kernel 6.18).
+    apparmor(tmp_path, enabled="N")
+    reader = paths.read_bytes
+
+    def read(path: str, **options: Any) -> Any:
+        if path.endswith("attr/current"):
+            raise OSError(errno.EINVAL, "Invalid argument", path)
+        return reader(path, **options)
+
+    monkeypatch.setattr(paths, "read_bytes", read)
+    assert [one.label for one in read_threads(PLACE.paths, 70, host_labels(PLACE.paths))] == [""] * 2
