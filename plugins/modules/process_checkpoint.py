@@ -280,7 +280,7 @@ silent_denials:
   elements: dict
   sample: []
 pid:
-  description: Id of the process that is in the way.
+  description: Id of the process that is in the way; null if it cannot be seen.
   returned: failure with reason restore_unclear, unit_running, pipe_outside or socket_outside
   type: int
   sample: 1426

@@ -251,7 +251,7 @@ silent_denials:
   elements: dict
   sample: []
 pid:
-  description: Id of the process that blocks the restore.
+  description: Id of the process that blocks the restore; null if it cannot be seen.
   returned: failure with reason process_running, pid_in_use, restore_unclear, unit_running or file_lock_held
   type: int
   sample: 1426

@@ -486,7 +486,7 @@ def _descriptors(function: Callable[..., Any], given: bytes) -> Any:
     if not os.path.lexists(link):
         os.symlink("pipe:[5]", link)
     paths = Paths(f"{SCRATCH}/host")
-    return [one.mode(paths) for one in function(paths, PID)]
+    return [one.ends(paths) for one in function(paths, PID)]
 
 
 def _found(path: str) -> Any:

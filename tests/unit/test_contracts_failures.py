@@ -39,11 +39,14 @@ NEVER: dict[str, dict[str, str]] = {
         **OF_PROCESSES,
         "file_locks_needed tcp_established_needed": "CRIU prints it for a dump only",
     },
-    "process_checkpoint": {"process_ended": "the process that a killed task has restored is known"},
+    "process_checkpoint": {
+        "process_ended": "the process that a killed task has restored is known",
+        "config_is_directory config_is_link config_not_a_file config_too_large config_unreadable": "CRIU judges its files",
+    },
     "process_restore": {
         "parent_invalid": "it has no option parent_path",
         "external_needed file_locks_needed memory_tracking_missing": "CRIU prints it for a dump only",
-        "shell_job_needed tcp_established_needed": "CRIU prints it for a dump only",
+        "tcp_established_needed": "CRIU prints it for a dump only",
     },
     "nextcloud_config": {
         "tool_failed cmd stdout stderr": "a failure of occ becomes occ_failed, without its output: it may have secrets",

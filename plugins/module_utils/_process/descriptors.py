@@ -13,6 +13,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read
 
 _NAMED = re.compile(r"(pipe|socket):\[([0-9]{1,20})\]\Z")
 _FLAGS = re.compile(r"^flags:\s+([0-7]{1,12})$", re.MULTILINE)
+# By the access mode (open(2)).
+_ENDS = {0: ("read",), 1: ("write",), 2: ("read", "write")}
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,11 @@ class Descriptor:
     kind: str
     inode: int
 
-    def mode(self, paths: Paths) -> int:
-        """Returns how it is open: os.O_RDONLY, os.O_WRONLY or os.O_RDWR; -1 if that is not known."""
+    def ends(self, paths: Paths) -> set[str]:
+        """Returns the ends of a pipe that it holds, read and write; none if that is not known."""
         text = read_text(f"{paths.proc}/{self.pid}/fdinfo/{self.number}", may_fail=True) or ""
         match = _FLAGS.search(text)
-        return int(match.group(1), 8) & os.O_ACCMODE if match else -1
+        return set(_ENDS.get(int(match.group(1), 8) & os.O_ACCMODE, ())) if match else set()
 
 
 def name_of(paths: Paths, pid: int) -> str:

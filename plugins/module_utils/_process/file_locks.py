@@ -98,5 +98,5 @@ def _held(paths: Paths, images: Images, lock: Lock, held: Held) -> CheckpointErr
         "End that process, or set file_locks: false to restore without the lock.",
         reason="file_lock_held",
         path=lock.path,
-        **({"pid": held.pid} if held.pid > 0 else {}),
+        pid=held.pid if held.pid > 0 else None,
     )

@@ -19,21 +19,15 @@ from ansible_collections.criu.hosts.plugins.module_utils._process.descriptors im
     read_descriptors,
 )
 
-_BOTH = {os.O_RDONLY, os.O_WRONLY}
+_BOTH = {"read", "write"}
 
 
-def _ends(paths: Paths, one: Descriptor) -> set[int]:
-    """Returns the ends of its pipe that a descriptor holds."""
-    mode = one.mode(paths)
-    return _BOTH if mode == os.O_RDWR else {mode} & _BOTH
-
-
-def half_pipes(paths: Paths, descriptors: Iterable[Descriptor]) -> dict[int, tuple[Descriptor, int]]:
+def half_pipes(paths: Paths, descriptors: Iterable[Descriptor]) -> dict[int, tuple[Descriptor, str]]:
     """Returns the pipes of which the descriptors hold only one end: by inode, that descriptor and the other end."""
-    pipes: dict[int, tuple[Descriptor, set[int]]] = {}
+    pipes: dict[int, tuple[Descriptor, set[str]]] = {}
     for one in descriptors:
         if one.kind == "pipe":
-            pipes.setdefault(one.inode, (one, set()))[1].update(_ends(paths, one))
+            pipes.setdefault(one.inode, (one, set()))[1].update(one.ends(paths))
     return {inode: (one, (_BOTH - ends).pop()) for inode, (one, ends) in pipes.items() if len(ends) == 1}
 
 
@@ -53,7 +47,7 @@ def refuse_outside_pipes(
             continue
         for other in read_descriptors(paths, int(name)):
             ours = half.get(other.inode) if other.kind == "pipe" else None
-            if ours is not None and ours[1] in _ends(paths, other):
+            if ours is not None and ours[1] in other.ends(paths):
                 raise _outside(paths, process, ours[0], other)
 
 

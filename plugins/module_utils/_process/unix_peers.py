@@ -127,5 +127,5 @@ def refuse_outside_sockets(paths: Paths, process: Process, descriptors: Iterable
             f"{other}, whose end has no name, so the connection could not be restored. End the connection first, or "
             "checkpoint a process that both descend from.",
             reason="socket_outside",
-            **({"pid": pid} if pid else {}),
+            pid=pid or None,
         )
