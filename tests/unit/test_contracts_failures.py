@@ -41,7 +41,7 @@ NEVER: dict[str, dict[str, str]] = {
     },
     "process_checkpoint": {
         "process_ended": "the process that a killed task has restored is known",
-        "config_is_directory config_is_link config_not_a_file config_too_large config_unreadable": "CRIU judges its files",
+        "config_is_directory config_is_link config_not_a_file config_too_large config_unreadable": "CRIU judges it",
     },
     "process_restore": {
         "parent_invalid": "it has no option parent_path",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     Command,
+    MakeDir,
     Remove,
     Rename,
     Step,
@@ -30,10 +31,14 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder imp
     inventory_hash,
     note_path,
     old_path,
+    work_path,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._store.process_record import ProcessRecord
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import images_place_steps, partial_path
+
+# The note that a restore begins, its log, its statistics, and the note of what was restored: each is written anew.
+_ROOM_FILES, _ROOM_BYTES = 5, 16 << 10
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,20 @@ def dump_argv(work: Dump) -> tuple[str, ...]:
     )
 
 
+def reserve_steps(partial: str) -> tuple[Step, ...]:
+    """Plans to keep room for the record, and for the notes and the log of a restore if the dump fails at its end.
+
+    Once CRIU has ended the process, a full disk must not keep it in images that no task can complete. The room is where
+    such a restore has its log, which each task that undoes or completes a dump removes.
+    """
+    folder = work_path(partial)
+    files = (os.path.join(folder, f"room-{number}") for number in range(_ROOM_FILES))
+    return (
+        MakeDir(folder, why="make the folder of the room"),
+        *(WriteFile(path, "\n" * _ROOM_BYTES, why="keep room for the record") for path in files),
+    )
+
+
 def dump_steps(work: Dump) -> tuple[Step, ...]:
     """Plans the whole dump. The old images stay until the new ones are in place."""
     path = work.options.images_path
@@ -120,8 +139,10 @@ def dump_steps(work: Dump) -> tuple[Step, ...]:
         *begin_steps(begun_path(path), work.begun()),
         Remove(partial, why="remove what an earlier attempt left"),
         *images_place_steps(partial),
+        *reserve_steps(partial),
         Remove(log_path(path, "checkpoint"), why="remove the old log"),
         *command,
+        Remove(work_path(partial), why="free the room for the record"),
         WriteFile(os.path.join(partial, RECORD), work.record, why="write the record"),
         *((Rename(path, old, why="put aside the old images"),) if work.replaced else ()),
         Rename(partial, path, mode=0o600, why="put the images in place at"),

@@ -19,7 +19,11 @@ from ansible_collections.criu.hosts.plugins.module_utils._process.restore import
 from ansible_collections.criu.hosts.plugins.module_utils._process.restore_steps import Restored, restore_steps
 from ansible_collections.criu.hosts.plugins.module_utils._process.settle import tidy_steps
 from ansible_collections.criu.hosts.plugins.module_utils._store.begun import end_step
-from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import inventory_hash, read_images
+from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import (
+    inventory_hash,
+    read_images,
+    work_path,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._store.process_record import ProcessRecord, parse_record
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import partial_path, unsafe
 
@@ -77,7 +81,8 @@ def bring_back(ctx: Context, work: Dump, failures: list[str]) -> tuple[str, str,
         back = Restored(restore, ctx.runner)
         # The disk may be full.
         remove_log = Remove(log_path(work.options.images_path, "checkpoint"), why="remove the log")
-        ctx.apply(Plan(steps=(remove_log, *restore_steps(back))))
+        free = Remove(work_path(partial), why="free the room for the restore")
+        ctx.apply(Plan(steps=(remove_log, free, *restore_steps(back))))
     except CheckpointError as error:
         failures.append(error.message)
         if back is not None and back.proof.proved:

@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.criu.hosts.plugins.module_utils._process import unix_peers
 from ansible_collections.criu.hosts.plugins.module_utils._process.only_copy import program_of
 from ansible_collections.criu.hosts.plugins.module_utils._process.unix_peers import UnixSocket
-from ansible_collections.criu.hosts.tests.unit.harness import Reply
+from ansible_collections.criu.hosts.tests.unit.harness import Reply, Write
 from ansible_collections.criu.hosts.tests.unit.processes import PID, TRIGGERS, ProcessWorld, process_world
 
 OTHER = 77
@@ -218,6 +218,22 @@ def test_images_of_a_process_that_ran_on_are_replaced_by_its_next_run(module: An
     made = other_run(tmp_path)
     made.dumped(leave_running=True, program=program_of(made.base.paths, PID))
     accepted(made, module)
+
+
+def test_room_for_the_record_is_kept_while_criu_dumps(module: Any, tmp_path: Path) -> None:
+    """Without it, a full disk could keep a process in images that have no record, after CRIU has ended it."""
+    made = running(tmp_path)
+    room, seen = tmp_path / "data/..web.partial.criu", []
+    dump = made.dump()
+
+    def effect() -> None:
+        seen.append(sum(path.stat().st_size for path in room.iterdir()))
+        dump.effect()
+
+    made.base.script(Write(dump.argv, effect=effect, turns=True))
+    assert not module("process_checkpoint", {"images_path": str(made.images), "pid": PID}, host=made.base.host).failed
+    assert seen == [5 * 16384]
+    assert not room.exists()
 
 
 def test_the_record_holds_what_a_restore_needs(module: Any, tmp_path: Path) -> None:
