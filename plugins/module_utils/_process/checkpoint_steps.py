@@ -37,7 +37,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.process_record i
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import images_place_steps, partial_path
 
-# The note that a restore begins, its log, its statistics, and the note of what was restored: each is written anew.
+# The note that a restore begins, its log, its statistics, and the note of what was restored: a file for each.
 _ROOM_FILES, _ROOM_BYTES = 5, 16 << 10
 
 
