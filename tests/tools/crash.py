@@ -29,11 +29,12 @@ sys.path.insert(0, str(LAB.parent))
 from image import image_dir
 
 HOST = ROOT / "tests/crash/host.sh"
-INSIDE = "/crash/ansible_collections/criu/hosts/tests/crash"
+INSIDE = "/crash/ansible_collections/criu/hosts/tests"
 NAMESPACES = ("-m", "-p", "-f", "-i", "-u", "-n", "--kill-child")
 ARTIFACT = BUILD / "lab/criu-artifact.tar.gz"
 SEED = 20261129
 SAMPLE = 36
+EVERY = 100
 
 
 def ansible_package() -> Path:
@@ -44,17 +45,17 @@ def ansible_package() -> Path:
     return found[0]
 
 
-def host_argv(program: str, order: dict[str, Any], number: int = 0) -> list[str]:
-    """Return the command that runs a program of tests/crash on a test host of its own."""
+def host_argv(program: str, *words: str, number: int = 0, output: Path | None = None) -> list[str]:
+    """Return the command that runs a program of tests on a test host of its own, below systemd if it has an output."""
     root = image_dir() / "root"
     for needed in (root, ARTIFACT):
         if not needed.exists():
             raise ToolError(f"Cannot make the test host: {needed.name} of the lab does not exist. Run `make image`.")
     if os.geteuid():
         raise ToolError("Cannot make the test host: it needs namespaces and mounts. Run this as root.")
-    paths = [root, ARTIFACT, ROOT, ansible_package()]
-    argv = ["unshare", *NAMESPACES, *own("start", number), *(str(path.resolve()) for path in paths)]
-    return [*argv, f"{INSIDE}/{program}", json.dumps(order)]
+    paths = [root, ARTIFACT, ROOT, ansible_package(), *([output] if output else [])]
+    begin = own("boot" if output else "start", number)
+    return ["unshare", *NAMESPACES, *begin, *(str(path.resolve()) for path in paths), f"{INSIDE}/{program}", *words]
 
 
 def own(action: str, number: int) -> list[str]:
@@ -114,6 +115,8 @@ class Results:
         elif "case" in entry:
             figures = self.plans[entry["case"].split(":")[0]]
             figures.cases += 1
+            if sum(one.cases for one in self.plans.values()) % EVERY == 0:
+                say(f"   {sum(one.cases for one in self.plans.values())} of {self.chosen} cases")
             figures.seconds += entry["seconds"]
             if entry["problems"]:
                 figures.broken[entry["case"]] = entry["problems"]
@@ -141,7 +144,7 @@ def run_shards(order: dict[str, Any], count: int) -> Results:
 
     started = [
         subprocess.Popen(
-            host_argv("run.py", {**order, "shard": [number, count]}, number),
+            host_argv("crash/run.py", json.dumps({**order, "shard": [number, count]}), number=number),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -9,6 +9,7 @@ docs/promises.md are checked: one copy lives, with its state, and nothing is lef
 
 from __future__ import annotations
 
+import json
 import platform
 import random
 import statistics
@@ -62,7 +63,7 @@ def work() -> int:
     seed = int(words[1]) if len(words) > 1 else random.SystemRandom().randrange(1 << 31)
     say(f"soak: {wanted} cycles, seed {seed}")
     began, cycles, report = time.monotonic(), list[dict[str, Any]](), Report("soak")
-    argv = host_argv("soak.py", {"cycles": wanted, "seed": seed})
+    argv = host_argv("crash/soak.py", json.dumps({"cycles": wanted, "seed": seed}))
     with subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Try the reports on the test host, and write the results.
+
+main.py RESULTS [NAME...]   a line of JSON for each report: name, sources, problems, seconds; or {"unusable": why}
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import traceback
+
+import containers  # noqa: F401 -- they add themselves
+import plain_processes  # noqa: F401
+import units  # noqa: F401
+from host import REPORTS, clean
+
+from run import usable
+
+
+def main() -> int:
+    """Run the reports, or those of the given names."""
+    path, names = sys.argv[1], sys.argv[2:]
+    chosen = [one for one in REPORTS if not names or one.name in names]
+    why_not = usable()
+    with open(path, "a", encoding="utf-8") as results:
+        if why_not:
+            results.write(json.dumps({"unusable": why_not}) + "\n")
+            return 0
+        for one in chosen:
+            began = time.monotonic()
+            try:
+                clean()
+                problems = one.run()
+            except Exception:  # noqa: BLE001 -- the next report is tried nevertheless
+                problems = [f"the test failed: {' '.join(traceback.format_exc().split())[-600:]}"]
+            entry = {"name": one.name, "sources": one.sources, "problems": problems}
+            results.write(json.dumps({**entry, "seconds": round(time.monotonic() - began, 1)}) + "\n")
+            results.flush()
+    clean()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

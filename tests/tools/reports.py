@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Try what people reported elsewhere, with real podman, CRIU and systemd, on a host out of namespaces.
+
+reports.py            all reports
+reports.py NAME...    these reports
+
+See crash.py for the host; here systemd is its process 1. On a kernel without checkpoints the reports are skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Iterator
+
+from common import BUILD, Entry, Report, ToolError, main, say
+from crash import host_argv, remove_host
+
+# The host is removed when the reports take longer.
+SECONDS = 1800.0
+
+
+def results(path: Path, ended: threading.Event) -> Iterator[dict[str, Any]]:
+    """Yield what the program on the host reports, until it has ended."""
+    with path.open(encoding="utf-8") as handle:
+        while True:
+            last = ended.is_set()
+            for line in handle:
+                yield json.loads(line)
+            if last:
+                return
+            time.sleep(0.5)
+
+
+def work() -> int:
+    """Run the reports; print a line for each that does not hold."""
+    report, output = Report("reports"), BUILD / "reports"
+    output.mkdir(parents=True, exist_ok=True)
+    for name in ("log", "results"):
+        (output / name).write_text("", encoding="utf-8")
+    began, ended, seen = time.monotonic(), threading.Event(), 0
+    argv = host_argv("reports/main.py", "/crash/output/results", *sys.argv[1:], output=output)
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        timer = threading.Timer(SECONDS, process.kill)
+        timer.start()
+        threading.Thread(target=lambda: (process.wait(), ended.set()), daemon=True).start()
+        for one in results(output / "results", ended):
+            if "unusable" in one:
+                report.add(Entry("reports", skipped=1, notes=[f"no checkpoints on this kernel: {one['unusable']}"]))
+                continue
+            seen += 1
+            bad = [f"{problem} ({one['sources']})" for problem in one["problems"]]
+            report.add(Entry(one["name"], int(not bad), int(bool(bad)), seconds=one["seconds"], notes=bad))
+        timer.cancel()
+    remove_host()
+    printed = (output / "log").read_text(encoding="utf-8", errors="replace").strip()
+    if printed:
+        say(printed[-3000:])
+    if "Traceback" in printed or not report.entries:
+        raise ToolError("The test host ended early. Its output is above.")
+    say(f"reports: {seen} in {time.monotonic() - began:.0f} s")
+    return report.finish()
+
+
+if __name__ == "__main__":
+    main(work)
