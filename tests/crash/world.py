@@ -28,10 +28,11 @@ PROGRAM = """\
 import os, signal, sys, time
 signal.signal(signal.SIGTERM, lambda *dummy: os._exit(0))
 word, count = open("/proc/sys/kernel/random/uuid").read().strip(), 0
+# The file has one size: podman copies it after the dump, from a container that runs on, and CRIU compares sizes.
+file = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)
 while True:
     count += 1
-    with open(sys.argv[1], "w") as file:
-        file.write("%s %d\\n" % (word, count))
+    os.pwrite(file, b"%s %010d\\n" % (word.encode(), count), 0)
     time.sleep(0.02)
 """
 # The file of the process, which has the root of the host; a container has its own.

@@ -258,7 +258,7 @@ while True:
     time.sleep(0.05)
 """
     pid = daemon("tcp", server, port)
-    daemon("tcpclient", client, port)
+    daemon("client", client, port)
     until("the connection", lambda: number_in(file_of("tcp")) > 3)
     found = ran_on("tcp", "tcp_established_needed", "tcp_established", pid=pid)
     return found + there_and_back("tcp", pid, tcp_established=True)
@@ -420,9 +420,13 @@ def output_that_grew_in_append_mode_is_no_failure() -> list[str]:
     return found + changed(RESTORE, images_path=IMAGES) + runs("append")
 
 
-@report("checkpoint-restore/criu#2258, devices")
-def a_device_is_named() -> list[str]:
-    if not os.path.exists("/dev/kmsg"):
-        return []
-    pid = daemon("device", "import sys, time\nf = open('/dev/kmsg')" + READY)
-    return refused(CHECKPOINT, "device_open", "/dev/kmsg", pid=pid, images_path=IMAGES) + runs("device")
+@report("checkpoint-restore/criu#2131, #2673, #3070")
+def io_uring_is_named_beforehand() -> list[str]:
+    # 425 is io_uring_setup; its second argument is a structure of 120 bytes.
+    program = (
+        "import ctypes, sys, time\nf = ctypes.CDLL(None).syscall(425, 4, ctypes.create_string_buffer(120))" + READY
+    )
+    pid = daemon("uring", program)
+    if not any("io_uring" in os.readlink(one) for one in Path(f"/proc/{pid}/fd").iterdir()):
+        return []  # this kernel has none
+    return refused(CHECKPOINT, "io_uring", pid=pid, images_path=IMAGES) + runs("uring")

@@ -52,7 +52,7 @@ def the_stop_of_a_unit_leaves_foreign_containers_alone() -> list[str]:
 
 @report("containers/podman#12069: the container of an active unit")
 def the_container_of_an_active_unit_is_refused() -> list[str]:
-    found = unit("report-managed")
+    found = unit("report-managed", stateful=True)
     return found + failed(
         run_task("container_checkpoint", name="report-managed"), "unit_managed", "report-managed.service"
     )
