@@ -43,6 +43,10 @@ class Report:
 REPORTS: list[Report] = []
 
 
+class NotHereError(Exception):
+    """This host has not what a report is about; the text says what is missing."""
+
+
 def report(sources: str) -> Callable[[Callable[[], list[str]]], Callable[[], list[str]]]:
     """Add a function to the reports; its name says what holds."""
 

@@ -14,7 +14,7 @@ import traceback
 import containers  # noqa: F401 -- they add themselves
 import plain_processes  # noqa: F401
 import units  # noqa: F401
-from host import REPORTS, clean
+from host import REPORTS, NotHereError, clean
 
 from run import usable
 
@@ -30,12 +30,14 @@ def main() -> int:
             return 0
         for one in chosen:
             began = time.monotonic()
+            entry: dict[str, object] = {"name": one.name, "sources": one.sources, "problems": []}
             try:
                 clean()
-                problems = one.run()
+                entry["problems"] = one.run()
+            except NotHereError as error:
+                entry["skipped"] = str(error)
             except Exception:  # noqa: BLE001 -- the next report is tried nevertheless
-                problems = [f"the test failed: {' '.join(traceback.format_exc().split())[-600:]}"]
-            entry = {"name": one.name, "sources": one.sources, "problems": problems}
+                entry["problems"] = [f"the test failed: {' '.join(traceback.format_exc().split())[-600:]}"]
             results.write(json.dumps({**entry, "seconds": round(time.monotonic() - began, 1)}) + "\n")
             results.flush()
     clean()

@@ -13,6 +13,7 @@ from pathlib import Path
 from containers import READY
 from host import (
     COUNTER,
+    NotHereError,
     changed,
     command,
     daemon,
@@ -428,5 +429,5 @@ def io_uring_is_named_beforehand() -> list[str]:
     )
     pid = daemon("uring", program)
     if not any("io_uring" in os.readlink(one) for one in Path(f"/proc/{pid}/fd").iterdir()):
-        return []  # this kernel has none
+        raise NotHereError("this kernel has no io_uring")
     return refused(CHECKPOINT, "io_uring", pid=pid, images_path=IMAGES) + runs("uring")

@@ -53,6 +53,9 @@ def work() -> int:
                 report.add(Entry("reports", skipped=1, notes=[f"no checkpoints on this kernel: {one['unusable']}"]))
                 continue
             seen += 1
+            if one.get("skipped"):
+                report.add(Entry(one["name"], skipped=1, notes=[one["skipped"]]))
+                continue
             bad = [f"{problem} ({one['sources']})" for problem in one["problems"]]
             report.add(Entry(one["name"], int(not bad), int(bool(bad)), seconds=one["seconds"], notes=bad))
         timer.cancel()
