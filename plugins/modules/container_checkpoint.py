@@ -179,6 +179,22 @@ reason:
     - V(network_lock_missing) if CRIU cannot lock the network of the container.
     - V(tcp_established_needed) if the container has established TCP connections and O(tcp_established=false).
     - V(file_locks_needed) if the container holds file locks and O(file_locks=false).
+    - V(ghost_limit) if the container uses a deleted file that is larger than CRIU's limit for such files.
+    - V(link_remap_needed) if the container uses a deleted file that has a different name still.
+    - V(inotify_handle) if the container watches a file (inotify, fanotify) whose path CRIU cannot find.
+    - V(io_uring) if the container uses io_uring, which CRIU cannot save.
+    - V(sysv_memory) if the container uses System V shared memory outside of an IPC namespace of its own.
+    - V(message_queue) if there are POSIX message queues in its C(/dev/mqueue).
+    - V(mount_unsupported) if CRIU cannot save, or restore, one of its mounts.
+    - V(mount_namespace) if the container has a file open that is on none of its mounts.
+    - V(external_socket) if the container is connected to a Unix socket of the host or of a different container.
+    - V(device_open) if the container has a device, or a file of the kernel, open that CRIU cannot save.
+    - V(process_traced) if CRIU cannot trace one of its processes, as when a debugger has it.
+    - V(session_outside) if the leader of its session is outside of its pid namespace.
+    - V(limits_unreadable) if root lacks C(CAP_SYS_RESOURCE) on this host.
+    - V(label_unreadable) if CRIU takes the label of a different security module for one of SELinux.
+    - V(config_broken) if CRIU refuses its options, as with a wrong word in one of its configuration files.
+    - V(timed_out) if the command took longer than its limit, see the guide on checkpoints; the container runs on.
     - V(label_changed) if a label has changed in a restore that an earlier task had begun; see RV(label_before) and
       RV(label_after).
     - V(container_ended) if the container ended right after a restore that an earlier task had begun.

@@ -243,6 +243,19 @@ reason:
     - V(archive_mismatch) if the archive holds a different container.
     - V(archive_path_unsafe) if others can change the file, or which file the path names.
     - V(archive_runtime_missing) if the OCI runtime that made the archive is not installed.
+    - V(external_socket) if the container is connected to a Unix socket of the host or of a different container.
+    - V(mount_unsupported) if CRIU cannot save, or restore, one of its mounts.
+    - V(capabilities_missing) if CRIU may not restore the capabilities that the container had.
+    - V(files_changed) if a file that the container uses has changed, or is gone, since the checkpoint.
+    - V(limits_unreadable) if root lacks C(CAP_SYS_RESOURCE) on this host.
+    - V(mapping_refused) if the kernel does not allow one of its memory mappings.
+    - V(pid_in_use) if a different process has one of its ids, which happens without a pid namespace of its own.
+    - V(port_in_use) if a published port is taken.
+    - V(address_in_use) if a different container has its IP address.
+    - V(mount_source_missing) if the source of one of its mounts does not exist.
+    - V(tcp_established_needed) if the images have established TCP connections and O(tcp_established=false).
+    - V(config_broken) if CRIU refuses its options, as with a wrong word in one of its configuration files.
+    - V(timed_out) if the command took longer than its limit, see the guide on checkpoints; nothing of it is left.
     - V(label_changed) if a label has changed; see RV(label_before) and RV(label_after).
     - V(name_invalid) if O(name) or O(new_name) cannot be the name of a container.
     - V(rootless_unsupported) if the task does not run as root, or the container is rootless.

@@ -215,6 +215,21 @@ reason:
       restore can connect it again; see RV(pid).
     - V(socket_activated) if a socket unit that is active triggers O(unit), since systemd keeps the socket.
     - V(external_needed) if a Unix socket leads out of the processes and is not in O(external).
+    - V(ghost_limit) if the process uses a deleted file that is larger than CRIU's limit for such files.
+    - V(link_remap_needed) if the process uses a deleted file that has a different name still.
+    - V(inotify_handle) if the process watches a file (inotify, fanotify) whose path CRIU cannot find.
+    - V(io_uring) if the process uses io_uring, which CRIU cannot save.
+    - V(sysv_memory) if the process uses System V shared memory outside of an IPC namespace of its own.
+    - V(message_queue) if there are POSIX message queues in its C(/dev/mqueue).
+    - V(mount_unsupported) if CRIU cannot save, or restore, one of its mounts.
+    - V(mount_namespace) if the process has a mount namespace of its own, such as by C(PrivateTmp) in its unit.
+    - V(device_open) if the process has a device, or a file of the kernel, open that CRIU cannot save.
+    - V(process_traced) if CRIU cannot trace one of its processes, as when a debugger has it.
+    - V(session_outside) if the leader of its session is outside of its pid namespace.
+    - V(limits_unreadable) if root lacks C(CAP_SYS_RESOURCE) on this host.
+    - V(label_unreadable) if CRIU takes the label of a different security module for one of SELinux.
+    - V(config_broken) if CRIU refuses its options, as with a wrong word in one of its configuration files.
+    - V(timed_out) if the command took longer than its limit, see the guide on checkpoints; the process runs on.
     - V(memory_tracking_missing) if the kernel cannot track changes of memory.
     - V(network_lock_missing) if CRIU cannot lock the network.
     - V(disk_full) if there is no space left.

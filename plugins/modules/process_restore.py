@@ -169,6 +169,15 @@ reason:
       exit status for ten seconds; see RV(pid).
     - V(process_ended) if the process ended right after the restore.
     - V(label_changed) if a label has changed; see RV(label_before) and RV(label_after).
+    - V(external_needed) if the images have a connection to a Unix socket outside of its processes.
+    - V(capabilities_missing) if CRIU may not restore the capabilities that the process had.
+    - V(files_changed) if a file that the process uses has changed, or is gone, since the checkpoint.
+    - V(limits_unreadable) if root lacks C(CAP_SYS_RESOURCE) on this host.
+    - V(mapping_refused) if the kernel does not allow one of its memory mappings.
+    - V(port_in_use) if a port is taken.
+    - V(tcp_established_needed) if the images have established TCP connections and O(tcp_established=false).
+    - V(config_broken) if CRIU refuses its options, as with a wrong word in one of its configuration files.
+    - V(timed_out) if the command took longer than its limit, see the guide on checkpoints; nothing of it is left.
     - V(unit_running) if the service is running; see RV(pid).
     - V(terminal_missing) if the process had a terminal whose other end is not in the images, and O(terminal) is
       missing.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keep the tables in the README files equal to the code; check lengths, links and words of the documents.
+"""Keep the tables in the README files and in docs equal to the code; check lengths, links and words of the documents.
 
 documents.py          check; shows what differs
 documents.py --write  rewrite the tables
@@ -8,6 +8,7 @@ documents.py --write  rewrite the tables
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import sys
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from typing import Any, Callable
 import yaml
 
 import words
-from common import NAME, NAMESPACE, ROOT, Entry, Report, main
+from common import BUILD, NAME, NAMESPACE, ROOT, Entry, Report, main
 
 LIMITS = {"README.md": 150, "CONTRIBUTING.md": 80, "SECURITY.md": 60, "docs/design.md": 120, "docs/threat-model.md": 80}
 ROLE_LIMIT = 60
@@ -126,6 +127,40 @@ def defaults_differ(role: Path) -> list[str]:
     return found
 
 
+def plugin(place: str) -> Any:
+    """Return a file of plugins/module_utils, imported."""
+    if str(BUILD) not in sys.path:
+        sys.path.insert(0, str(BUILD))
+    return importlib.import_module(f"ansible_collections.{NAMESPACE}.{NAME}.plugins.module_utils.{place}")
+
+
+def cell(text: str) -> str:
+    """Return a text of the code for a table: its placeholders as words."""
+    named = {"{name}": "NAME", "{path}": "NAME", "{outside}": "NAME", "{number}": "N", "{words}": "...", "{end}": ""}
+    for place, word in named.items():
+        text = text.replace(place, word)
+    return text.replace("\\b", "").replace("{kind}", "container or process").replace("|", "\\|")
+
+
+def criu_table() -> list[str]:
+    """Return the table of CRIU's errors whose cause is known."""
+    errors = plugin("_criu.known_errors")
+    rows = []
+    for known in (*errors.KNOWN_ERRORS, errors.LAST_RESORT):
+        cause, signs = known.cause, "<br>".join(f"`{cell(sign)}`" for sign in known.signs)
+        where = [" and ".join(known.kinds), " and ".join(known.actions)]
+        rows.append([f"`{cause.reason}`", *where, cell(cause.why), signs, cell(cause.advice)])
+    rows.sort(key=lambda row: (row[2] == "restore", row[0], row[1]))
+    return table(["Reason", "Of", "At", "Cause", "What CRIU says", "Way out"], rows)
+
+
+def engine_table() -> list[str]:
+    """Return the table of podman's errors whose cause is known."""
+    causes = plugin("_engines.podman.causes").CAUSES
+    rows = [[f"`{one.cause.reason}`", cell(one.cause.why), f"`` {one.sign} ``", one.cause.advice] for one in causes]
+    return table(["Podman's reason", "Cause", "What Podman says", "Way out"], sorted(rows))
+
+
 @dataclass
 class Document:
     """A Markdown file and the tables in it, by the head of their first column."""
@@ -180,7 +215,8 @@ def work() -> int:
         problems = defaults_differ(role)
         report.add(Entry(f"roles/{role.name}/defaults", int(not problems), int(bool(problems)), notes=problems))
     others = set((ROOT / "docs").glob("**/*.md")) - {document.path for document in found}
-    found += [Document(path, 10_000) for path in sorted(others)]
+    made = {"cannot-checkpoint.md": {"Reason": criu_table, "Podman's reason": engine_table}}
+    found += [Document(path, 10_000, made.get(path.name, {})) for path in sorted(others)]
     for document in found:
         problems = document.check(write)
         name = str(document.path.relative_to(ROOT))

@@ -13,6 +13,7 @@ from typing import Any, Iterable
 import pytest
 import yaml
 
+from ansible_collections.criu.hosts.plugins.module_utils._criu.known_errors import KNOWN_ERRORS, LAST_RESORT
 from ansible_collections.criu.hosts.tests.unit.contracts.call_graph import CallGraph, Unit
 from ansible_collections.criu.hosts.tests.unit.contracts.failures import Found, failures, fields_of
 from ansible_collections.criu.hosts.tests.unit.contracts.layout import MODULES, TREE, place
@@ -23,30 +24,40 @@ GRAPH = CallGraph(TREE)
 NEED = {
     "_os_error": {"Kill", "Link", "MakeDir", "Remove", "Rename", "Together", "Unpack", "WriteFile", "creates_partial"},
     "locked": {"Together", "lock"},
+    "_timed_out": {"time_limit"},
     "_also_failed": {"Together", "always", "explain", "undo"},
 }
 # Words that a module reaches by name and never returns, and why.
-OF_PROCESSES = {"external_needed memory_tracking_missing shell_job_needed": "CRIU's log is not searched for it"}
+SAID_BY_CRIU = "CRIU does not say it of this kind, or for this action"
+
+
+def not_said(kind: str, action: str, *but: str) -> dict[str, str]:
+    """Returns the reasons of CRIU's errors that are looked for with another kind or action only."""
+    every = (*KNOWN_ERRORS, LAST_RESORT)
+    rows = {row.cause.reason: False for row in every}
+    for row in every:
+        rows[row.cause.reason] |= kind in row.kinds and action in row.actions
+    return {reason: SAID_BY_CRIU for reason, said in rows.items() if not said and reason not in but}
+
+
 NEVER: dict[str, dict[str, str]] = {
     "container_checkpoint": {
-        **OF_PROCESSES,
+        **not_said("container", "checkpoint"),
         "new_name_with_tcp": "it has no option new_name",
         "archive_unreadable": "the look at an unfinished archive catches it",
         "archive_invalid archive_runtime_missing cgroup_in_use container_exists": "podman prints it for a restore only",
         "image_missing name_in_use volume_exists": "podman prints it for a restore only",
+        "address_in_use mount_source_missing": "podman prints it for a restore only",
     },
-    "container_restore": {
-        **OF_PROCESSES,
-        "file_locks_needed tcp_established_needed": "CRIU prints it for a dump only",
-    },
+    "container_restore": not_said("container", "restore"),
     "process_checkpoint": {
+        **not_said("process", "checkpoint"),
         "process_ended": "the process that a killed task has restored is known",
         "config_is_directory config_is_link config_not_a_file config_too_large config_unreadable": "CRIU judges it",
     },
     "process_restore": {
+        **not_said("process", "restore"),
         "parent_invalid": "it has no option parent_path",
-        "external_needed file_locks_needed memory_tracking_missing": "CRIU prints it for a dump only",
-        "tcp_established_needed": "CRIU prints it for a dump only",
     },
     "nextcloud_config": {
         "tool_failed cmd stdout stderr": "a failure of occ becomes occ_failed, without its output: it may have secrets",

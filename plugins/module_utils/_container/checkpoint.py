@@ -32,10 +32,13 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
 )
 from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_criu
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
+from ansible_collections.criu.hosts.plugins.module_utils._host.limits import limited, used_bytes
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import (
     RESERVE_BYTES,
+    cgroup_memory,
     free_bytes,
     resident_memory,
+    tree_memory,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import SERVICE
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import (
@@ -157,16 +160,23 @@ def checkpoint_steps(paths: Paths, desired: Desired, container: Container, write
     The labels are written down before the dump: after it, there is no process to read them from.
     """
     engine, path = writer.engine, desired.archive_path
+    steps = engine.checkpoint_steps(container, desired.options, None if path is None else partial_path(path))
     look = Check(writer.look, why=f"find the checkpoint of container {container.name!r}")
     return (
         *begin(paths, "dumping", container.name, writer.known(), _facts(desired, container)),
         *(() if path is None else _prepare_archive(path, writer)),
-        *engine.checkpoint_steps(container, desired.options, None if path is None else partial_path(path)),
+        *limited(steps, _bytes_to_write(paths, container, path)),
         look,
         *(() if path is None else _finish_archive(path, desired, container, writer)),
         *_record_steps(paths, desired, container, writer),
         *end(paths, container.name),
     )
+
+
+def _bytes_to_write(paths: Paths, container: Container, archive_path: str | None) -> int:
+    """Returns at most how much a checkpoint has to write: memory, and for an archive what is in the storage."""
+    memory = cgroup_memory(paths, container.pid) or tree_memory(paths, container.pid)
+    return memory if archive_path is None else memory + used_bytes(paths.storage)
 
 
 def _facts(desired: Desired, container: Container) -> dict[str, Any]:

@@ -131,6 +131,8 @@ def _left(work: _Work, now: Container | None) -> tuple[str, str, None]:
         kept = "; the archive has its state" if complete else ""
         state, outcome = "absent", f"It was made with --rm and is gone{kept}."
     else:
+        if now.running:
+            work.apply("let the container go on", *engine.thaw_steps(now))
         _archive(work, lambda record: None)
         # The images are memory, and may fill the disk.
         left = written_since(engine.checkpoint_files(now), STARTED) if now.running else ()

@@ -20,4 +20,7 @@ def read_failure(
 ) -> failure.Failure:
     """Reads CRIU's log and the denials since the task began."""
     path = engine.log_path(container, action) if container is not None else ""
-    return failure.read_failure(paths, error, kind="container", log_path=path, owns=engine.owns, cause_of=engine.cause)
+    owns, cause_of = engine.owns, engine.cause
+    return failure.read_failure(
+        paths, error, kind="container", action=action, log_path=path, owns=owns, cause_of=cause_of
+    )

@@ -115,6 +115,8 @@ class Restore:
             container = found if found is not None and found.name == self.desired.target else None
         told = read_failure(self.ctx.paths, self.engine, error, container, "restore").told(self.what, outcome)
         self.taken = told.reason == "container_exists"
+        if self.source == "archive":
+            told.facts["log_path"] = ""  # it goes with the container of the failed import
         return told
 
     def note(self) -> str:

@@ -15,7 +15,10 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.restore_note
     removal_of_import,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Check, Command, MakeDir, Step, WriteFile
+from ansible_collections.criu.hosts.plugins.module_utils._host.limits import COMPRESSED, limited
+from ansible_collections.criu.hosts.plugins.module_utils._host.resources import folder_bytes
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loan import borrow, read_loan
+from ansible_collections.criu.hosts.plugins.module_utils._store.archive import size_of
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import place_record_path, restored_path
 
 if TYPE_CHECKING:
@@ -31,9 +34,12 @@ def restore_steps(work: Restore) -> tuple[Step, ...]:
         # The engine may throw the checkpoint away after a restore: it has to stay until the labels are proved.
         keep = desired.options.keep or situation.selinux.enabled
         steps = engine.restore_steps(situation.container, replace(desired.options, keep=keep))
+        steps = limited(steps, folder_bytes(engine.images_dir(situation.container)))
     elif work.source == "archive":
         runtime = situation.record.runtime if situation.record else ""
-        steps = engine.import_steps(desired.archive_path or "", runtime, desired.new_name, desired.options)
+        path = desired.archive_path or ""
+        steps = engine.import_steps(path, runtime, desired.new_name, desired.options)
+        steps = limited(steps, (size_of(path) or 0) * COMPRESSED)
         first, *volumes = removal_of_import(work, "remove what the failed restore has left")
         left = replace(first, unless=work.left_nothing) if isinstance(first, Command) else first
         undo = (left, *volumes, *undo)

@@ -9,7 +9,13 @@ import time
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, Runner, check
+from ansible_collections.criu.hosts.plugins.module_utils._core.command import (
+    TIMED_OUT,
+    CommandError,
+    Completed,
+    Runner,
+    check,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError, attempt
 from ansible_collections.criu.hosts.plugins.module_utils._core.files import (
     _chmod,
@@ -205,15 +211,26 @@ def _os_error(step: Step, error: OSError) -> CheckpointError:
     )
 
 
+def _timed_out(step: Command, completed: Completed) -> CommandError:
+    return CommandError(
+        completed,
+        f"Cannot {step.why}: it did not end in {step.time_limit:.0f} s. Look at the load of the host and its disks.",
+        reason="timed_out",
+    )
+
+
 def _run(runner: Runner, step: Command, applied: Applied) -> None:
     if step.unless is not None and step.unless():
         return
     # A signal may end the wait for a command that still writes: then its partial file stays, and is replaced next time.
-    completed = runner.run(step.argv, cwd=step.cwd, stdin=step.stdin, finish=step.finish)
+    limit = {} if step.time_limit is None else {"limit": step.time_limit}
+    completed = runner.run(step.argv, cwd=step.cwd, stdin=step.stdin, finish=step.finish, **limit)
     if completed.rc != 0 and step.creates_partial:
         remove_path(step.creates_partial)
     if step.label:
         applied.completed[step.label] = completed
+    if step.time_limit is not None and completed.rc == TIMED_OUT:
+        raise _timed_out(step, completed)
     check(completed, step.why)
 
 

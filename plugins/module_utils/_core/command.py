@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, Sequence
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
@@ -18,16 +19,22 @@ if TYPE_CHECKING:
 C_LOCALE = {"LANGUAGE": "C", "LC_ALL": "C"}
 # A tool may print megabytes; a task result keeps the end, where the error is.
 OUTPUT_LIMIT = 4000
+# The exit status of what was ended since it took too long.
+TIMED_OUT = 124
 
 
 @dataclass(frozen=True)
 class Completed:
-    """A finished command: argument list, exit status, standard output and error as text."""
+    """A finished command: argument list, exit status, standard output and error as text.
+
+    ``began`` is when it was started, in seconds since 1970; 0 if that is not known.
+    """
 
     argv: tuple[str, ...]
     rc: int
     out: str
     err: str
+    began: float = field(default=0.0, compare=False)
 
     @property
     def last_line(self) -> str:
@@ -59,9 +66,18 @@ class Runner(Protocol):
     """Runs commands; the unit tests have one that replays recordings."""
 
     def run(
-        self, argv: Sequence[str], *, cwd: str | None = None, stdin: str | None = None, finish: bool = False
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str | None = None,
+        stdin: str | None = None,
+        finish: bool = False,
+        limit: float | None = None,
     ) -> Completed:
-        """Runs ``argv`` to its end; any exit status is accepted. With ``finish``, nothing but a kill of it ends it."""
+        """Runs ``argv`` to its end; any exit status is accepted.
+
+        With ``finish``, nothing but a kill of it ends it, or its ``limit`` of seconds.
+        """
 
     def which(self, name: str) -> str | None:
         """Returns the full path of the executable ``name``, or None."""
@@ -74,10 +90,16 @@ class ModuleRunner:
         self._module = module
 
     def run(
-        self, argv: Sequence[str], *, cwd: str | None = None, stdin: str | None = None, finish: bool = False
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str | None = None,
+        stdin: str | None = None,
+        finish: bool = False,
+        limit: float | None = None,
     ) -> Completed:
         if finish:
-            return to_end(argv, cwd=cwd, stdin=stdin)
+            return to_end(argv, cwd=cwd, stdin=stdin, limit=limit)
         try:
             rc, out, err = self._module.run_command(
                 list(argv),
@@ -111,11 +133,12 @@ def to_end(
     """Runs a command that neither a signal to the task nor the end of the task cuts off."""
     from ansible_collections.criu.hosts.plugins.module_utils._core import session  # few tasks need it
 
+    began = time.time()
     try:
         rc, out, err = session.run_to_end(argv, cwd=cwd, stdin=stdin, env=_environment(), limit=limit)
     except (OSError, ValueError) as error:
         raise missing(argv, error) from error
-    return Completed(tuple(argv), rc, out, err)
+    return Completed(tuple(argv), rc, out, err, began)
 
 
 class ProgramRunner:
@@ -125,10 +148,17 @@ class ProgramRunner:
         self.limit = limit
 
     def run(
-        self, argv: Sequence[str], *, cwd: str | None = None, stdin: str | None = None, finish: bool = False
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str | None = None,
+        stdin: str | None = None,
+        finish: bool = False,
+        limit: float | None = None,
     ) -> Completed:
         if finish:
-            return to_end(argv, cwd=cwd, stdin=stdin, limit=self.limit)
+            shortest = min((one for one in (limit, self.limit) if one is not None), default=None)
+            return to_end(argv, cwd=cwd, stdin=stdin, limit=shortest)
         from ansible_collections.criu.hosts.plugins.module_utils._core import session
 
         try:

@@ -8,6 +8,9 @@ import os
 from dataclasses import dataclass
 from typing import Any, Callable
 
+# The advice if the cause is not known: the fact log_tail has CRIU's own words.
+READ_TAIL = "Read log_tail."
+
 
 @dataclass(frozen=True)
 class Cause:

@@ -19,7 +19,8 @@ class Command:
     ``label`` is the name under which ``Applied.output`` returns its output. With ``finish``, signals that stop the task
     are deferred until the command has ended, for commands that must not be interrupted. ``unless`` is called right
     before the command; if it returns true, the command is skipped. ``stdin`` is for secrets, which belong into no
-    argument list: it is never returned. ``explain`` turns a failure into the one that the task reports; ``undo`` steps
+    argument list: it is never returned. ``time_limit``: after so many seconds it is ended, with all that it started
+    (only with ``finish``). ``explain`` turns a failure into the one that the task reports; ``undo`` steps
     run after a failure. Both wait for the always-steps of the plan.
     """
 
@@ -34,6 +35,7 @@ class Command:
     stdin: str | None = field(default=None, repr=False)
     explain: Union[Callable[[CheckpointError], CheckpointError], None] = None
     undo: tuple[Any, ...] = ()
+    time_limit: float | None = None
 
 
 @dataclass(frozen=True)

@@ -15,18 +15,26 @@ import json
 import os
 import signal
 import subprocess
+import time
 from typing import Any, Callable, NoReturn, Sequence
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.command import TIMED_OUT
 from ansible_collections.criu.hosts.plugins.module_utils._core.signals import STOPS
 
-# The exit status of what was killed since it took too long.
-TIMED_OUT = 124
+# What is ended first of a command that took too long, and how long the command may then take to clean up.
+INNER = "criu"
+INNER_SECONDS = {signal.SIGTERM: 3.0, signal.SIGKILL: 30.0}
+# A command that took too long may end by itself for so long, after SIGTERM.
+END_SECONDS = 10.0
+# The rest of what it started is looked for again and again for so long.
+REST_SECONDS = 10.0
+PR_SET_CHILD_SUBREAPER = 36
 
 
 def communicate(
     argv: Sequence[str], *, cwd: str | None, stdin: str | None, env: dict[str, str], limit: float | None
 ) -> tuple[int, str, str]:
-    """Runs ``argv`` in a session of its own; kills it, with its children, after ``limit`` seconds.
+    """Runs ``argv`` in a session of its own; ends it, with its children, after ``limit`` seconds, by SIGTERM first.
 
     Returns exit status, standard output and standard error.
 
@@ -41,12 +49,101 @@ def communicate(
     try:
         out, err = child.communicate(data, timeout=limit)
     except subprocess.TimeoutExpired:
+        _end(child)
         return TIMED_OUT, "", f"it did not end in {limit:.0f} seconds"
     finally:
         if child.returncode is None:
-            os.killpg(child.pid, signal.SIGKILL)
+            _kill_group(child.pid)
             child.wait()
     return child.returncode, out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "surrogateescape")
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Ends a command that took too long, CRIU first: when it fails, OCI runtime and engine clean up."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if _signal(number, _descendants(INNER)) and _ended(child, INNER_SECONDS[number]):
+            return
+    os.killpg(child.pid, signal.SIGTERM)
+    _ended(child, END_SECONDS)
+    _kill_group(child.pid)
+
+
+def _ended(child: subprocess.Popen[bytes], seconds: float) -> bool:
+    try:
+        child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _signal(number: int, pids: list[int]) -> bool:
+    """Sends a signal to processes; returns whether there were any."""
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue
+    return bool(pids)
+
+
+def _kill_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def _adopt() -> None:
+    """Makes this process the parent of what the command leaves, such as conmon and a half-restored container."""
+    import ctypes  # only commands with a limit need it
+
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _descendants(comm: str = "") -> list[int]:
+    """Returns all that descend from this process, or those of this name; no zombies."""
+    children: dict[int, list[int]] = {}
+    named = set()
+    for name in os.listdir("/proc"):
+        try:
+            with open(f"/proc/{name}/stat", "rb") as handle:
+                head, dummy, tail = handle.read().rpartition(b")")
+                fields = tail.split()
+        except (OSError, ValueError):
+            continue
+        if name.isdigit() and fields[0] not in (b"Z", b"X"):
+            children.setdefault(int(fields[1]), []).append(int(name))
+            if head.partition(b"(")[2].decode("utf-8", "replace") == comm:
+                named.add(int(name))
+    found, rest = [], [os.getpid()]
+    while rest:
+        own = children.get(rest.pop(), [])
+        found += own
+        rest += own
+    return [pid for pid in found if pid in named or not comm]
+
+
+def _end_rest() -> None:
+    """Kills what is left of a command that took too long: nothing half-restored may stay."""
+    last = time.monotonic() + REST_SECONDS
+    while time.monotonic() < last:
+        if not _signal(signal.SIGKILL, _descendants()):
+            return
+        time.sleep(0.05)
+
+
+def _whole(run: Callable[[], tuple[int, str, str]], limit: float | None) -> tuple[int, str, str]:
+    """Calls ``run``; nothing that it started is left if it takes too long."""
+    if limit is None:
+        return run()
+    try:
+        _adopt()
+    except (ImportError, OSError, AttributeError):
+        return run()
+    result = run()
+    if result[0] == TIMED_OUT:
+        _end_rest()
+    return result
 
 
 def run_to_end(
@@ -57,7 +154,7 @@ def run_to_end(
     pid = os.fork()
     if pid == 0:
         os.close(reading)
-        _guard(writing, lambda: communicate(argv, cwd=cwd, stdin=stdin, env=env, limit=limit))
+        _guard(writing, lambda: _whole(lambda: communicate(argv, cwd=cwd, stdin=stdin, env=env, limit=limit), limit))
     os.close(writing)
     with open(reading, "rb") as handle:
         data = handle.read()

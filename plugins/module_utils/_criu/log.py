@@ -5,158 +5,51 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from typing import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Iterable, Sequence
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause
 
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._criu.known_errors import KnownError
+
 TAIL_LINES = 20
 LINE_LENGTH = 400
+NAME_LENGTH = 120
 # CRIU looks for tools that it does not need, and logs an error if they are missing.
 NOISE = re.compile(r"ip6?tables[a-z-]*-save")
 # A missing tool: a later line names what failed because of it. And a resource limit that CRIU can do without.
 MINOR = re.compile(r"execvp\(|exited, status=|rlimit: Can't setup")
+# The last line of every failure.
+END = re.compile(r"(?:Dumping|Restoring) FAILED")
 
 # What CRIU puts before its words: the time, the process, the position in its source, and the part of it that speaks.
 # What follows may contain names of files, which a process chooses: only the beginning of a sentence is CRIU's own.
 BEFORE = r"(?:\([0-9.]{1,20}\) {1,9})?(?:pie: {1,9})?(?:[0-9]{1,10}: {1,9})?"
-_ERROR = re.compile(BEFORE + r"Error {1,9}\([^()]{1,200}\): (?:[a-z][a-z0-9_-]{1,20}: )?")
+_ERROR = re.compile(BEFORE + r"Error {1,9}\((?P<at>[^()]{1,200})\): (?:[a-z][a-z0-9_-]{1,20}: )?\t?")
+# What stands for the placeholders in the signs of known_errors.py.
+_PLACES = {
+    "name": "(?P<name>.{1,390}?)",
+    "outside": r"(?P<name>(?!/null\Z).{1,390})",
+    "path": "(?P<path>.{1,390}?)",
+    "end": r"\Z",
+    "number": "(?:0x)?[0-9a-f]{1,20}",
+    "words": "[^/]{0,200}?",
+}
 
 # Refusals by SELinux. Each is the beginning of what CRIU says. _denials/criu_logs.py looks for them as well.
 SECCOMP_REFUSED = r"SECCOMP_SET_MODE_FILTER returned -13\b"
 LABEL_REFUSED = r"can't write lsm profile -13\b"
 LABEL_BOUNDED = r"can't write lsm profile -1\b"
 LABEL_UNKNOWN = r"can't write lsm profile -22\b"
-RESTORER_REFUSED = r"Can't map restorer code: Permission denied"
-
-APPLY_POLICY = "Apply the role criu.hosts.criu_selinux."
+RESTORER_REFUSED = r"Can't map restorer code: Permission denied\b"
 
 
-@dataclass(frozen=True)
-class KnownError:
-    """An error of CRIU and its cause, for a container, a process or both, whose name replaces ``{kind}``.
-
-    ``pattern`` is the beginning of what CRIU says.
-    """
-
-    pattern: str
-    cause: Cause
-    kinds: tuple[str, ...] = ("container", "process")
-
-
-PROCESS, CONTAINER = ("process",), ("container",)
-# The first one that is found in the log counts.
-KNOWN_ERRORS: tuple[KnownError, ...] = (
-    KnownError(
-        r"Found dangling tty",
-        Cause("it is a shell job with the shell's terminal and session", "Set shell_job.", reason="shell_job_needed"),
-        PROCESS,
-    ),
-    KnownError(
-        r"A session leader of",
-        Cause("it is a shell job with the shell's session", "Set shell_job.", reason="shell_job_needed"),
-        PROCESS,
-    ),
-    KnownError(
-        r"The root process [0-9]{1,10} is not a session leader",
-        Cause(
-            "it belongs to the session of a process that is not checkpointed",
-            "Set shell_job.",
-            reason="shell_job_needed",
-        ),
-        PROCESS,
-    ),
-    KnownError(
-        r"External socket is used",
-        Cause(
-            "it has a Unix socket whose other end is in none of its processes",
-            "List it in external, as unix[INODE]; for a service's output to the journal, set unit instead.",
-            reason="external_needed",
-        ),
-        PROCESS,
-    ),
-    KnownError(
-        r"Can't dump half of stream unix connection",
-        Cause(
-            "it has a Unix connection whose other end is in none of its processes",
-            "List it in external, as unix[INODE].",
-            reason="external_needed",
-        ),
-        PROCESS,
-    ),
-    KnownError(
-        r"Tracking memory is not available",
-        Cause(
-            "this kernel cannot track changes of memory (CONFIG_MEM_SOFT_DIRTY)",
-            "Do not set pre_dump or parent_path.",
-            reason="memory_tracking_missing",
-        ),
-        PROCESS,
-    ),
-    KnownError(
-        LABEL_REFUSED,
-        Cause(
-            "SELinux does not allow the process to take its label again",
-            f"{APPLY_POLICY[:-1]}, or set unit, so that systemd restores it.",
-            reason="policy_missing",
-        ),
-        PROCESS,
-    ),
-    KnownError(
-        LABEL_REFUSED,
-        Cause("SELinux does not allow the container to take its label again", APPLY_POLICY, reason="policy_missing"),
-        CONTAINER,
-    ),
-    KnownError(
-        LABEL_BOUNDED,
-        Cause(
-            "the {kind} had several threads when it changed its label, which SELinux allows only for a bounded label",
-            "Use a newer CRIU, which sets labels before it creates threads.",
-            reason="policy_missing",
-        ),
-    ),
-    KnownError(
-        LABEL_UNKNOWN,
-        Cause(
-            "the loaded SELinux policy does not know the label of the {kind}",
-            "Load the policy module that declares it.",
-            reason="policy_missing",
-        ),
-    ),
-    KnownError(
-        RESTORER_REFUSED,
-        Cause("SELinux does not allow CRIU to map its restorer", APPLY_POLICY, reason="policy_missing"),
-    ),
-    KnownError(
-        SECCOMP_REFUSED,
-        Cause(
-            "SELinux does not allow the {kind} to install its seccomp filter again",
-            APPLY_POLICY,
-            reason="policy_missing",
-        ),
-    ),
-    KnownError(
-        # Names of files have slashes.
-        r"[^/]*No space left on device\Z",
-        Cause("no space is left on the file system", "Free space there.", reason="disk_full"),
-    ),
-    KnownError(
-        r"Locking network failed",
-        Cause(
-            "CRIU cannot lock its network: it uses iptables, which is not installed",
-            "Use a CRIU that locks the network with nftables (role criu.hosts.criu), or install iptables.",
-            reason="network_lock_missing",
-        ),
-    ),
-    KnownError(
-        r"Connected TCP socket, consider using --tcp-established",
-        Cause("it has established TCP connections", "Set tcp_established.", reason="tcp_established_needed"),
-    ),
-    KnownError(
-        r"Some file locks are hold by dumping tasks",
-        Cause("it holds file locks", "Set file_locks.", reason="file_locks_needed"),
-    ),
-)
+def shown(name: str) -> str:
+    """Returns a name from a log for a message: a file's in quotes, since a process chooses it; not too long."""
+    if name.isascii() and name.isdigit():
+        return name
+    return repr(name if len(name) <= NAME_LENGTH else f"{name[:NAME_LENGTH]}...")
 
 
 def tail(text: str) -> list[str]:
@@ -167,23 +60,79 @@ def tail(text: str) -> list[str]:
     return (errors or lines)[-TAIL_LINES:]
 
 
-def words_of(line: str) -> str:
-    """Returns what CRIU says in a line with an error; empty for another line."""
+def _said(line: str) -> tuple[str, str]:
+    """Returns the file of CRIU's source that logged an error, without its ending, and what it says."""
     line = line.strip()
     found = _ERROR.match(line)
-    return line[found.end() :].rstrip(".") if found else ""
+    if not found:
+        return "", ""
+    return found["at"].partition(":")[0].rpartition("/")[2].partition(".")[0], line[found.end() :].rstrip(".")
 
 
-def cause_in_log(lines: Iterable[str], kind: str) -> Cause | None:
-    """Returns the cause that CRIU's lines name for a container or process; None if it is not known."""
-    said = [words for words in (words_of(line[:LINE_LENGTH]) for line in lines) if words]
-    for known in KNOWN_ERRORS:
-        if kind in known.kinds and any(re.match(known.pattern, words) for words in said):
-            return replace(known.cause, why=known.cause.why.format(kind=kind))
+def words_of(line: str) -> str:
+    """Returns what CRIU says in a line with an error; empty for another line."""
+    return _said(line)[1]
+
+
+def pattern_of(sign: str) -> str:
+    """Returns the regular expression of a sign of known_errors.py; that of log.py is one already."""
+    if sign.endswith("\\b"):
+        return sign
+    parts = re.split(r"\{([a-z]+)\}", sign)
+    text = "".join(_PLACES[one] if number % 2 else re.escape(one) for number, one in enumerate(parts))
+    if sign.endswith(("{name}", "{outside}", "{path}")):
+        return f"{text}\\Z"
+    return f"{text}\\b" if sign[-1].isalnum() else text
+
+
+def _name(groups: dict[str, str]) -> str:
+    """Returns the name in what CRIU says, for a message."""
+    path = groups.get("path")
+    if path is None:
+        return shown(groups.get("name", ""))
+    # CRIU writes paths from the root of a mount namespace on, as "./a" or "a".
+    return shown("/" + (path[1:] if path.startswith("./") else path).lstrip("/"))
+
+
+def _explained(known: KnownError, said: Iterable[tuple[str, str]], kind: str) -> Cause | None:
+    """Returns the cause if CRIU has said one of the signs."""
+    patterns = [pattern_of(sign) for sign in known.signs]
+    for source, words in said:
+        if known.sources and source not in known.sources:
+            continue
+        for pattern in patterns:
+            found = re.match(pattern, words)
+            if found is not None:
+                return replace(known.cause, why=known.cause.why.format(kind=kind, name=_name(found.groupdict())))
     return None
+
+
+def cause_in_log(lines: Iterable[str], kind: str, action: str = "") -> Cause | None:
+    """Returns the cause that CRIU's lines name for a container or process; None if it is not known.
+
+    ``action`` is checkpoint or restore; empty for either.
+    """
+    # A task that succeeds need not compile this.
+    from ansible_collections.criu.hosts.plugins.module_utils._criu.known_errors import KNOWN_ERRORS, LAST_RESORT
+
+    every = [_said(line[:LINE_LENGTH]) for line in lines]
+    said = [one for one in every if one[1]]
+    for known in KNOWN_ERRORS:
+        if kind in known.kinds and (not action or action in known.actions):
+            cause = _explained(known, said, kind)
+            if cause is not None:
+                return cause
+    ignored = (END.pattern, *map(pattern_of, LAST_RESORT.signs))
+    others = [words for dummy_source, words in said if not any(re.match(one, words) for one in ignored)]
+    return _explained(LAST_RESORT, said, kind) if not others else None
 
 
 def first_error(lines: Sequence[str]) -> str:
     """Returns the text of the first line that is not minor, without the source position; empty if there is none."""
-    found = [line for line in lines if not MINOR.search(line)] or lines
-    return re.sub(r"^.*?Error {1,9}\([^()]{1,200}\): ", "", found[0].strip()).rstrip(".") if found else ""
+    meant = [line for line in lines if not END.search(line)] or lines
+    found = [line for line in meant if not MINOR.search(line)] or meant
+    if not found:
+        return ""
+    text = re.sub(r"^.*?Error {1,9}\([^()]{1,200}\): ", "", found[0].strip()).rstrip(".")
+    # Names of files may hold anything.
+    return "".join(one if one.isprintable() else "?" for one in text.replace("\t", ""))

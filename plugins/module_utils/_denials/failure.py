@@ -4,18 +4,24 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import Any, Callable
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import CommandError, Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import STARTED
-from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause, CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import READ_TAIL, Cause, CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._criu.log import cause_in_log, first_error, tail
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_end
 
 # The errors are at the end of the log, and a person reads twenty lines.
 LOG_LIMIT = 4 << 20
+# A file's time may be so much behind the clock: the kernel takes that of its last tick (100 Hz at least).
+CLOCK_SECONDS = 0.02
+SLOW = "Look at the load of the host and at its disks, then run the task again."
+# What a denial by SELinux explains better.
+UNSURE = ("tool_failed", "process_traced", "mapping_refused", "capabilities_missing", "label_unreadable")
 
 
 @dataclass(frozen=True)
@@ -29,12 +35,20 @@ class Failure:
     denials: list[dict[str, Any]]
     silent_denials: list[dict[str, Any]]
 
+    @property
+    def advice(self) -> str:
+        """What to do. Without a log there is nothing in log_tail; the last line of the output is in the message."""
+        if self.cause is None or self.cause.advice != READ_TAIL or self.log_tail:
+            return self.cause.advice if self.cause is not None else ""
+        output = str(self.error.facts.get("stderr") or self.error.facts.get("stdout") or "")
+        return "Read stderr and stdout." if len(output.strip().split("\n")) > 1 else ""
+
     def told(self, what: str, outcome: str) -> CheckpointError:
         """Returns the error that the task reports for ``what``; ``outcome`` is the state of container or process."""
         error, cause = self.error, self.cause
         message = f"{error.message} {outcome}".strip()
         if cause is not None:
-            message = f"Cannot {what}: {cause.why}. {outcome} {cause.advice}".replace("  ", " ")
+            message = f"Cannot {what}: {cause.why}. {outcome} {self.advice}".replace("  ", " ").strip()
         return CheckpointError(
             message,
             reason=cause.reason if cause is not None else error.reason,
@@ -53,6 +67,7 @@ def read_failure(
     error: CheckpointError,
     *,
     kind: str,
+    action: str,
     log_path: str,
     owns: Callable[[Completed], bool],
     cause_of: Callable[[Completed], Cause],
@@ -64,41 +79,51 @@ def read_failure(
     # A task that succeeds need not compile this.
     from ansible_collections.criu.hosts.plugins.module_utils._denials.report import look_back
 
-    text = read_log(log_path)
+    began = error.completed.began if isinstance(error, CommandError) else 0.0
+    text = read_log(log_path, max(began - CLOCK_SECONDS, STARTED))
     path, lines = log_path if text else "", tail(text)
     found = look_back(paths, STARTED, [path] if path else [])
     cause = None
     if isinstance(error, CommandError) and owns(error.completed):
-        cause = denied_cause(logged_cause(error.completed, lines, kind, cause_of), found["denials"])
+        cause = denied_cause(logged_cause(error.completed, lines, (kind, action), cause_of), found["denials"])
+        if error.reason == "timed_out":
+            cause = Cause(error.completed.err.rstrip("."), SLOW, reason="timed_out")
     return Failure(error, cause, path, lines, found["denials"], found["silent_denials"])
 
 
-def read_log(path: str) -> str:
-    """Returns the end of a log of CRIU; empty if there is none that can be read. A failure is not to hide another."""
+def read_log(path: str, since: float) -> str:
+    """Returns the end of a log of CRIU that was written ``since`` (seconds since 1970); empty if there is none.
+
+    An older one is that of an earlier failure. One that cannot be read is none: a failure is not to hide another.
+    """
     try:
+        if path and os.stat(path).st_mtime < since:
+            return ""
         data = read_end(path, limit=LOG_LIMIT) if path else None
     except (OSError, ValueError):
         return ""
     return (data or b"").decode("utf-8", "backslashreplace")
 
 
-def logged_cause(completed: Completed, lines: list[str], kind: str, cause_of: Callable[[Completed], Cause]) -> Cause:
-    """Returns the cause that the command's output or the ``lines`` of CRIU's log name.
+def logged_cause(
+    completed: Completed, lines: list[str], of: tuple[str, str], cause_of: Callable[[Completed], Cause]
+) -> Cause:
+    """Returns the cause that the command's output or the ``lines`` of CRIU's log name, for a kind and an action.
 
     If neither names one, returns ``cause_of`` the output, with the first error of the log.
     """
-    passed_on = cause_in_log(f"{completed.err}\n{completed.out}".split("\n"), kind)
+    passed_on = cause_in_log(f"{completed.err}\n{completed.out}".split("\n"), *of)
     cause = passed_on or cause_of(completed)
     if cause.reason != "tool_failed":
         return cause
     said = first_error(lines)
-    return cause_in_log(lines, kind) or (replace(cause, why=f"{cause.why} ({said})") if said else cause)
+    return cause_in_log(lines, *of) or (replace(cause, why=f"{cause.why} ({said})") if said else cause)
 
 
 def denied_cause(cause: Cause, denials: list[dict[str, Any]]) -> Cause:
     """Returns ``cause``, or what SELinux refused if the cause is not known."""
     refused = [one for one in denials if one["matters"] == "yes" and one["permissive"] is False]
-    if cause.reason != "tool_failed" or not refused:
+    if cause.reason not in UNSURE or not refused:
         return cause
     first = refused[0]
     why = f"{cause.why}; SELinux refused it: {first['cause'].rstrip('.')}"

@@ -71,6 +71,9 @@ class Engine(Protocol):
     def import_steps(self, archive: str, runtime: str, new_name: str | None, options: Options) -> tuple[Step, ...]:
         """Restore from ``archive`` with the OCI runtime ``runtime`` (empty: the default), label "restore"."""
 
+    def thaw_steps(self, container: Container) -> tuple[Step, ...]:
+        """Let a running container go on that a dump which was cut off has left frozen; no step otherwise."""
+
     def start_steps(self, name: str) -> tuple[Step, ...]:
         """Start a container without its old state."""
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from typing import Iterable
@@ -20,6 +21,17 @@ def resident_memory(paths: Paths, pids: Iterable[int]) -> int:
     """Returns the resident memory of the processes, from /proc, in bytes."""
     fields = [(read_text(f"{paths.proc}/{pid}/statm") or "").split() for pid in pids]
     return sum(int(field[1]) for field in fields if len(field) > 1) * os.sysconf("SC_PAGE_SIZE")
+
+
+def tree_memory(paths: Paths, pid: int) -> int:
+    """Returns the resident memory of a process and all that descend from it, in bytes."""
+    found, rest = [], [pid]
+    while rest:
+        one = rest.pop()
+        found.append(one)
+        for path in glob.glob(f"{paths.proc}/{one}/task/[0-9]*/children"):
+            rest += [int(word) for word in (read_text(path) or "").split() if word.isdigit()]
+    return resident_memory(paths, found)
 
 
 def cgroup_memory(paths: Paths, pid: int) -> int | None:

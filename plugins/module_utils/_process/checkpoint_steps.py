@@ -18,8 +18,10 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     WriteFile,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import Criu
+from ansible_collections.criu.hosts.plugins.module_utils._host.limits import limited
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECORD
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import Process
+from ansible_collections.criu.hosts.plugins.module_utils._host.resources import tree_memory
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import Unit
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux
 from ansible_collections.criu.hosts.plugins.module_utils._process.copies import begun_path
@@ -133,6 +135,7 @@ def dump_steps(work: Dump) -> tuple[Step, ...]:
     path = work.options.images_path
     partial, old = partial_path(path), old_path(path)
     command: tuple[Step, ...] = (Command(dump_argv(work), why=f"checkpoint {work.process.text}", cwd="/", finish=True),)
+    command = limited(command, tree_memory(work.paths, work.process.pid))
     if work.unit is not None and work.ends:
         command = with_drop_in(work.paths, work.unit.name, ENDING, command)
     return (

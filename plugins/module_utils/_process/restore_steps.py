@@ -11,6 +11,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.command import Ru
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, MakeDir, Remove, Step, Wait
 from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import Criu
+from ansible_collections.criu.hosts.plugins.module_utils._host.limits import limited
+from ansible_collections.criu.hosts.plugins.module_utils._host.resources import folder_bytes
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import Unit
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loan import Loan, borrow
 from ansible_collections.criu.hosts.plugins.module_utils._process.proof import Evidence, Proof
@@ -92,7 +94,8 @@ def criu_steps(back: Restored) -> tuple[Step, ...]:
     work, argv = back.work, restore_argv(back.work)
     if work.unit is None:
         what = f"restore {work.images.text}"
-        return (Command(argv, why=what, cwd="/", finish=True, explain=back.explain),)
+        command = (Command(argv, why=what, cwd="/", finish=True, explain=back.explain),)
+        return limited(command, folder_bytes(work.path))
     steps = start_steps(work.paths, work.unit, argv, work.pid_file, work.options.terminal, back.explain)
     if work.options.terminal is None:
         return steps

@@ -5,21 +5,41 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, replace
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
-from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import READ_TAIL, Cause
+from ansible_collections.criu.hosts.plugins.module_utils._criu.log import shown
 
 # Podman's own sentences, from the beginning of a line on, behind "Error: ". The first one in its output counts. Names
 # from an archive or an image may be in them: so what precedes the words that count has neither quotes nor slashes.
 ERROR = "Error: "
 _PLAIN = r"[^/\"'`]*"
 LINE_LENGTH = 2000
-CAUSES = (
-    (
-        r".*: (?:no space left on device|disk quota exceeded)\Z",
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An error of podman or its OCI runtime: the words for people, their pattern, and the cause.
+
+    A group in the pattern is ``{name}`` in the cause.
+    """
+
+    sign: str
+    pattern: str
+    cause: Cause
+
+
+CAUSES: tuple[Answer, ...] = (
+    # "No space left" is said of cpuset.cpus and of inotify watches too, "quota exceeded" of keyrings.
+    Answer(
+        "no space left on device",
+        r"(?!.*(?:/sys/|cgroup|cpuset|inotify|keyring|session key)).*: "
+        r"(?:no space left on device|disk quota exceeded)\Z",
         Cause("no space is left on the file system", "Free space there.", reason="disk_full"),
     ),
-    (
+    Answer(
+        "does not support checkpoint/restore",
         rf"{_PLAIN}does not support checkpoint/restore",
         Cause(
             "its OCI runtime cannot checkpoint",
@@ -27,7 +47,8 @@ CAUSES = (
             reason="runtime_cannot_checkpoint",
         ),
     ),
-    (
+    Answer(
+        "libcriu.so",
         rf"{_PLAIN}(?:libcriu\.so|could not load .?libcriu)",
         Cause(
             "its OCI runtime does not find the library libcriu",
@@ -35,7 +56,8 @@ CAUSES = (
             reason="runtime_cannot_checkpoint",
         ),
     ),
-    (
+    Answer(
+        "cannot be restored with runtime",
         r"checkpoint archive .* was created with runtime \S+ and cannot be restored with runtime",
         Cause(
             "the archive was made with another OCI runtime",
@@ -43,18 +65,21 @@ CAUSES = (
             reason="archive_runtime_missing",
         ),
     ),
-    (
+    Answer(
+        "unexpected EOF",
         r"failed extracting runtime information from |unpacking of checkpoint archive "
         rf"|{_PLAIN}(?:unexpected EOF|invalid tar header)\Z",
         Cause(
             "the archive is cut off or not a checkpoint of podman", "Make or copy it again.", reason="archive_invalid"
         ),
     ),
-    (
+    Answer(
+        "volume with name NAME already exists",
         r"volume with name \S+ already exists",
         Cause("a volume of the archive is there already", "Remove it, or set ignore_volumes.", reason="volume_exists"),
     ),
-    (
+    Answer(
+        "that ID is already in use",
         rf"{_PLAIN}that ID is already in use",
         Cause(
             "a container with the archive's id is there already",
@@ -62,11 +87,13 @@ CAUSES = (
             reason="container_exists",
         ),
     ),
-    (
+    Answer(
+        "that name is already in use",
         rf"{_PLAIN}(?:that name is already in use|name \S+ is (?:already )?in use)|.*: that name is already in use\Z",
         Cause("the name is taken", "Use new_name.", reason="name_in_use"),
     ),
-    (
+    Answer(
+        "cgroup is not empty",
         r"OCI runtime error: [^/\"`]*cgroup is not empty",
         Cause(
             "processes still run in its cgroup, for example those of a clone (new_name)",
@@ -74,9 +101,58 @@ CAUSES = (
             reason="cgroup_in_use",
         ),
     ),
-    (
+    Answer(
+        "no such image",
         rf"{_PLAIN}(?:initializing source|pinging container registry|no such image|short-name)",
         Cause("its image is not on this host", "Pull or load the image first.", reason="image_missing"),
+    ),
+    # Recorded with podman 5.4.2, runc 1.1.15 and crun 1.21, in tests/unit/fixtures/podman.
+    Answer(
+        "bind: address already in use",
+        rf"{_PLAIN}listen ((?:tcp|udp|sctp)[46]? [0-9a-f.:\[\]]{{1,60}}): bind: address already in use\Z",
+        Cause(
+            "its published port is taken: {name}",
+            "Stop what listens there ('ss -tulnp' shows it).",
+            reason="port_in_use",
+        ),
+    ),
+    Answer(
+        "IPAM error: requested ip address NAME is already allocated",
+        r"IPAM error: requested ip address ([0-9a-f.:]{1,60}) is already allocated",
+        Cause(
+            "a different container has its IP address {name}",
+            "Stop that container first.",
+            reason="address_in_use",
+        ),
+    ),
+    Answer(
+        "bind mount source stat: stat NAME: no such file or directory",
+        r"(?:OCI runtime error: )?runc: create criu restore mount for .{1,1000} mount: bind mount source stat: "
+        r"stat (/.{0,1000}): no such file or directory",
+        Cause(
+            "the source of one of its mounts does not exist: {name}",
+            "Put it there first.",
+            reason="mount_source_missing",
+        ),
+    ),
+    Answer(
+        "error stat'ing file `NAME`: No such file or directory",
+        r"(?:OCI runtime error: )?crun: error stat'ing file `(/.{0,1000})`: No such file or directory",
+        Cause(
+            "the source of one of its mounts does not exist: {name}",
+            "Put it there first.",
+            reason="mount_source_missing",
+        ),
+    ),
+    # EBADRQC, by which CRIU (cr-service.c) refuses its options before it writes a log.
+    Answer(
+        "criu failed: type TYPE errno 56",
+        r"(?:time=\S{1,60} level=error msg=.|(?:OCI runtime error: )?runc: )criu failed: type \S{1,20} errno 56\b",
+        Cause(
+            "CRIU refuses its options, as with a wrong word in /etc/criu/runc.conf or /etc/criu/default.conf",
+            "Correct these files; criu_config_info shows what is wrong in them.",
+            reason="config_broken",
+        ),
     ),
 )
 
@@ -85,10 +161,13 @@ def cause_of(completed: Completed) -> Cause:
     """Returns the first cause that matches the output; if there is none, Podman's own words."""
     lines = [line[:LINE_LENGTH].strip() for line in f"{completed.err}\n{completed.out}".split("\n")]
     said = [line[len(ERROR) :] if line.startswith(ERROR) else line for line in lines]
-    for pattern, cause in CAUSES:
-        if any(re.match(pattern, line, re.IGNORECASE) for line in said):
-            return cause
+    for answer in CAUSES:
+        for line in said:
+            found = re.match(answer.pattern, line, re.IGNORECASE)
+            if found:
+                name = shown(found[1]) if found.groups() else ""
+                return replace(answer.cause, why=answer.cause.why.format(name=name))
     errors = [line[len(ERROR) :] for line in lines if line.startswith(ERROR)]
     why = errors[0] if errors else completed.last_line[:LINE_LENGTH]
     why = re.sub(r"`([^\s`]+) [^`]*` failed", r"\1 failed", why)
-    return Cause(why.rstrip("."), "Read log_tail.", reason="tool_failed")
+    return Cause(why.rstrip("."), READ_TAIL, reason="tool_failed")

@@ -27,6 +27,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers
 )
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import UNIT_LABEL
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import in_user_namespace, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._host.process import cgroup_of
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
@@ -150,6 +151,15 @@ class Podman:
         argv += [*_flags(options, archive=True), f"--import={archive}", *([f"--name={new_name}"] if new_name else [])]
         why = f"restore from the archive {archive!r}"
         return (Command(tuple(argv), why=why, label="restore", finish=True),)
+
+    def thaw_steps(self, container: Container) -> tuple[Step, ...]:
+        # CRIU freezes the cgroup; podman knows nothing of that, so it would refuse to unpause.
+        events = read_text(f"{self.paths.cgroups}{cgroup_of(self.paths, container.pid)}/cgroup.events") or ""
+        if "frozen 1" not in events.splitlines() or not container.runtime:
+            return ()
+        return (
+            Command((container.runtime, "resume", container.id), why=f"thaw container {container.name!r}", finish=True),
+        )
 
     def start_steps(self, name: str) -> tuple[Step, ...]:
         return (Command(("podman", "start", name), why=f"start container {name!r}", finish=True),)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
+from ansible_collections.criu.hosts.plugins.module_utils._host.limits import BASE_SECONDS
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import UNIT_LABEL
 
 PROGRAM = "/usr/local/libexec/criu-hosts/stateful_unit.pyz"
@@ -20,8 +21,6 @@ UNNOTED = 1
 FAILED = 3
 # A file with the name of the unit shows that the program stops the unit. Then none of these statuses is a failure.
 STOPPING = "stopping"
-# The program has so long to inspect the container; then it asks systemd for the time that the memory needs.
-BASE_SECONDS = 300
 
 
 def pid_file(name: str) -> str:
@@ -92,6 +91,7 @@ def stateful_service(name: str, stop_timeout: int) -> tuple[str, ...]:
         "NotifyAccess=all",
         "KillMode=mixed",
         f"SuccessExitStatus={UNNOTED} {KILLED} {TERMINATED}",
+        # The program has so long to inspect the container; then it asks systemd for the time that the memory needs.
         f"TimeoutStartSec={BASE_SECONDS}",
         f"TimeoutStopSec={BASE_SECONDS + stop_timeout}",
     )

@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
+from ansible_collections.criu.hosts.plugins.module_utils._host.limits import BASE_SECONDS
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful import starting, stopping
-from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout import BASE_SECONDS
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.unit import Unit
 
 

@@ -21,12 +21,13 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Path
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Kill, Remove, Step
 from ansible_collections.criu.hosts.plugins.module_utils._core.session import TIMED_OUT
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
+from ansible_collections.criu.hosts.plugins.module_utils._host.limits import BASE_SECONDS, seconds_for
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import read_selinux
 from ansible_collections.criu.hosts.plugins.module_utils._store.begun import begun_path, end_step
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.aside import put_aside, recover
-from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout import BASE_SECONDS, stopping_dir
+from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout import stopping_dir
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.state import (
     Choice,
     Spec,
@@ -35,10 +36,14 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.state im
     images_bytes,
     processes_of,
     read_spec,
-    seconds_for,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.stopping import dump
-from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.unit import COMMAND_SECONDS, WAIT_SECONDS, Unit
+from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.unit import (
+    COMMAND_SECONDS,
+    WAIT_SECONDS,
+    Unit,
+    in_journal,
+)
 
 # Once podman has restored the container, only these end it: a wrong label, and its own end.
 ENDS = ("label_changed", "container_ended")
@@ -132,6 +137,7 @@ def restore(unit: Unit, spec: Spec, container: Container) -> None:
     while True:
         unit.allow(seconds_for(size) + COMMAND_SECONDS, f"restoring {size >> 20} MiB")
         restored, error = attempt(f"restore container {unit.name!r}", lambda: _bring_back(unit, spec, container))
+        error = in_journal(error)
         if error is None or error.reason != "busy" or time.monotonic() >= end:
             break
         now = attempt("read the container", unit.inspect)[0]

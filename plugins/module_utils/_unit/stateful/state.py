@@ -25,7 +25,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.process import cg
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import folder_bytes
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout import (
-    BASE_SECONDS,
     DIGEST_LABEL,
     last_path,
     mark_path,
@@ -33,8 +32,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout i
 )
 
 VERSION = 1
-# A slow disk writes or reads so many bytes per second.
-BYTES_PER_SECOND = 8 << 20
 # Nobody waits longer for the end of a container; systemd's times are limited, too.
 LONGEST_STOP = 365 * 24 * 3600
 # What a start or stop may have done. After the first two the checkpoint in place is the last state of the container.
@@ -222,11 +219,6 @@ def known_of(images: str, container: Container, last: Last | None) -> Last | Non
 def before(last: Last | None) -> dict[str, Any] | None:
     """Returns the record as the next one keeps it: without its own predecessor."""
     return None if last is None else {**asdict(last), "previous": None}
-
-
-def seconds_for(size: int) -> int:
-    """Returns the timeout of a dump or restore of so many bytes."""
-    return BASE_SECONDS + size // BYTES_PER_SECOND
 
 
 def unit_cgroup(paths: Paths, name: str) -> str:

@@ -9,6 +9,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.request impo
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError, attempt
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import MakeDir, WriteFile
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container, Options
+from ansible_collections.criu.hosts.plugins.module_utils._host.limits import seconds_for
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import boot_id
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import cgroup_memory
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.aside import bring_forward, drop, step_back
@@ -19,9 +20,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.state im
     is_same,
     read_spec,
     render_last,
-    seconds_for,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.unit import COMMAND_SECONDS, Unit
+from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.unit import COMMAND_SECONDS, Unit, in_journal
 
 # The stop timeout if the spec of the unit is missing.
 STOP_SECONDS = 10
@@ -137,6 +137,7 @@ def dump(unit: Unit, container: Container, options: Options, seconds: int) -> Ch
         return dict(facts["statistics"])
 
     statistics, error = attempt(f"checkpoint container {unit.name!r}", whole)
+    error = in_journal(error)
     if error is not None:
         if not _dumped_after_all(unit, container, options, error):
             return error

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
-from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError, attempt
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import READ_TAIL, CheckpointError, attempt
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import MakeDir, Plan, Step, WriteFile
 from ansible_collections.criu.hosts.plugins.module_utils._core.signals import stoppable
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
+from ansible_collections.criu.hosts.plugins.module_utils._host.limits import BASE_SECONDS
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import boot_id
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout import (
-    BASE_SECONDS,
     last_path,
     state_dir,
 )
@@ -38,6 +38,13 @@ COMMAND_SECONDS = 240
 TRY_SECONDS = 20.0
 # A task may work on a container for so long, as long as systemd waits: it may be writing gigabytes to a slow disk.
 WAIT_SECONDS = 3600.0
+
+
+def in_journal(error: CheckpointError | None) -> CheckpointError | None:
+    """Returns a failure for the journal, which has no facts: its line quotes CRIU already, and names no log_tail."""
+    if error is not None:
+        error.message = error.message.replace(READ_TAIL, "").rstrip()
+    return error
 
 
 @dataclass

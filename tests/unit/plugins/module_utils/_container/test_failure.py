@@ -45,7 +45,7 @@ def test_unknown_failure_carries_crius_first_telling_error_in_one_line(tmp_path:
 
 def test_failure_without_a_log(tmp_path: Path) -> None:
     error = explained(tmp_path, "")
-    assert error.message == "Cannot checkpoint 'web': /usr/bin/runc failed: exit status 1. It runs. Read log_tail."
+    assert error.message == "Cannot checkpoint 'web': /usr/bin/runc failed: exit status 1. It runs."
     assert (error.facts["log_path"], error.facts["log_tail"]) == ("", [])
 
 

@@ -92,6 +92,9 @@ class Box:
             Command(("box", "start", "--from", "loaded", "web"), why="restore", label="restore"),
         )
 
+    def thaw_steps(self, container: Container) -> tuple[Step, ...]:
+        return (Command(("box", "thaw", container.name), why="thaw"),)
+
     def start_steps(self, name: str) -> tuple[Step, ...]:
         return (Command(("box", "start", name), why="start"),)
 

@@ -23,6 +23,13 @@ def cause(err: str) -> Cause:
         (recorded("import-id-in-use.txt"), "container_exists"),
         (recorded("import-wrong-runtime.txt"), "archive_runtime_missing"),
         (recorded("restore-cgroup-in-use.txt"), "cgroup_in_use"),
+        (recorded("restore-port-in-use.txt"), "port_in_use"),
+        (recorded("restore-address-in-use.txt"), "address_in_use"),
+        (recorded("restore-source-missing-runc.txt"), "mount_source_missing"),
+        (recorded("restore-source-missing-crun.txt"), "mount_source_missing"),
+        (recorded("checkpoint-config-broken.txt"), "config_broken"),
+        ("Error: runc: write /sys/fs/cgroup/cpuset/a/cpuset.cpus: no space left on device\n", "tool_failed"),
+        ("Error: runc: unable to create session key: disk quota exceeded\n", "tool_failed"),
         ("Error: configured runtime does not support checkpoint/restore\n", "runtime_cannot_checkpoint"),
         ("Error: OCI runtime error: crun: could not load `libcriu.so.2`: x\n", "runtime_cannot_checkpoint"),
         ("2026-11-22T21:48:28.1Z: could not load `libcriu.so.2`: x\nError: y\n", "runtime_cannot_checkpoint"),
@@ -36,6 +43,19 @@ def cause(err: str) -> Cause:
 )
 def test_own_sentences(err: str, reason: str) -> None:
     assert cause(err).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("recording", "named"),
+    [
+        ("restore-port-in-use.txt", "tcp4 :18080"),
+        ("restore-address-in-use.txt", "10.88.0.55"),
+        ("restore-source-missing-runc.txt", "/srv/src"),
+        ("restore-source-missing-crun.txt", "/srv/src"),
+    ],
+)
+def test_the_cause_names_the_thing(recording: str, named: str) -> None:
+    assert cause(recorded(recording)).why.endswith(repr(named))
 
 
 @pytest.mark.parametrize(

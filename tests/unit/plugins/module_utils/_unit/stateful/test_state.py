@@ -17,6 +17,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Path
 from ansible_collections.criu.hosts.plugins.module_utils._core.signals import Interrupted
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.engine import Podman
+from ansible_collections.criu.hosts.plugins.module_utils._host.limits import seconds_for
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import cgroup_memory, folder_bytes
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful import main, starting, stopping
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful import run as _unit_state_run
@@ -35,7 +36,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.state im
     parse_last,
     parse_spec,
     read_last,
-    seconds_for,
 )
 from ansible_collections.criu.hosts.tests.unit.containers import (
     ID,
@@ -111,7 +111,7 @@ def test_record_that_is_not_understood_is_none(text: Any) -> None:
 
 def test_time_grows_with_memory() -> None:
     assert seconds_for(0) == 300
-    assert seconds_for(1 << 30) == 300 + 128
+    assert seconds_for(1 << 30) == 300 + 256
 
 
 @pytest.mark.parametrize("inside", ["", "/container"])
