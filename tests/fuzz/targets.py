@@ -905,7 +905,7 @@ CASES: tuple[Target, ...] = (
         repeats="bytes",
     ),
     Target("_criu/log.tail", texts(*LOGS)),
-    Target("_criu/log.cause_in_log", texts(*LOGS).map(str.splitlines), with_more("container"), repeats="lines"),
+    Target("_criu/causes.cause_in_log", texts(*LOGS).map(str.splitlines), with_more("container"), repeats="lines"),
     Target("_criu/log.first_error", texts(*LOGS).map(str.splitlines), repeats="lines"),
     Target(
         "_engines/podman/causes.cause_of",

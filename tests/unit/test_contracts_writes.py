@@ -37,7 +37,7 @@ WRITERS = (
     ),
     Writer(
         "_core/session.py",
-        "subprocess.Popen os.killpg os.fork os.setsid os.open os.O_RDWR open",
+        "subprocess.Popen os.kill os.killpg os.fork os.setsid os.open os.O_RDWR open",
         "runs commands in a session of their own, and ends those that take too long",
     ),
     Writer("_core/program.py", "zipfile.ZipFile", "packs the program of stateful units in memory"),

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import (
-    TIMED_OUT,
     CommandError,
     Completed,
     Runner,
@@ -211,6 +210,13 @@ def _os_error(step: Step, error: OSError) -> CheckpointError:
     )
 
 
+def _took_too_long(completed: Completed) -> bool:
+    # Few tasks have a limit: the others need not compile this.
+    from ansible_collections.criu.hosts.plugins.module_utils._core.session import TIMED_OUT
+
+    return completed.rc == TIMED_OUT
+
+
 def _timed_out(step: Command, completed: Completed) -> CommandError:
     return CommandError(
         completed,
@@ -229,7 +235,7 @@ def _run(runner: Runner, step: Command, applied: Applied) -> None:
         remove_path(step.creates_partial)
     if step.label:
         applied.completed[step.label] = completed
-    if step.time_limit is not None and completed.rc == TIMED_OUT:
+    if step.time_limit is not None and _took_too_long(completed):
         raise _timed_out(step, completed)
     check(completed, step.why)
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 C_LOCALE = {"LANGUAGE": "C", "LC_ALL": "C"}
 # A tool may print megabytes; a task result keeps the end, where the error is.
 OUTPUT_LIMIT = 4000
-# The exit status of what was ended since it took too long.
-TIMED_OUT = 124
 
 
 @dataclass(frozen=True)

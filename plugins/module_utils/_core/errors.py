@@ -10,6 +10,7 @@ from typing import Any, Callable
 
 # The advice if the cause is not known: the fact log_tail has CRIU's own words.
 READ_TAIL = "Read log_tail."
+NAME_LENGTH = 120
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,13 @@ class Cause:
     why: str
     advice: str
     reason: str
+
+
+def shown(name: str) -> str:
+    """Returns a name from a log for a message: a file's in quotes, since a process chooses it; not too long."""
+    if name.isascii() and name.isdigit():
+        return name
+    return repr(name if len(name) <= NAME_LENGTH else f"{name[:NAME_LENGTH]}...")
 
 
 class CheckpointError(Exception):

@@ -18,9 +18,10 @@ import subprocess
 import time
 from typing import Any, Callable, NoReturn, Sequence
 
-from ansible_collections.criu.hosts.plugins.module_utils._core.command import TIMED_OUT
 from ansible_collections.criu.hosts.plugins.module_utils._core.signals import STOPS
 
+# The exit status of what was ended since it took too long.
+TIMED_OUT = 124
 # What is ended first of a command that took too long, and how long the command may then take to clean up.
 INNER = "criu"
 INNER_SECONDS = {signal.SIGTERM: 3.0, signal.SIGKILL: 30.0}

@@ -12,7 +12,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.command import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import STARTED
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import READ_TAIL, Cause, CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
-from ansible_collections.criu.hosts.plugins.module_utils._criu.log import cause_in_log, first_error, tail
+from ansible_collections.criu.hosts.plugins.module_utils._criu.causes import cause_in_log
+from ansible_collections.criu.hosts.plugins.module_utils._criu.log import first_error, tail
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_end
 
 # The errors are at the end of the log, and a person reads twenty lines.

@@ -8,8 +8,7 @@ import re
 from dataclasses import dataclass, replace
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
-from ansible_collections.criu.hosts.plugins.module_utils._core.errors import READ_TAIL, Cause
-from ansible_collections.criu.hosts.plugins.module_utils._criu.log import shown
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import READ_TAIL, Cause, shown
 
 # Podman's own sentences, from the beginning of a line on, behind "Error: ". The first one in its output counts. Names
 # from an archive or an image may be in them: so what precedes the words that count has neither quotes nor slashes.

@@ -274,6 +274,7 @@ def test_failed_import_removes_what_podman_left(module: Any, tmp_path: Path) -> 
     result = module("container_restore", params, host=host).result
     assert result["reason"] == "tool_failed"
     assert host.wrote == [ON, argv, OFF, remove]
+    assert result["log_path"] == "" and "log_tail" not in result["msg"], "the log goes with the container"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from ansible_collections.criu.hosts.plugins.module_utils._container.failure import read_failure
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import CommandError, Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command
 from ansible_collections.criu.hosts.plugins.module_utils._criu.log import TAIL_LINES, tail
 from ansible_collections.criu.hosts.plugins.module_utils._denials.remedies import ARCHIVE_PLACE
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.engine import Podman, parse_inspect
@@ -47,6 +50,68 @@ def test_failure_without_a_log(tmp_path: Path) -> None:
     error = explained(tmp_path, "")
     assert error.message == "Cannot checkpoint 'web': /usr/bin/runc failed: exit status 1. It runs."
     assert (error.facts["log_path"], error.facts["log_tail"]) == ("", [])
+
+
+LOCKS = "(00.1) Error (criu/file-lock.c:110): Some file locks are hold by dumping tasks! You can try --file-locks.\n"
+
+
+@pytest.mark.parametrize(
+    ("age", "began", "reason"),
+    [
+        pytest.param(3600.0, 0.0, "tool_failed", id="before-the-task"),
+        pytest.param(5.0, 1.0, "tool_failed", id="of-a-task-that-this-one-has-waited-for"),
+        pytest.param(0.0, 1.0, "file_locks_needed", id="of-this-command"),
+    ],
+)
+def test_the_log_of_an_earlier_failure_is_none(tmp_path: Path, age: float, began: float, reason: str) -> None:
+    made = world(tmp_path)
+    log = made.userdata / "dump.log"
+    log.write_text(LOCKS)
+    now = time.time()
+    os.utime(log, (now - age, now - age))
+    done = Completed(("podman",), 125, "", RUNC, began=now - began if began else 0.0)
+    container = parse_inspect(made.inspected("running"))
+    error = CommandError(done, "Cannot do it.")
+    told = read_failure(PLACE.paths, Podman(), error, container, "checkpoint").told("checkpoint 'web'", "It runs.")
+    assert told.reason == reason
+    assert bool(told.facts["log_tail"]) is bool(told.facts["log_path"]) is (reason != "tool_failed")
+
+
+@pytest.mark.parametrize(
+    ("err", "end"), [("Error: new\n", "new. It runs."), ("one\nError: new\n", "new. It runs. Read stderr and stdout.")]
+)
+def test_nobody_is_sent_to_an_empty_log(tmp_path: Path, err: str, end: str) -> None:
+    made = world(tmp_path)
+    container = parse_inspect(made.inspected("running"))
+    error = CommandError(Completed(("podman",), 125, "", err), "Cannot do it.")
+    told = read_failure(PLACE.paths, Podman(), error, container, "checkpoint").told("checkpoint 'web'", "It runs.")
+    assert told.message == f"Cannot checkpoint 'web': {end}"
+
+
+def test_a_dump_that_took_too_long_says_so(tmp_path: Path) -> None:
+    """What CRIU had logged by then is no cause."""
+    made = world(tmp_path)
+    (made.userdata / "dump.log").write_text(LOCKS)
+    done = Completed(("podman",), 124, "", "it did not end in 300 seconds")
+    error = CommandError(done, "Cannot do it.", reason="timed_out")
+    container = parse_inspect(made.inspected("running"))
+    told = read_failure(PLACE.paths, Podman(), error, container, "checkpoint").told("checkpoint 'web'", "It runs.")
+    assert told.reason == "timed_out"
+    assert told.message.startswith("Cannot checkpoint 'web': it did not end in 300 seconds. It runs. Look at")
+
+
+@pytest.mark.parametrize(("frozen", "count"), [("1", 1), ("0", 0), ("", 0)])
+def test_a_container_that_a_killed_criu_has_left_frozen_is_thawed(tmp_path: Path, frozen: str, count: int) -> None:
+    made = world(tmp_path)
+    container = parse_inspect(made.inspected("running"))
+    scope = tmp_path / "sys/fs/cgroup/machine.slice/libpod-a.scope"
+    scope.mkdir(parents=True)
+    if frozen:
+        (scope / "cgroup.events").write_text(f"populated 1\nfrozen {frozen}\n")
+    (tmp_path / f"proc/{container.pid}").mkdir(parents=True, exist_ok=True)
+    (tmp_path / f"proc/{container.pid}/cgroup").write_text("0::/machine.slice/libpod-a.scope\n")
+    steps = Podman(PLACE.paths).thaw_steps(container)
+    assert [one.argv for one in steps if isinstance(one, Command)] == [("runc", "resume", container.id)] * count
 
 
 @pytest.mark.parametrize(

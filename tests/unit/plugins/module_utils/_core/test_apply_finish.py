@@ -15,6 +15,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.apply import appl
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Check, Command, Plan, Rename
+from ansible_collections.criu.hosts.plugins.module_utils._core.session import TIMED_OUT
 from ansible_collections.criu.hosts.plugins.module_utils._core.signals import STOPS
 
 
@@ -161,3 +162,24 @@ def test_a_folder_is_put_in_place_with_private_files(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "images").stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "images/pages.img").stat().st_mode) == 0o600
     assert (tmp_path / "images/parent").is_symlink() and not source.exists()
+
+
+class Slow:
+    """A runner whose command takes too long; it notes the limit that it was given."""
+
+    limit: float | None = None
+
+    def run(self, argv: Sequence[str], *, limit: float | None = None, **dummy_options: Any) -> Completed:
+        self.limit = limit
+        return Completed(tuple(argv), TIMED_OUT, "", "it did not end in 7 seconds")
+
+    def which(self, name: str) -> str:
+        return name
+
+
+def test_a_command_that_takes_too_long_has_a_reason_of_its_own() -> None:
+    runner = Slow()
+    with pytest.raises(CheckpointError) as raised:
+        apply_plan(runner, Plan(steps=(Command(("dump",), why="dump", finish=True, time_limit=7.0),)))
+    assert (raised.value.reason, runner.limit) == ("timed_out", 7.0)
+    assert raised.value.message.startswith("Cannot dump: it did not end in 7 s.")

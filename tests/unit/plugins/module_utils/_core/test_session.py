@@ -71,6 +71,38 @@ def test_a_command_that_hangs_is_killed_with_its_children(tmp_path: Path, finish
         time.sleep(0.02)
 
 
+def ended(pid: str) -> bool:
+    try:
+        return Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def test_what_a_command_that_hangs_has_left_in_other_sessions_is_killed(tmp_path: Path) -> None:
+    """Conmon is such, and with it a container that is half restored."""
+    left = f"sh -c 'echo $$ >{tmp_path}/left; exec sleep 600'"
+    done = to_end(["sh", "-c", f"setsid {left} & until [ -e {tmp_path}/left ]; do sleep 0.05; done; wait"], limit=2.0)
+    assert done.rc == TIMED_OUT
+    assert ended((tmp_path / "left").read_text().strip())
+
+
+def test_what_a_command_that_ends_in_time_has_left_lives_on(tmp_path: Path) -> None:
+    left = f"sh -c 'echo $$ >{tmp_path}/left; exec sleep 600' >/dev/null 2>&1 </dev/null"
+    done = to_end(["sh", "-c", f"setsid {left} & until [ -e {tmp_path}/left ]; do sleep 0.05; done"], limit=60.0)
+    pid = (tmp_path / "left").read_text().strip()
+    alive = not ended(pid)
+    os.kill(int(pid), signal.SIGKILL)
+    assert done.rc == 0 and alive
+
+
+def test_criu_is_ended_first_so_that_the_runtime_cleans_up(tmp_path: Path) -> None:
+    criu = tmp_path / "criu"
+    criu.symlink_to("/bin/sleep" if Path("/bin/sleep").resolve().name == "sleep" else "/usr/bin/sleep")
+    script = f"{criu} 600 || echo >{tmp_path}/cleaned"
+    assert to_end(["sh", "-c", script], limit=1.0).rc == TIMED_OUT
+    assert (tmp_path / "cleaned").exists()
+
+
 @pytest.mark.parametrize("number", [*STOPS, signal.SIGKILL], ids=lambda number: number.name)
 def test_a_signal_to_the_whole_group_of_the_task_does_not_end_the_command(
     tmp_path: Path, number: signal.Signals

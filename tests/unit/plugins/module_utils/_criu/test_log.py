@@ -7,14 +7,10 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import shown
+from ansible_collections.criu.hosts.plugins.module_utils._criu.causes import cause_in_log, pattern_of
 from ansible_collections.criu.hosts.plugins.module_utils._criu.known_errors import KNOWN_ERRORS
-from ansible_collections.criu.hosts.plugins.module_utils._criu.log import (
-    cause_in_log,
-    first_error,
-    pattern_of,
-    shown,
-    tail,
-)
+from ansible_collections.criu.hosts.plugins.module_utils._criu.log import first_error, tail
 from ansible_collections.criu.hosts.plugins.module_utils._denials.criu_logs import SIGNS
 
 LABEL_ERROR = "pie: 7: Error (criu/pie/restorer.c:196): can't write lsm profile"
