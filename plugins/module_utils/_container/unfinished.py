@@ -84,6 +84,12 @@ def _dumping(settled: Settled, note: Begun) -> None:
     if not box.running and made:
         _keep_place(settled, note, box)
         return
+    thaw = engine.thaw_steps(box) if box.running else ()
+    if thaw:
+        settled.do(*thaw)
+        settled.warn(
+            f"An earlier task died when it checkpointed container {box.name!r}: it was frozen and runs on now."
+        )
     left = written_since(engine.checkpoint_files(box), float(facts.get("since") or 0))
     if left or made:
         files = engine.checkpoint_files(box) if made else left

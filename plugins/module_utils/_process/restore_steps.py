@@ -11,7 +11,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.command import Ru
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, MakeDir, Remove, Step, Wait
 from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import Criu
-from ansible_collections.criu.hosts.plugins.module_utils._host.limits import limited
+from ansible_collections.criu.hosts.plugins.module_utils._host.limits import limited, seconds_for
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import folder_bytes
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import Unit
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loan import Loan, borrow
@@ -96,12 +96,13 @@ def criu_steps(back: Restored) -> tuple[Step, ...]:
         what = f"restore {work.images.text}"
         command = (Command(argv, why=what, cwd="/", finish=True, explain=back.explain),)
         return limited(command, folder_bytes(work.path))
-    steps = start_steps(work.paths, work.unit, argv, work.pid_file, work.options.terminal, back.explain)
+    seconds = max(START_SECONDS, seconds_for(folder_bytes(work.path)))
+    steps = start_steps(work.paths, work.unit, argv, work.pid_file, work.options.terminal, back.explain, seconds)
     if work.options.terminal is None:
         return steps
     # Systemd has only started CRIU, which needs the boolean until the restore is complete.
     what = f"restore into the unit {work.unit.name!r}"
-    wait = Wait(back.job_is_restored, START_SECONDS, why=what, advice="Stop the unit.", explain=back.explain)
+    wait = Wait(back.job_is_restored, seconds, why=what, advice="Stop the unit.", explain=back.explain)
     return (*steps, wait)
 
 

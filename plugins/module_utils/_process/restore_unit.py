@@ -69,11 +69,11 @@ def terminal_settings(terminal: str | None) -> tuple[str, ...]:
     )
 
 
-def render_start(argv: Sequence[str], pid_file: str, terminal: str | None) -> str:
+def render_start(argv: Sequence[str], pid_file: str, terminal: str | None, seconds: int = START_SECONDS) -> str:
     """Renders the drop-in of a restore."""
     return STARTING.format(
         kind="exec" if terminal else "forking",
-        seconds=START_SECONDS,
+        seconds=seconds,
         pid_file="" if terminal else value(pid_file),
         command=" ".join(quote(word) for word in argv),
         terminal="".join(f"{value(line)}\n" for line in terminal_settings(terminal)),
@@ -106,8 +106,12 @@ def start_steps(
     pid_file: str,
     terminal: str | None,
     explain: Callable[[CheckpointError], CheckpointError],
+    seconds: int = START_SECONDS,
 ) -> tuple[Step, ...]:
-    """Plans a restore by systemd, in the unit of that name or in a transient one if there is none."""
+    """Plans a restore by systemd, in the unit of that name or in a transient one if there is none.
+
+    After ``seconds`` systemd ends it, with all that is in the unit's cgroup.
+    """
     if unit.known:
         start = Command(
             ("systemctl", "start", unit.name),
@@ -115,9 +119,9 @@ def start_steps(
             finish=True,
             explain=explain,
         )
-        return with_drop_in(paths, unit.name, render_start(argv, pid_file, terminal), (start,))
+        return with_drop_in(paths, unit.name, render_start(argv, pid_file, terminal, seconds), (start,))
     kind = ("Type=exec",) if terminal else ("Type=forking", f"PIDFile={refuse_control(pid_file)}")
-    properties = (*kind, f"TimeoutStartSec={START_SECONDS}")
+    properties = (*kind, f"TimeoutStartSec={seconds}")
     settings = [f"--property={one}" for one in (*properties, *terminal_settings(terminal))]
     # Systemd writes them into the unit file of a transient unit.
     words = [refuse_control(word).replace("$", "$$") for word in argv]

@@ -271,10 +271,12 @@ def test_failed_dump_tells_crius_errors_and_that_the_container_runs(module: Any,
     running(made)
     error = "(00.2) Error (criu/sk-inet.c:191): inet: Connected TCP socket, consider using --tcp-established option."
     noise = 'Error (criu/util.c:642): execvp("iptables-save", ...) failed: No such file or directory'
-    (made.userdata / "dump.log").write_text(f"{noise}\n(00.1) Dumping\n{error}\n")
-    made.script(
-        Write(checkpoint_argv(), rc=125, err="Error: OCI runtime error: runc: criu failed: type NOTIFY errno 0\n")
-    )
+
+    def log() -> None:
+        (made.userdata / "dump.log").write_text(f"{noise}\n(00.1) Dumping\n{error}\n")
+
+    err = "Error: OCI runtime error: runc: criu failed: type NOTIFY errno 0\n"
+    made.script(Write(checkpoint_argv(), rc=125, effect=log, err=err))
     result = module("container_checkpoint", {"name": "web"}, host=made.host).result
     assert result["reason"] == "tcp_established_needed"
     assert "It keeps running." in result["msg"]

@@ -245,8 +245,11 @@ def test_changed_label_removes_the_import_and_keeps_the_archive(module: Any, tmp
 def test_failed_restore_returns_the_boolean_and_tells_crius_error(module: Any, tmp_path: Path) -> None:
     made = checkpointed(tmp_path)
     error = "pie: 1: Error (criu/pie/restorer.c:546): seccomp: SECCOMP_SET_MODE_FILTER returned -13 on tid 1"
-    (made.userdata / "restore.log").write_text(f"start\n{error}\n")
-    failing = Write([*RESTORE, "--keep", "web"], rc=125, err=recorded("restore-boolean-off.txt"))
+
+    def log() -> None:
+        (made.userdata / "restore.log").write_text(f"start\n{error}\n")
+
+    failing = Write([*RESTORE, "--keep", "web"], rc=125, err=recorded("restore-boolean-off.txt"), effect=log)
     made.host.replies = [failing, *made.host.replies]
     result = module("container_restore", {"name": "web"}, host=made.host).result
     assert result["reason"] == "policy_missing"

@@ -473,7 +473,9 @@ def test_a_job_whose_criu_does_not_end(module: Any, tmp_path: Path, monkeypatch:
     start = next(one for one in host.replies if isinstance(one, Write) and one.argv[0] == "systemd-run")
     object.__setattr__(start, "effect", None)
     host.replies = [*host.replies, Reply(["systemctl", "is-active", "--quiet", f"criu-hosts-{PID}.service"])]
+    object.__setattr__(start, "argv", [word.replace("=900", "=0") for word in start.argv])
     monkeypatch.setattr(restore_steps, "START_SECONDS", 0)
+    monkeypatch.setattr(restore_steps, "seconds_for", dict.fromkeys(range(1 << 20), 0).get)
     ran = module("process_restore", arguments, host=host)
     assert ran.result["reason"] == "tool_failed"
     assert "it did not end within 0 s. Stop the unit. The images are unchanged." in ran.result["msg"]

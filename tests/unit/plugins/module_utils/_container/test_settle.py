@@ -94,6 +94,25 @@ def test_a_restore_that_was_not_proved_follows_the_options_of_the_next(module: A
     assert "An earlier task died" in str(result["warnings"])
 
 
+def test_a_container_that_a_killed_dump_has_left_frozen_runs_on(module: Any, tmp_path: Path) -> None:
+    host = running(tmp_path)
+    for steps in range(1, 60):
+        with pytest.MonkeyPatch.context() as patch:
+            kill_after(patch, steps)
+            with pytest.raises(Killed):
+                module("container_checkpoint", {"name": "web"}, host=host)
+        if list(tmp_path.glob("var/lib/criu-hosts/begun/container-web.json")):
+            break
+    give_markers_away(tmp_path)
+    pid, scope = host.boxes["web"].pid, tmp_path / "sys/fs/cgroup/machine.slice/libpod-a.scope"
+    scope.mkdir(parents=True)
+    (scope / "cgroup.events").write_text("populated 1\nfrozen 1\n")
+    (tmp_path / f"proc/{pid}/cgroup").write_text("0::/machine.slice/libpod-a.scope\n")
+    result = module("container_checkpoint", {"name": "web"}, host=host, check=True).result
+    assert result["commands"][0] == ["runc", "resume", ID]
+    assert "it was frozen and runs on now" in str(result["warnings"])
+
+
 def test_a_container_that_was_started_afresh_is_not_proved(module: Any, tmp_path: Path) -> None:
     host = restored_unproved(module, tmp_path)
     host.boxes["web"].restored = ""
