@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner, check
+from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, Runner, check
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import (
     Version,
@@ -40,11 +40,25 @@ def links_selinux(path: str) -> bool:
     return elf is not None and "selinux" in linked_features(elf.needed)
 
 
+def _refuse_config(runner: Runner, printed: Completed) -> None:
+    """Refuses a CRIU that answers only without its configuration files: one wrong word there breaks every call."""
+    path = printed.argv[0]
+    if not parse_version(runner.run((path, "--no-default-config", "--version")).out):
+        return
+    said = next((line.strip() for line in printed.err.split("\n") if line.strip()), "it does not print its version")
+    raise CheckpointError(
+        f"Cannot use {path!r}: its configuration file /etc/criu/default.conf or ~/.criu/default.conf breaks every call "
+        f"({said[:200]}). Correct that file; criu_config_info shows what is wrong in it.",
+        reason="config_broken",
+        path=path,
+    )
+
+
 def read_criu(runner: Runner, minimum: Version, selinux: Selinux) -> Criu:
     """Finds criu, and refuses one that would fail or that would lose the labels.
 
     Raises:
-        CheckpointError: criu_missing, criu_too_old, criu_without_selinux.
+        CheckpointError: criu_missing, criu_too_old, criu_without_selinux, config_broken.
     """
     path = runner.which("criu")
     if path is None:
@@ -59,8 +73,11 @@ def read_criu(runner: Runner, minimum: Version, selinux: Selinux) -> Criu:
             reason="criu_without_selinux",
             path=path,
         )
-    printed = check(runner.run((path, "--version")), f"ask {path!r} for its version").out
-    version = version_tuple(parse_version(printed))
+    printed = runner.run((path, "--version"))
+    version = version_tuple(parse_version(printed.out)) if printed.rc == 0 else ()
+    if not version:
+        _refuse_config(runner, printed)
+        check(printed, f"ask {path!r} for its version")
     if version < minimum:
         raise CheckpointError(
             f"Cannot use {path!r}: its version is {version_text(version) or 'unknown'}, and {version_text(minimum)} or "

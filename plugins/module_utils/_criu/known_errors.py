@@ -59,7 +59,7 @@ KNOWN_ERRORS: tuple[KnownError, ...] = (
     KnownError(
         ("A session leader of {words}is outside of its pid namespace",),
         Cause(
-            "it has a pid namespace of its own, and the leader of its session is outside of it",
+            "the leader of its session is outside of its pid namespace",
             "Start it by setsid inside of that namespace.",
             reason="session_outside",
         ),
@@ -278,6 +278,26 @@ KNOWN_ERRORS: tuple[KnownError, ...] = (
         Cause(
             "it has a device or a file of the kernel open that CRIU cannot save: {name}",
             "Let its program close it first.",
+            reason="device_open",
+        ),
+        actions=DUMP,
+    ),
+    # tun.c
+    KnownError(
+        ("Net namespace is required to dump tun link",),
+        Cause(
+            "it has a network interface of the host open (/dev/net/tun)",
+            "Start it in a network namespace of its own, or let its program close it first.",
+            reason="device_open",
+        ),
+        actions=DUMP,
+    ),
+    # sockets.c; 40 is AF_VSOCK.
+    KnownError(
+        ("BUG! Unknown socket collected (family {name})",),
+        Cause(
+            "it has a socket of an address family that CRIU cannot save: {name}",
+            "Let its program close the socket first.",
             reason="device_open",
         ),
         actions=DUMP,

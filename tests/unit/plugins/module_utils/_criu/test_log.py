@@ -63,6 +63,8 @@ SAYS = [
     ("files-ext.c:94", "Can't dump file 3 of that type [600] (anon anon_inode:[io_uring])", "process", "io_uring", ""),
     ("files-ext.c:94", "Can't dump file 3 of that type [20600] (chr 10:232)", "process", "device_open", "'chr 10:232'"),
     ("pidfd.c:97", "pidfd: pidfd pid 7 is not a part of process tree..", "container", "device_open", "process 7"),
+    ("tun.c:306", "tun: Net namespace is required to dump tun link", "process", "device_open", "/dev/net/tun"),
+    ("sockets.c:767", "sockets: BUG! Unknown socket collected (family 40)", "process", "device_open", "save: 40"),
     ("sk-unix.c:418", "unix: Unix socket 12 without peer 13", "process", "external_needed", ""),
     ("sk-unix.c:418", "unix: Unix socket 12 without peer 13", "container", "external_socket", ""),
     ("sk-unix.c:877", "unix: Can't dump half of stream unix connection.", "container", "external_socket", ""),
