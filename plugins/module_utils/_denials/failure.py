@@ -92,7 +92,7 @@ def read_failure(
     return Failure(error, cause, path, lines, found["denials"], found["silent_denials"])
 
 
-def read_log(path: str, since: float) -> str:
+def read_log(path: str, since: float = 0.0) -> str:
     """Returns the end of a log of CRIU that was written ``since`` (seconds since 1970); empty if there is none.
 
     An older one is that of an earlier failure. One that cannot be read is none: a failure is not to hide another.
