@@ -56,7 +56,7 @@ NEVER: dict[str, dict[str, str]] = {
         "config_is_directory config_is_link config_not_a_file config_too_large config_unreadable": "CRIU judges it",
     },
     "process_restore": {
-        **not_said("process", "restore"),
+        **not_said("process", "restore", "shell_job_needed"),
         "parent_invalid": "it has no option parent_path",
     },
     "nextcloud_config": {

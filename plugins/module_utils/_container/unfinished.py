@@ -88,7 +88,7 @@ def _dumping(settled: Settled, note: Begun) -> None:
     if thaw:
         settled.do(*thaw)
         settled.warn(
-            f"An earlier task died when it checkpointed container {box.name!r}: the container was frozen, and runs on now."
+            f"An earlier task died when it checkpointed container {box.name!r}. It was frozen, and runs on now."
         )
     left = written_since(engine.checkpoint_files(box), float(facts.get("since") or 0))
     if left or made:

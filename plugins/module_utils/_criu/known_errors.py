@@ -51,7 +51,11 @@ KNOWN_ERRORS: tuple[KnownError, ...] = (
     # pstree.c
     KnownError(
         ("The root process {number} is not a session leader",),
-        Cause(SHELL_JOB, "Set shell_job.", reason="shell_job_needed"),
+        Cause(
+            "it belongs to the session of a process that is not checkpointed",
+            "Set shell_job.",
+            reason="shell_job_needed",
+        ),
         PROCESS,
         DUMP,
     ),

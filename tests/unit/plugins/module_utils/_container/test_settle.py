@@ -110,7 +110,7 @@ def test_a_container_that_a_killed_dump_has_left_frozen_runs_on(module: Any, tmp
     (tmp_path / f"proc/{pid}/cgroup").write_text("0::/machine.slice/libpod-a.scope\n")
     result = module("container_checkpoint", {"name": "web"}, host=host, check=True).result
     assert result["commands"][0] == ["runc", "resume", ID]
-    assert "was frozen, and runs on now" in str(result["warnings"])
+    assert "It was frozen, and runs on now" in str(result["warnings"])
 
 
 def test_a_container_that_was_started_afresh_is_not_proved(module: Any, tmp_path: Path) -> None:
