@@ -124,8 +124,20 @@ left_out:
   returned: success
   type: int
   sample: 0
+unread:
+  description: Number of lines that seem to hold a denial and are in no form that the module reads.
+  returned: success
+  type: int
+  sample: 0
+unread_example:
+  description: The first of these lines, at most its first 1000 characters; empty if there is none.
+  returned: success
+  type: str
+  sample: ""
 denials:
-  description: One entry for each kind of denial. Those that matter come first, and among these the latest.
+  description:
+    - One entry for each kind of denial. Those that matter come first, and among these the latest.
+    - A container that asks for the socket of an engine comes before all others.
   returned: success
   type: list
   elements: dict
@@ -194,8 +206,8 @@ denials:
       sample: A root shell may not give a restored process the label that it had.
     matters:
       description:
-        - V(yes) (a checkpoint or restore fails, or a container loses something), V(no), V(unknown), or V(unrelated)
-          (it concerns neither CRIU, a container nor its engine).
+        - V(yes) (a checkpoint or restore fails, a container loses something, or asks for what it should not), V(no),
+          V(unknown), or V(unrelated) (it concerns neither CRIU, a container nor an engine).
       type: str
       sample: "yes"
     remedy:
@@ -265,8 +277,9 @@ silent_denials:
       sample: false
     why_silent:
       description:
-        - V(not_logged_by_kernel) (the kernel never logs it), V(dontaudit) (the policy silences it) or V(not_found) (it
-          should be in a log, so try a different time range or source); V(null) if it is logged.
+        - V(not_logged_by_kernel) (the kernel never logs it), V(dontaudit) (the policy silences it), V(not_found) (it
+          should be in a log, so try a different time range or source) or V(selinux_disabled) (this host has no SELinux,
+          which therefore did not refuse it); V(null) if it is logged.
       type: str
       sample: not_logged_by_kernel
     verdict:
@@ -351,7 +364,8 @@ def run(ctx: Context) -> Outcome:
         found = report.look(host, ctx.runner, since=since, **wanted)
     except OSError as error:
         raise unreadable(error) from error
-    return Outcome("denials", found.pop("denials"), facts=found)
+    warnings = report.unread_warnings(found)
+    return Outcome("denials", found.pop("denials"), facts=found, warnings=warnings)
 
 
 def main() -> NoReturn:

@@ -26,7 +26,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu.log import (
 from ansible_collections.criu.hosts.plugins.module_utils._denials import remedies as remedy
 from ansible_collections.criu.hosts.plugins.module_utils._denials import verdict as policy
 from ansible_collections.criu.hosts.plugins.module_utils._denials.explain import settle
-from ansible_collections.criu.hosts.plugins.module_utils._denials.known import CONTAINER
+from ansible_collections.criu.hosts.plugins.module_utils._denials.kinds import CONTAINER
 from ansible_collections.criu.hosts.plugins.module_utils._denials.remedies import Remedy
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context import type_of
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loaded_policy import LoadedPolicy
@@ -46,6 +46,7 @@ class Sign:
 
     ``asker``: label (the restored process requests it under its own label), caller (CRIU's domain does), or empty.
     ``logged``: whether the kernel logs this refusal, unless the policy silences it.
+    ``without_policy``: whether it happens on a host that has SELinux disabled, too.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Sign:
     recorded: str
     asker: str = ""
     logged: bool = True
+    without_policy: bool = False
 
     @property
     def tclass(self) -> str:
@@ -150,6 +152,37 @@ SIGNS: tuple[Sign, ...] = (
         asker="label",
     ),
     Sign(
+        "mapping_refused",
+        # -EACCES of mmap: the file was open by then.
+        r"Can't restore 0x[0-9a-f]{1,16} mapping with 0xf{15}3\b",
+        "file map",
+        "The kernel refused to map a file into the restored process again, with EACCES. SELinux refuses that if the "
+        "process could map the file where it was dumped, and may not here.",
+        remedy.MAPPING,
+        "public-openj9-19511.txt",
+    ),
+    Sign(
+        "no_policy",
+        r"Invalid selinux context kernel\b",
+        "",
+        "SELinux is on in the kernel, and no policy was loaded: each process has the label 'kernel', which CRIU cannot "
+        "save.",
+        remedy.LOAD_A_POLICY,
+        "public-criu-1402.txt",
+        logged=False,
+        without_policy=True,
+    ),
+    Sign(
+        "capabilities",
+        r"Unable to restore capabilities: -1\b",
+        "capability setpcap",
+        "The restored process may not set its capabilities again: either SELinux refuses setpcap to its label, or it "
+        "does not have this capability, as in a container without it.",
+        remedy.CAPABILITY,
+        "public-criu-684.txt",
+        asker="label",
+    ),
+    Sign(
         "log_label",
         r"Message reply from daemon is trimmed \(\d+/0\)",
         "file append",
@@ -164,7 +197,7 @@ UNKNOWN = Sign(
     "",
     "CRIU was refused something, and it is not known whether SELinux did it. If no denial of that time is logged, a "
     "dontaudit rule may hide it: `semodule -DB` shows them until `semodule -B`.",
-    remedy.REVIEW,
+    remedy.NOT_KNOWN,
     "",
 )
 
@@ -224,18 +257,33 @@ def _verdict(finding: Finding, loaded: LoadedPolicy) -> tuple[str, bool | None]:
     return word, None if decision is None else sign.permission in decision.audited
 
 
-def explain_logs(findings: list[Finding], denials: list[dict[str, Any]], loaded: LoadedPolicy) -> list[dict[str, Any]]:
-    """Returns the findings in the module's form. ``why_silent``: why no denial is logged; None if one is."""
+# The words of a cause on a host without SELinux.
+DISABLED = (
+    "SELinux did not cause this error: it is disabled on this host. If the log is from another host, or from a time "
+    "when SELinux was on, run this task there."
+)
+
+
+def explain_logs(
+    findings: list[Finding], denials: list[dict[str, Any]], loaded: LoadedPolicy, *, without_selinux: bool = False
+) -> list[dict[str, Any]]:
+    """Returns the findings in the module's form. ``why_silent``: why no denial is logged; None if one is.
+
+    ``without_selinux``: the host has no SELinux, which therefore has refused nothing.
+    """
     entries = []
     for finding in findings:
         sign = finding.sign
-        denial = _denial_of(finding, denials)
+        disabled = without_selinux and not sign.without_policy
+        denial = None if disabled else _denial_of(finding, denials)
         verdict, audited = _verdict(finding, loaded)
         help_ = settle(verdict, _remedy(finding), loaded).view()
         why: str | None = None
         if denial is None:
             why = "not_found" if sign.logged else "not_logged_by_kernel"
             why = "dontaudit" if audited is False else why
+        if disabled:
+            why, help_ = "selinux_disabled", remedy.NO_SELINUX.view()
         entries.append(
             {
                 "id": sign.id,
@@ -246,7 +294,7 @@ def explain_logs(findings: list[Finding], denials: list[dict[str, Any]], loaded:
                 "logged": denial is not None,
                 "why_silent": why,
                 "verdict": denial["verdict"] if denial else verdict,
-                "cause": sign.cause,
+                "cause": DISABLED if disabled else sign.cause,
                 "remedy": denial["remedy"] if denial else help_,
             }
         )

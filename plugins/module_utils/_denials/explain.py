@@ -12,9 +12,17 @@ from typing import Any
 from ansible_collections.criu.hosts.plugins.module_utils._denials import remedies as remedy
 from ansible_collections.criu.hosts.plugins.module_utils._denials import verdict as policy
 from ansible_collections.criu.hosts.plugins.module_utils._denials.groups import Group, Groups
-from ansible_collections.criu.hosts.plugins.module_utils._denials.known import CONTAINER, ENGINE, KNOWN, Known
+from ansible_collections.criu.hosts.plugins.module_utils._denials.heads import parse_time
+from ansible_collections.criu.hosts.plugins.module_utils._denials.kinds import (
+    Known,
+    is_container,
+    object_path,
+    related,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._denials.known import KNOWN
+from ansible_collections.criu.hosts.plugins.module_utils._denials.known_elsewhere import ENGINE_SOCKET_ID
 from ansible_collections.criu.hosts.plugins.module_utils._denials.own_rules import find_rule
-from ansible_collections.criu.hosts.plugins.module_utils._denials.records import Record, parse_line, parse_time
+from ansible_collections.criu.hosts.plugins.module_utils._denials.records import BOUNDED_TRANSITION, Record, parse_line
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import (
     DISTRIBUTION_BOOLEAN,
     DYNTRANS_BOOLEAN,
@@ -24,28 +32,17 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context i
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loaded_policy import LoadedPolicy
 
 EXAMPLE_LENGTH = 1000
-_COMMANDS = ("criu", "runc", "crun", "podman", "conmon", "netavark")
-_EXEC = {"59", "322", "221", "281", "11"}
+# The numbers of execve and execveat on the processors of the distributions, and what ausearch calls them.
+_EXEC = {"59", "322", "221", "281", "11", "354", "358", "362", "387", "execve", "execveat"}
 
 
-def fits(known: Known, record: Record) -> bool:
-    """Returns whether an entry of the table is about this denial."""
-    source, target, asked = type_of(record.source), type_of(record.target), known.asked
-    same = "self" in asked.target and source == target
-    return (
-        ("*" in asked.source or source in asked.source)
-        and ("*" in asked.target or target in asked.target or same)
-        and asked.tclass in ("*", record.tclass)
-        and ("*" in asked.permissions or bool(asked.permissions & set(record.permissions)))
-        and record.comm.startswith(known.comm)
-    )
-
-
-def find_known(record: Record, *, fallback: bool) -> Known | None:
-    """Returns the first entry of the table that fits; None if none does."""
+def find_known(record: Record, *, fallback: bool, logs: frozenset[str] = frozenset()) -> Known | None:
+    """Returns the first entry of the table that fits; None if none does. ``logs``: where CRIU's log was moved to."""
     if record.kind != "avc":
         return None
-    return next((known for known in KNOWN if known.fallback is fallback and fits(known, record)), None)
+    if object_path(record) in logs and is_container(type_of(record.source)) and record.tclass == "file":
+        return next(known for known in KNOWN if known.id == "dump_log")
+    return next((known for known in KNOWN if known.fallback is fallback and known.fits(record)), None)
 
 
 @dataclass(frozen=True)
@@ -59,14 +56,6 @@ class Explanation:
     remedy: remedy.Remedy
     candidate_rule: str | None = None
     recorded: tuple[str, ...] = ()
-
-
-def related(record: Record) -> bool:
-    """Returns whether CRIU, a container or an engine is involved."""
-    types = {type_of(record.source), type_of(record.target)}
-    # The types that udica creates for containers have such names.
-    own = any(name.endswith(".process") for name in types)
-    return own or record.comm.startswith(_COMMANDS) or bool(types & (CONTAINER | ENGINE))
 
 
 # A log that somebody else has written may have other words in these places, and they may be a rule themselves.
@@ -101,29 +90,52 @@ _BY_VERDICT = {
 def explain_error(group: Group) -> Explanation:
     """Explains a SELINUX_ERR: no rule is missing, and no rule can allow it."""
     op, record = group.record.op, group.record
-    if "invalid_context" in record.fields:
+    concerned = related(record, group.caller)
+    matters = "yes" if concerned else "unrelated"
+    if op == BOUNDED_TRANSITION:
+        return _explain_bounded(group, concerned)
+    if "invalid_context" in record.fields and op in ("setxattr", "fscreate"):
         cause = "A program asked for a label that the loaded policy does not know."
-        return Explanation("label_unknown", policy.CONTEXT_UNKNOWN, cause, "yes", remedy.TARGET_POLICY)
-    if op == "security_bounded_transition" and group.syscall in _EXEC:
-        cause = "A program was started with no_new_privs, and its domain is not bounded by that of the caller."
-        matters = "yes" if related(record) else "unrelated"
-        return Explanation("bounded_exec", policy.BOUNDED, cause, matters, remedy.NEW_PRIVILEGES)
-    if op == "security_bounded_transition":
-        cause = "A process with several threads requested a label that is not bounded by its own."
-        return Explanation("bounded_threads", policy.BOUNDED, cause, "yes", remedy.NEWER_CRIU)
+        return Explanation("label_unknown", policy.CONTEXT_UNKNOWN, cause, matters, remedy.TARGET_POLICY)
+    if "invalid_context" in record.fields:
+        cause = (
+            "The label that the policy computes for a new process or object is not valid: the policy does not "
+            "authorize its role for its type, or its user for its role."
+        )
+        return Explanation("label_invalid", policy.NOT_ASKED, cause, matters, remedy.ROLE)
     causes = {
         "security_compute_av": "The policy gives a bounded type more than its parent has; the kernel ignores the rest.",
         "security_validate_transition": "A constraint does not allow this file to change from one label to the other.",
     }
     cause = causes.get(op, f"The kernel reports {op}.")
     verdict = policy.BOUNDED if op == "security_compute_av" else policy.NOT_ASKED
-    return Explanation(None, verdict, cause, "unknown" if related(record) else "unrelated", remedy.REVIEW)
+    return Explanation(None, verdict, cause, "unknown" if concerned else "unrelated", remedy.NOT_KNOWN)
+
+
+def _explain_bounded(group: Group, concerned: bool) -> Explanation:
+    """Explains a new label that is not bounded by the old one. Only the system call shows who wanted it."""
+    matters = "yes" if concerned else "unrelated"
+    if group.syscall in _EXEC:
+        cause = "A program was started with no_new_privs, and its domain is not bounded by that of the caller."
+        return Explanation("bounded_exec", policy.BOUNDED, cause, matters, remedy.NEW_PRIVILEGES)
+    if group.syscall:
+        cause = "A process with several threads requested a label that is not bounded by its own."
+        # A restored process has its own command by then, so nothing shows whether CRIU restored it.
+        matters = "yes" if concerned else "unknown"
+        return Explanation("bounded_threads", policy.BOUNDED, cause, matters, remedy.NEWER_CRIU)
+    cause = (
+        "A label is not bounded by the previous one: either a program was started with no_new_privs, or a process with "
+        "several threads, such as CRIU restores, changed its label. The record of the system call is missing."
+    )
+    return Explanation("bounded_transition", policy.BOUNDED, cause, matters, remedy.BOUNDED)
 
 
 def settle(verdict: str, help_: remedy.Remedy, loaded: LoadedPolicy) -> remedy.Remedy:
     """Returns the remedy for a host with this policy."""
-    if help_ is remedy.NOTHING:
+    if help_ in (remedy.NOTHING, remedy.ENGINE_SOCKET):
         return help_
+    if help_ is remedy.NETLINK and loaded.there and loaded.boolean(remedy.NETLINK_BOOLEAN) is None:
+        help_ = remedy.IN_CONTAINER
     if verdict in _BY_VERDICT and help_ not in (remedy.POLICY_AND_RECREATE, remedy.RESTORE_PROCESS):
         return _BY_VERDICT[verdict]
     if verdict == policy.ALLOWED_NOW:
@@ -146,22 +158,23 @@ def identity_note(record: Record, loaded: LoadedPolicy) -> str:
     )
 
 
-def explain(group: Group, loaded: LoadedPolicy) -> Explanation:
-    """Explains a group."""
+def explain(group: Group, loaded: LoadedPolicy, logs: frozenset[str] = frozenset()) -> Explanation:
+    """Explains a group; ``logs``: where CRIU's configuration has moved its log to."""
     record = group.record
     if record.kind == "selinux_err":
         return explain_error(group)
     verdict = policy.judge(loaded, record.source, record.target, record.tclass, record.permissions)
-    known = find_known(record, fallback=False)
+    known = find_known(record, fallback=False, logs=logs)
     matched = find_rule(record) if known is None and record.kind == "avc" else None
     known = known or (None if matched else find_known(record, fallback=True))
     if known is not None:
-        name, cause, matters, help_, recorded = known.id, known.cause, known.matters, known.remedy, known.recorded
+        name, cause, help_, recorded = known.id, known.cause, known.remedy, known.recorded
+        matters = known.matters if not known.otherwise or related(record) else known.otherwise
     elif matched is not None:
         name, cause, matters, help_, recorded = matched
     else:
         return explain_unknown(record, verdict)
-    if verdict == policy.ALLOWED_NOW:
+    if verdict == policy.ALLOWED_NOW and name != ENGINE_SOCKET_ID:
         matters = "no"
     told = f"{cause} {_VERDICTS[verdict]}{identity_note(record, loaded)}"
     return Explanation(name, verdict, told, matters, settle(verdict, help_, loaded), None, recorded)
@@ -171,13 +184,14 @@ def explain_unknown(record: Record, verdict: str) -> Explanation:
     """Explains a denial that is in no table, by the verdict of the policy."""
     is_open = verdict in (policy.RULE_MISSING, policy.NOT_ASKED)
     matters = "unknown" if related(record) else "unrelated"
+    rule = candidate_rule(record) if is_open else None
     return Explanation(
         None,
         verdict,
         _VERDICTS[verdict],
         "no" if verdict == policy.ALLOWED_NOW else matters,
-        _BY_VERDICT.get(verdict, remedy.REVIEW),
-        candidate_rule(record) if is_open else None,
+        _BY_VERDICT.get(verdict, remedy.REVIEW if rule else remedy.NOT_KNOWN),
+        rule,
     )
 
 
@@ -214,6 +228,10 @@ def view(group: Group, told: Explanation) -> dict[str, Any]:
     }
 
 
+def _rank(group: Group, told: Explanation) -> tuple[bool, int, float]:
+    return told.id != ENGINE_SOCKET_ID, _ORDER[told.matters], -group.record.time
+
+
 _ORDER = {"yes": 0, "unknown": 1, "unrelated": 2, "no": 3}
 
 
@@ -234,19 +252,23 @@ def merge(one: Group, other: Group) -> Group:
     )
 
 
-def explain_all(groups: Groups, loaded: LoadedPolicy) -> list[dict[str, Any]]:
-    """Explains all groups: those that matter first, and of these the latest first."""
+def explain_all(groups: Groups, loaded: LoadedPolicy, logs: frozenset[str] = frozenset()) -> list[dict[str, Any]]:
+    """Explains all groups: those that matter first, and of these the latest first.
+
+    A container that asks for an engine's socket comes before all else.
+    """
     groups.settle_lines({})
     merged: dict[tuple[Any, ...], tuple[Group, Explanation]] = {}
     for group in groups.groups.values():
         current = parse_line(group.line)
         group = replace(group, record=current) if current is not None else group
-        told = explain(group, loaded)
+        told = explain(group, loaded, logs)
         key = merge_key(group, told)
         if key in merged:
             group = merge(merged[key][0], group)
             rule = candidate_rule(group.record) if told.candidate_rule else None
-            told = replace(told, candidate_rule=rule)
+            help_ = remedy.NOT_KNOWN if told.remedy is remedy.REVIEW and not rule else told.remedy
+            told = replace(told, candidate_rule=rule, remedy=help_)
         merged[key] = (group, told)
-    ordered = sorted(merged.values(), key=lambda pair: (_ORDER[pair[1].matters], -pair[0].record.time))
+    ordered = sorted(merged.values(), key=lambda pair: _rank(*pair))
     return [view(group, explanation) for group, explanation in ordered]

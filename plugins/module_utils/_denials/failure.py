@@ -123,7 +123,9 @@ def logged_cause(
 
 def denied_cause(cause: Cause, denials: list[dict[str, Any]]) -> Cause:
     """Returns ``cause``, or what SELinux refused if the cause is not known."""
-    refused = [one for one in denials if one["matters"] == "yes" and one["permissive"] is False]
+    from ansible_collections.criu.hosts.plugins.module_utils._denials.known_elsewhere import of_checkpoints
+
+    refused = [one for one in denials if of_checkpoints(one) and one["permissive"] is False]
     if cause.reason not in UNSURE or not refused:
         return cause
     first = refused[0]

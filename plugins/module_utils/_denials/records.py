@@ -12,37 +12,33 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-# What a line must contain to be parsed. auditd always writes the names of types, the kernel their numbers.
+from ansible_collections.criu.hosts.plugins.module_utils._denials.heads import (
+    INTERPRETED,
+    QUICK,
+    SYSCALL,
+    Head,
+    parse_any_head,
+    parse_head,
+)
+
+# What a line must contain to be parsed. In text that was copied from a page, the two blanks may be one.
 AVC_MARK = b"avc:  denied  {"
-ERROR_MARK = b"type=SELINUX_ERR"
-MARKS = (AVC_MARK, b"SELINUX_ERR", b"type=1401 ")
-# The types of records that may hold a denial. Any program can log the words; the type comes from the kernel.
-_TYPES = {
-    b"AVC": "avc",
-    b"1400": "avc",
-    b"USER_AVC": "user_avc",
-    b"1107": "user_avc",
-    b"SELINUX_ERR": "selinux_err",
-    b"1401": "selinux_err",
-}
-# type=AVC msg=audit(TIME:SERIAL): as auditd writes it; audit: type=1400 audit(TIME:SERIAL): as the kernel prints it.
-# Eleven digits are a time up to the year 5138; more is no time.
-_HEAD = re.compile(rb"(?:^|[ :])type=(\w+) (?:msg=)?audit\((\d{1,11})\.(\d{1,9}):(\d{1,20})\): ")
-# 1795384456.390184 host audit[1169]: AVC avc:  denied ... as journalctl --output=short-unix prints it.
-_JOURNAL = re.compile(rb"^(\d{1,11})\.(\d{1,9}) \S+ audit(?:\[\d+\])?: (\w+) ")
-# 1795384456.390184 host kernel: audit: type=1400 ..., and in the ring buffer the same without the time.
+ERROR_MARK = b"SELINUX_ERR"
+MARKS = (AVC_MARK, b"avc: denied {", ERROR_MARK, b"type=1401 ")
+# The one operation whose system call matters.
+BOUNDED_TRANSITION = "security_bounded_transition"
+_DENIED = re.compile(r"avc: {1,2}denied {1,2}\{")
 _KEY = re.compile(r"(?<!\w)(\w{1,64})=")
 _BLANK = re.compile(r"\s|\Z")
+_AFTER_HEAD = re.compile(r"\) ?: ")
 _CLOSING = {'"': '"', "[": "]"}
-# What auditd itself writes first.
-_QUICK = re.compile(rb"type=AVC msg=audit\((\d{1,11}\.\d{1,9}):\d{1,20}\): ")
 # The longest record that auditd writes is a little over 8 KiB; a longer "line" is not a record.
 LONGEST = 1 << 16
-# The part of a line that its type and time are in.
-_HEAD_LENGTH = 400
 # The fields that describe the object, the most useful first.
 _OBJECTS = ("path", "name", "capability", "kmod", "dest", "anonclass", "ioctlcmd", "sig", "netif", "cmdline")
 _HEX_FIELDS = ("comm", "path", "name", "exe", "cmdline")
+# Beyond these lines, and this time, a SYSCALL record belongs to something else.
+_EVENT_LINES, _EVENT_SECONDS = 64, 0.05
 
 
 @dataclass(frozen=True)
@@ -64,40 +60,6 @@ class Record:
     def object(self) -> str:
         """Describes the object: ``path=/dev/urandom``."""
         return " ".join(f"{key}={self.fields[key]}" for key in _OBJECTS if key in self.fields)
-
-
-@dataclass(frozen=True)
-class Head:
-    """Type, time and serial number of a record."""
-
-    kind: str
-    time: float
-    serial: bytes
-
-
-def parse_head(line: bytes) -> Head | None:
-    """Parses type and time of a record; None if it has a different type."""
-    start = line[:_HEAD_LENGTH]
-    found = _HEAD.search(start)
-    if found:
-        word, seconds, fraction, serial = found.groups()
-    else:
-        journal = _JOURNAL.match(start)
-        if journal is None:
-            return None
-        seconds, fraction, word = journal.groups()
-        serial = b""
-    kind = _TYPES.get(word)
-    return None if kind is None else Head(kind, float(seconds + b"." + fraction), serial)
-
-
-def parse_time(line: bytes) -> float:
-    """Parses the time of a line that contains a record; quickly for those of auditd."""
-    quick = _QUICK.match(line)
-    if quick:
-        return float(quick.group(1))
-    head = parse_head(line)
-    return head.time if head is not None else 0.0
 
 
 def unhex(value: str) -> str:
@@ -129,10 +91,14 @@ def _pairs(text: str) -> dict[str, str]:
     return pairs
 
 
-def parse_fields(text: str) -> dict[str, str]:
-    """Parses the ``key=value`` pairs of a record."""
-    pairs = _pairs(text)
-    return {key: unhex(value) if key in _HEX_FIELDS else value.strip("\"'[]") for key, value in pairs.items()}
+def parse_fields(text: str, *, interpreted: bool = False) -> dict[str, str]:
+    """Parses the ``key=value`` pairs of a record; ``interpreted``: no value is in hexadecimal digits."""
+    clean = _unquote if interpreted else unhex
+    return {key: clean(value) if key in _HEX_FIELDS else value.strip("\"'[]") for key, value in _pairs(text).items()}
+
+
+def _unquote(value: str) -> str:
+    return value.strip('"')
 
 
 def _text(line: bytes) -> str:
@@ -148,10 +114,10 @@ def parse_line(line: bytes) -> Record | None:
     text = _text(line)
     if head.kind == "selinux_err":
         return _parse_error(head, text)
-    dummy, found, rest = text.partition("avc:  denied  {")
-    permissions, closed, rest = rest.partition("}")
-    fields = parse_fields(rest)
-    if not found or not closed or not all(fields.get(key) for key in ("scontext", "tcontext", "tclass")):
+    found = _DENIED.search(text)
+    permissions, closed, rest = text[found.end() if found else len(text) :].partition("}")
+    fields = parse_fields(rest, interpreted=head.form == INTERPRETED)
+    if not closed or not all(fields.get(key) for key in ("scontext", "tcontext", "tclass")):
         return None
     permissive = fields.get("permissive")
     return Record(
@@ -169,8 +135,9 @@ def parse_line(line: bytes) -> Record | None:
 
 def _parse_error(head: Head, text: str) -> Record | None:
     """Parses a SELINUX_ERR, which no rule could allow. Kernels before 3.16 wrote no ``op=``."""
-    said = text[text.find("): ") + 3 :] if "): " in text else text.partition("SELINUX_ERR ")[2]
-    fields = parse_fields(said)
+    begin = _AFTER_HEAD.search(text)
+    said = text[begin.end() :] if begin else text.partition("SELINUX_ERR ")[2]
+    fields = parse_fields(said, interpreted=head.form == INTERPRETED)
     op = fields.get("op") or said.partition(":")[0].strip()
     source = fields.get("oldcontext") or fields.get("scontext") or fields.get("invalid_context") or ""
     target = fields.get("newcontext") or fields.get("tcontext") or fields.get("invalid_context") or ""
@@ -211,7 +178,7 @@ def raw_key(line: bytes) -> Key | None:
     start = line.find(b"{", 40)
     end = line.find(b" scontext=", start)
     comm = line.find(b" comm=", start, end)
-    if start == -1 or end == -1 or comm == -1 or _QUICK.match(line) is None:
+    if start == -1 or end == -1 or comm == -1 or QUICK.match(line) is None:
         return None
     last = line.find(b"\x1d", end)
     stop = line.find(b" ", comm + 6)
@@ -252,9 +219,17 @@ def find_lines(block: Block) -> dict[Key, tuple[int, int]]:
     return found
 
 
-def syscall_after(lines: bytes, serial: bytes) -> dict[str, Any]:
-    """Returns the fields of the SYSCALL record with this ``serial``, if it is in ``lines``."""
-    for line in lines.split(b"\n"):
-        if line.startswith(b"type=SYSCALL ") and b":" + serial + b")" in line[:80]:
-            return parse_fields(_text(line))
+def syscall_after(lines: bytes, serial: bytes, *, moment: float = 0.0, subject: str = "") -> dict[str, Any]:
+    """Returns the fields of the SYSCALL record with this ``serial``, if it is in ``lines``.
+
+    journalctl prints no serial number: then the time and the context of the caller must be the same.
+    """
+    for line in lines[:LONGEST].split(b"\n", _EVENT_LINES)[:_EVENT_LINES]:
+        head = parse_any_head(line) if b"syscall=" in line else None
+        if head is None or head.kind != SYSCALL:
+            continue
+        fields = parse_fields(_text(line), interpreted=head.form == INTERPRETED)
+        near = subject and fields.get("subj") == subject and abs(head.time - moment) <= _EVENT_SECONDS
+        if (head.serial == serial) if head.serial and serial else near:
+            return fields
     return {}

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._denials.criu_logs impo
     explain_logs,
     read_signs,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._denials.explain import explain_all, utc
+from ansible_collections.criu.hosts.plugins.module_utils._denials.explain import EXAMPLE_LENGTH, explain_all, utc
 from ansible_collections.criu.hosts.plugins.module_utils._denials.groups import Groups
 from ansible_collections.criu.hosts.plugins.module_utils._denials.sources import (
     AUDIT_LOG,
@@ -30,13 +31,14 @@ from ansible_collections.criu.hosts.plugins.module_utils._denials.sources import
     read_kernel,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._host.kernel import boot_clock
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_end
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_end, read_text
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loaded_policy import LoadedPolicy
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.selinuxfs import read_mode
 
 # Before a container is brought back after a failure, no log is read for long.
 LOOK_BACK_LIMIT = 64 << 20
 LOG_LIMIT = 64 << 20
+_LOG_FILE = re.compile(r"^[ \t]{0,9}(?:--)?log-file[ \t=]{1,9}(/[^\s#]{1,4095})", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,22 @@ def read_groups(
     return kind, files, groups
 
 
+def moved_logs(paths: Paths) -> frozenset[str]:
+    """Returns where CRIU's configuration has moved its log to."""
+    texts = [read_text(paths.below(f"/etc/criu/{name}.conf")) or "" for name in ("default", "runc", "crun")]
+    return frozenset(path for text in texts for path in _LOG_FILE.findall(text))
+
+
+def unread_warnings(found: dict[str, Any]) -> tuple[str, ...]:
+    """Returns the warning about lines that seem to hold a denial and could not be read."""
+    if not found["unread"]:
+        return ()
+    return (
+        f"{found['unread']} lines seem to hold a denial and are in no form that the module reads, such as "
+        f"{found['unread_example'][:150]!r}. Give the log of auditd, or what journalctl, dmesg or ausearch prints.",
+    )
+
+
 def read_logs(paths: list[str]) -> tuple[list[str], list[Finding]]:
     """Reads the logs of CRIU that exist, of each the end, where the errors are."""
     read: list[str] = []
@@ -104,7 +122,7 @@ def look(
     """Returns the facts of selinux_denial_info, of auditd's log for its last ``limit`` bytes."""
     kind, files, groups = read_groups(host, runner, source=source, audit_path=audit_path, since=since, limit=limit)
     loaded = host.policy
-    denials = explain_all(groups, loaded)
+    denials = explain_all(groups, loaded, moved_logs(host.paths))
     logs, findings = read_logs([host.paths.below(path) for path in criu_logs])
     return {
         "source": kind,
@@ -114,9 +132,11 @@ def look(
         "policy_asked": loaded.there,
         "records": groups.records,
         "left_out": groups.left_out,
+        "unread": groups.unread,
+        "unread_example": groups.unread_line[:EXAMPLE_LENGTH].decode("utf-8", "replace"),
         "denials": denials,
         "logs": logs,
-        "silent_denials": explain_logs(findings, denials, loaded),
+        "silent_denials": explain_logs(findings, denials, loaded, without_selinux=host.mode == "disabled"),
     }
 
 

@@ -10,17 +10,18 @@ import os
 import re
 import stat
 import sys
-from typing import Iterator, Protocol
+from functools import partial
+from typing import Callable, Iterator, Protocol
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner, check
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths, without_waiting
+from ansible_collections.criu.hosts.plugins.module_utils._denials.heads import parse_any_head
 from ansible_collections.criu.hosts.plugins.module_utils._denials.records import (
     AVC_MARK,
-    ERROR_MARK,
+    BOUNDED_TRANSITION,
     LONGEST,
     MARKS,
     Block,
-    parse_head,
 )
 
 # Small enough for the cache of a processor, large enough that Python's own overhead does not matter.
@@ -33,6 +34,10 @@ AUDIT_LOG = "/var/log/audit/audit.log"
 KMSG = "/dev/kmsg"
 # The facility is in the higher bits, and 0 for the kernel's own.
 _KERNEL_PRIORITIES = frozenset(b"%d" % number for number in range(8))
+# A SYSCALL record follows in the same event.
+AFTER = 16
+_BOUNDED = re.compile(BOUNDED_TRANSITION.encode() + rb" [^\n]{0,400}oldcontext=(\S{1,400})")
+_CALL = re.compile(rb" syscall=[^\n]{0,4000} subj=(\S{1,400})")
 # Blocks with more denials than this are counted as a whole.
 MANY = 50
 
@@ -40,7 +45,7 @@ MANY = 50
 class Sink(Protocol):
     """Receives the lines that have one of the marks."""
 
-    def add(self, line: bytes, after: bytes = b"") -> None:
+    def add(self, line: bytes, after: bytes | Callable[[], bytes] = b"") -> None:
         """Receives one line; ``after`` is the text behind it, which may contain records that belong to it."""
 
     def add_many(self, block: Block, denials: int) -> bool:
@@ -103,14 +108,14 @@ def _scan_block(block: Block, sink: Sink) -> None:
     place = data.find(AVC_MARK, 0, end)
     denials = data.count(AVC_MARK, place, end) if place != -1 else 0
     many = denials > MANY and sink.add_many(block, denials)
-    for mark, first in ((AVC_MARK, -1 if many else place), (ERROR_MARK, data.find(ERROR_MARK, 0, end))):
-        place = first
-        while place != -1:
+    for number, mark in enumerate(MARKS):
+        place = place if number == 0 else data.find(mark, 0, end)
+        while place != -1 and not (many and number == 0):
             start, stop = block.line(place)
             line = block.part(start, min(stop, start + LONGEST + 1))
-            # A file's name can have this mark, too: then nothing belongs to the line.
-            is_error = mark == ERROR_MARK and parse_head(line) is not None
-            sink.add(line, block.part(stop + 1, stop + 1 + 2 * LONGEST) if is_error else b"")
+            # A file's name can have a mark, too.
+            if not any(earlier in line for earlier in MARKS[:number]):
+                sink.add(line, partial(block.part, stop + 1, stop + 1 + LONGEST))
             place = data.find(mark, stop, end)
 
 
@@ -154,14 +159,48 @@ def journal_argv(since: float) -> tuple[str, ...]:
     )
 
 
+def syscall_argv(first: float, last: float) -> tuple[str, ...]:
+    """Returns the command that shows the system calls of a time. The kernel prints the number of the type."""
+    return (
+        *("journalctl", "--quiet", "--no-pager", "--output=short-unix", f"--lines={JOURNAL_LINES}"),
+        *("--grep=^SYSCALL |type=1300 ", "--case-sensitive=true", f"--since=@{first:.0f}", f"--until=@{last + 1:.0f}"),
+        *("_TRANSPORT=audit", "+", "_TRANSPORT=kernel"),
+    )
+
+
+def _lines_of(out: str) -> list[bytes]:
+    return out.encode("utf-8", "surrogateescape").split(b"\n")
+
+
 def read_journal(runner: Runner, since: float, sink: Sink) -> None:
     """Reads the journal. journalctl exits with 1 if nothing matches."""
     done = runner.run(journal_argv(since))
     if done.rc != 1 or done.err.strip():
         check(done, "read the journal", advice="Choose a different source.")
-    for line in done.out.encode("utf-8", "surrogateescape").split(b"\n"):
+    lines = _lines_of(done.out)
+    moments = [_moment(line) for line in lines if _BOUNDED.search(line)]
+    if moments and not any(_CALL.search(line) for line in lines):
+        lines += _lines_of(runner.run(syscall_argv(min(moments), max(moments))).out)
+    calls = _calls(lines) if moments else {}
+    for line in lines:
         if any(mark in line for mark in MARKS):
-            sink.add(line)
+            bounded = _BOUNDED.search(line) if calls else None
+            sink.add(line, calls.get((int(_moment(line)), bounded.group(1)), b"") if bounded else b"")
+
+
+def _calls(lines: list[bytes]) -> dict[tuple[int, bytes], bytes]:
+    """Returns the SYSCALL records of each second and context."""
+    calls: dict[tuple[int, bytes], list[bytes]] = {}
+    for line in lines:
+        found = _CALL.search(line)
+        if found:
+            calls.setdefault((int(_moment(line)), found.group(1)), []).append(line)
+    return {key: b"\n".join(found[:AFTER]) for key, found in calls.items()}
+
+
+def _moment(line: bytes) -> float:
+    head = parse_any_head(line)
+    return head.time if head is not None else 0.0
 
 
 def _messages(path: str) -> Iterator[bytes]:
@@ -187,11 +226,14 @@ def _messages(path: str) -> Iterator[bytes]:
 
 def read_kernel(path: str, sink: Sink) -> None:
     """Reads the kernel's ring buffer. Records of programs in it have a facility other than 0, which is the kernel's."""
+    said = []
     for record in _messages(path):
         prefix, dummy, message = record.partition(b";")
-        priority = prefix.split(b",")[0]
-        if priority in _KERNEL_PRIORITIES and any(mark in message for mark in MARKS):
-            sink.add(message)
+        if prefix.split(b",")[0] in _KERNEL_PRIORITIES and (b"syscall=" in message or any(m in message for m in MARKS)):
+            said.append(message)
+    for number, message in enumerate(said):
+        if any(mark in message for mark in MARKS):
+            sink.add(message, b"\n".join(said[number + 1 : number + 1 + AFTER]))
 
 
 def choose(paths: Paths, audit_log: str, runner: Runner | None, *, boot: float) -> str:

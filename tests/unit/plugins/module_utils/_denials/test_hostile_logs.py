@@ -18,11 +18,10 @@ from ansible_collections.criu.hosts.plugins.module_utils._denials.criu_logs impo
 from ansible_collections.criu.hosts.plugins.module_utils._denials.explain import explain_all, utc
 from ansible_collections.criu.hosts.plugins.module_utils._denials.failure import LOG_LIMIT, read_log
 from ansible_collections.criu.hosts.plugins.module_utils._denials.groups import GROUPS, Groups
+from ansible_collections.criu.hosts.plugins.module_utils._denials.heads import parse_head, parse_time
 from ansible_collections.criu.hosts.plugins.module_utils._denials.records import (
     parse_fields,
-    parse_head,
     parse_line,
-    parse_time,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._denials.since import LAST, parse_since, read_since
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loaded_policy import LoadedPolicy

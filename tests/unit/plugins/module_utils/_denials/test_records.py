@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.criu.hosts.plugins.module_utils._denials.heads import parse_head, parse_time
 from ansible_collections.criu.hosts.plugins.module_utils._denials.records import (
     Block,
     count_keys,
     find_lines,
-    parse_head,
     parse_line,
-    parse_time,
     raw_key,
     syscall_after,
     unhex,
