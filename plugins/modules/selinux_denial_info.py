@@ -43,7 +43,10 @@ options:
         its record beside it, the record itself, or a folder of images with a record in it.
     type: path
   audit_path:
-    description: The log of auditd.
+    description:
+      - The log of auditd.
+      - Saved output of C(journalctl) (with a time in each line), C(dmesg) or C(ausearch), also with C(--interpret), is
+        read as well. Times without a zone are local, and dates with slashes begin with the month.
     type: path
     default: /var/log/audit/audit.log
   criu_logs:

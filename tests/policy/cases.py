@@ -30,6 +30,17 @@ DESCRIPTORS = ["python3", "/app/descriptors.py", "--interval", "2"]
 # Without Podman there is no conmon that reads its error output.
 ERRORS_KEPT = ["sh", "-c", f"exec {' '.join(DESCRIPTORS)} 2>/app/state/errors"]
 THREADS = ["python3", "/app/threads.py", "--interval", "2"]
+# A client of the Unix socket that DESCRIPTORS listens on. It runs in a unit: SELinux gives the connection the client's
+# categories, and a container may not use one with all of them.
+CLIENT = """
+import socket, sys
+with socket.socket(socket.AF_UNIX) as client:
+    client.settimeout(30)
+    client.connect(sys.argv[1])
+    client.sendall(b"x")
+    if client.recv(1) != b"x":
+        raise SystemExit("no answer through the Unix socket")
+"""
 # A program that holds a connection which the other side has closed
 CLOSED_PROGRAM = """
 import socket, time
@@ -343,6 +354,8 @@ def container_case(name):
     if set(after) != set(before):
         raise Failed(f"labels: {sorted(set(before))} before, {sorted(set(after))} after")
     wait_for_more(name, counted)
+    if CONTAINERS[name][2] is ERRORS_KEPT:
+        require(["python3", "-c", CLIENT, place_of(name, "state/echo")], "unit")
 
 
 def repair(name):

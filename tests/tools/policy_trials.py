@@ -253,7 +253,8 @@ def verdict(kept: Kept, one: One) -> tuple[str, str]:
     if entry and entry["failed"]:
         return entry["failed"]["case"], entry["failed"]["why"]
     passed = {one["key"] for one in kept.entries if one["kind"] == "rule" and not one["failed"]}
-    if one.parsed.kind == "allow" and all(f"together: {case}" in passed for case in CASES):
+    # A rule without an entry is newer than the trials.
+    if entry and one.parsed.kind == "allow" and all(f"together: {case}" in passed for case in CASES):
         cases = asked(kept, one)
         return ("none", f"requested by {', '.join(cases)}, which all pass without it") if cases else ("none", "")
     if one.parsed.kind == "dontaudit":

@@ -162,6 +162,13 @@ _UNIT_DUMP = rules(
         '{ read write } comm="python3" scontext=container_t tcontext=podman_t',
     ),
     Rule(
+        "allow criu_hosts_container podman_t:unix_stream_socket { accept getattr getopt setopt shutdown }",
+        "a restored socket that listens (php-fpm, PostgreSQL): without it accept() fails at once and each time, and "
+        "many programs try that again without end; a connection has the label of the socket that it came to. "
+        "container-selinux allows the same since 2.183 (shutdown since 2.221). Not connectto, for the reason above",
+        '{ accept } comm="httpd" path="/run/httpd/cgisock.1" scontext=container_t tcontext=container_runtime_t',
+    ),
+    Rule(
         "allow criu_hosts_container podman_t:unix_dgram_socket { getattr read write }",
         "the same",
         '{ read write getattr } comm="python3" scontext=container_t tcontext=podman_t',
