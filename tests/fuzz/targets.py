@@ -380,6 +380,26 @@ def _groups(function: Callable[..., Any], given: Any, since: float = 0.0) -> Any
     return explain.explain_all(groups, policy.LoadedPolicy(f"{SCRATCH}/no-selinuxfs"))
 
 
+# Times as journalctl prints them, and denials as journalctl, dmesg and ausearch do.
+STAMPS = (
+    b"Nov 22 21:54:16",
+    b"Feb 29 01:02:03.004",
+    b"Sun 2026-11-22 21:54:16 UTC",
+    b"2026-11-22T21:54:16+0100",
+    b"17.9",
+)
+LOG_LINES = (
+    *(
+        stamp + b" host audit[3]: AVC avc:  denied  { read } for  pid=1 scontext=a tcontext=b tclass=c"
+        for stamp in STAMPS
+    ),
+    b"[ 12.3] audit: type=1401 audit(1.2:3): op=security_bounded_transition oldcontext=a:b:c newcontext=a:b:d",
+    *(
+        b"type=AVC msg=audit(" + day + b" 21:54:16.390:184) : avc:  denied  { read } for  pid=1 comm=a b scontext=a "
+        b"tcontext=b tclass=c"
+        for day in (b"11/22/26", b"22.11.2026", b"2026-11-22")
+    ),
+)
 DENIAL = (
     b'type=AVC msg=audit(1795384456.390:%d): avc:  denied  { read write } for  pid=9 comm=%s path="/a" dev="vda" '
     b"ino=7 scontext=system_u:system_r:container_t:s0 tcontext=system_u:object_r:%s:s0 tclass=file permissive=0\n"
@@ -870,9 +890,11 @@ CASES: tuple[Target, ...] = (
         repeats="bytes",
     ),
     # Denials, and logs of CRIU and podman
-    Target("_denials/records.parse_head", mutated(lines_of("audit/*.txt")), repeats="bytes"),
-    Target("_denials/records.parse_time", mutated(lines_of("audit/*.txt")), repeats="bytes"),
-    Target("_denials/records.parse_line", mutated(lines_of("audit/*.txt")), repeats="bytes"),
+    Target("_denials/heads.parse_any_head", mutated([*lines_of("audit/*.txt"), *LOG_LINES]), repeats="bytes"),
+    Target("_denials/heads.parse_head", mutated([*lines_of("audit/*.txt"), *LOG_LINES]), repeats="bytes"),
+    Target("_denials/heads.parse_time", mutated([*lines_of("audit/*.txt"), *LOG_LINES]), repeats="bytes"),
+    Target("_denials/heads.parse_stamp", texts(*STAMPS), with_more(1.8e9)),
+    Target("_denials/records.parse_line", mutated([*lines_of("audit/*.txt"), *LOG_LINES]), repeats="bytes"),
     Target("_denials/records.parse_fields", texts(*lines_of("audit/*.txt"))),
     Target(
         "_denials/groups.Groups",

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Tells which types, commands and objects belong to containers, engines and CRIU, and describes a known denial."""
+"""Lists which types, commands and objects belong to containers, engines and CRIU, and describes a known denial."""
 
 from __future__ import annotations
 

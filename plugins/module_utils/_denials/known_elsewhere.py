@@ -34,8 +34,8 @@ FIRST: tuple[Known, ...] = (
     Known(
         ENGINE_SOCKET_ID,
         Asked(ANY_CONTAINER, ANY, "unix_stream_socket sock_file", ANY),
-        "The container asks for the socket that controls a container engine. Whoever may use it can do what the engine "
-        "may: for an engine of root, everything on this host.",
+        "The container asks for the socket that controls a container engine. With it a process can do all that the "
+        "engine may: if that runs as root, everything on this host.",
         remedy.ENGINE_SOCKET,
         (f"{_SELINUX}/issues/366", f"{GITHUB}SELinuxProject/refpolicy/issues/1008"),
         path=ENGINE_SOCKET,

@@ -109,7 +109,7 @@ VOLUME_LABEL = Remedy(
 )
 STORAGE_LABEL = Remedy(
     "Restore the labels of the engine's storage: restorecon -R /var/lib/containers (for a user, ~/.local/share/"
-    "containers). For storage at another place, first tell the policy with `semanage fcontext -a -e`."
+    "containers). For storage at another place, first declare that with `semanage fcontext -a -e`."
 )
 KEYRING = Remedy(
     "Install container-selinux 2.91 or newer. For a container with a policy of udica, generate that again with a "

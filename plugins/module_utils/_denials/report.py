@@ -88,11 +88,13 @@ def moved_logs(paths: Paths) -> frozenset[str]:
 
 def unread_warnings(found: dict[str, Any]) -> tuple[str, ...]:
     """Returns the warning about lines that seem to hold a denial and could not be read."""
-    if not found["unread"]:
+    count = found["unread"]
+    if not count:
         return ()
+    seem = "1 line seems" if count == 1 else f"{count} lines seem"
     return (
-        f"{found['unread']} lines seem to hold a denial and are in no form that the module reads, such as "
-        f"{found['unread_example'][:150]!r}. Give the log of auditd, or what journalctl, dmesg or ausearch prints.",
+        f"{seem} to hold a denial, in a form that the module does not read: {found['unread_example'][:150]!r}. "
+        "Give the log of auditd, or what journalctl, dmesg or ausearch prints.",
     )
 
 

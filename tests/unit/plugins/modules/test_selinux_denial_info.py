@@ -9,7 +9,7 @@ from typing import Any, Callable
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._denials.sources import journal_argv
+from ansible_collections.criu.hosts.plugins.module_utils._denials.sources import journal_argv, syscall_argv
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux import loaded_policy
 from ansible_collections.criu.hosts.tests.unit.denials import CORPUS, FIXTURES, answer, lines, selinuxfs
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, ModuleRun, Reply, put_host
@@ -18,6 +18,7 @@ Run = Callable[..., ModuleRun]
 BOOT = 1795380000
 LOG = "var/log/audit/audit.log"
 JOURNAL = list(journal_argv(0))
+SYSCALLS = list(syscall_argv(1515446105.513, 1515446105.513))
 
 
 def host(folder: Path, *files: str, enforcing: bool = True, boot: int = BOOT) -> Path:
@@ -184,3 +185,108 @@ def test_silent_refusal_from_crius_log(module: Run, tmp_path: Path) -> None:
     assert value["logs"] == [str(tmp_path / "restore.log")]
     (one,) = value["silent_denials"]
     assert (one["id"], one["verdict"], one["logged"]) == ("seccomp", "rule_missing", False)
+
+
+BOUNDED = (
+    "1515446105.513000 host audit: SELINUX_ERR op=security_bounded_transition seresult=denied "
+    "oldcontext=system_u:system_r:container_runtime_t:s0 newcontext=system_u:system_r:spc_t:s0:c0,c1\n"
+)
+CALL = (
+    '1515446105.513000 host audit[31748]: SYSCALL arch=c000003e syscall=59 success=no exit=-1 comm="runc:[2:INIT]" '
+    "subj=system_u:system_r:container_runtime_t:s0 key=(null)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("reply", "id_"),
+    [
+        pytest.param(Reply(SYSCALLS, CALL), "bounded_exec", id="there"),
+        pytest.param(Reply(SYSCALLS, "", rc=1), "bounded_transition", id="not-there"),
+        pytest.param(
+            Reply(SYSCALLS, CALL.replace("subj=system_u", "subj=other")), "bounded_transition", id="of-another"
+        ),
+    ],
+)
+def test_the_journal_is_asked_for_the_system_call_of_an_error(
+    module: Run, tmp_path: Path, reply: Reply, id_: str
+) -> None:
+    host(tmp_path)
+    value = found(module, {"source": "journal"}, commands=[Reply(JOURNAL, BOUNDED), reply])
+    assert [one["id"] for one in value["denials"]] == [id_]
+
+
+def test_the_journal_is_not_asked_twice_if_it_has_the_system_call(module: Run, tmp_path: Path) -> None:
+    host(tmp_path)
+    value = found(module, {"source": "journal"}, commands=[Reply(JOURNAL, BOUNDED + CALL)])
+    assert [one["id"] for one in value["denials"]] == ["bounded_exec"]
+
+
+def test_the_journal_has_a_denial_of_the_audit_subsystem_and_of_the_ring_once(module: Run, tmp_path: Path) -> None:
+    host(tmp_path)
+    (record,) = lines("debian13-archive-in-home.txt")
+    said = record.decode().partition("): ")[2]
+    kernel = f"1795405017.780000 host kernel: audit: type=1400 audit(1795405017.772:7832): {said}"
+    both = f"1795405017.772000 host audit[1]: AVC {said}\n{kernel}\n"
+    value = found(module, {"source": "journal"}, commands=[Reply(JOURNAL, both)])
+    assert (value["records"], value["denials"][0]["count"]) == (1, 1)
+
+
+def test_ring_has_the_system_call_of_an_error(module: Run, tmp_path: Path) -> None:
+    host(tmp_path)
+    (tmp_path / "dev").mkdir()
+    error, call = (CORPUS / "public-container-selinux-45.txt").read_bytes().split(b"\n")[1:3]
+    ring = [line.replace(b"type=SELINUX_ERR msg=", b"audit: type=1401 ") for line in (error, call)]
+    ring = [line.replace(b"type=SYSCALL msg=", b"audit: type=1300 ") for line in ring]
+    (tmp_path / "dev/kmsg").write_bytes(b"".join(b"5,1,1,-;" + line + b"\n" for line in ring))
+    value = found(module, {"source": "kernel"})
+    assert [one["id"] for one in value["denials"]] == ["bounded_exec"]
+
+
+def test_lines_that_are_not_read_are_a_warning(module: Run, tmp_path: Path) -> None:
+    host(tmp_path, "debian13-archive-in-home.txt")
+    with (tmp_path / LOG).open("a") as handle:
+        handle.write("AVC avc:  denied  { read } for  pid=1\n")
+    value = found(module, {"source": "audit"})
+    assert (value["records"], value["unread"]) == (1, 1)
+    (warning,) = value["warnings"]
+    assert "1 line seems to hold a denial" in str(warning) and "AVC avc:  denied" in str(warning)
+    assert value["unread_example"].startswith("AVC avc:")
+
+
+def test_a_moved_log_of_criu(module: Run, tmp_path: Path) -> None:
+    record = (
+        'type=AVC msg=audit(1.0:1): avc:  denied  { append } for  pid=9 comm="sh" path="/tmp/criu.out" '
+        "scontext=system_u:system_r:container_t:s0 tcontext=system_u:object_r:tmp_t:s0 tclass=file permissive=0\n"
+    )
+    host(tmp_path)
+    (tmp_path / LOG).parent.mkdir(parents=True)
+    (tmp_path / LOG).write_text(record)
+    assert found(module, {"source": "audit"})["denials"][0]["id"] is None
+    (tmp_path / "etc/criu").mkdir(parents=True)
+    (tmp_path / "etc/criu/runc.conf").write_text("tcp-close\nlog-file=/tmp/criu.out\n")
+    assert found(module, {"source": "audit"})["denials"][0]["id"] == "dump_log"
+
+
+@pytest.mark.parametrize(
+    ("name", "id_"),
+    [
+        ("4.2.1-restore-seccomp-refused.txt", "seccomp"),
+        ("4.1.1-dump-refused.txt", "parasite_socket"),
+        ("public-criu-684.txt", "capabilities"),
+        ("public-openj9-19511.txt", "mapping_refused"),
+    ],
+)
+def test_a_host_without_selinux_does_not_blame_it(module: Run, tmp_path: Path, name: str, id_: str) -> None:
+    host(tmp_path, "debian13-policy-commit.txt", enforcing=False)
+    (tmp_path / "criu.log").write_bytes((FIXTURES / "criu" / name).read_bytes())
+    (one,) = found(module, {"source": "audit", "criu_logs": ["/criu.log"]})["silent_denials"]
+    assert (one["id"], one["why_silent"], one["logged"]) == (id_, "selinux_disabled", False)
+    assert one["cause"].startswith("SELinux did not cause this error")
+    assert one["remedy"]["task"] is None
+
+
+def test_a_kernel_without_a_policy_is_named_where_selinux_is_disabled(module: Run, tmp_path: Path) -> None:
+    host(tmp_path, "debian13-policy-commit.txt", enforcing=False)
+    (tmp_path / "criu.log").write_bytes((FIXTURES / "criu/public-criu-1402.txt").read_bytes())
+    (one,) = found(module, {"source": "audit", "criu_logs": ["/criu.log"]})["silent_denials"]
+    assert one["id"] == "no_policy" and "no policy was loaded" in one["cause"]

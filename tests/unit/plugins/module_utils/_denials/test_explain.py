@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause
 from ansible_collections.criu.hosts.plugins.module_utils._denials import remedies
 from ansible_collections.criu.hosts.plugins.module_utils._denials.explain import explain_all, settle
+from ansible_collections.criu.hosts.plugins.module_utils._denials.failure import denied_cause
 from ansible_collections.criu.hosts.plugins.module_utils._denials.groups import Groups
 from ansible_collections.criu.hosts.plugins.module_utils._denials.known import KNOWN
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loaded_policy import Decision, LoadedPolicy
@@ -195,10 +197,69 @@ def test_boolean_is_not_advised_where_a_constraint_stops_it() -> None:
 
 
 @pytest.mark.parametrize(
+    ("id_", "reason"),
+    [("engine_socket", "tool_failed"), ("volume_label", "tool_failed"), ("criu_without_libselinux", "policy_missing")],
+)
+def test_failure_is_not_blamed_on_what_a_container_does(id_: str, reason: str) -> None:
+    denial = {"id": id_, "matters": "yes", "permissive": False, "cause": "A.", "remedy": {"advice": "B.", "task": None}}
+    assert denied_cause(Cause("it failed", "Read the log.", reason="tool_failed"), [denial]).reason == reason
+
+
+def test_engines_socket_matters_also_where_the_policy_allows_it(tmp_path: Path) -> None:
+    class Allowing(LoadedPolicy):
+        """Allows everything."""
+
+        @property
+        def there(self) -> bool:
+            return True
+
+        def decide(self, dummy_source: str, dummy_target: str, dummy_class: str) -> Decision:
+            return Decision(frozenset({"connectto"}), frozenset())
+
+    groups = Groups()
+    groups.add(
+        b'type=AVC msg=audit(1.0:1): avc:  denied  { connectto } for  pid=9 comm="x" path="/run/docker.sock" '
+        b"scontext=a:b:container_t:s0 tcontext=a:b:container_runtime_t:s0 tclass=unix_stream_socket permissive=1"
+    )
+    (one,) = explain_all(groups, Allowing(str(tmp_path)))
+    assert (one["id"], one["verdict"], one["matters"]) == ("engine_socket", "allowed_now", "yes")
+    assert one["remedy"] == remedies.ENGINE_SOCKET.view()
+
+
+@pytest.mark.parametrize(
+    ("booleans", "help_"),
+    [({"virt_sandbox_use_netlink": False}, "NETLINK"), ({}, "IN_CONTAINER")],
+    ids=["fedora", "debian"],
+)
+def test_boolean_is_named_where_the_policy_has_it(tmp_path: Path, booleans: dict[str, bool], help_: str) -> None:
+    found = settle("rule_missing", remedies.NETLINK, loaded(tmp_path, booleans))
+    assert found is getattr(remedies, help_)
+
+
+def test_accept_on_a_socket_that_a_unit_restored_is_a_rule_of_ours() -> None:
+    """In refpolicy Podman in a unit is podman_t."""
+    groups = Groups()
+    groups.add(
+        b'type=AVC msg=audit(1.0:1): avc:  denied  { accept } for  pid=9 comm="php-fpm" path="/run/php.sock" '
+        b"scontext=a:b:container_t:s0:c1,c2 tcontext=a:b:podman_t:s0 tclass=unix_stream_socket permissive=0"
+    )
+    (one,) = explain_all(groups, NO_POLICY)
+    assert one["id"] == "policy_rule" and "accept" in one["cause"]
+
+
+@pytest.mark.parametrize(
     ("operation", "id_", "verdict"),
     [
         pytest.param("op=security_compute_av reason=bounds", None, "bounded", id="bounds"),
         pytest.param('op=setxattr invalid_context="a:b:c:s0"', "label_unknown", "context_unknown", id="unknown-label"),
+        pytest.param("op=fscreate invalid_context=a:b:c:s0", "label_unknown", "context_unknown", id="unknown-create"),
+        pytest.param(
+            *("op=security_compute_sid invalid_context=a:b:c:s0 scontext=a:b:d:s0", "label_invalid", "not_asked"),
+            id="role",
+        ),
+        pytest.param(
+            "op=security_bounded_transition oldcontext=a newcontext=b", "bounded_transition", "bounded", id="b"
+        ),
         pytest.param("op=something", None, "not_asked", id="else"),
     ],
 )
