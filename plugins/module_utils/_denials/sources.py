@@ -34,8 +34,8 @@ AUDIT_LOG = "/var/log/audit/audit.log"
 KMSG = "/dev/kmsg"
 # The facility is in the higher bits, and 0 for the kernel's own.
 _KERNEL_PRIORITIES = frozenset(b"%d" % number for number in range(8))
-# A SYSCALL record follows in the same event.
-AFTER = 16
+# The lines on each side of a record that the SYSCALL record of the same event is looked for in, and their length.
+AFTER, NEAR = 16, 1 << 14
 _BOUNDED = re.compile(BOUNDED_TRANSITION.encode() + rb" [^\n]{0,400}oldcontext=(\S{1,400})")
 _CALL = re.compile(rb" syscall=[^\n]{0,4000} subj=(\S{1,400})")
 # Blocks with more denials than this are counted as a whole.
@@ -46,7 +46,7 @@ class Sink(Protocol):
     """Receives the lines that have one of the marks."""
 
     def add(self, line: bytes, after: bytes | Callable[[], bytes] = b"") -> None:
-        """Receives one line; ``after`` is the text behind it, which may contain records that belong to it."""
+        """Receives one line; ``after`` is the text around it, which may contain records that belong to it."""
 
     def add_many(self, block: Block, denials: int) -> bool:
         """Receives the ``denials`` of a block at once, if possible. The block is valid until the next one."""
@@ -102,6 +102,13 @@ def scan(handle: io.RawIOBase, sink: Sink, limit: int = sys.maxsize) -> int:
         filled, buffers = 1 + rest, [other, data]
 
 
+def _around(block: Block, start: int, stop: int) -> bytes:
+    """Returns the lines around a line: auditd writes the system call of an event behind it, ausearch before it."""
+    behind = block.part(stop + 1, stop + 1 + NEAR).split(b"\n")[:AFTER]
+    before = block.part(max(start - NEAR, 0), start).split(b"\n")[-AFTER:]
+    return b"\n".join(behind + before)
+
+
 def _scan_block(block: Block, sink: Sink) -> None:
     """Searches each mark separately, which is far faster than one pattern for all."""
     data, end = block
@@ -115,7 +122,7 @@ def _scan_block(block: Block, sink: Sink) -> None:
             line = block.part(start, min(stop, start + LONGEST + 1))
             # A file's name can have a mark, too.
             if not any(earlier in line for earlier in MARKS[:number]):
-                sink.add(line, partial(block.part, stop + 1, stop + 1 + LONGEST))
+                sink.add(line, partial(_around, block, start, stop))
             place = data.find(mark, stop, end)
 
 
