@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import Any, Callable, Union
@@ -140,10 +141,17 @@ class Groups:
     def _is_repeated(self, form: str, record: Record) -> bool:
         """Returns whether another form of line had this denial already as often as this one.
 
-        A line may have whole seconds only, and a command may be cut at its first blank.
+        A line may have whole seconds only and no year, and a command may be cut at its first blank.
         """
         what = (
-            *(int(record.time), record.kind, record.permissions, record.source, record.target, record.tclass),
+            *(
+                time.localtime(record.time)[1:6],
+                record.kind,
+                record.permissions,
+                record.source,
+                record.target,
+                record.tclass,
+            ),
             *(record.comm.partition(" ")[0], record.op, record.fields.get("pid", "")),
         )
         forms = self._seen.setdefault(what, {})

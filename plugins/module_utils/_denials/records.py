@@ -21,8 +21,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._denials.heads import (
     parse_head,
 )
 
-# What a line must contain to be parsed. In text that was copied from a page, the two blanks may be one. A mark whose last
-# character is rare is found faster.
+# What a line must contain to be parsed. In text that was copied from a page, the two blanks may be one. A mark whose
+# last character is rare is found faster.
 AVC_MARK = b"avc:  denied  {"
 ERROR_MARK = b"SELINUX_ERR"
 MARKS = (AVC_MARK, b"avc: denied {", ERROR_MARK, b"type=1401 audit(")
