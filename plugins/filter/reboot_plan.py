@@ -102,8 +102,14 @@ def unit_of(result: Mapping[str, Any]) -> str:
 
 
 def refusals(checked: Iterable[Mapping[str, Any]]) -> dict[str, list[Reason]]:
-    """Returns the reasons for which container_checkpoint refused or failed, by unit."""
-    return {unit_of(one): [reason(one["reason"], one["msg"])] for one in checked if "reason" in one}
+    """Returns the reasons for which container_checkpoint refused or failed, or a restore would, by unit."""
+    found: dict[str, list[Reason]] = {}
+    for one in checked:
+        if "reason" in one:
+            found[unit_of(one)] = [reason(one["reason"], one["msg"])]
+        elif one.get("restore_risks"):
+            found[unit_of(one)] = [reason(risk["reason"], risk["message"]) for risk in one["restore_risks"]]
+    return found
 
 
 def rehearsed(checked: Iterable[Mapping[str, Any]]) -> set[str]:

@@ -149,6 +149,24 @@ statistics:
       description: Pages of memory that were written.
       type: int
       sample: 2081
+restore_risks:
+  description:
+    - Why a restore of this checkpoint would be refused or fail, as the host is now. Each is a warning as well.
+    - Empty if there is no reason, or if no checkpoint was made.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    reason:
+      description:
+        - V(host_mounts_at_risk) if runc would unmount a file system from the host.
+        - V(mount_source_link) if the source of a mount is a symbolic link.
+      type: str
+      sample: host_mounts_at_risk
+    message:
+      description: The reason as a sentence, with what to do.
+      type: str
+      sample: A restore of container 'web' is refused while '/srv/web/disk' is mounted below '/srv/web', ...
 commands:
   description: Argument lists of the commands that change the host. Check mode predicts them.
   returned: success
@@ -162,6 +180,13 @@ reason:
     - V(container_not_running) if the container does not run, so there is no state to save.
     - V(auto_remove) if a checkpoint in place is wanted of a container that was made with C(--rm).
     - V(unit_managed) if the container belongs to an active systemd unit, which would start it again; see RV(unit).
+    - V(mount_replaced) if a file or folder of the host that the container has mounted was replaced since; see
+      RV(path). No checkpoint of this run could be restored.
+    - V(mount_source_missing) if a file or folder of the host that the container has mounted is gone; see RV(path).
+      From a restore that an earlier task had begun, it may also be missing for that.
+    - V(host_mounts_at_risk) if a restore that an earlier task had begun, or that brings the container back after a
+      failure, would unmount a file system from the host; see RV(path).
+    - V(mount_source_link) if CRIU could not mount a source that is a symbolic link, in such a restore.
     - V(secret_not_restorable) if a secret is mounted below C(/run/secrets), where no restore from an archive finds it.
     - V(checkpoint_in_use) if the checkpoint to remove is the only state of a stopped container, or the archive was
       completed just now for a task that had died.

@@ -234,6 +234,13 @@ reason:
     - V(categories_unknown) if the list of the host's containers cannot be read; see RV(label).
     - V(cgroup_in_use) if processes, for example those of a clone, still run in the cgroup of the container.
     - V(image_missing) if the image of the container is not on this host.
+    - V(mount_source_missing) if a file or folder of the host that the container has mounted is missing; see RV(path).
+    - V(host_mounts_at_risk) if a file system is mounted below a folder of the host that the container has mounted, and
+      runc would unmount it from the host; see RV(path). Nothing was done.
+    - V(mount_source_link) if the source of a mount is a symbolic link, which CRIU 3.17 and newer cannot mount; the
+      option C(mntns-compat-mode) (M(criu.hosts.criu_config)) helps.
+    - V(mount_replaced) if a file or folder that the container had mounted was replaced before the checkpoint, so it
+      cannot be restored.
     - V(volume_exists) if a volume in the archive exists on this host already.
     - V(archive_missing) if there is no such archive.
     - V(archive_invalid) if the archive is truncated, damaged or not a checkpoint, if its record cannot be used, or if

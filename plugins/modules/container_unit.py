@@ -270,7 +270,13 @@ options:
     choices: [auto, quadlet, plain]
     default: auto
   stateful:
-    description: Whether stopping the unit checkpoints the container, and starting the unit restores it.
+    description:
+      - Whether stopping the unit checkpoints the container, and starting the unit restores it.
+      - If the source in O(volumes) is a symbolic link, the container gets the path that it leads to, because CRIU
+        cannot restore a mount of a link. When the link leads elsewhere, the next task restarts the container with the
+        new path.
+      - A warning names file systems that are mounted below a source, if the OCI runtime is runc, which would unmount
+        them from the host in a restore. The unit does not run such a restore.
     type: bool
     default: false
   tcp_established:
@@ -571,8 +577,8 @@ SPEC = {
 
 def run(ctx: Context) -> Outcome:
     """Brings the unit to the wanted state."""
-    value, plan = ensure(ctx, ctx.params)
-    return Outcome("container_unit", value, plan)
+    value, plan, warnings = ensure(ctx, ctx.params)
+    return Outcome("container_unit", value, plan, warnings=warnings)
 
 
 def main() -> NoReturn:

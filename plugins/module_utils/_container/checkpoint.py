@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.criu.hosts.plugins.module_utils._container.binds import check_dump
 from ansible_collections.criu.hosts.plugins.module_utils._container.held import held
 from ansible_collections.criu.hosts.plugins.module_utils._container.notes import begin, end
 from ansible_collections.criu.hosts.plugins.module_utils._container.record_writer import RecordWriter, content_options
@@ -279,7 +281,7 @@ def _checkpoint(ctx: Context, engine: Engine, desired: Desired, settled: Settled
     if current:
         state = {"name": desired.name, "state": container.status if container else "absent", "checkpoint": "current"}
         value = view(desired, container, record, state["state"])
-        return Outcome("checkpoint", value, Plan(before=state, after=state), {"statistics": {}})
+        return Outcome("checkpoint", value, Plan(before=state, after=state), {"statistics": {}, "restore_risks": []})
     running = refuse(engine, desired, container)
     refuse_managed(ctx.runner, engine, desired, running)
     return make(ctx, engine, desired, running)
@@ -291,7 +293,8 @@ def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -
     criu = read_criu(ctx.runner, engine.minimum_criu, selinux)
     require_policy(selinux, container.process_label)
     require_space(ctx.paths, desired, container)
-    losses = engine.losses(container, desired.archive_path)
+    risks = check_dump(ctx.paths, engine, container)
+    losses = (*engine.losses(container, desired.archive_path), *(risk.message for risk in risks))
     source = host_labels(ctx.paths)
     tree = read_tree(ctx.paths, container.pid, source) if selinux.enabled else {}
     labels = to_record(thread for threads in tree.values() for thread in threads)
@@ -313,7 +316,10 @@ def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -
     if applied is not None and is_there(ctx.paths, container.pid) is not desired.options.leave_running:
         now = engine.inspect(ctx, container.name)
         state = now.status if now is not None else "absent"
-    facts = {"statistics": engine.parse_statistics(applied.output("checkpoint")) if applied else {}}
+    facts = {
+        "statistics": engine.parse_statistics(applied.output("checkpoint")) if applied else {},
+        "restore_risks": [asdict(risk) for risk in risks],
+    }
     storage = engine.storage_warnings(selinux.enabled)
     warnings = (*storage, *losses, *permissive_warning(selinux, "checkpoint"))
     return Outcome("checkpoint", view(desired, container, writer.written, state), plan, facts, warnings)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
-from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container, Options
+from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container, Options, to_record
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
@@ -52,6 +52,7 @@ class RecordWriter:
             engine=self.engine.name,
             **same,
             volumes=box.volumes,
+            binds=tuple(to_record(self.engine.binds(box))),
             criu=self.criu,
             options=content_options(self.desired.options),
             selinux=self.selinux.mode,

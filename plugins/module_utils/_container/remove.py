@@ -45,7 +45,7 @@ def _remove(ctx: Context, engine: Engine, desired: Desired, settled: Settled) ->
         shown = container
     ctx.apply(plan)
     value = view(desired, shown, None, shown.status if shown else "absent")
-    return Outcome("checkpoint", value, plan, {"statistics": {}})
+    return Outcome("checkpoint", value, plan, {"statistics": {}, "restore_risks": []})
 
 
 def _changes(kind: str, paths: tuple[str, ...], steps: tuple[Step, ...]) -> Plan:

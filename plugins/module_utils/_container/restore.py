@@ -163,7 +163,16 @@ def plan_restore(work: Restore) -> Plan:
 
 
 def carry_out(work: Restore) -> Plan:
-    """Applies the plan and returns it. In check mode ``work.container`` stays None."""
+    """Applies the plan and returns it. In check mode ``work.container`` stays None.
+
+    Raises:
+        CheckpointError: mount_source_missing, host_mounts_at_risk, before anything was done; what its steps raise.
+    """
+    if work.source != "nowhere":
+        # A task that finds nothing to do need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._container.binds import require_binds
+
+        require_binds(work)
     plan = plan_restore(work)
     applied = work.ctx.apply(plan)
     if applied is not None:

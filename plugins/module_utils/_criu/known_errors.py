@@ -267,6 +267,29 @@ KNOWN_ERRORS: tuple[KnownError, ...] = (
         CONTAINER,
         DUMP,
     ),
+    # mount-v2.c: what CRIU 4.2.1 says of a linked folder, and of a linked file.
+    KnownError(
+        ("Failed to move_mount from {path} to ", "Can't remount {path} with MS_PRIVATE: No such file or directory"),
+        Cause(
+            "the source of one of its mounts is a symbolic link, which CRIU 3.17 and newer cannot mount",
+            "Set mntns-compat-mode for the restore with criu_config (kind: runc or crun, the OCI runtime; allow: "
+            "mntns-compat-mode), and remove it afterwards, since no dump works with it.",
+            reason="mount_source_link",
+        ),
+        CONTAINER,
+        RESTORE,
+    ),
+    # files-reg.c
+    KnownError(
+        ("Can't re-create deleted file {path}",),
+        Cause(
+            "a file or folder of the host that it had mounted was replaced before the dump: {name}",
+            "No restore of this checkpoint can succeed; start the container without its state.",
+            reason="mount_replaced",
+        ),
+        CONTAINER,
+        RESTORE,
+    ),
     KnownError(
         ("Open files on overmounted mounts are not supported yet",),
         Cause(

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Mapping
+from typing import Any, Iterable, Iterator, Mapping
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,32 @@ class Abilities:
     file_locks: bool = False
     pre_dump: bool = False
     publish: bool = False
+
+
+@dataclass(frozen=True)
+class Bind:
+    """A file or folder of the host that a container has mounted.
+
+    ``own``: the engine makes the source itself, anew if it is missing. ``sheltered``: it is below a tmpfs of the
+    container, so it is mounted only when CRIU has restored that.
+    """
+
+    source: str
+    target: str
+    own: bool = False
+    sheltered: bool = False
+
+
+def to_record(binds: Iterable[Bind]) -> Iterator[dict[str, Any]]:
+    """Yields those binds whose sources have to be on the host of a restore, as a record keeps them."""
+    for bind in binds:
+        if not bind.own:
+            yield {"source": bind.source, "target": bind.target, "sheltered": bind.sheltered}
+
+
+def from_record(entries: Iterable[Mapping[str, Any]]) -> tuple[Bind, ...]:
+    """Returns the binds of a record, whose rules were checked when it was read."""
+    return tuple(Bind(one["source"], one["target"], sheltered=one["sheltered"]) for one in entries)
 
 
 @dataclass(frozen=True)

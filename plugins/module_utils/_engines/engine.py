@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Step
     from ansible_collections.criu.hosts.plugins.module_utils._engines.container import (
         Abilities,
+        Bind,
         Container,
         ImageInfo,
         Options,
@@ -55,6 +56,9 @@ class Engine(Protocol):
 
     def manager(self, container: Container) -> str:
         """The systemd unit that starts and ends the container; empty if there is none."""
+
+    def binds(self, container: Container) -> tuple[Bind, ...]:
+        """What the container has mounted from the host, as a restore will mount it; none if that is not known."""
 
     def losses(self, container: Container, archive_path: str | None) -> tuple[str, ...]:
         """Warnings about what a restore will not bring back; raises CheckpointError if no restore could succeed."""

@@ -18,6 +18,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.record_text impo
     is_bool,
     is_free_text,
     is_number,
+    is_path,
     is_text,
     list_of,
     matches,
@@ -40,6 +41,7 @@ class Record:
     stamp: str = ""
     checkpointed_at: str = ""
     volumes: tuple[str, ...] = ()
+    binds: tuple[dict[str, Any], ...] = ()
     criu: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     selinux: str = ""
@@ -67,6 +69,14 @@ def _is_traces(value: Any) -> bool:
     return isinstance(value, dict) and all(key in rules and rules[key](one) for key, one in value.items())
 
 
+def _is_bind(value: Any) -> bool:
+    """Returns whether the value is a file or folder of the host that the container had mounted."""
+    if not isinstance(value, dict) or set(value) != {"source", "target", "sheltered"}:
+        return False
+    places = (value["source"], value["target"])
+    return is_bool(value["sheltered"]) and all(is_path(one) for one in places)
+
+
 # In nested pid namespaces a pid is a path.
 PID = r"([0-9]{1,10}(/[0-9]{1,10}){0,31})?"
 RULES: dict[str, Rule] = {
@@ -77,6 +87,7 @@ RULES: dict[str, Rule] = {
     "stamp": matches(r"[0-9]{0,20}"),
     "checkpointed_at": matches(TIME),
     "volumes": list_of(lambda one: matches(NAME)(one) and one != "", 4096),
+    "binds": list_of(_is_bind, 4096),
     "options": dict_of(lambda one: is_bool(one) or is_text(one), 64),
     "labels": list_of(_is_thread, _MOST),
     "traces": _is_traces,
@@ -92,7 +103,8 @@ def parse_record(text: str | bytes | None) -> Record:
         ValueError: with the reason, if a field is missing, of another type, or has a value that no checkpoint has.
     """
     entries = parse_fields(text, Record, RULES)
-    return Record(**{**entries, "volumes": tuple(entries.get("volumes", ()))})
+    lists = {key: tuple(entries.get(key, ())) for key in ("volumes", "binds")}
+    return Record(**{**entries, **lists})
 
 
 def find_record(text: str | bytes | None) -> Record | None:

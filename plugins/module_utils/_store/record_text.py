@@ -35,6 +35,13 @@ def is_free_text(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= TEXT_LIMIT
 
 
+def is_path(value: Any) -> bool:
+    """Returns whether the value is an absolute path that a file can have; any character but zero may be in it."""
+    if not is_free_text(value) or not value.startswith("/") or "\0" in value:
+        return False
+    return not any("\ud800" <= one < "\udc80" or "\udcff" < one <= "\udfff" for one in value)
+
+
 def is_bool(value: Any) -> bool:
     return isinstance(value, bool)
 

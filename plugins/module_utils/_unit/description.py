@@ -12,6 +12,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.names import HEAD
 from ansible_collections.criu.hosts.plugins.module_utils._unit.check import check_params
 
 if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
     from ansible_collections.criu.hosts.plugins.module_utils._unit.volumes import Volume
 
 HEALTH = ("interval", "timeout", "retries", "start_period", "on_failure")
@@ -60,14 +61,16 @@ class Description:
         return "".join([HEADER, "\n", *lines])
 
 
-def description_of(params: Mapping[str, Any]) -> Description:
+def description_of(params: Mapping[str, Any], paths: Paths | None = None) -> Description:
     """Checks the options of the module and turns them into podman's.
+
+    With the ``paths`` of the host, links that are sources of a stateful container's volumes are followed.
 
     Raises:
         CheckpointError: name_invalid, image_needed, option_invalid, options_conflict.
     """
     check_params(params)
-    volumes = _volumes(params)
+    volumes = _volumes(params, paths)
     folders = [volume for volume in volumes if volume.source.startswith("/")]
     kept: dict[str, Any] = {key: params[key] for key in KEPT}
     lists: dict[str, Any] = {key: tuple(params[key]) for key in KEPT_LISTS}
@@ -82,12 +85,17 @@ def description_of(params: Mapping[str, Any]) -> Description:
     )
 
 
-def _volumes(params: Mapping[str, Any]) -> tuple[Volume, ...]:
+def _volumes(params: Mapping[str, Any], paths: Paths | None) -> tuple[Volume, ...]:
     if not params["volumes"]:
         return ()
     from ansible_collections.criu.hosts.plugins.module_utils._unit.volumes import volumes_of
 
-    return volumes_of(params["name"], params["volumes"])
+    volumes = volumes_of(params["name"], params["volumes"])
+    if not params["stateful"] or paths is None:
+        return volumes
+    from ansible_collections.criu.hosts.plugins.module_utils._unit.sources import follow
+
+    return tuple(follow(paths, volume) for volume in volumes)
 
 
 KEPT_LISTS = ("command", "environment_files", "after", "requires", "wants")

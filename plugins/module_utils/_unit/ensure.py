@@ -37,8 +37,11 @@ if TYPE_CHECKING:
 REFERENCES = (".network", ".volume", ".image", ".build")
 
 
-def ensure(ctx: Context, params: Mapping[str, Any]) -> tuple[dict[str, Any], Plan]:
-    """Brings the unit to the wanted state."""
+Result = tuple[dict[str, Any], Plan, tuple[str, ...]]
+
+
+def ensure(ctx: Context, params: Mapping[str, Any]) -> Result:
+    """Brings the unit to the wanted state; returns the unit, what was done, and warnings."""
     name = params["name"]
     check_name(name)
     if not ctx.is_root or in_user_namespace(ctx.paths):
@@ -47,14 +50,14 @@ def ensure(ctx: Context, params: Mapping[str, Any]) -> tuple[dict[str, Any], Pla
         # As process tasks name it.
         stack.enter_context(ctx.hold("unit", f"{name}.service"))
         if params["state"] == "absent":
-            return _absent(ctx, name)
+            return (*_absent(ctx, name), ())
         return _present(ctx, params, stack)
 
 
-def _present(ctx: Context, params: Mapping[str, Any], stack: ExitStack) -> tuple[dict[str, Any], Plan]:
+def _present(ctx: Context, params: Mapping[str, Any], stack: ExitStack) -> Result:
     """Does the work of all states but absent; ``stack`` holds locks to the end of the task."""
     name = params["name"]
-    wanted = description_of(params)
+    wanted = description_of(params, ctx.paths)
     podman = find_podman(ctx.runner)
     places = UnitPaths(ctx.paths)
     kind = kind_of(places, name, params["unit_kind"], wanted.stateful)
@@ -64,15 +67,24 @@ def _present(ctx: Context, params: Mapping[str, Any], stack: ExitStack) -> tuple
         refuse_foreign_container(ctx.runner, name)
     key = read_key(ctx, stack) if wanted.stateful else ("", ())
     goal = goal_of(places, wanted, kind, podman, params["state"], key)
-    plan = plan_unit(current, goal)
+    plan, warnings = plan_unit(current, goal), warnings_of(ctx, wanted)
     if not _apply(ctx, name, plan):
-        return predicted(current, goal), plan
+        return predicted(current, goal), plan, warnings
     after = read_current(ctx, name)
     if goal.state in ("started", "restarted") and after.state != "active":
         from ansible_collections.criu.hosts.plugins.module_utils._unit.failure import start_failed
 
         raise start_failed(ctx.runner, name, f"it is {after.state} right after its start")
-    return after.view(), plan
+    return after.view(), plan, warnings
+
+
+def warnings_of(ctx: Context, wanted: Description) -> tuple[str, ...]:
+    """Returns warnings about folders of the host that would keep a stateful container from being restored."""
+    if not wanted.stateful or not wanted.mounts:
+        return ()
+    from ansible_collections.criu.hosts.plugins.module_utils._unit.sources import at_risk
+
+    return tuple(at_risk(ctx, wanted))
 
 
 def refuse_rootless(ctx: Context, name: str) -> None:

@@ -77,6 +77,15 @@ def volume_of(given: Any) -> Volume:
         volume = _of_mapping(given)
     else:
         raise refuse("volumes", given, FORM)
+    return checked(volume)
+
+
+def checked(volume: Volume) -> Volume:
+    """Returns the volume if podman will read it as it is meant.
+
+    Raises:
+        CheckpointError: option_invalid.
+    """
     require(
         *("volumes.source", volume.source, rf"{PATH}|{PODMAN_NAME}"),
         "it must be an absolute path without white space, colons, commas, quotes and backslashes, or the name of a "

@@ -18,6 +18,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import without_waiting
 from ansible_collections.criu.hosts.plugins.module_utils._core.streams import Expanded, StreamError
 from ansible_collections.criu.hosts.plugins.module_utils._core.tar import Tar, open_tar
+from ansible_collections.criu.hosts.plugins.module_utils._engines.container import to_record
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.binds import parse_binds
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
 from ansible_collections.criu.hosts.plugins.module_utils._formats.zstd import MAGIC, ZstdError, ZstdMissing, ZstdReader
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import invalid
@@ -134,4 +136,5 @@ def _record(dumps: dict[str, dict[str, Any]]) -> Record:
         runtime=_word(config, "runtime"),
         process_label=_word(config, "ProcessLabel") or _word(process, "selinuxLabel"),
         volumes=tuple(_volumes(config)),
+        binds=tuple(to_record(parse_binds(dumps.get("spec.dump", {})))),
     )

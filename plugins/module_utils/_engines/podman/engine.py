@@ -15,6 +15,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Path
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Step
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import (
     Abilities,
+    Bind,
     Container,
     ImageInfo,
     Options,
@@ -121,6 +122,12 @@ class Podman:
             return unit_name(name) if name else ""
         except CheckpointError:
             return ""
+
+    def binds(self, container: Container) -> tuple[Bind, ...]:
+        # Only a dump or a restore needs to compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.binds import read_binds
+
+        return read_binds(container)
 
     def losses(self, container: Container, archive_path: str | None) -> tuple[str, ...]:
         # Only a checkpoint needs to compile this.

@@ -72,7 +72,7 @@ def start(unit: Unit) -> None:
     elif container is not None and choice.action == "restore":
         restore(unit, spec, container)
     else:
-        fresh(unit, spec, container, choice)
+        fresh(unit, spec, container, choice, choice.reason)
 
 
 def _record_of(unit: Unit, container: Container | None) -> Record | None:

@@ -300,10 +300,21 @@ def damage(images: str, container: Container, last: Last | None) -> str | None:
 
 @dataclass(frozen=True)
 class Choice:
-    """The action of a start: running, prove, create, replace, start or restore; and the reason, if it needs a line."""
+    """The action of a start: running, prove, create, replace, start or restore; and why, if it needs a line.
+
+    ``reason`` is that of the failure of the last stop, if that is why.
+    """
 
     action: str
     why: str | None = None
+    reason: str | None = None
+
+
+def _without_checkpoint(container: Container, last: Last | None) -> Choice:
+    """Returns the choice of a start that finds no checkpoint, with what the last stop says about that."""
+    if last is not None and last.action == "clean_stop" and last.id == container.id and last.why:
+        return Choice("start", f"the last stop made no checkpoint: {last.why}", last.reason)
+    return Choice("start", "there was no checkpoint")
 
 
 def choose(spec: Spec, container: Container | None, record: Record | None, last: Last | None) -> Choice:
@@ -315,6 +326,6 @@ def choose(spec: Spec, container: Container | None, record: Record | None, last:
     if container.running:
         return Choice("prove" if half_started(container, last) else "running")
     if not container.stamp:
-        return Choice("start", "there was no checkpoint")
+        return _without_checkpoint(container, last)
     why = unusable(container, record, last)
     return Choice("restore") if why is None else Choice("start", f"the checkpoint was not used: {why}")

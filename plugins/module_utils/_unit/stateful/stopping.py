@@ -134,6 +134,8 @@ def dump(unit: Unit, container: Container, options: Options, seconds: int) -> Ch
 
     def whole() -> dict[str, object]:
         facts = make(unit.ctx, unit.engine, desired, refuse(unit.engine, desired, container)).facts
+        for risk in facts["restore_risks"]:
+            unit.say("warning", risk["message"])
         return dict(facts["statistics"])
 
     statistics, error = attempt(f"checkpoint container {unit.name!r}", whole)

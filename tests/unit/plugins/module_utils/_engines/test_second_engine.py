@@ -21,6 +21,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Comma
 from ansible_collections.criu.hosts.plugins.module_utils._engines import registry
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import (
     Abilities,
+    Bind,
     Container,
     ImageInfo,
     Options,
@@ -66,6 +67,9 @@ class Box:
 
     def manager(self, container: Container) -> str:
         return ""
+
+    def binds(self, container: Container) -> tuple[Bind, ...]:
+        return ()
 
     def losses(self, container: Container, archive_path: str | None) -> tuple[str, ...]:
         return ("box loses the terminal.",)
