@@ -136,6 +136,13 @@ def completed(given: Any, rc: int = 1) -> Completed:
     return Completed(("tool",), rc, given[:middle], given[middle:])
 
 
+def _walk_mounts(function: Callable[..., Any], given: Any) -> Any:
+    """Finds what a path is on, and what is below it."""
+    mounts = importlib.import_module(f"{PLUGINS}.{module_of('_host/mounts')}")
+    found = function(given)
+    return [(mounts.location(found, path), list(mounts.exposed(found, path))) for path in ("/", "/mnt/a")]
+
+
 class Answers:
     """Runs no command: each prints the input."""
 
@@ -317,6 +324,7 @@ MOUNTINFO = (
     b'36 35 0:32 / /mnt rw,nosuid shared:1 - tmpfs tmpfs rw,context="system_u:object_r:container_file_t:s0:c1,c2"\n'
     b"37 35 0:33 / /proc ro - proc proc rw\n"
 )
+OCI_BINDS = loaded("podman/5.4.2-oci-binds.json")[0]
 TCP = (
     b"  sl  local_address rem_address   st tx_queue\n   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000\n"
     b"   1: 00000000000000000000000001000000:0016 00000000000000000000000000000000:0000 0A\n"
@@ -640,6 +648,10 @@ CASES: tuple[Target, ...] = (
     ),
     Target("_store/own_file.read_own", mutated([b"a"]), at("plain"), raises=(ValueError,), repeats="bytes"),
     Target("_engines/podman/storage.parse_list", json_bytes(STORED), raises=(ValueError,), repeats="bytes"),
+    Target(
+        "_engines/podman/runtimes.parse_default",
+        texts(b'[engine]\nruntime = "crun"\n[engine.runtimes]\ncrun = [\n  "/bin/crun",\n]\n'),
+    ),
     Target(
         "_engines/podman/runtimes.parse_runtimes",
         texts(b'[engine]\nruntime = "crun"\n[engine.runtimes]\ncrun = [\n  "/bin/crun",\n]\nrunc = ["/bin/runc"]\n'),
@@ -1036,6 +1048,9 @@ CASES: tuple[Target, ...] = (
         raises=(OSError,),
     ),
     Target("_lsm/_selinux/labels.parse_mounts", texts(MOUNTINFO)),
+    Target("_host/mounts.parse_mounts", texts(MOUNTINFO)),
+    Target("_host/mounts.parse_mounts", texts(MOUNTINFO), _walk_mounts),
+    Target("_engines/podman/binds.parse_binds", values(OCI_BINDS).filter(is_object), repeats=""),
     Target("_lsm/_selinux/context.Context:parse", texts(b"system_u:object_r:container_file_t:s0:c1,c2", b"a:b")),
     Target("_lsm/_selinux/context.type_of", texts(b"system_u:object_r:container_file_t:s0:c1,c2", b"a:b")),
     Target("_lsm/_selinux/module.declared_booleans", texts(CIL)),
@@ -1154,6 +1169,8 @@ EXEMPT: dict[str, str] = {
     "_criu_build/given.read_given": "returns bytes as they are",
     "_criu_build/package_archive.read_content": "returns bytes as they are",
     "_engines/podman/runtimes.read_runtimes": "collects parse_runtimes",
+    "_engines/podman/binds.read_binds": "collects parse_binds",
+    "_host/mounts.read_mounts": "collects parse_mounts",
     "_criu_build/installed.read_installed": "collects _read_tree",
     "_criu_build/installed.read_diversion": "collects parse_diversions",
     "_criu_config/config_file.read_version": "a command's answer",

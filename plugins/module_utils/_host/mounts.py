@@ -78,15 +78,22 @@ def _leads_to(mount: Mount, path: str) -> bool:
     return mount.point == path or is_below(path, mount.point)
 
 
+def _by_parent(mounts: Sequence[Mount]) -> dict[int, list[Mount]]:
+    found: dict[int, list[Mount]] = {}
+    for mount in mounts:
+        found.setdefault(mount.parent, []).append(mount)
+    return found
+
+
 def covering(mounts: Sequence[Mount], path: str) -> Mount | None:
     """Returns the mount that an absolute path without links is on; None if the text of the mounts was incomplete."""
     known = {mount.id for mount in mounts}
     tops = [mount for mount in mounts if mount.point == "/" and (mount.parent not in known or mount.parent == mount.id)]
     if not tops:
         return None
-    way, current = {tops[-1].id}, tops[-1]
+    way, current, below = {tops[-1].id}, tops[-1], _by_parent(mounts)
     while True:
-        on_it = [one for one in mounts if one.parent == current.id and one.id not in way and _leads_to(one, path)]
+        on_it = [one for one in below.get(current.id, ()) if one.id not in way and _leads_to(one, path)]
         if not on_it:
             return current
         # The kernel walks from the left: the first mount point on the way hides those behind it.
@@ -111,11 +118,10 @@ def exposed(mounts: Sequence[Mount], folder: str) -> Iterator[Mount]:
     """
     cover = covering(mounts, folder)
     way = [cover] if cover is not None else []
-    seen = {mount.id for mount in way}
+    seen, below = {mount.id for mount in way}, _by_parent(mounts)
     for parent in way:
-        below = [one for one in mounts if one.parent == parent.id and one.id not in seen]
-        for one in below:
-            if is_below(one.point, folder):
+        for one in below.get(parent.id, ()):
+            if one.id not in seen and is_below(one.point, folder):
                 seen.add(one.id)
                 way.append(one)
                 if parent.shared:

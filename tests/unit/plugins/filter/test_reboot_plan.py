@@ -97,6 +97,17 @@ def test_expectations() -> None:
     assert found["stop"] == ["redis"]
 
 
+def test_a_checkpoint_whose_restore_would_be_refused_is_a_loss() -> None:
+    risk = {"reason": "host_mounts_at_risk", "message": "runc would unmount it."}
+    checked = [
+        {"item": unit("app"), "statistics": {"written_pages": 1}, "restore_risks": [risk], "failed": False},
+        {"item": unit("redis"), "statistics": {"written_pages": 1}, "restore_risks": [], "failed": False},
+    ]
+    found = plan([unit("app"), unit("redis")], checked=checked)
+    assert found["lost"] == ["app"]
+    assert found["units"][0]["reasons"] == [{"code": "host_mounts_at_risk", "message": "runc would unmount it."}]
+
+
 def test_a_refused_checkpoint_is_a_loss() -> None:
     checked = [
         {"item": unit("app"), "reason": "tcp_established_needed", "msg": "It has connections.", "failed": False},

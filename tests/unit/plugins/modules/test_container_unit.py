@@ -215,6 +215,50 @@ def test_volumes_as_texts_and_as_dictionaries_make_the_same_unit(tmp_path: Path,
     assert module("container_unit", {**params, "volumes": ["/srv/a:/a:Z,ro,U"]}, host=host).result["changed"] is False
 
 
+def stateful(folder: Path, **more: Any) -> tuple[dict[str, Any], UnitHost]:
+    params, host = case(None, {"stateful": True, "volumes": ["/srv/link:/data"], **more})(folder)
+    (folder / "srv/real").mkdir(parents=True)
+    (folder / "srv/link").symlink_to("real")
+    return params, host
+
+
+def test_a_linked_source_of_a_stateful_unit_is_followed(tmp_path: Path, module: Any) -> None:
+    params, host = stateful(tmp_path)
+    assert module("container_unit", params, host=host, check=True).result["changed"]
+    assert module("container_unit", params, host=host).result["changed"]
+    spec = json.loads((tmp_path / "etc/criu-hosts/units/web.json").read_text())
+    assert "--volume=/srv/real:/data" in spec["create"]
+    assert module("container_unit", params, host=host).result["changed"] is False
+
+
+def test_a_linked_source_of_another_unit_stays(tmp_path: Path, module: Any) -> None:
+    params, host = stateful(tmp_path, stateful=False)
+    assert module("container_unit", params, host=host).result["changed"]
+    assert "Volume=/srv/link:/data\n" in host.quadlet.read_text()
+
+
+def test_a_link_to_what_no_volume_may_have_is_refused(tmp_path: Path, module: Any) -> None:
+    params, host = stateful(tmp_path)
+    (tmp_path / "srv/link").unlink()
+    (tmp_path / "srv/a b").mkdir()
+    (tmp_path / "srv/link").symlink_to("a b")
+    result = module("container_unit", params, host=host).result
+    assert (result["reason"], result["option"], host.wrote) == ("option_invalid", "volumes.source", [])
+
+
+@pytest.mark.parametrize("runtime, found", [("runc", 1), ("crun", 0), (None, 0)])
+def test_a_mount_below_a_source_of_a_stateful_unit_is_a_warning(
+    tmp_path: Path, module: Any, runtime: str | None, found: int
+) -> None:
+    params, host = stateful(tmp_path, **({"runtime": runtime} if runtime else {}))
+    (tmp_path / "proc/self").mkdir(parents=True, exist_ok=True)
+    mounts = "10 1 8:1 / / rw shared:1 - ext4 d rw\n20 10 0:2 / /srv/real/disk rw shared:2 - tmpfs t rw\n"
+    (tmp_path / "proc/self/mountinfo").write_text(mounts)
+    result = module("container_unit", params, host=host).result
+    texts = [str(one) for one in result.get("warnings", []) if "'/srv/real/disk'" in str(one)]
+    assert len(texts) == found
+
+
 def test_bad_volume_is_one_line(tmp_path: Path, module: Any) -> None:
     params, host = case(None, {"volumes": ["./data:/data"]})(tmp_path)
     run = module("container_unit", params, host=host)

@@ -47,6 +47,7 @@ from ansible_collections.criu.hosts.tests.unit.containers import (
     recorded,
 )
 from ansible_collections.criu.hosts.tests.unit.harness import PLACE, Write
+from ansible_collections.criu.hosts.tests.unit.mounted import put_mounts, put_sources
 from ansible_collections.criu.hosts.tests.unit.stateful_units import CREATE, IMAGES, RESTORE, SPEC, START, STOP, Machine
 
 
@@ -77,6 +78,12 @@ def spec(**changes: Any) -> Any:
         pytest.param(container(labels={}), None, "replace", "has changed", id="other-description"),
         pytest.param(container(status="running"), None, "running", "", id="runs-already"),
         pytest.param(container(), None, "start", "no checkpoint", id="no-checkpoint"),
+        pytest.param(
+            container(), Last("clean_stop", 1.0, id=ID, why="a lock"), "start", "a lock", id="clean-stop-says-why"
+        ),
+        pytest.param(
+            container(), Last("clean_stop", 1.0, id="x", why="a lock"), "start", "was no", id="clean-stop-of-another"
+        ),
         pytest.param(container(stamp="7"), None, "start", "kept running", id="no-record"),
         pytest.param(
             container(stamp="7"), Last("restored", 1.0, id=ID, stamp="7"), "start", "kept running", id="used-already"
@@ -371,6 +378,57 @@ def test_failed_dump_is_a_clean_stop_and_said(machine: Any) -> None:
     assert made.wrote == [checkpoint_argv(), STOP]
     assert (last().action, last().reason) == ("clean_stop", "tcp_established_needed")
     assert made.said[0][0] == "warning" and "The unit is stopped without its state." in made.said[0][1]
+
+
+def test_a_replaced_mount_is_a_clean_stop_and_the_next_start_says_why(machine: Any) -> None:
+    made = machine()
+    made.world.process(pid_of("running"), [LABEL] * 4)
+    put_sources(made.folder)
+    put_mounts(made.world, inside="container-replaced")
+    made.knows("running", "checkpointed", Checkpointed=False)
+    made.script(Write(STOP, turns=True), Write(START, turns=True))
+    _unit_state_run.stop(made.unit())
+    assert made.wrote == [STOP]
+    assert (last().action, last().reason) == ("clean_stop", "mount_replaced")
+    assert made.said[0][0] == "warning" and "was replaced on the host" in made.said[0][1]
+    made.said.clear()
+    _unit_state_run.start(made.unit())
+    assert made.wrote == [STOP, START]
+    assert (last().action, last().reason) == ("fresh", "mount_replaced")
+    assert any("was replaced on the host" in text for dummy, text in made.said)
+
+
+@pytest.mark.parametrize("policy", ["fresh", "refuse"])
+def test_a_restore_that_would_unmount_from_the_host_is_not_run(machine: Any, policy: str) -> None:
+    made = machine(on_restore_failure=policy)
+    put_sources(made.folder)
+    put_mounts(made.world, around="host-below")
+    made.checkpointed()
+    made.knows("checkpointed", Checkpointed=False)
+    made.script(Write(START, turns=True))
+    if policy == "refuse":
+        with pytest.raises(CheckpointError) as caught:
+            _unit_state_run.start(made.unit())
+        assert (caught.value.reason, made.wrote) == ("host_mounts_at_risk", [])
+        assert (made.world.userdata / "checkpoint/inventory.img").exists()
+        assert (last().action, last().reason) == ("refused", "host_mounts_at_risk")
+        return
+    _unit_state_run.start(made.unit())
+    assert made.wrote == [START]
+    assert (last().action, last().reason) == ("fresh", "host_mounts_at_risk")
+    assert (Path(last().aside or "") / "checkpoint/inventory.img").exists()
+
+
+def test_a_stop_warns_of_a_restore_that_would_be_refused(machine: Any) -> None:
+    made = machine()
+    made.world.process(pid_of("running"), [LABEL] * 4)
+    put_sources(made.folder)
+    put_mounts(made.world, around="host-below")
+    made.knows("running", "checkpointed")
+    made.script(dumps(made))
+    _unit_state_run.stop(made.unit())
+    assert made.wrote == [checkpoint_argv()]
+    assert any(word == "warning" and "/srv/t/a b/disk" in text for word, text in made.said)
 
 
 def test_a_record_that_cannot_be_written_does_not_keep_the_unit_from_stopping(machine: Any) -> None:
