@@ -4,7 +4,7 @@
 
 A dump is refused if no restore of it can succeed, and a restore if it would fail or harm the host.
 
-Replaced: CRIU mounts the source again and then makes the removed file anew, which fails because the source is there
+Replaced: CRIU mounts the source again and then creates the removed file again, which fails because the source is there
 ("Can't re-create deleted file"). If the source is gone, the OCI runtime fails first.
 
 Mounts below: runc binds each source into the root file system for a moment, with all mounts below it, and unmounts that
@@ -158,7 +158,7 @@ def require_binds(work: Restore) -> None:
             )
     for bind, mount in endangered(paths, runtime, binds, read_mounts(paths)):
         raise CheckpointError(
-            f"Refuse to {work.what}: {mount.point!r} is mounted below {bind.source!r}, the source of its mount "
+            f"Cannot {work.what}: {mount.point!r} is mounted below {bind.source!r}, the source of its mount "
             f"{bind.target!r}, and runc would unmount it from the host. {AT_RISK_ADVICE}.",
             reason="host_mounts_at_risk",
             path=mount.point,

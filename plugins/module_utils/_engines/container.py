@@ -27,7 +27,7 @@ class Abilities:
 class Bind:
     """A file or folder of the host that a container has mounted.
 
-    ``own``: the engine makes the source itself, anew if it is missing. ``sheltered``: it is below a tmpfs of the
+    ``own``: the engine makes the source itself, and again if it is missing. ``sheltered``: it is below a tmpfs of the
     container, so it is mounted only when CRIU has restored that.
     """
 
