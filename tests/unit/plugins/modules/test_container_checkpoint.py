@@ -304,9 +304,18 @@ def test_only_what_the_failed_dump_has_begun_is_removed(module: Any, tmp_path: P
     assert pages.exists() is old
 
 
+def with_secret(folder: Path) -> None:
+    """Puts the recorded configuration of a container with a secret on the host, and what it mounts."""
+    userdata = folder / f"var/lib/containers/storage/overlay-containers/{ID}/userdata"
+    (userdata / "config.json").write_text(recorded("oci-secret.json"))
+    for mount in json.loads(recorded("oci-secret.json"))["mounts"]:
+        if mount["source"].startswith(("/srv", "/etc")):
+            (folder / mount["source"].lstrip("/")).mkdir(parents=True, exist_ok=True)
+
+
 def test_archive_that_cannot_be_restored_is_refused(module: Any, tmp_path: Path) -> None:
     made = world(tmp_path)
-    (made.userdata / "config.json").write_text(recorded("oci-secret.json"))
+    with_secret(tmp_path)
     params, host = to_archive(tmp_path, made)
     result = module("container_checkpoint", params, host=host).result
     assert result["reason"] == "secret_not_restorable"
@@ -316,9 +325,7 @@ def test_archive_that_cannot_be_restored_is_refused(module: Any, tmp_path: Path)
 
 def test_checkpoint_in_place_with_a_secret_lives_until_the_boot(module: Any, tmp_path: Path) -> None:
     params, host = in_place(tmp_path)
-    (tmp_path / f"var/lib/containers/storage/overlay-containers/{ID}/userdata/config.json").write_text(
-        recorded("oci-secret.json")
-    )
+    with_secret(tmp_path)
     loopback, secret = module("container_checkpoint", params, host=host).result["warnings"]
     assert "until the next boot only" in str(secret)
     assert "loopback, which will be down after a restore by runc" in str(loopback)
