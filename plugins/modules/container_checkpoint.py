@@ -186,7 +186,6 @@ reason:
       From a restore that an earlier task had begun, it may also be missing for that.
     - V(host_mounts_at_risk) if a restore that an earlier task had begun, or that brings the container back after a
       failure, would unmount a file system from the host; see RV(path).
-    - V(mount_source_link) if CRIU could not mount a source that is a symbolic link, in such a restore.
     - V(secret_not_restorable) if a secret is mounted below C(/run/secrets), where no restore from an archive finds it.
     - V(checkpoint_in_use) if the checkpoint to remove is the only state of a stopped container, or the archive was
       completed just now for a task that had died.

@@ -259,7 +259,6 @@ reason:
     - V(pid_in_use) if a different process has one of its ids, which happens without a pid namespace of its own.
     - V(port_in_use) if a published port is taken.
     - V(address_in_use) if a different container has its IP address.
-    - V(mount_source_missing) if the source of one of its mounts does not exist.
     - V(tcp_established_needed) if the images have established TCP connections and O(tcp_established=false).
     - V(config_broken) if CRIU refuses its options, as with a wrong word in one of its configuration files.
     - V(timed_out) if the command took longer than its limit, see the guide on checkpoints; nothing of it is left.
