@@ -33,7 +33,7 @@ def real_host() -> Iterator[None]:
     PLACE.root, PLACE.uid = "", None
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True)
 def signals_of_a_task() -> None:
     """Handles the signals as a task does, also below nohup or as a job in the background, which ignore some of them."""
     for number in STOPS:

@@ -52,7 +52,7 @@ def execute(run: Callable[[Context], Outcome], *, private: str | None = None, **
         with stoppable():
             return run(context)
 
-    with watched():
+    with watched(last=True):
         outcome, error = attempt("do the task", work)
         if error is not None:
             module.fail_json(msg=error.message, reason=error.reason, **error.facts)

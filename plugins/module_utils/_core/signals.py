@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ class _State:
 
     stoppable: bool = False
     waiting: list[int] = field(default_factory=list)
+    pid: int = 0
 
 
 _state = _State()
@@ -39,18 +41,25 @@ def _stop(number: int, dummy_frame: Any) -> None:
     if not _state.stoppable:
         _state.waiting.append(number)
         return
+    if os.getpid() != _state.pid:
+        # A child before it executes its program: it ends as that would. An exception would be printed and lost.
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+        return
     _state.stoppable = False  # one exception is enough to end the work, and the next one would end the clean-up
     raise Interrupted(number)
 
 
 @contextmanager
-def watched() -> Iterator[None]:
+def watched(*, last: bool = False) -> Iterator[None]:
     """Defers the signals in STOPS for the time of the block; inside it, ``stoppable`` raises them.
 
-    A signal that the caller ignores (nohup) stays ignored. Outside the main thread no handler can be set.
+    A signal that the caller ignores (nohup) stays ignored. Outside the main thread no handler can be set. ``last``: the
+    process ends after the block, and its result is known: a signal must not change its exit status any more.
     """
     previous: dict[int, Any] = {}
     before, _state.stoppable = _state.stoppable, False
+    _state.pid = os.getpid()
     try:
         for number in STOPS:
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -61,7 +70,7 @@ def watched() -> Iterator[None]:
         yield
     finally:
         for known, handler in previous.items():
-            signal.signal(known, handler)
+            signal.signal(known, signal.SIG_IGN if last else handler)
         _state.stoppable = before
         if not before:
             _state.waiting.clear()

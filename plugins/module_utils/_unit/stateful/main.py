@@ -96,7 +96,7 @@ def act(argv: Sequence[str]) -> None:
     """Does the action of the command line."""
     runner = ProgramRunner()
     given = Time(runner)
-    with watched():
+    with watched(last=True):
         given.renew_at_stop()
         ctx = Context({}, runner, False)
         unit = Unit(argv[2], ctx, engine_for("podman", ctx), given.allow, say)

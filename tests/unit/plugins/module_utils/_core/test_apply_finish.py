@@ -16,7 +16,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.command import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Check, Command, Plan, Rename
 from ansible_collections.criu.hosts.plugins.module_utils._core.session import TIMED_OUT
-from ansible_collections.criu.hosts.plugins.module_utils._core.signals import STOPS
+from ansible_collections.criu.hosts.plugins.module_utils._core.signals import STOPS, stoppable, watched
 
 
 class Stopped:
@@ -83,6 +83,27 @@ def test_each_signal_that_asks_to_stop_runs_the_always_steps(number: signal.Sign
         apply_plan(runner, plan(finish=False))
     assert number.name in raised.value.message
     assert runner.ended == ["last"]
+
+
+def test_a_child_that_has_not_executed_its_program_yet_ends_as_that_would(capfd: pytest.CaptureFixture[str]) -> None:
+    """As in the soak run of 2026-11-29: logging printed the traceback of a child between fork and exec."""
+    with watched(), stoppable():
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+            finally:
+                os._exit(0)
+        status = os.waitpid(pid, 0)[1]
+    assert os.WTERMSIG(status) == signal.SIGTERM
+    assert "Interrupted" not in capfd.readouterr().err
+
+
+def test_a_signal_after_the_result_does_not_change_the_exit_status() -> None:
+    with watched(last=True):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
 
 
 def test_a_second_stop_does_not_cut_off_the_always_steps() -> None:
