@@ -107,9 +107,8 @@ class Watch:
             self.boundary(number, "after", step)
 
 
-def main() -> None:
+def carry_out(order: dict[str, Any]) -> None:
     """Carry out the order."""
-    order = json.loads(sys.argv[1])
     for name in ("events", "go"):
         os.set_inheritable(order[name], False)
     core = f"{PACKAGE}.module_utils._core"
@@ -126,6 +125,11 @@ def main() -> None:
     basic._ANSIBLE_PROFILE = "legacy"
     sys.argv = [order["module"]]
     importlib.import_module(f"{PACKAGE}.modules.{order['module']}").main()
+
+
+def main() -> None:
+    """Carry out the order of the command line."""
+    carry_out(json.loads(sys.argv[1]))
 
 
 if __name__ == "__main__":

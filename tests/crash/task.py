@@ -7,15 +7,17 @@ import json
 import os
 import select
 import signal
-import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-DRIVER = Path(__file__).with_name("driver.py")
+import ansible.module_utils.basic  # noqa: F401 -- the tasks need it
+
+import driver
+
 # A task that has not ended by then hangs.
 SECONDS = 120.0
 
@@ -66,6 +68,64 @@ class Result:
         )
 
 
+class Process:
+    """A fork of this process that carries out an order. What all tasks need is imported once, so each starts at once.
+
+    The modules of the collection are imported by the task itself, since they note when it has begun.
+    """
+
+    def __init__(
+        self, order: dict[str, Any], files: list[int], keep: tuple[int, ...], environment: dict[str, str]
+    ) -> None:
+        self.returncode: int | None = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            status = 1
+            try:
+                status = self._work(order, files, keep, environment)
+            finally:
+                os._exit(status)
+
+    @staticmethod
+    def _work(order: dict[str, Any], files: list[int], keep: tuple[int, ...], environment: dict[str, str]) -> int:
+        os.setsid()
+        os.environ.update(environment)
+        for number, descriptor in enumerate([os.open(os.devnull, os.O_RDONLY), *files]):
+            os.dup2(descriptor, number)
+        for name in os.listdir("/proc/self/fd"):
+            if int(name) > 2 and int(name) not in keep:
+                try:
+                    os.close(int(name))
+                except OSError:
+                    pass  # that of the list itself
+        sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
+        status = 0
+        try:
+            driver.carry_out(order)
+        except SystemExit as error:
+            status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        except BaseException:  # noqa: BLE001 -- as Python does
+            traceback.print_exc()
+            status = 1
+        sys.stdout.flush()
+        sys.stderr.flush()
+        return status
+
+    def poll(self) -> int | None:
+        """Return the exit status, None while it runs."""
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def wait(self) -> int:
+        """Wait for the end; return the exit status."""
+        if self.returncode is None:
+            self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.returncode
+
+
 class Task:
     """One task that runs."""
 
@@ -74,16 +134,8 @@ class Task:
         self.files = [tempfile.TemporaryFile() for dummy in range(2)]  # noqa: SIM115 -- finish closes them
         self.events, events = os.pipe()
         go, self.go_fd = os.pipe()
-        text = json.dumps({**call.order, **order, "events": events, "go": go})
-        self.process = subprocess.Popen(
-            [sys.executable, str(DRIVER), text],
-            stdin=subprocess.DEVNULL,
-            stdout=self.files[0],
-            stderr=self.files[1],
-            pass_fds=(events, go),
-            start_new_session=True,
-            env={**os.environ, **call.environment},
-        )
+        whole = {**call.order, **order, "events": events, "go": go}
+        self.process = Process(whole, [file.fileno() for file in self.files], (events, go), call.environment)
         os.close(events)
         os.close(go)
         self.unread = b""

@@ -73,12 +73,12 @@ def copies() -> list[int]:
 
 
 def workers() -> list[int]:
-    """Return the processes of tasks and of the commands that they have started and left."""
-    names = ("podman", "criu", "runc")
+    """Return the processes of tasks, which are forks of this one, and of the commands that they have left."""
+    names, programs = ("podman", "criu", "runc"), ("/run.py", "/soak.py", "/main.py")
     found = []
     for pid, words in processes().items():
         name = os.path.basename(words[0])
-        if name in names or any(word.endswith("/driver.py") for word in words[:3]):
+        if name in names or (pid != os.getpid() and any(word.endswith(programs) for word in words[1:2])):
             found.append(pid)
     return found
 
