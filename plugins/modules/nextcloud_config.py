@@ -117,6 +117,7 @@ reason:
   description:
     - Machine-readable error code, which stays the same between releases.
     - V(occ_failed) if the container does not run, or occ failed; see RV(rc).
+    - V(container_missing) if there is no such container, and its name may begin the id of a different one.
     - V(answer_invalid) if the output of occ is not the expected one.
     - V(value_invalid) if Nextcloud cannot store a value.
     - V(options_conflict) if a setting is in both O(system) and O(secrets).
@@ -197,8 +198,9 @@ def run(ctx: Context) -> Outcome:
     wanted = wanted_of(ctx.params)
     hidden = SENSITIVE | frozenset(ctx.params["secrets"])
     name, user, path = (ctx.params[key] for key in ("container", "user", "path"))
-    console = Console(engine_for("podman", ctx), name, user, path.rstrip("/"))
+    engine = engine_for("podman", ctx)
     with ctx.hold("container", name):
+        console = Console(engine, name, user, path.rstrip("/"), engine.address(ctx, name))
         return ensure(ctx, console, wanted, hidden)
 
 

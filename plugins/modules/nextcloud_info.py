@@ -124,6 +124,7 @@ reason:
     - V(version_unknown) if C(version.php) has no version in it.
     - V(file_unreadable) if C(version.php) is a link, no regular file or too large.
     - V(copy_unreadable) if a file or folder in O(copies) could not be read.
+    - V(container_missing) if there is no such container, and its name may begin the id of a different one.
     - V(answer_invalid) if the output of podman or occ is not the expected JSON.
     - V(podman_missing) if podman is not installed.
     - V(tool_missing) if a command is not installed.

@@ -160,6 +160,7 @@ reason:
     - V(version_invalid) if O(to) is not a version.
     - V(version_unknown) if C(version.php) is missing below O(html_path), or has no version in it.
     - V(file_unreadable) if C(version.php), or C(appinfo/info.xml) of an app, is a link, no regular file or too large.
+    - V(container_missing) if there is no such container, and its name may begin the id of a different one.
     - V(answer_invalid) if the output of podman or occ is not the expected JSON.
     - V(podman_missing) if podman is not installed.
     - V(tool_missing) if a command is not installed.

@@ -56,7 +56,7 @@ def proof_steps(work: Restore) -> tuple[Step, ...]:
     if not work.situation.selinux.enabled:
         return (seen, find)
     if work.source == "container":
-        stop = work.engine.stop_steps(name, f"stop container {name!r}")
+        stop = work.engine.stop_steps(work.situation.container or name, f"stop container {name!r}")
     else:
         stop = removal_of_import(work, f"remove container {name!r}")
     return (

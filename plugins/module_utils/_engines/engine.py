@@ -52,7 +52,10 @@ class Engine(Protocol):
         """Raise CheckpointError if the engine knows a better reason for a missing container than its absence."""
 
     def inspect(self, ctx: Context, name: str) -> Container | None:
-        """Read the container of this exact name; None if there is none."""
+        """Read the container of exactly this name, or of this full id; None if there is none."""
+
+    def address(self, ctx: Context, name: str) -> str:
+        """What a command has to be given to reach this container only: its name or id; raises container_missing."""
 
     def manager(self, container: Container) -> str:
         """The systemd unit that starts and ends the container; empty if there is none."""
@@ -78,14 +81,14 @@ class Engine(Protocol):
     def thaw_steps(self, container: Container) -> tuple[Step, ...]:
         """Let a running container go on that a dump which was cut off has left frozen; no step otherwise."""
 
-    def start_steps(self, name: str) -> tuple[Step, ...]:
-        """Start a container without its old state."""
+    def start_steps(self, target: Container | str) -> tuple[Step, ...]:
+        """Start a container, or the one of this name, without its old state."""
 
-    def stop_steps(self, name: str, why: str, seconds: int = 0) -> tuple[Step, ...]:
+    def stop_steps(self, target: Container | str, why: str, seconds: int = 0) -> tuple[Step, ...]:
         """Stop a container, by force after ``seconds``; one that is gone or has ended is no error."""
 
-    def remove_steps(self, name: str, why: str) -> tuple[Step, ...]:
-        """Remove a container, running or not; one that is gone is no error."""
+    def remove_steps(self, target: Container | str, why: str) -> tuple[Step, ...]:
+        """Remove a container, or the one of this name or id, running or not; one that is gone is no error."""
 
     def remove_volume_steps(self, name: str, why: str) -> tuple[Step, ...]:
         """Remove a named volume that no container uses; one that is gone is no error."""
@@ -142,7 +145,7 @@ class Engine(Protocol):
         """Run a reading command of the engine; raises CheckpointError if the engine is not installed."""
 
     def exec_argv(self, name: str, user: str, argv: tuple[str, ...], *, stdin: bool = False) -> tuple[str, ...]:
-        """The argument list that runs ``argv`` in a running container; with ``stdin`` it reads standard input."""
+        """The argument list that runs ``argv`` in the running container with this address, maybe with input."""
 
     def find_image(self, ctx: Context, name: str) -> ImageInfo | None:
         """Read the image ``name``; None if it is not on this host."""

@@ -77,7 +77,7 @@ def _ask_occ(
 ) -> T:
     """Runs an occ command in the container, as the user, of ``where``, and parses the JSON that it prints."""
     name, user = where
-    argv = engine.exec_argv(name, user, ("php", "/var/www/html/occ", command, "--output=json"))
+    argv = engine.exec_argv(engine.address(ctx, name), user, ("php", "/var/www/html/occ", command, "--output=json"))
     what = f"run 'occ {command}' in container {name!r}"
     return _parse(check(engine.ask(ctx, argv), what), parse, what)
 

@@ -39,16 +39,20 @@ HIDDEN, REPLACED = "(hidden)", "(hidden, value changed)"
 
 @dataclass(frozen=True)
 class Console:
-    """The place of occ: the container, the owner of Nextcloud's files, and the folder of the program."""
+    """The place of occ: the container, the owner of Nextcloud's files, the folder of the program.
+
+    ``address`` is what commands call the container, empty for its name.
+    """
 
     engine: Engine
     container: str
     user: str
     path: str
+    address: str = ""
 
     def php(self, *, stdin: bool = False) -> tuple[str, ...]:
         """Returns the command line of PHP in the container."""
-        return self.engine.exec_argv(self.container, self.user, ("php",), stdin=stdin)
+        return self.engine.exec_argv(self.address or self.container, self.user, ("php",), stdin=stdin)
 
     def occ(self, *words: str) -> tuple[str, ...]:
         return (*self.php(), f"{self.path}/occ", *words)

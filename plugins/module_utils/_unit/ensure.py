@@ -18,6 +18,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.command import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import MakeDir, Plan, Step, WriteFile
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import may_begin_id, name_filter
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import in_user_namespace, read_bytes, read_text
 from ansible_collections.criu.hosts.plugins.module_utils._unit.description import Description, description_of
 from ansible_collections.criu.hosts.plugins.module_utils._unit.goal import Goal, goal_view, is_reached, predicted, view
@@ -104,12 +105,20 @@ def refuse_foreign_container(runner: Runner, name: str) -> None:
     Raises:
         CheckpointError: name_in_use.
     """
-    if runner.run(("podman", "container", "exists", name)).rc == 0:
+    if container_exists(runner, name):
         raise CheckpointError(
             f"Cannot make a unit of container {name!r}: a container of that name exists, and the unit would replace "
             "it. Remove it (podman rm), or give another name.",
             reason="name_in_use",
         )
+
+
+def container_exists(runner: Runner, name: str) -> bool:
+    """Returns whether a container has exactly this name. Podman's own test is also true for the beginning of an id."""
+    if not may_begin_id(name):
+        return runner.run(("podman", "container", "exists", name)).rc == 0
+    argv = ("podman", "ps", "--all", "--no-trunc", "--filter", name_filter(name), "--format", "{{.ID}}")
+    return bool(runner.run(argv).out.strip())
 
 
 def find_podman(runner: Runner) -> str:
@@ -181,7 +190,7 @@ def goal_of(
     relabel = to_relabel(places.paths, wanted)
     goal = Goal(name, state, wanted.enabled, base, relabel=relabel, places=places)
     if kind == "quadlet":
-        files = replace(goal.files, unit=render_quadlet(wanted, values))
+        files = replace(goal.files, unit=render_quadlet(wanted, values, podman))
         return replace(goal, files=files, references=references(places, wanted), requires=wanted.requires)
     if not wanted.stateful:
         return replace(goal, files=replace(goal.files, unit=render_plain(wanted, values, podman)))

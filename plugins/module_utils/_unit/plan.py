@@ -19,6 +19,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
 from ansible_collections.criu.hosts.plugins.module_utils._unit.goal import Goal, view
 from ansible_collections.criu.hosts.plugins.module_utils._unit.installed import Current
+from ansible_collections.criu.hosts.plugins.module_utils._unit.text import remove_argv
 from ansible_collections.criu.hosts.plugins.module_utils._unit.volumes import relabel_steps
 
 RELOAD = Command(("systemctl", "daemon-reload"), why="let systemd read its units again")
@@ -183,8 +184,7 @@ def plan_absent(current: Current, leftovers: tuple[str, ...]) -> Plan:
     if current.kind == "plain" and current.enabled:
         steps.append(systemctl("disable", unit))
     if current.there:
-        argv = ("podman", "rm", "--force", "--ignore", "--volumes", name)
-        steps.append(Command(argv, why=f"remove the container {name!r}"))
+        steps.append(Command(remove_argv(("podman",), name), why=f"remove the container {name!r}"))
     if current.path:
         steps += [Remove(current.path, why="remove the unit"), RELOAD]
     if current.kind and current.state == "failed":

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Iterable, Iterator
 
-from ansible_collections.criu.hosts.plugins.module_utils._host.names import HEADER
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import HEADER, may_begin_id, only
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import value, word
 from ansible_collections.criu.hosts.plugins.module_utils._unit.description import Description
 
@@ -77,7 +77,17 @@ def _command(argv: Iterable[str]) -> str:
     return " \\\n  ".join(word(argument) for argument in argv)
 
 
-def render_quadlet(wanted: Description, environment_path: str) -> str:
+def remove_argv(engine: tuple[str, ...], name: str) -> tuple[str, ...]:
+    """Returns the command that removes the container of exactly this name, with its anonymous volumes."""
+    return (*engine, "rm", "--force", "--ignore", "--volumes", *only(name))
+
+
+def _before_start(engine: tuple[str, ...], name: str) -> list[str]:
+    """Returns the line that takes the place of podman's --replace, which may remove a container of a different name."""
+    return [f"ExecStartPre=-{_command(remove_argv(engine, name))}"] if may_begin_id(name) else []
+
+
+def render_quadlet(wanted: Description, environment_path: str, podman: str) -> str:
     """Returns a ``.container`` file with keys that every Quadlet knows."""
     container = [f"ContainerName={wanted.name}", f"Image={wanted.image}"]
     if wanted.runtime:
@@ -85,10 +95,14 @@ def render_quadlet(wanted: Description, environment_path: str) -> str:
     for option in all_options(wanted, environment_path):
         name, dummy, given = option.partition("=")
         container.append(f"{KEYS[name]}={value(given)}" if name in KEYS else f"PodmanArgs={word(option)}")
+    if may_begin_id(wanted.name):
+        # Quadlet gives podman --replace; the last one counts.
+        container.append("PodmanArgs=--replace=false")
     if wanted.command:
         container.append(f"Exec={' '.join(word(argument) for argument in wanted.command)}")
     lines = [HEADER, "[Unit]", *_unit_lines(wanted), *_section("Container", container)]
-    lines += _section("Service", [*restart_lines(wanted), *_timeouts(wanted)])
+    before = _before_start(podman_argv(wanted, podman), wanted.name)
+    lines += _section("Service", [*before, *restart_lines(wanted), *_timeouts(wanted)])
     return _text([*lines, *_install_lines(wanted)])
 
 
@@ -100,20 +114,22 @@ def podman_argv(wanted: Description, path: str) -> tuple[str, ...]:
 def render_plain(wanted: Description, environment_path: str, podman: str) -> str:
     """Returns a ``.service`` file that does the same as Quadlet's, for podman 4.0 and newer."""
     engine = podman_argv(wanted, podman)
+    replacing = () if may_begin_id(wanted.name) else ("--replace",)
     run = (
-        *(*engine, "run", f"--name={wanted.name}", "--replace", "--rm", "--detach"),
+        *(*engine, "run", f"--name={wanted.name}", *replacing, "--rm", "--detach"),
         *("--cgroups=split", "--sdnotify=conmon"),
         *all_options(wanted, environment_path),
         *(wanted.image, *wanted.command),
     )
-    remove = (*engine, "rm", "--force", "--ignore", "--volumes", wanted.name)
+    stop = (*engine, "stop", "--ignore", f"--time={wanted.stop_timeout}", *only(wanted.name))
     service = [
         "Type=notify",
         "NotifyAccess=all",
         "Environment=PODMAN_SYSTEMD_UNIT=%n",
+        *_before_start(engine, wanted.name),
         f"ExecStart={_command(run)}",
-        f"ExecStop={_command((*engine, 'stop', '--ignore', f'--time={wanted.stop_timeout}', wanted.name))}",
-        f"ExecStopPost=-{_command(remove)}",
+        f"ExecStop={_command(stop)}",
+        f"ExecStopPost=-{_command(remove_argv(engine, wanted.name))}",
         "Delegate=yes",
         "KillMode=mixed",
         "SyslogIdentifier=%N",

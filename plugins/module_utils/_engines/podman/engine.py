@@ -26,7 +26,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers
     parse_statistics,
     work_dir,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._host.names import UNIT_LABEL
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import UNIT_LABEL, may_begin_id, only
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import in_user_namespace, read_text
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import cgroup_of
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 
 IMAGE_ID = r"[0-9a-f]{1,128}"
+# The second: there is no container of this name, and the ids of several begin with it (podman 5.4.2).
+NO_CONTAINER = ("no such container", "more than one result for container")
 # Below a container's own folder; the list is the one that podman removes after a restore without --keep.
 CHECKPOINT_FILES = (
     "checkpoint",
@@ -80,6 +82,14 @@ def _flags(options: Options, *, archive: bool) -> list[str]:
     return [flag for flag, wanted in flags if wanted]
 
 
+def _of(container: Container) -> str:
+    return container.id if may_begin_id(container.name) else container.name
+
+
+def _only(target: Container | str) -> tuple[str, ...]:
+    return only(target) if isinstance(target, str) else (_of(target),)
+
+
 @dataclass(frozen=True)
 class Podman:
     """The engine podman, rootful."""
@@ -108,10 +118,22 @@ class Podman:
 
     def inspect(self, ctx: Context, name: str) -> Container | None:
         completed = run_podman(ctx.runner, ("podman", "container", "inspect", name))
-        if completed.rc != 0 and "no such container" in completed.err.lower():
+        if completed.rc != 0 and any(words in completed.err.lower() for words in NO_CONTAINER):
             return None
         found = parse_inspect(check(completed, f"read container {name!r}").out)
-        return replace(found, stamp=self.stamp(found))
+        # Podman takes what it is given for the beginning of an id, too.
+        return replace(found, stamp=self.stamp(found)) if name in (found.name, found.id) else None
+
+    def address(self, ctx: Context, name: str) -> str:
+        if not may_begin_id(name):
+            return name
+        found = self.inspect(ctx, name)
+        if found is None:
+            raise CheckpointError(
+                f"Cannot find container {name!r}: there is no such container. See '{self.list_command}'.",
+                reason="container_missing",
+            )
+        return found.id
 
     def manager(self, container: Container) -> str:
         from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import unit_name
@@ -147,10 +169,10 @@ class Podman:
         if export is not None:
             argv += [f"--export={export}", f"--compress={options.compression}"]
         why = f"checkpoint container {container.name!r}"
-        return (Command((*argv, container.name), why=why, label="checkpoint", finish=True),)
+        return (Command((*argv, _of(container)), why=why, label="checkpoint", finish=True),)
 
     def restore_steps(self, container: Container, options: Options) -> tuple[Step, ...]:
-        argv = ("podman", "container", "restore", "--print-stats", *_flags(options, archive=False), container.name)
+        argv = ("podman", "container", "restore", "--print-stats", *_flags(options, archive=False), _of(container))
         return (Command(argv, why=f"restore container {container.name!r}", label="restore", finish=True),)
 
     def import_steps(self, archive: str, runtime: str, new_name: str | None, options: Options) -> tuple[Step, ...]:
@@ -168,14 +190,17 @@ class Podman:
             Command((container.runtime, "resume", container.id), why=f"thaw container {container.name!r}", finish=True),
         )
 
-    def start_steps(self, name: str) -> tuple[Step, ...]:
-        return (Command(("podman", "start", name), why=f"start container {name!r}", finish=True),)
+    def start_steps(self, target: Container | str) -> tuple[Step, ...]:
+        name = target if isinstance(target, str) else target.name
+        return (Command(("podman", "start", *_only(target)), why=f"start container {name!r}", finish=True),)
 
-    def stop_steps(self, name: str, why: str, seconds: int = 0) -> tuple[Step, ...]:
-        return (Command(("podman", "stop", "--ignore", f"--time={seconds}", name), why=why, finish=True),)
+    def stop_steps(self, target: Container | str, why: str, seconds: int = 0) -> tuple[Step, ...]:
+        argv = ("podman", "stop", "--ignore", f"--time={seconds}", *_only(target))
+        return (Command(argv, why=why, finish=True),)
 
-    def remove_steps(self, name: str, why: str) -> tuple[Step, ...]:
-        return (Command(("podman", "rm", "--force", "--ignore", "--time=0", name), why=why, finish=True),)
+    def remove_steps(self, target: Container | str, why: str) -> tuple[Step, ...]:
+        argv = ("podman", "rm", "--force", "--ignore", "--time=0", *_only(target))
+        return (Command(argv, why=why, finish=True),)
 
     def remove_volume_steps(self, name: str, why: str) -> tuple[Step, ...]:
         return (

@@ -232,7 +232,7 @@ def _not_restored(unit: Unit, spec: Spec, container: Container, now: Container |
         steps = Kill(lambda: remains(unit.ctx.paths, unit.name, cgroups), why="end what the restore that hung has left")
         unit.tries("end what the restore that hung has left", steps)
     if now is not None and now.running:
-        unit.apply(*unit.engine.stop_steps(unit.name, "stop the container of the failed restore"))
+        unit.apply(*unit.engine.stop_steps(now, "stop the container of the failed restore"))
     if spec.on_restore_failure == "refuse":
         known = unit.known(container)
         size = known.size_bytes if known is not None and known.stamp == container.stamp else None
@@ -252,14 +252,14 @@ def fresh(unit: Unit, spec: Spec, container: Container | None, choice: Choice, r
         aside = put_aside(unit, container)
     unit.apply(forget(spec))
     if choice.action == "replace" and container is not None:
-        unit.apply(*unit.engine.remove_steps(unit.name, f"remove the old container {unit.name!r}"))
+        unit.apply(*unit.engine.remove_steps(container, f"remove the old container {unit.name!r}"))
     if choice.action in ("create", "replace"):
         unit.apply(Command(spec.create, why=f"create container {unit.name!r}"))
-    unit.apply(*unit.engine.start_steps(unit.name))
-    now = container if choice.action == "start" else None
-    unit.note("fresh", now, why=why, reason=reason, aside=aside)
-    kept = f" The checkpoint is kept in {aside!r}." if aside else ""
+    kept = container if choice.action == "start" else None
+    unit.apply(*unit.engine.start_steps(kept or unit.name))
+    unit.note("fresh", kept, why=why, reason=reason, aside=aside)
+    where = f" The checkpoint is kept in {aside!r}." if aside else ""
     unit.say(
         "warning" if aside else "info",
-        f"Container {unit.name!r} was started without its state: {why.rstrip('.')}.{kept}",
+        f"Container {unit.name!r} was started without its state: {why.rstrip('.')}.{where}",
     )

@@ -116,7 +116,7 @@ def dump_or_stop(unit: Unit, container: Container, options: Options, seconds: in
     if half:
         unit.say("warning", f"{error.message} The next start uses the checkpoint of the last one.")
         unit.allow(seconds + COMMAND_SECONDS, "stopping the container")
-        unit.apply(*unit.engine.stop_steps(unit.name, f"stop container {unit.name!r}", seconds))
+        unit.apply(*unit.engine.stop_steps(container, f"stop container {unit.name!r}", seconds))
         bring_forward(unit, container)
         return
     unit.say("warning", f"{error.message} The unit is stopped without its state.")
@@ -177,6 +177,6 @@ def _record(unit: Unit, container: Container, statistics: dict[str, object]) -> 
 def stop_cleanly(unit: Unit, container: Container, seconds: int, why: str, reason: str | None = None) -> None:
     """Stops the container; podman kills it after ``seconds``."""
     unit.allow(seconds + COMMAND_SECONDS, "stopping the container")
-    unit.apply(*unit.engine.stop_steps(unit.name, f"stop container {unit.name!r}", seconds))
+    unit.apply(*unit.engine.stop_steps(container, f"stop container {unit.name!r}", seconds))
     unit.note("clean_stop", container, why=why, reason=reason)
     unit.say("info", f"Container {unit.name!r} was stopped without a checkpoint: {why.rstrip('.')}.")

@@ -37,6 +37,10 @@ LABEL = "system_u:system_r:container_t:s0:c1,c2"
 SHOW = ["box", "show", "web"]
 
 
+def name_of(target: Container | str) -> str:
+    return target if isinstance(target, str) else target.name
+
+
 class Box:
     """The engine box."""
 
@@ -99,14 +103,17 @@ class Box:
     def thaw_steps(self, container: Container) -> tuple[Step, ...]:
         return (Command(("box", "thaw", container.name), why="thaw"),)
 
-    def start_steps(self, name: str) -> tuple[Step, ...]:
-        return (Command(("box", "start", name), why="start"),)
+    def address(self, ctx: Context, name: str) -> str:
+        return name
 
-    def stop_steps(self, name: str, why: str, seconds: int = 0) -> tuple[Step, ...]:
-        return (Command(("box", "stop", name), why=why),)
+    def start_steps(self, target: Container | str) -> tuple[Step, ...]:
+        return (Command(("box", "start", name_of(target)), why="start"),)
 
-    def remove_steps(self, name: str, why: str) -> tuple[Step, ...]:
-        return (Command(("box", "destroy", name), why=why),)
+    def stop_steps(self, target: Container | str, why: str, seconds: int = 0) -> tuple[Step, ...]:
+        return (Command(("box", "stop", name_of(target)), why=why),)
+
+    def remove_steps(self, target: Container | str, why: str) -> tuple[Step, ...]:
+        return (Command(("box", "destroy", name_of(target)), why=why),)
 
     def remove_volume_steps(self, name: str, why: str) -> tuple[Step, ...]:
         return (Command(("box", "volume", "destroy", name), why=why),)

@@ -13,6 +13,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.render i
 from ansible_collections.criu.hosts.plugins.module_utils._unit.text import render_plain, render_quadlet
 from ansible_collections.criu.hosts.tests.unit.container_units import container_params
 
+PODMAN = "/usr/bin/podman"
 ENV = "/etc/criu-hosts/units/web.env"
 VOLUME = {"source": "/srv/100%", "target": "/data", "relabel": "private"}
 RICH = {
@@ -37,14 +38,14 @@ def wanted(**params: Any) -> Description:
 
 
 def spec(**params: Any) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(render_spec(wanted(stateful=True, **params), ENV, "/usr/bin/podman", "k"))
+    found: dict[str, Any] = json.loads(render_spec(wanted(stateful=True, **params), ENV, PODMAN, "k"))
     return found
 
 
 @pytest.mark.parametrize("kind", ["quadlet", "plain"])
 def test_whole_units(kind: str, fixture_text: Any) -> None:
     description = wanted(**RICH)
-    text = render_quadlet(description, ENV) if kind == "quadlet" else render_plain(description, ENV, "/usr/bin/podman")
+    text = render_quadlet(description, ENV, PODMAN) if kind == "quadlet" else render_plain(description, ENV, PODMAN)
     assert text == fixture_text(f"units/rich-{kind}.txt")
     assert "secret" not in text
 
@@ -84,8 +85,8 @@ def test_words(text: str, expected: str) -> None:
 )
 def test_what_makes_another_container(params: dict[str, Any], same: bool) -> None:
     """The same changes in each kind of unit."""
-    plain = [render_plain(wanted(**one), ENV, "/usr/bin/podman") for one in ({}, params)]
-    quadlet = [render_quadlet(wanted(**one), ENV) for one in ({}, params)]
+    plain = [render_plain(wanted(**one), ENV, PODMAN) for one in ({}, params)]
+    quadlet = [render_quadlet(wanted(**one), ENV, PODMAN) for one in ({}, params)]
     assert (essence(plain[0]) == essence(plain[1])) is same
     assert (essence(quadlet[0]) == essence(quadlet[1])) is same
     assert (spec()["digest"] == spec(**params)["digest"]) is same
