@@ -9,7 +9,7 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   name:
-    description: Name of the container.
+    description: Name of the container, or its full id. The beginning of an id is no name.
     type: str
     required: true
   archive_path:

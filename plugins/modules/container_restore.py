@@ -227,7 +227,7 @@ reason:
     - V(container_missing) if there is no such container and no O(archive_path).
     - V(not_checkpointed) if the container has no checkpoint in place.
     - V(container_ended) if the container ended right after the restore.
-    - V(container_exists) if a stopped container with the same name or id is in the way.
+    - V(container_exists) if a stopped container has the name, or a container with a different name has the id.
     - V(name_in_use) if a running container that does not come from this archive has the name.
     - V(new_name_with_tcp) if O(new_name) and O(tcp_established) are both set, as a clone cannot take connections.
     - V(categories_shared) if a container has the label in the archive; see RV(label) and RV(containers).

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import is_id
 from ansible_collections.criu.hosts.plugins.module_utils._store.begun import begun_path, read_begun
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import unfinished_record_path
 
@@ -47,16 +48,28 @@ def _must_look(ctx: Context, desired: Desired) -> bool:
     return os.path.lexists(unfinished_record_path(path))
 
 
+def _by_archive(engine: Engine, desired: Desired) -> Desired:
+    if not is_id(desired.name):
+        return desired
+    # Few tasks name a container by its id: the others need not compile this.
+    from ansible_collections.criu.hosts.plugins.module_utils._container.real_name import named_by_archive
+
+    return named_by_archive(engine, desired)
+
+
 @contextmanager
 def held(ctx: Context, engine: Engine, desired: Desired, *, importing: bool = False) -> Iterator[Held]:
     """Holds the locks for the time of the block: names in their order, then a real name, then archives in their order.
 
-    Tasks that take locks in one order never wait for each other in a circle. ``importing``: the container is to come
-    from the archive, so one with a different name, to which the name leads as an id does, is none.
+    Tasks that take locks in one order never wait for each other in a circle. A task may name the container by its full
+    id: then the name of the container counts or, without one, the name in the archive. ``importing``: the container is
+    to come from the archive, so the name in the archive counts first.
 
     Raises:
         CheckpointError: busy, file_failed, what the engine raises for a container that cannot be read.
     """
+    if importing or desired.state == "absent":
+        desired = _by_archive(engine, desired)
     with ExitStack() as stack:
         for name in sorted({desired.name, desired.target}):
             stack.enter_context(ctx.hold("container", name))
@@ -66,6 +79,13 @@ def held(ctx: Context, engine: Engine, desired: Desired, *, importing: bool = Fa
                 container = None
             else:
                 desired = replace(desired, name=container.name)
+                stack.enter_context(ctx.hold("container", desired.name))
+                container = engine.inspect(ctx, desired.name)
+        elif container is None and desired.state == "present" and not importing:
+            # It was made with --rm, and is only in its archive.
+            named = _by_archive(engine, desired)
+            if named is not desired:
+                desired = named
                 stack.enter_context(ctx.hold("container", desired.name))
                 container = engine.inspect(ctx, desired.name)
         note = read_note(ctx.paths, desired.target)

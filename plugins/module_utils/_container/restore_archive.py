@@ -80,6 +80,21 @@ def source_of_archive(paths: Paths, desired: Desired, container: Container | Non
     )
 
 
+def refuse_taken_id(engine: Engine, desired: Desired, record: Record) -> None:
+    """Refuses to import a container whose id a container with a different name has: it was renamed since.
+
+    Raises:
+        CheckpointError: container_exists.
+    """
+    holder = engine.holder(record.id) if record.id and desired.new_name is None else ""
+    if holder:
+        raise CheckpointError(
+            f"Cannot restore {desired.archive_path!r} as container {desired.target!r}: container {holder!r} has its "
+            f"id {record.id[:12]!r}. Remove container {holder!r}, or give new_name.",
+            reason="container_exists",
+        )
+
+
 def refuse_shared(engine: Engine, desired: Desired, process_label: str) -> None:
     """Refuses a second container with the same SELinux categories, unless that is accepted.
 
@@ -101,11 +116,12 @@ def refuse_shared(engine: Engine, desired: Desired, process_label: str) -> None:
 
 
 def check_import(ctx: Context, engine: Engine, desired: Desired, record: Record) -> None:
-    """Refuses an import that would fail: a shared label, a missing image, an existing volume.
+    """Refuses an import that would fail: a taken id, a shared label, a missing image, an existing volume.
 
     Raises:
-        CheckpointError: categories_shared, image_missing, volume_exists.
+        CheckpointError: container_exists, categories_shared, image_missing, volume_exists.
     """
+    refuse_taken_id(engine, desired, record)
     refuse_shared(engine, desired, record.process_label)
     if record.image_id and not engine.has_image(ctx, record.image_id):
         raise CheckpointError(

@@ -138,6 +138,9 @@ class Engine(Protocol):
     def has_volume(self, name: str) -> bool:
         """Whether a named volume is on this host; False when that is not known without a command."""
 
+    def holder(self, container_id: str) -> str:
+        """The name of the container that has this id; empty if there is none, or if that is not known."""
+
     def sharing(self, process_label: str) -> tuple[str, ...]:
         """Names of the containers, running or not, with this label; none when it has no categories."""
 

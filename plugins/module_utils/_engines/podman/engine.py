@@ -285,6 +285,15 @@ class Podman:
     def has_volume(self, name: str) -> bool:
         return "/" not in name and os.path.isdir(f"{self.paths.storage}/volumes/{name}")
 
+    def holder(self, container_id: str) -> str:
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.storage import containers
+
+        try:
+            found = [one for one in containers(self.paths) if one.id == container_id]
+        except (OSError, ValueError):
+            return ""
+        return (found[0].names or (found[0].id,))[0] if found else ""
+
     def sharing(self, process_label: str) -> tuple[str, ...]:
         from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context import categories
 

@@ -164,6 +164,9 @@ class Box:
     def has_volume(self, name: str) -> bool:
         return False
 
+    def holder(self, container_id: str) -> str:
+        return ""
+
     def sharing(self, process_label: str) -> tuple[str, ...]:
         return ()
 
