@@ -30,7 +30,11 @@ options:
     choices: [present, absent]
     default: present
   leave_running:
-    description: Leave the container running after the checkpoint.
+    description:
+      - Leave the container running after the checkpoint.
+      - With O(archive_path), podman before 6.0 copies the container's files to the archive while the container runs on,
+        so files that it writes then are newer than its memory. The task warns about that, and fails if an open file has
+        a different size in the archive, which no restore would accept. Other differences stay unnoticed.
     type: bool
     default: false
   compression:
@@ -186,6 +190,10 @@ reason:
       From a restore that an earlier task had begun, it may also be missing for that.
     - V(host_mounts_at_risk) if a restore that an earlier task had begun, or that brings the container back after a
       failure, would unmount a file system from the host; see RV(path).
+    - V(has_dependencies) if O(archive_path) is set and the container uses namespaces of a different one.
+    - V(in_pod) if O(archive_path) is set and the container is in a pod.
+    - V(archive_inconsistent) if O(leave_running=true) and the container changed an open file before it was copied to the
+      archive, so that no restore would succeed. The archive is removed, and the container keeps running.
     - V(secret_not_restorable) if a secret is mounted below C(/run/secrets), where no restore from an archive finds it.
     - V(checkpoint_in_use) if the checkpoint to remove is the only state of a stopped container, or the archive was
       completed just now for a task that had died.

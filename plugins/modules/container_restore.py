@@ -75,7 +75,7 @@ EXAMPLES = r"""
       criu.hosts.container_checkpoint:
         name: web
         archive_path: /var/lib/checkpoints/web.tar.zst
-        leave_running: true
+        leave_running: true # only for a container that writes to no files: they are copied while it runs on
 
     - name: Restore the clone
       criu.hosts.container_restore:
@@ -232,6 +232,9 @@ reason:
     - V(new_name_with_tcp) if O(new_name) and O(tcp_established) are both set, as a clone cannot take connections.
     - V(categories_shared) if a container has the label in the archive; see RV(label) and RV(containers).
     - V(categories_unknown) if the list of the host's containers cannot be read; see RV(label).
+    - V(dependency_restarted) if the container uses namespaces of a different one, which has not run on since.
+    - V(has_dependencies) if the container of an archive without a record uses namespaces of a different one.
+    - V(in_pod) if the container of an archive without a record was in a pod.
     - V(cgroup_in_use) if processes, for example those of a clone, still run in the cgroup of the container.
     - V(image_missing) if the image of the container is not on this host.
     - V(mount_source_missing) if a file or folder of the host that the container has mounted is missing; see RV(path).

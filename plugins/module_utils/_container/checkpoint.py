@@ -11,12 +11,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.binds import check_dump
+from ansible_collections.criu.hosts.plugins.module_utils._container.consistent import (
+    consistency_steps,
+    runs_on_warning,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._container.held import held
 from ansible_collections.criu.hosts.plugins.module_utils._container.notes import begin, end
 from ansible_collections.criu.hosts.plugins.module_utils._container.record_writer import RecordWriter, content_options
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired, require_abilities
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import place_record
 from ansible_collections.criu.hosts.plugins.module_utils._container.settle import Settled, settle
+from ansible_collections.criu.hosts.plugins.module_utils._container.stopped import is_in_checkpoint
 from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_archive import (
     place_steps,
 )
@@ -71,7 +76,9 @@ if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 
 
-def archive_is_current(desired: Desired, container: Container | None, record: Record | None, size: int | None) -> bool:
+def archive_is_current(
+    paths: Paths, desired: Desired, container: Container | None, record: Record | None, size: int | None
+) -> bool:
     """Returns whether the archive is of this run of the container; docs/checkpoints.md has the rules."""
     if record is None or size is None or record.size_bytes != size or record.name != desired.name:
         return False
@@ -83,17 +90,17 @@ def archive_is_current(desired: Desired, container: Container | None, record: Re
         return False
     if container.running:
         return record.run == container.run
-    return container.checkpointed and container.stamp == record.stamp
+    return container.stamp == record.stamp and is_in_checkpoint(paths, container, record)
 
 
-def place_is_current(desired: Desired, container: Container, record: Record | None) -> bool:
+def place_is_current(paths: Paths, desired: Desired, container: Container, record: Record | None) -> bool:
     """Returns whether the checkpoint in place is of this run of the container."""
-    if container.checkpointed and not container.running:
+    if is_in_checkpoint(paths, container, record):
         return True
     return desired.options.leave_running and container.running and record is not None and record.run == container.run
 
 
-def refuse(engine: Engine, desired: Desired, container: Container | None) -> Container:
+def refuse(paths: Paths, engine: Engine, desired: Desired, container: Container | None) -> Container:
     """Returns the container, if it can be checkpointed.
 
     Raises:
@@ -106,12 +113,11 @@ def refuse(engine: Engine, desired: Desired, container: Container | None) -> Con
             reason="container_missing",
         )
     if not container.running:
-        state = (
-            "a checkpoint in place has stopped it" if container.checkpointed else f"its status is {container.status!r}"
-        )
+        in_it = is_in_checkpoint(paths, container)
+        state = "a checkpoint in place has stopped it" if in_it else f"its status is {container.status!r}"
         raise CheckpointError(
             f"Cannot checkpoint container {desired.name!r}: it is not running: {state}. "
-            f"{'Restore' if container.checkpointed else 'Start'} it first.",
+            f"{'Restore' if in_it else 'Start'} it first.",
             reason="container_not_running",
         )
     if container.auto_remove and desired.archive_path is None:
@@ -169,6 +175,7 @@ def checkpoint_steps(paths: Paths, desired: Desired, container: Container, write
         *(() if path is None else _prepare_archive(path, writer)),
         *limited(steps, _bytes_to_write(paths, container, path)),
         look,
+        *consistency_steps(desired, writer),
         *(() if path is None else _finish_archive(path, desired, container, writer)),
         *_record_steps(paths, desired, container, writer),
         *end(paths, container.name),
@@ -274,15 +281,15 @@ def _checkpoint(ctx: Context, engine: Engine, desired: Desired, settled: Settled
         completed = settled.archived.get(path)
         record = completed or read_record(path)
         size = completed.size_bytes if completed is not None else size_of(path)
-        current = archive_is_current(desired, container, record, size)
+        current = archive_is_current(ctx.paths, desired, container, record, size)
     else:
         record = settled.record or (place_record(ctx.paths, container) if container is not None else None)
-        current = container is not None and place_is_current(desired, container, record)
+        current = container is not None and place_is_current(ctx.paths, desired, container, record)
     if current:
         state = {"name": desired.name, "state": container.status if container else "absent", "checkpoint": "current"}
         value = view(desired, container, record, state["state"])
         return Outcome("checkpoint", value, Plan(before=state, after=state), {"statistics": {}, "restore_risks": []})
-    running = refuse(engine, desired, container)
+    running = refuse(ctx.paths, engine, desired, container)
     refuse_managed(ctx.runner, engine, desired, running)
     return make(ctx, engine, desired, running)
 
@@ -321,5 +328,5 @@ def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -
         "restore_risks": [asdict(risk) for risk in risks],
     }
     storage = engine.storage_warnings(selinux.enabled)
-    warnings = (*storage, *losses, *permissive_warning(selinux, "checkpoint"))
+    warnings = (*storage, *losses, *runs_on_warning(desired), *permissive_warning(selinux, "checkpoint"))
     return Outcome("checkpoint", view(desired, container, writer.written, state), plan, facts, warnings)

@@ -72,14 +72,23 @@ def has_room(paths: Paths) -> bool:
     return free_bytes(paths.state) >= NOTE_BYTES
 
 
-def created_since(container: Container, since: float) -> bool:
-    """Returns whether the container was created after ``since`` (seconds since 1970); False if that is not known."""
-    found = _TIME.match(container.created_at)
+def seconds_of(text: str) -> float | None:
+    """Returns a time of an engine in seconds since 1970; None if it is none."""
+    found = _TIME.match(text)
     if found is None:
-        return False
+        return None
     whole, fraction, zone = found.groups()
     offset = "+00:00" if zone == "Z" else zone
-    return datetime.fromisoformat(f"{whole}.{(fraction or '0').ljust(6, '0')}{offset}").timestamp() >= since
+    try:
+        return datetime.fromisoformat(f"{whole}.{(fraction or '0').ljust(6, '0')}{offset}").timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def created_since(container: Container, since: float) -> bool:
+    """Returns whether the container was created after ``since`` (seconds since 1970); False if that is not known."""
+    created = seconds_of(container.created_at)
+    return created is not None and created >= since
 
 
 def written_since(folders: Iterable[str], since: float) -> tuple[str, ...]:

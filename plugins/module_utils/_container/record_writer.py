@@ -58,6 +58,7 @@ class RecordWriter:
             selinux=self.selinux.mode,
             labels=self.labels,
             traces=self.traces,
+            ran_on=self.desired.options.leave_running,
         )
 
     def look(self) -> None:

@@ -12,12 +12,13 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.held import 
 from ansible_collections.criu.hosts.plugins.module_utils._container.notes import begin, end, removal
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._container.settle import Settled, settle
+from ansible_collections.criu.hosts.plugins.module_utils._container.stopped import is_in_checkpoint
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome, Plan, Remove, Step
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import read_record
-from ansible_collections.criu.hosts.plugins.module_utils._store.record import place_record_path, record_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, place_record_path, record_path
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_path, partial_path
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def _remove(ctx: Context, engine: Engine, desired: Desired, settled: Settled) ->
         plan = _plan_remove_archive(desired, settled)
         shown = None
     else:
-        plan = _plan_remove_place(ctx.paths, engine, desired, None if settled.removed else container)
+        plan = _plan_remove_place(ctx.paths, engine, desired, None if settled.removed else container, settled.record)
         shown = container
     ctx.apply(plan)
     value = view(desired, shown, None, shown.status if shown else "absent")
@@ -72,10 +73,12 @@ def _plan_remove_archive(desired: Desired, settled: Settled) -> Plan:
     return _changes("archive", there, tuple(Remove(one, why="remove the checkpoint") for one in there))
 
 
-def _plan_remove_place(paths: Paths, engine: Engine, desired: Desired, container: Container | None) -> Plan:
+def _plan_remove_place(
+    paths: Paths, engine: Engine, desired: Desired, container: Container | None, record: Record | None
+) -> Plan:
     if container is None:
         return Plan(before={"checkpoint": "absent"}, after={"checkpoint": "absent"})
-    if container.checkpointed and not container.running:
+    if is_in_checkpoint(paths, container, record):
         raise CheckpointError(
             f"Cannot remove the checkpoint of container {desired.name!r}: it is the only copy of the container's "
             "state. Restore it first, or remove the container.",

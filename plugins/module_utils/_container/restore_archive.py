@@ -87,7 +87,7 @@ def refuse_taken_id(engine: Engine, desired: Desired, record: Record) -> None:
         CheckpointError: container_exists.
     """
     holder = engine.holder(record.id) if record.id and desired.new_name is None else ""
-    if holder:
+    if holder not in ("", desired.target):
         raise CheckpointError(
             f"Cannot restore {desired.archive_path!r} as container {desired.target!r}: container {holder!r} has its "
             f"id {record.id[:12]!r}. Remove container {holder!r}, or give new_name.",

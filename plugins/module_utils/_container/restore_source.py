@@ -122,6 +122,8 @@ def preflight(ctx: Context, engine: Engine, desired: Desired, situation: Situati
     record, container = situation.record, situation.container
     runtime = record.runtime if record else container.runtime if container else ""
     require_runtime(ctx, engine, desired, runtime)
+    if source == "container" and container is not None:
+        engine.require_ties(ctx, container)
     if desired.archive_path is None or record is None:
         return situation
     from ansible_collections.criu.hosts.plugins.module_utils._container.restore_archive import check_import

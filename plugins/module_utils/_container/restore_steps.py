@@ -20,6 +20,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.resources import 
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loan import borrow, read_loan
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import size_of
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import place_record_path, restored_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._container.restore import Restore
@@ -76,8 +77,18 @@ def last_steps(work: Restore) -> tuple[Step, ...]:
             MakeDir(os.path.dirname(path), why="make the folder"),
             WriteFile(path, work.note, why="note where the container is from in"),
         )
-    if container is None or desired.options.keep:
+    if container is None:
         return ()
+    if desired.options.keep:
+        record = work.situation.record
+        if record is None or record.ran_on:
+            return ()
+        place = place_record_path(work.ctx.paths, container.id)
+        text = render_record(replace(record, ran_on=True))
+        return (
+            MakeDir(os.path.dirname(place), why="make the folder"),
+            WriteFile(place, text, why="note that the container runs on in"),
+        )
     paths: tuple[str, ...] = (place_record_path(work.ctx.paths, container.id),)
     if work.situation.selinux.enabled:
         paths = (*work.engine.checkpoint_files(container), *paths)

@@ -19,6 +19,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.restore_sour
     source_of,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._container.settle import Settled, settle
+from ansible_collections.criu.hosts.plugins.module_utils._container.stopped import ran_on_warning
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome, Plan
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import permissive_warning, read_selinux
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_path, partial_path
@@ -93,5 +94,7 @@ def _restore(ctx: Context, engine: Engine, desired: Desired, settled: Settled) -
         warnings = (*storage, *permissive_warning(situation.selinux, "restore"))
         if work.wrong is not None:
             warnings = (*warnings, work.wrong.message)
+    if source == "container":
+        warnings = (*ran_on_warning(situation.container, situation.record), *warnings)
     facts = {"statistics": work.statistics, **work.label_facts, "label_proof": proof_word(work)}
     return Outcome("restore", view(work.container or situation.container, desired, source), plan, facts, warnings)

@@ -66,6 +66,9 @@ class Engine(Protocol):
     def losses(self, container: Container, archive_path: str | None) -> tuple[str, ...]:
         """Warnings about what a restore will not bring back; raises CheckpointError if no restore could succeed."""
 
+    def require_ties(self, ctx: Context, container: Container) -> None:
+        """Refuse a restore in place that needs a container which has not run on; raises dependency_restarted."""
+
     def storage_warnings(self, selinux_enabled: bool) -> tuple[str, ...]:
         """Warnings about the engine's own files on this host."""
 
@@ -95,6 +98,9 @@ class Engine(Protocol):
 
     def leftovers(self, container: Container, options: Options) -> tuple[str, ...]:
         """Files that an export leaves beside a container that runs on, with memory in them."""
+
+    def changed_files(self, container: Container, archive: str) -> tuple[str, ...]:
+        """Open files that changed between the dump and their copy in ``archive``, whose container runs on."""
 
     def checkpoint_files(self, container: Container) -> tuple[str, ...]:
         """The files and folders of a checkpoint in place: without them there is none."""

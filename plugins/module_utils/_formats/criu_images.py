@@ -21,6 +21,10 @@ SERVICE_MAGIC = 0x55105940
 INVENTORY_MAGIC = 0x58313116
 PSTREE_MAGIC = 0x50273030
 CORE_MAGIC = 0x55053847
+FILES_MAGIC = 0x56303138
+REMAP_MAGIC = 0x59133954
+# The type REG in files.img.
+_REGULAR = 1
 STATS_MAGIC = 0x57093306
 # An entry of these files has a few hundred bytes, and a task in pstree.img a few more for each thread.
 ENTRY_LIMIT = 1 << 20
@@ -193,6 +197,31 @@ def read_core(folder: str, tid: int) -> CoreThread:
     entry = first_entry(os.path.join(folder, f"core-{tid}.img"), COMMON_MAGIC, CORE_MAGIC)
     thread, task = inner(entry, 5), inner(entry, 3)
     return CoreThread(string(thread, 13) or string(task, 6), string(inner(thread, 10), 15))
+
+
+@dataclass(frozen=True)
+class RegularFile:
+    """A file that was open or mapped at the dump, by its path in the container; CRIU restores only this size."""
+
+    name: str
+    size: int
+
+
+def read_regular_files(folder: str) -> tuple[RegularFile, ...]:
+    """Reads the regular files with a size in files.img; none of those whose content is in the images (remap-fpath.img).
+
+    Raises:
+        ImageError, OSError: as ``entries``.
+    """
+    remaps = os.path.join(folder, "remap-fpath.img")
+    remapped = {number(one, 1) for one in entries(remaps, COMMON_MAGIC, REMAP_MAGIC)} if os.path.exists(remaps) else ()
+    found = []
+    for one in entries(os.path.join(folder, "files.img"), COMMON_MAGIC, FILES_MAGIC):
+        entry = inner(one, 3) if number(one, 1) == _REGULAR else {}
+        is_file = stat.S_ISREG(number(entry, 10, stat.S_IFREG))
+        if 8 in entry and is_file and number(one, 2) not in remapped:
+            found.append(RegularFile(string(entry, 6), number(entry, 8)))
+    return tuple(found)
 
 
 DUMP_STATISTICS = {

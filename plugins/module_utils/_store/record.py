@@ -28,7 +28,10 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.record_text impo
 
 @dataclass(frozen=True)
 class Record:
-    """The state of a container when it was checkpointed."""
+    """The state of a container when it was checkpointed.
+
+    ``ran_on``: the container ran on after that, so the checkpoint in place is not its last state.
+    """
 
     engine: str
     id: str
@@ -49,6 +52,7 @@ class Record:
     traces: dict[str, Any] = field(default_factory=dict)
     size_bytes: int = 0
     sha256: str = ""
+    ran_on: bool = False
 
 
 _MOST = 1 << 20
@@ -93,6 +97,7 @@ RULES: dict[str, Rule] = {
     "traces": _is_traces,
     "size_bytes": is_number,
     "sha256": matches(SHA256),
+    "ran_on": is_bool,
 }
 
 

@@ -122,6 +122,8 @@ def _container(entry: dict[str, Any]) -> Container:
             "work_dir": _path(entry, "StaticDir"),
             "pid_file": _path(entry, "PidFile"),
             "network": word(host, "NetworkMode"),
+            "dependencies": " ".join(words(entry, "Dependencies")),
+            "pod": word(entry, "Pod"),
         },
         labels={key: value for key, value in labels.items() if isinstance(value, str)},
         volumes=tuple(word(mount, "Name") for mount in mounts if mount.get("Type") == "volume" and word(mount, "Name")),

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import closing
-from typing import Any, BinaryIO, Iterator
+from contextlib import closing, contextmanager
+from typing import Any, Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import without_waiting
@@ -42,8 +42,10 @@ def read_config_dump(path: str) -> Record:
         CheckpointError: archive_invalid; archive_unreadable, this host lacks libzstd.
     """
     try:
-        with open(path, "rb", opener=without_waiting) as handle:
-            return _record(_read_dumps(handle))
+        with opened_archive(path) as archive:
+            dumps = _find_dumps(archive)
+        refuse_tied(path, dumps["config.dump"])
+        return _record(dumps)
     except ZstdMissing as error:
         raise CheckpointError(
             f"Cannot read the archive {path!r}, which has no record: {error}. Install that library (Debian: libzstd1, "
@@ -59,14 +61,41 @@ def read_config_dump(path: str) -> Record:
         raise invalid(path, f"it cannot be read ({error.strerror})") from error
 
 
-def _read_dumps(handle: BinaryIO) -> dict[str, dict[str, Any]]:
-    limit = EXPANDED_LIMIT + EXPANDED_RATIO * os.fstat(handle.fileno()).st_size
-    start = handle.read(len(MAGIC))
-    handle.seek(0)
-    if start != MAGIC:
-        return _find_dumps(open_tar(handle, limit))
-    with closing(ZstdReader(handle)) as reader:
-        return _find_dumps(Tar(Expanded(lambda: reader.read(1 << 16), limit)))
+def refuse_tied(path: str, config: dict[str, Any]) -> None:
+    """Refuses an archive that podman refuses, too, but only when a restore has begun.
+
+    Raises:
+        CheckpointError: in_pod, has_dependencies.
+    """
+    for key, reason, what in (
+        ("pod", "in_pod", "was in a pod, which needs podman container restore --pod"),
+        ("dependencies", "has_dependencies", "depends on a different one, and podman imports no such container"),
+    ):
+        if config.get(key):
+            raise CheckpointError(
+                f"Cannot restore from {path!r}: its container {what}. Make the container without that, and a new "
+                "archive of it.",
+                reason=reason,
+                path=path,
+            )
+
+
+@contextmanager
+def opened_archive(path: str) -> Iterator[Tar]:
+    """Opens an archive of podman, whatever its compression, to read its members.
+
+    Raises:
+        StreamError, ZstdError, OSError: it cannot be read.
+    """
+    with open(path, "rb", opener=without_waiting) as handle:
+        limit = EXPANDED_LIMIT + EXPANDED_RATIO * os.fstat(handle.fileno()).st_size
+        start = handle.read(len(MAGIC))
+        handle.seek(0)
+        if start != MAGIC:
+            yield open_tar(handle, limit)
+            return
+        with closing(ZstdReader(handle)) as reader:
+            yield Tar(Expanded(lambda: reader.read(1 << 16), limit))
 
 
 def _find_dumps(archive: Tar) -> dict[str, dict[str, Any]]:

@@ -154,8 +154,20 @@ class Podman:
     def losses(self, container: Container, archive_path: str | None) -> tuple[str, ...]:
         # Only a checkpoint needs to compile this.
         from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.losses import check_losses
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.ties import check_ties, warn_strays
 
-        return check_losses(container, archive_path, self.paths.proc)
+        ties = check_ties(self.paths, container, archive_path)
+        return (*ties, *check_losses(container, archive_path, self.paths.proc), *warn_strays(self.paths, container))
+
+    def require_ties(self, ctx: Context, container: Container) -> None:
+        others = container.own.get("dependencies", "").split()
+        if not others:
+            return
+        # Few containers depend on others.
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.ties import require_namespaces
+
+        found = [self.inspect(ctx, one) for one in others]
+        require_namespaces(self.paths, container, [one.pid for one in found if one is not None and one.running])
 
     def storage_warnings(self, selinux_enabled: bool) -> tuple[str, ...]:
         from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.losses import unlabelled_warning
@@ -210,6 +222,11 @@ class Podman:
     def leftovers(self, container: Container, options: Options) -> tuple[str, ...]:
         # Podman leaves the images beside a running container: memory on disk, without a use.
         return () if options.keep else self.checkpoint_files(container)
+
+    def changed_files(self, container: Container, archive: str) -> tuple[str, ...]:
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.consistency import changed_files
+
+        return changed_files(self.images_dir(container), archive)
 
     def checkpoint_files(self, container: Container) -> tuple[str, ...]:
         return tuple(os.path.join(work_dir(container), name) for name in CHECKPOINT_FILES)

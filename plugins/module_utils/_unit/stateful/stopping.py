@@ -133,10 +133,10 @@ def dump(unit: Unit, container: Container, options: Options, seconds: int) -> Ch
     desired = Desired(unit.name, None, options)
 
     def whole() -> dict[str, object]:
-        facts = make(unit.ctx, unit.engine, desired, refuse(unit.engine, desired, container)).facts
-        for risk in facts["restore_risks"]:
-            unit.say("warning", risk["message"])
-        return dict(facts["statistics"])
+        outcome = make(unit.ctx, unit.engine, desired, refuse(unit.ctx.paths, unit.engine, desired, container))
+        for warning in outcome.warnings:
+            unit.say("warning", warning)
+        return dict(outcome.facts["statistics"])
 
     statistics, error = attempt(f"checkpoint container {unit.name!r}", whole)
     error = in_journal(error)

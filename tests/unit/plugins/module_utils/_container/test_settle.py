@@ -222,7 +222,7 @@ def test_a_second_task_is_refused_while_the_first_works(
 
 def test_an_id_stands_for_the_name(module: Any, tmp_path: Path) -> None:
     host = running(tmp_path)
-    params = {**archive(tmp_path), "compression": "gzip", "name": ID[:12]}
+    params = {**archive(tmp_path), "compression": "gzip", "name": ID}
     assert module("container_checkpoint", params, host=host).result["changed"]
     assert os.path.exists(lock.lock_path(host.world.paths, 0, "container", "web"))
     assert module("container_checkpoint", params, host=host).result["changed"] is False

@@ -78,6 +78,9 @@ class Box:
     def losses(self, container: Container, archive_path: str | None) -> tuple[str, ...]:
         return ("box loses the terminal.",)
 
+    def require_ties(self, ctx: Context, container: Container) -> None:
+        pass
+
     def storage_warnings(self, selinux_enabled: bool) -> tuple[str, ...]:
         return ()
 
@@ -120,6 +123,9 @@ class Box:
 
     def leftovers(self, container: Container, options: Options) -> tuple[str, ...]:
         return () if options.keep else self.checkpoint_files(container)
+
+    def changed_files(self, container: Container, archive: str) -> tuple[str, ...]:
+        return ()
 
     def checkpoint_files(self, container: Container) -> tuple[str, ...]:
         return (self.images_dir(container),)
