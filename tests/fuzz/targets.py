@@ -611,6 +611,8 @@ CASES: tuple[Target, ...] = (
     Target("_engines/podman/answers.parse_image", json_texts(IMAGE), raises=REFUSED),
     Target("_engines/podman/answers.parse_statistics", json_texts(*STATISTICS)),
     Target("_engines/podman/losses.parse_secret_mounts", json_texts(SPEC_DUMP)),
+    Target("_engines/podman/ties.parse_shared_namespaces", json_texts(SPEC_DUMP), raises=(ValueError,)),
+    Target("_engines/podman/consistency.parse_mount_points", json_texts(SPEC_DUMP), raises=(ValueError,)),
     Target(
         "_engines/podman/engine.Podman",
         json_texts(STORED),
@@ -812,6 +814,15 @@ CASES: tuple[Target, ...] = (
     Target(
         "_criu_build/compile.read_patches", archives(SOURCE_TAR), at("patches.tar"), raises=REFUSED, repeats="bytes"
     ),
+    Target(
+        "_engines/podman/consistency.read_sizes",
+        archives(tar_bytes({"spec.dump": json.dumps(SPEC_DUMP).encode(), "rootfs-diff.tar": tar_bytes({"a": b"1"})})),
+        lambda function, given: function(
+            function_of("_core/tar.Tar")(function_of("_core/streams.Plain")(io.BytesIO(given))), {"/a"}
+        ),
+        raises=(ValueError,),
+        repeats="bytes",
+    ),
     # Binary formats
     Target(
         "_formats/criu_images.parse_message",
@@ -870,6 +881,13 @@ CASES: tuple[Target, ...] = (
     ),
     Target("_process/sessions.session_of", PROCESS_FILES, _of_process(PID), repeats=""),
     Target("_process/zombies.parent_of_zombie", PROCESS_FILES, _of_process(PID), repeats=""),
+    Target(
+        "_formats/criu_images.read_regular_files",
+        mutated(fixtures("criu/4.2.1-leave-running/files.img")),
+        at("i/files.img", whole=False),
+        raises=(ImageError,),
+        repeats="bytes",
+    ),
     Target("_formats/criu_images.read_statistics", mutated(IMAGES["stats"]), at("stats-dump"), repeats="bytes"),
     Target(
         "_store/image_folder.read_images",
@@ -1181,6 +1199,7 @@ EXEMPT: dict[str, str] = {
     "_engines/podman/losses.parse_address": "gets one field of a line that the kernel writes: parse_local_addresses",
     "_engines/runtimes.read_runtimes": "a command's answer",
     "_host/kernel.read_boot_time": "collects boot_clock",
+    "_host/paths.read_attribute": "returns what the kernel says, as read_text",
     "_host/paths.read_xattr": "returns text as it is",
     "_lsm/_selinux/boolean.read_boolean": "reads one digit of the kernel's",
     "_lsm/_selinux/host.read_file": "returns bytes as they are",

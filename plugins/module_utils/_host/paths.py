@@ -153,6 +153,20 @@ def read_text(path: str, *, limit: int = SIZE_LIMIT, may_fail: bool = False) -> 
     return None if data is None else data.decode("utf-8", "surrogateescape")
 
 
+def read_attribute(path: str) -> str | None:
+    """Returns a file of /proc/PID/attr as ``read_text`` does; empty if the kernel's LSM has no such attribute (EINVAL).
+
+    Raises:
+        OSError: as ``read_bytes``, but for EINVAL.
+    """
+    try:
+        return read_text(path)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return ""
+
+
 def read_xattr(path: str, name: str) -> str:
     """Returns an extended attribute as text; empty if it is absent or may not be read."""
     try:

@@ -67,17 +67,21 @@ def refuse_tied(path: str, config: dict[str, Any]) -> None:
     Raises:
         CheckpointError: in_pod, has_dependencies.
     """
-    for key, reason, what in (
-        ("pod", "in_pod", "was in a pod, which needs podman container restore --pod"),
-        ("dependencies", "has_dependencies", "depends on a different one, and podman imports no such container"),
-    ):
-        if config.get(key):
-            raise CheckpointError(
-                f"Cannot restore from {path!r}: its container {what}. Make the container without that, and a new "
-                "archive of it.",
-                reason=reason,
-                path=path,
-            )
+    what = f"Cannot restore from {path!r}: its container"
+    if config.get("pod"):
+        raise CheckpointError(
+            f"{what} was in a pod, which needs 'podman container restore --pod'. Make the container without the pod, and "
+            "a new archive of it.",
+            reason="in_pod",
+            path=path,
+        )
+    if config.get("dependencies"):
+        raise CheckpointError(
+            f"{what} depends on a different one, and podman imports no such container. Make the container with a network "
+            "of its own, and a new archive of it.",
+            reason="has_dependencies",
+            path=path,
+        )
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Mapping
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_attribute, read_text
 
 
 def apparmor_rules(paths: Paths) -> bool:
@@ -25,9 +25,9 @@ class AppArmorLabels:
     lsm = "apparmor"
 
     def thread(self, task: str) -> str | None:
-        text = read_text(f"{task}/attr/apparmor/current")
+        text = read_attribute(f"{task}/attr/apparmor/current")
         if text is None:
-            text = read_text(f"{task}/attr/current")
+            text = read_attribute(f"{task}/attr/current")
         return None if text is None else text.rstrip("\n\0")
 
     def sockcreate(self, task: str) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from typing import Mapping
 
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text, read_xattr
+from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_attribute, read_xattr
 
 _CONTEXT = re.compile(r'(?:^|,)((?:fs|def|root)?context)=("[^"]*"|[^,]*)')
 
@@ -18,10 +18,10 @@ class SelinuxLabels:
     lsm = "selinux"
 
     def thread(self, task: str) -> str | None:
-        return _context(read_text(f"{task}/attr/current"))
+        return _context(read_attribute(f"{task}/attr/current"))
 
     def sockcreate(self, task: str) -> str | None:
-        return _context(read_text(f"{task}/attr/sockcreate"))
+        return _context(read_attribute(f"{task}/attr/sockcreate"))
 
     def socket(self, descriptor: str) -> str:
         return read_xattr(descriptor, "security.selinux")
