@@ -14,6 +14,8 @@ description:
   - If the checkpoint fails, the container keeps running. If podman has already stopped it, for example because the disk
     is full, the module restores it.
   - Records the SELinux label of every thread, so that M(criu.hosts.container_restore) can prove that none has changed.
+  - Warns about processes that do not descend from the container's first one, such as those of C(podman exec), since a
+    checkpoint leaves them out, and about namespaces of a different container, which a restore needs unchanged.
   - Only one task at a time works on a container or archive. If a task was killed, the next one completes or undoes what
     it had begun, and says so in a warning.
 author:
@@ -192,8 +194,8 @@ reason:
       failure, would unmount a file system from the host; see RV(path).
     - V(has_dependencies) if O(archive_path) is set and the container uses namespaces of a different one.
     - V(in_pod) if O(archive_path) is set and the container is in a pod.
-    - V(archive_inconsistent) if O(leave_running=true) and the container changed an open file before it was copied to the
-      archive, so that no restore would succeed. The archive is removed, and the container keeps running.
+    - V(archive_inconsistent) if O(leave_running=true) and the container changed an open file before it was copied to
+      the archive, so that no restore would succeed. The archive is removed, and the container keeps running.
     - V(secret_not_restorable) if a secret is mounted below C(/run/secrets), where no restore from an archive finds it.
     - V(checkpoint_in_use) if the checkpoint to remove is the only state of a stopped container, or the archive was
       completed just now for a task that had died.

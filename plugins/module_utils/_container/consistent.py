@@ -37,7 +37,7 @@ def consistency_steps(desired: Desired, writer: RecordWriter) -> tuple[Step, ...
             raise CheckpointError(
                 f"Cannot checkpoint container {container.name!r} to {path!r}: the container changed {changed[0]!r} "
                 "between the dump of its memory and the copy of its files, so no restore would succeed. The archive is "
-                "removed, and the container keeps running. Leave out leave_running, or try again when it writes less.",
+                "removed. Leave out leave_running, or try again when the container writes less.",
                 reason="archive_inconsistent",
                 path=path,
             )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.streams import Expanded, StreamError
-from ansible_collections.criu.hosts.plugins.module_utils._core.tar import Tar, TarError
+from ansible_collections.criu.hosts.plugins.module_utils._core.tar import Tar
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers import objects, word
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.archive import (
     DUMP_LIMIT,
@@ -57,7 +57,7 @@ def _sizes_inside(archive: Tar, wanted: set[str]) -> dict[str, int]:
             name = f"/{'/'.join(member.parts)}"
             if member.kind == "file" and name in wanted:
                 sizes[name] = member.size
-    except TarError:
+    except StreamError:
         pass
     return sizes
 

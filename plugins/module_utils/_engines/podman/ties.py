@@ -147,7 +147,10 @@ def _namespace(paths: Paths, pid: int | str) -> str:
 
 def warn_strays(paths: Paths, container: Container) -> tuple[str, ...]:
     """Warns about processes of a container that its checkpoint leaves out."""
-    left = [pid for pid in sorted(set(_members(paths, container))) if not _descends(paths, pid, container.pid)]
+    # Under runc a clone runs in the cgroup of the original, in a pid namespace of its own.
+    space = _namespace(paths, container.pid)
+    inside = [pid for pid in sorted(set(_members(paths, container))) if _namespace(paths, pid) in ("", space)]
+    left = [pid for pid in inside if not _descends(paths, pid, container.pid)]
     if not left:
         return ()
     named = [f"{pid} ({(read_text(f'{paths.proc}/{pid}/comm', may_fail=True) or '?').strip()!r})" for pid in left]

@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
+import shutil
 import stat
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ansible_collections.criu.hosts.plugins.module_utils._host import paths
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
 from ansible_collections.criu.hosts.tests.unit.containers import (
@@ -28,6 +33,7 @@ from ansible_collections.criu.hosts.tests.unit.containers import (
 from ansible_collections.criu.hosts.tests.unit.harness import PLACE, Case, Host, Reply, Write
 
 Built = tuple[dict[str, Any], Host]
+LEFT_RUNNING = Path(__file__).parents[2] / "fixtures/criu/4.2.1-leave-running"
 
 
 def in_place(folder: Path) -> Built:
@@ -514,3 +520,96 @@ def test_permissive_warns(module: Any, tmp_path: Path) -> None:
     params, host = to_archive(tmp_path, world(tmp_path, selinux="permissive"))
     result = module("container_checkpoint", params, host=host).result
     assert any("permissive" in str(warning) for warning in result["warnings"])
+
+
+def grown(folder: Path) -> Built:
+    """The container wrote to an open file between the dump and its copy."""
+    made = world(folder)
+    params, host = to_archive(folder, made, leave_running=True)
+    archive = Path(params["archive_path"])
+    name = "rootfs-diff.tar"
+
+    def dump() -> None:
+        made.dump()
+        for image in LEFT_RUNNING.iterdir():
+            shutil.copy(image, made.userdata / "checkpoint" / image.name)
+        (made.userdata / name).write_bytes(b"a copy")
+        inside = io.BytesIO()
+        with tarfile.open(fileobj=inside, mode="w") as files:
+            files.addfile(tarfile.TarInfo("app.log"))
+        with tarfile.open(archive.parent / f".{archive.name}.partial", "w") as whole:
+            info = tarfile.TarInfo(name)
+            info.size = len(inside.getvalue())
+            whole.addfile(info, io.BytesIO(inside.getvalue()))
+
+    host.replies = [Write(archive_argv(archive, "--leave-running"), turns=True, effect=dump), *host.replies]
+    return params, host
+
+
+def test_an_archive_whose_files_are_newer_than_its_memory_is_removed(module: Any, tmp_path: Path) -> None:
+    params, host = grown(tmp_path)
+    failed = module("container_checkpoint", params, host=host).result
+    assert failed["reason"] == "archive_inconsistent" and "'/app.log'" in failed["msg"]
+    assert failed["container_state"] == "running"
+    assert not list((tmp_path / "archives").iterdir())
+    userdata = tmp_path / f"var/lib/containers/storage/overlay-containers/{ID}/userdata"
+    assert not (userdata / "checkpoint").exists() and not (userdata / "rootfs-diff.tar").exists()
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_an_archive_of_a_container_that_runs_on_is_a_warning(module: Any, tmp_path: Path, check: bool) -> None:
+    params, host = leave_running(tmp_path)
+    found = module("container_checkpoint", params, host=host, check=check).result
+    assert found["changed"] and [one for one in found["warnings"] if "ran on while its files were copied" in str(one)]
+
+
+def tied(folder: Path, **entries: Any) -> Host:
+    made = world(folder)
+    made.process(pid_of("running"), [LABEL] * 4)
+    entry = json.loads(made.inspected("running"))
+    entry[0].update(entries)
+    made.script(Reply(INSPECT, out=json.dumps(entry)))
+    return made.host
+
+
+@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize(
+    ("entries", "reason"), [({"Dependencies": ["b" * 64]}, "has_dependencies"), ({"Pod": "c" * 64}, "in_pod")]
+)
+def test_a_container_that_podman_does_not_export_is_refused_before(
+    module: Any, tmp_path: Path, entries: dict[str, Any], reason: str, check: bool
+) -> None:
+    params = {"name": "web", "archive_path": str(tmp_path / "a/web.tar.zst")}
+    host = tied(tmp_path, **entries)
+    failed = module("container_checkpoint", params, host=host, check=check).result
+    assert failed["reason"] == reason and not host.wrote and not (tmp_path / "a").exists()
+
+
+def test_a_dependency_is_a_warning_in_place(module: Any, tmp_path: Path) -> None:
+    host = tied(tmp_path, Dependencies=["b" * 64])
+    found = module("container_checkpoint", {"name": "web"}, host=host, check=True).result
+    assert [one for one in found["warnings"] if repr("b" * 12) in str(one)]
+
+
+@pytest.mark.parametrize("apparmor", [False, True])
+def test_attributes_that_the_kernel_does_not_have_are_no_labels(
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apparmor: bool
+) -> None:
+    """A container that was made with --rm, on a host without SELinux: the kernel answers EINVAL."""
+    made = world(tmp_path, selinux="disabled")
+    if apparmor:
+        parameter = tmp_path / "sys/module/apparmor/parameters/enabled"
+        parameter.parent.mkdir(parents=True)
+        parameter.write_text("Y\n")
+    made.process(pid_of("running"), [LABEL] * 4)
+    made.script(Reply(INSPECT, out=made.inspected("running", AutoRemove=True)))
+    reader = paths.read_bytes
+
+    def read(path: str, **options: Any) -> Any:
+        if "/attr/" in path and os.path.exists(path):
+            raise OSError(errno.EINVAL, "Invalid argument", path)
+        return reader(path, **options)
+
+    monkeypatch.setattr(paths, "read_bytes", read)
+    params = {"name": "web", "archive_path": str(tmp_path / "archives/web.tar.zst")}
+    assert module("container_checkpoint", params, host=made.host, check=True).result["changed"]

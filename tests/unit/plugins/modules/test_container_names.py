@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The container modules with a foreign container whose id begins with the name, with ids, and with renamed containers."""
+"""The container modules: a foreign container whose id begins with the name, ids as names, renamed containers."""
 
 from __future__ import annotations
 

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core import lock
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import HEADER
 from ansible_collections.criu.hosts.plugins.module_utils._unit import ensure, goal, plan
+from ansible_collections.criu.hosts.plugins.module_utils._unit.installed import Current
 from ansible_collections.criu.hosts.tests.unit.container_units import UnitHost, make_quadlet_file
 from ansible_collections.criu.hosts.tests.unit.harness import PLACE, Case, run_main
 
@@ -463,3 +465,31 @@ def test_unit_file_that_is_a_folder_is_a_failure_in_one_line(tmp_path: Path, mod
     host.plain.mkdir(parents=True)
     run = module("container_unit", {**BASE, "stateful": True}, host=host)
     assert (run.result["reason"], run.result["path"]) == ("file_failed", str(host.plain))
+
+
+@pytest.mark.parametrize("kind", ["quadlet", "plain"])
+def test_a_foreign_container_whose_id_begins_with_the_name_does_not_count(
+    module: Any, tmp_path: Path, kind: str
+) -> None:
+    host = UnitHost(folder=tmp_path)
+    asked: list[list[str]] = []
+    ask = host.run_command
+
+    def run_command(dummy: Any, args: Any, **options: Any) -> tuple[int, str, str]:
+        if args[:2] == ["podman", "ps"]:
+            asked.append(args)
+            return 0, "", ""
+        assert args[:3] != ["podman", "container", "exists"], "podman would say yes"
+        return ask(dummy, args, **options)
+
+    host.run_command = run_command  # type: ignore[method-assign]
+    if kind == "quadlet":
+        host.with_quadlet()
+    params = {"name": "db", "image": "localhost/web:1"}
+    assert module("container_unit", params, host=host, check=True).result["changed"]
+    assert [argv[5] for argv in asked] == ["name=^db$"]
+
+
+def test_a_removal_names_exactly_one_container() -> None:
+    found = plan.plan_absent(Current("db", plain=f"{HEADER}\n"), ())
+    assert ["podman", "rm", "--force", "--ignore", "--volumes", "--filter", "name=^db$"] in found.commands

@@ -121,3 +121,18 @@ def test_digest_of_a_spec(text: str | None, expected: str | None) -> None:
 def test_long_command_is_one() -> None:
     text = "[Service]\nExecStart=/a \\\n  --b\nRestart=no\n"
     assert essence(text) == ("ExecStart=/a --b",)
+
+
+@pytest.mark.parametrize("render", [render_plain, render_quadlet])
+@pytest.mark.parametrize("name", ["db", "cafe", "42", "d"])
+def test_a_unit_reaches_no_container_whose_id_begins_with_its_name(render: Any, name: str) -> None:
+    text = render(wanted(name=name), ENV, PODMAN).replace(" \\\n  ", " ")
+    lines = [line for line in text.splitlines() if line.startswith("Exec") and PODMAN in line]
+    removal = f'{PODMAN} rm --force --ignore --volumes --filter "name=^{name}$$"'
+    assert f"ExecStartPre=-{removal}" in lines
+    assert all(word != name for line in lines for word in line.split())
+    if render is render_quadlet:
+        assert "PodmanArgs=--replace=false" in text
+    else:
+        assert f"ExecStopPost=-{removal}" in lines and "--replace" not in text
+        assert f'ExecStop={PODMAN} stop --ignore --time=10 --filter "name=^{name}$$"' in lines
