@@ -70,15 +70,15 @@ def refuse_tied(path: str, config: dict[str, Any]) -> None:
     what = f"Cannot restore from {path!r}: its container"
     if config.get("pod"):
         raise CheckpointError(
-            f"{what} was in a pod, which needs 'podman container restore --pod'. Make the container without the pod, and "
-            "a new archive of it.",
+            f"{what} was in a pod, which needs 'podman container restore --pod'. Make the container without the pod, "
+            "and a new archive of it.",
             reason="in_pod",
             path=path,
         )
     if config.get("dependencies"):
         raise CheckpointError(
-            f"{what} depends on a different one, and podman imports no such container. Make the container with a network "
-            "of its own, and a new archive of it.",
+            f"{what} depends on a different one, and podman imports no such container. Make the container with a "
+            "network of its own, and a new archive of it.",
             reason="has_dependencies",
             path=path,
         )
