@@ -168,13 +168,15 @@ def a_container_in_a_pod_is_refused_or_comes_back() -> list[str]:
 @report("containers/podman#28963, checkpoint-restore/criu#975, #1258, cri-o/cri-o#6977")
 def an_archive_of_a_container_that_ran_on_is_consistent_or_refused() -> list[str]:
     program = """
-import sys, time
+import os, sys
 out = open("/app.log", "a", buffering=1)
 n = 0
 while True:
     n += 1
     out.write("line %d\\n" % n * 200)
-    open(sys.argv[1], "w").write(str(n))
+    with open("/new", "w") as file:
+        file.write(str(n))
+    os.replace("/new", sys.argv[1])  # whoever reads it never finds it empty
 """
     container("log", program=program)
     result = run_task(CHECKPOINT, name="log", archive_path=ARCHIVE, leave_running=True)
