@@ -612,7 +612,6 @@ CASES: tuple[Target, ...] = (
     Target("_engines/podman/answers.parse_statistics", json_texts(*STATISTICS)),
     Target("_engines/podman/losses.parse_secret_mounts", json_texts(SPEC_DUMP)),
     Target("_engines/podman/ties.parse_shared_namespaces", json_texts(SPEC_DUMP), raises=(ValueError,)),
-    Target("_engines/podman/consistency.parse_mount_points", json_texts(SPEC_DUMP), raises=(ValueError,)),
     Target(
         "_engines/podman/engine.Podman",
         json_texts(STORED),

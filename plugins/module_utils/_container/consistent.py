@@ -34,8 +34,9 @@ def consistency_steps(desired: Desired, writer: RecordWriter) -> tuple[Step, ...
     def compare() -> None:
         changed = engine.changed_files(container, partial_path(path))
         if changed:
+            named = " and ".join(map(repr, changed[:3]))
             raise CheckpointError(
-                f"Cannot checkpoint container {container.name!r} to {path!r}: the container changed {changed[0]!r} "
+                f"Cannot checkpoint container {container.name!r} to {path!r}: the container changed {named} "
                 "between the dump of its memory and the copy of its files, so no restore would succeed. The archive is "
                 "removed. Leave out leave_running, or try again when the container writes less.",
                 reason="archive_inconsistent",

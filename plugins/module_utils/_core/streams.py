@@ -20,6 +20,10 @@ class StreamError(ValueError):
     """The file is damaged or cut off, or holds more than its reader accepts."""
 
 
+class CutOff(StreamError):
+    """The file ends too early."""
+
+
 class Stream(Protocol):
     """A file that is read from beginning to end."""
 
@@ -46,7 +50,7 @@ class Plain:
 
     def skip(self, size: int) -> None:
         if size > self._left:
-            raise StreamError("it is cut off")
+            raise CutOff("it is cut off")
         self._handle.seek(size, os.SEEK_CUR)
         self._left -= size
 
@@ -84,7 +88,7 @@ class Expanded:
         while size:
             step = min(self._fill(), size)
             if not step:
-                raise StreamError("it is cut off")
+                raise CutOff("it is cut off")
             self._at += step
             size -= step
 
@@ -125,7 +129,7 @@ class _Pieces:
             if not self._waiting and not self._engine.eof and getattr(self._engine, "needs_input", True):
                 self._waiting = self._handle.read(CHUNK)
                 if not self._waiting:
-                    raise StreamError("it is cut off")
+                    raise CutOff("it is cut off")
         return b""
 
     def _next(self) -> None:

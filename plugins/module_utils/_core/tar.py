@@ -13,7 +13,13 @@ import math
 from dataclasses import dataclass
 from typing import IO, Iterator
 
-from ansible_collections.criu.hosts.plugins.module_utils._core.streams import CHUNK, Stream, StreamError, open_stream
+from ansible_collections.criu.hosts.plugins.module_utils._core.streams import (
+    CHUNK,
+    CutOff,
+    Stream,
+    StreamError,
+    open_stream,
+)
 
 BLOCK = 512
 # Extended attributes may have 64 KiB each; an archive of CRIU's images has about ten members for each process.
@@ -151,7 +157,7 @@ class Tar:
         while self._left:
             piece = self._stream.read(min(self._left, CHUNK))
             if not piece:
-                raise TarError("it is cut off")
+                raise CutOff("it is cut off")
             self._left -= len(piece)
             yield piece
 
@@ -170,7 +176,7 @@ class Tar:
         if not head:
             return None
         if len(head) < BLOCK:
-            raise TarError("it is cut off")
+            raise CutOff("it is cut off")
         rest = head[:148] + b" " * 8 + head[156:]
         # Some old programs added signed numbers.
         if sum(rest) - _number(head[148:156]) not in (0, 256 * sum(one > 127 for one in rest)):
@@ -183,7 +189,7 @@ class Tar:
         for dummy in range(8):
             head = self._head()
             if head is None and more:
-                raise TarError("it is cut off")
+                raise CutOff("it is cut off")
             if head is None:
                 return None
             if head[156:157] not in b"xgLK":
@@ -196,7 +202,7 @@ class Tar:
                 raise TarError(f"its extended headers have more than {EXTENDED_TOTAL} bytes")
             data = self._stream.read(size)
             if len(data) < size:
-                raise TarError("it is cut off")
+                raise CutOff("it is cut off")
             self._stream.read(-size % BLOCK)
             more.update(_described(head[156:157], data))
         raise TarError("a member has too many extended headers")

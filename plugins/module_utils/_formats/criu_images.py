@@ -208,20 +208,25 @@ class RegularFile:
 
 
 def read_regular_files(folder: str) -> tuple[RegularFile, ...]:
-    """Reads the regular files with a size in files.img; none of those whose content is in the images (remap-fpath.img).
+    """Reads the regular files on the root mount in files.img, without those whose content is in the images.
+
+    The root of a process is in that file, too, which shows the mount. remap-fpath.img names removed files.
 
     Raises:
         ImageError, OSError: as ``entries``.
     """
     remaps = os.path.join(folder, "remap-fpath.img")
     remapped = {number(one, 1) for one in entries(remaps, COMMON_MAGIC, REMAP_MAGIC)} if os.path.exists(remaps) else ()
-    found = []
+    found: list[tuple[int, RegularFile]] = []
+    roots = set()
     for one in entries(os.path.join(folder, "files.img"), COMMON_MAGIC, FILES_MAGIC):
         entry = inner(one, 3) if number(one, 1) == _REGULAR else {}
-        is_file = stat.S_ISREG(number(entry, 10, stat.S_IFREG))
-        if 8 in entry and is_file and number(one, 2) not in remapped:
-            found.append(RegularFile(string(entry, 6), number(entry, 8)))
-    return tuple(found)
+        name, mount, mode = string(entry, 6), number(entry, 7), number(entry, 10)
+        if name == "/" and stat.S_ISDIR(mode):
+            roots.add(mount)
+        elif 8 in entry and stat.S_ISREG(mode) and number(one, 2) not in remapped:
+            found.append((mount, RegularFile(name, number(entry, 8))))
+    return tuple(file for mount, file in found if mount in roots)
 
 
 DUMP_STATISTICS = {

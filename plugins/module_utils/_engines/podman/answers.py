@@ -124,6 +124,7 @@ def _container(entry: dict[str, Any]) -> Container:
             "network": word(host, "NetworkMode"),
             "dependencies": " ".join(words(entry, "Dependencies")),
             "pod": word(entry, "Pod"),
+            "layers": word(inner(inner(entry, "GraphDriver"), "Data"), "LowerDir"),
         },
         labels={key: value for key, value in labels.items() if isinstance(value, str)},
         volumes=tuple(word(mount, "Name") for mount in mounts if mount.get("Type") == "volume" and word(mount, "Name")),

@@ -8,65 +8,63 @@ Podman before 6.0 does not freeze the container between CRIU's dump and the copy
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import Iterable
 
-from ansible_collections.criu.hosts.plugins.module_utils._core.streams import Expanded, StreamError
+from ansible_collections.criu.hosts.plugins.module_utils._core.streams import CutOff, Expanded, StreamError
 from ansible_collections.criu.hosts.plugins.module_utils._core.tar import Tar
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers import objects, word
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.archive import (
-    DUMP_LIMIT,
-    EXPANDED_LIMIT,
-    opened_archive,
-)
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.archive import EXPANDED_LIMIT, opened_archive
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import ImageError, read_regular_files
-from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
 from ansible_collections.criu.hosts.plugins.module_utils._formats.zstd import ZstdError
 
+# The copy of the changed files in an archive.
+COPY = "rootfs-diff.tar"
 
-def changed_files(images: str, archive_path: str) -> tuple[str, ...]:
-    """Returns the open files whose size in the archive differs from that in the images; none if that is not known."""
+
+def changed_files(images: str, archive_path: str, layers: Iterable[str] = ()) -> tuple[str, ...]:
+    """Returns the open files whose size in the archive differs from that in the images; none if that is not known.
+
+    ``layers`` are the folders of the image. With them, files are found that are neither there nor in the archive.
+    """
     try:
         dumped = {f"/{one.name.strip('/')}": one.size for one in read_regular_files(images)}
         with opened_archive(archive_path) as archive:
-            sizes, mounts = read_sizes(archive, set(dumped))
-    except (ImageError, StreamError, ZstdError, OSError, ValueError):
+            sizes, whole = read_sizes(archive, set(dumped))
+    except (ImageError, StreamError, ZstdError, OSError):
         return ()
-    kept = {name: size for name, size in sizes.items() if not any(name.startswith(f"{one}/") for one in mounts)}
-    return tuple(sorted(name for name, size in kept.items() if size != dumped[name] and name not in mounts))
+    if not whole:
+        return (COPY,)
+    folders = tuple(layers)
+    changed = {name for name, size in sizes.items() if size != dumped[name]}
+    for name in dumped.keys() - sizes.keys():
+        if folders and not any(os.path.lexists(f"{folder}{name}") for folder in folders):
+            changed.add(name)
+    return tuple(sorted(changed))
 
 
-def read_sizes(archive: Tar, wanted: set[str]) -> tuple[dict[str, int], set[str]]:
-    """Returns the sizes of the wanted files in the archive's copy of the container's files, and all mount points."""
+def read_sizes(archive: Tar, wanted: set[str]) -> tuple[dict[str, int], bool]:
+    """Returns the sizes of the wanted files in the copy of the container's changed files, and whether it is whole."""
     sizes: dict[str, int] = {}
-    mounts: set[str] = set()
+    whole = True
     for member in archive:
-        name = "/".join(member.parts)
-        if name == "spec.dump" and member.kind == "file":
-            mounts = parse_mount_points(archive.content(DUMP_LIMIT))
-        elif name == "rootfs-diff.tar" and member.kind == "file":
-            sizes = _sizes_inside(archive, wanted)
-    return sizes, mounts
+        if member.parts == (COPY,) and member.kind == "file":
+            whole = _read_inside(archive, wanted, sizes)
+    return sizes, whole
 
 
-def _sizes_inside(archive: Tar, wanted: set[str]) -> dict[str, int]:
-    """Reads the tar in the current member. What follows a file that grew while it was copied may be missing in it."""
+def _read_inside(archive: Tar, wanted: set[str], sizes: dict[str, int]) -> bool:
+    """Reads the tar in the current member; returns whether it has an end: podman unpacks none without.
+
+    Podman goes on after "archive/tar: write too long", when a file grew while it was copied; what follows is missing.
+    """
     pieces = archive.pieces()
-    sizes: dict[str, int] = {}
     try:
         for member in Tar(Expanded(lambda: next(pieces, b""), EXPANDED_LIMIT)):
             name = f"/{'/'.join(member.parts)}"
             if member.kind == "file" and name in wanted:
                 sizes[name] = member.size
+    except CutOff:
+        return False
     except StreamError:
-        pass
-    return sizes
-
-
-def parse_mount_points(text: str | bytes) -> set[str]:
-    """Returns the mount points of a container, without that of its root, from its OCI configuration.
-
-    Raises:
-        ValueError: it is no such configuration.
-    """
-    listed: Any = objects(parse_object(text).get("mounts"), "mounts")
-    return {word(one, "destination").rstrip("/") for one in listed} - {""}
+        pass  # podman reads kinds of tar that this one does not
+    return True

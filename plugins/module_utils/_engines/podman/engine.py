@@ -226,7 +226,8 @@ class Podman:
     def changed_files(self, container: Container, archive: str) -> tuple[str, ...]:
         from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.consistency import changed_files
 
-        return changed_files(self.images_dir(container), archive)
+        layers = [one for one in container.own.get("layers", "").split(":") if one]
+        return changed_files(self.images_dir(container), archive, layers)
 
     def checkpoint_files(self, container: Container) -> tuple[str, ...]:
         return tuple(os.path.join(work_dir(container), name) for name in CHECKPOINT_FILES)

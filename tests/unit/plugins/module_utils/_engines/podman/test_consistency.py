@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import io
-import json
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -30,10 +29,9 @@ def tar(members: dict[str, Any]) -> bytes:
     return written.getvalue()
 
 
-def archive(folder: Path, files: dict[str, Any], mounts: tuple[str, ...] = ()) -> str:
-    spec = {"mounts": [{"destination": one} for one in mounts]}
+def archive(folder: Path, files: dict[str, Any]) -> str:
     path = folder / "web.tar"
-    members = {"config.dump": b"{}", "spec.dump": json.dumps(spec).encode(), "checkpoint/pages-1.img": b"memory"}
+    members = {"config.dump": b"{}", "spec.dump": b"{}", "checkpoint/pages-1.img": b"memory"}
     path.write_bytes(tar({**members, "rootfs-diff.tar": tar(files)}))
     return str(path)
 
@@ -46,19 +44,31 @@ def test_the_files_of_the_images() -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "mounts", "expected"),
+    ("files", "expected"),
     [
-        ({"app.log": SIZE}, (), ()),
-        ({"app.log": SIZE + 1}, (), ("/app.log",)),
-        ({"app.log": 5, "other": 1}, ("/proc", "/dev"), ("/app.log",)),
-        ({"other": 5}, (), ()),
-        ({"app.log": 5}, ("/app.log",), ()),
-        ({"tmp/gone": 99}, (), ()),
+        ({"app.log": SIZE}, ()),
+        ({"app.log": SIZE + 1}, ("/app.log",)),
+        ({"app.log": 5, "other": 1}, ("/app.log",)),
+        ({"other": 5}, ()),
+        ({"dev/null": 5, "tmp/gone": 99}, ()),
     ],
-    ids=["same", "grown", "cut", "unchanged-in-the-image", "a-volume", "removed-and-made-again"],
+    ids=["same", "grown", "cut", "unchanged-in-the-image", "not-compared"],
 )
-def test_sizes_that_differ(tmp_path: Path, files: dict[str, Any], mounts: Any, expected: tuple[str, ...]) -> None:
-    assert changed_files(str(IMAGES), archive(tmp_path, files, mounts)) == expected
+def test_sizes_that_differ(tmp_path: Path, files: dict[str, Any], expected: tuple[str, ...]) -> None:
+    assert changed_files(str(IMAGES), archive(tmp_path, files)) == expected
+
+
+def test_a_file_that_was_removed_after_the_dump(tmp_path: Path) -> None:
+    """It is neither in the archive nor in the image."""
+    for one in read_regular_files(str(IMAGES)):
+        path = tmp_path / f"layer{one.name}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    layers = [str(tmp_path / "empty"), str(tmp_path / "layer")]
+    assert changed_files(str(IMAGES), archive(tmp_path, {}), layers) == ()
+    (tmp_path / "layer/app.log").unlink()
+    assert changed_files(str(IMAGES), archive(tmp_path, {}), layers) == ("/app.log",)
+    assert changed_files(str(IMAGES), archive(tmp_path, {"app.log": SIZE}), layers) == ()
 
 
 def test_what_cannot_be_read_is_not_judged(tmp_path: Path) -> None:
@@ -68,8 +78,8 @@ def test_what_cannot_be_read_is_not_judged(tmp_path: Path) -> None:
     assert changed_files(str(IMAGES), str(tmp_path / "cut.tar")) == ()
 
 
-def test_a_copy_that_was_cut_off_counts_as_far_as_it_goes(tmp_path: Path) -> None:
-    """Podman goes on with "archive/tar: write too long" when a file grows while it is copied."""
+def test_a_copy_that_was_cut_off_cannot_be_unpacked(tmp_path: Path) -> None:
+    """Podman goes on after a file that shrank while it was copied; its restore then ends with "unexpected EOF"."""
     path, inside = tmp_path / "web.tar", tar({"app.log": 5, "b": b"1" * 2000})
     path.write_bytes(tar({"rootfs-diff.tar": inside[:2000]}))
-    assert changed_files(str(IMAGES), str(path)) == ("/app.log",)
+    assert changed_files(str(IMAGES), str(path)) == ("rootfs-diff.tar",)
