@@ -46,6 +46,7 @@ WRITERS = (
         "os.O_RDWR os.open os.write",
         "asks the kernel by writing to a file of selinuxfs, which changes nothing",
     ),
+    Writer("_core/signals.py", "os.kill", "ends a child that has not executed its program yet as the signal would"),
     Writer("_core/paths.py", "os.open", "opens for reading, with the flags that open() gives it"),
     Writer("_host/paths.py", "os.open", "finds a file below a folder without following links, to read it"),
 )
