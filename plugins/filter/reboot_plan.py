@@ -102,9 +102,14 @@ def unit_of(result: Mapping[str, Any]) -> str:
 
 
 def refusals(checked: Iterable[Mapping[str, Any]]) -> dict[str, list[Reason]]:
-    """Returns the reasons for which container_checkpoint refused or failed, or a restore would, by unit."""
+    """Returns the reasons for which container_checkpoint refused or failed, or a restore would, by unit.
+
+    A paused container is none: the stop of its unit unpauses it before the dump.
+    """
     found: dict[str, list[Reason]] = {}
     for one in checked:
+        if one.get("reason") == "container_paused":
+            continue
         if "reason" in one:
             found[unit_of(one)] = [reason(one["reason"], one["msg"])]
         elif one.get("restore_risks"):

@@ -183,6 +183,7 @@ reason:
   description:
     - Machine-readable error code, which stays the same between releases.
     - V(container_missing) if there is no such container.
+    - V(container_paused) if the container is paused.
     - V(container_not_running) if the container does not run, so there is no state to save.
     - V(auto_remove) if a checkpoint in place is wanted of a container that was made with C(--rm).
     - V(unit_managed) if the container belongs to an active systemd unit, which would start it again; see RV(unit).

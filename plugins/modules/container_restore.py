@@ -15,6 +15,8 @@ description:
     the container and keeps its checkpoint or archive.
   - Where SELinux is enforcing and the policy of the role P(criu.hosts.criu_selinux#role) is loaded, the module switches
     the boolean C(criu_container_restore) on for the restore, and off again even if the restore fails.
+  - Podman makes no health checks after a restore. If the container has one, the module lets podman make them again;
+    where that fails, a warning says why.
   - Only one task at a time works on a container or archive. If a task was killed, the next one completes or undoes what
     it had begun, compares the labels if that was left out, and says so in a warning.
 author:
@@ -226,9 +228,11 @@ reason:
     - Machine-readable error code, which stays the same between releases.
     - V(container_missing) if there is no such container and no O(archive_path).
     - V(not_checkpointed) if the container has no checkpoint in place.
+    - V(container_paused) if the container is paused, with or without a checkpoint.
+    - V(container_ending) if the container is being stopped or removed at this moment, or its stop was cut off.
     - V(container_ended) if the container ended right after the restore.
     - V(container_exists) if a stopped container has the name, or a container with a different name has the id.
-    - V(name_in_use) if a running container that does not come from this archive has the name.
+    - V(name_in_use) if a container that is not stopped and does not come from this archive has the name.
     - V(new_name_with_tcp) if O(new_name) and O(tcp_established) are both set, as a clone cannot take connections.
     - V(categories_shared) if a container has the label in the archive; see RV(label) and RV(containers).
     - V(categories_unknown) if the list of the host's containers cannot be read; see RV(label).

@@ -189,7 +189,9 @@ options:
     description: Limit for the number of processes; V(-1) means unlimited.
     type: int
   health:
-    description: The health check of the container.
+    description:
+      - The health check of the container.
+      - Podman makes no health checks after a restore. The start of a unit with O(stateful) lets podman make them again.
     type: dict
     suboptions:
       command:
@@ -437,6 +439,8 @@ reason:
     - V(options_conflict) if two options exclude each other.
     - V(rootless_unsupported) if the task does not run as root.
     - V(podman_missing) if podman is not installed.
+    - V(health_not_kept) if O(health) and O(stateful) are set and podman is 5.1, 5.2 or 5.3, which cannot check the
+      health of a restored container.
     - V(quadlet_missing) if O(unit_kind=quadlet) and this podman has no Quadlet.
     - V(name_in_use) if a container with this name does not belong to a unit of this module.
     - V(unit_foreign) if a unit with this name was not made by this module; see RV(path).

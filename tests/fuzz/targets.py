@@ -177,7 +177,7 @@ def loaded(*patterns: str) -> list[Any]:
     return [json.loads(data) for data in fixtures(*patterns)]
 
 
-INSPECTED = loaded("podman/5.4.2-inspect-[rcn]*.json")
+INSPECTED = loaded("podman/5.4.2-inspect-[rcnp]*.json")
 CONFIG_DUMP = loaded("podman/5.4.2-config.dump.json")[0]
 SPEC_DUMP = loaded("podman/5.4.2-oci-secret.json")[0]
 IMAGE = [{"Id": "ab12", "Config": {"Env": ["NEXTCLOUD_VERSION=31.0.4", "PATH=/bin"]}}]
@@ -609,6 +609,13 @@ CASES: tuple[Target, ...] = (
     Target("_formats/json_text.parse_object", json_texts(LAST, SPEC), raises=(ValueError,)),
     Target("_engines/podman/answers.parse_inspect", json_texts(*INSPECTED), raises=REFUSED),
     Target("_engines/podman/answers.parse_image", json_texts(IMAGE), raises=REFUSED),
+    Target("_engines/podman/health.parse_version", texts("podman version 5.4.2\n")),
+    Target(
+        "_engines/podman/answers.parse_health",
+        values({"Healthcheck": {"Test": ["CMD", "ls"], "Interval": 30000000000}}).filter(is_object),
+        raises=(ValueError,),
+        repeats="",
+    ),
     Target("_engines/podman/answers.parse_statistics", json_texts(*STATISTICS)),
     Target("_engines/podman/losses.parse_secret_mounts", json_texts(SPEC_DUMP)),
     Target("_engines/podman/ties.parse_shared_namespaces", json_texts(SPEC_DUMP), raises=(ValueError,)),

@@ -36,7 +36,14 @@ STEPS = (IMAGE, *ON_IMAGE, "lint", "unit", "fuzz", "docs", "build", "sanity")
 WORKERS = 2
 # CI gives 90 minutes. On a slow machine a step that has not started so many seconds after the start would not end in
 # time; it is left out, and the summary says so.
-LATEST = {"processes": 50 * 60, "services": 45 * 60, "virgin_host": 70 * 60, REPORTS: 72 * 60, CRASH: 74 * 60, "fuzz": 80 * 60}
+LATEST = {
+    "processes": 50 * 60,
+    "services": 45 * 60,
+    "virgin_host": 70 * 60,
+    REPORTS: 72 * 60,
+    CRASH: 74 * 60,
+    "fuzz": 80 * 60,
+}
 STARTED = time.monotonic()
 # Lines of the log of a failed step that the summary repeats
 TAIL_LINES = 60

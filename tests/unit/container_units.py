@@ -29,6 +29,7 @@ class UnitHost(Host):
     foreign: str = ""
     journal: str = ""
     stale: bool = False
+    version: str = "5.4.2"
     checked: list[str] = field(default_factory=list)
     types: dict[str, str] = field(default_factory=dict)
 
@@ -82,6 +83,8 @@ class UnitHost(Host):
             return 0, self.show(), ""
         if args[:3] == ["podman", "container", "exists"]:
             return (0 if self.container else 1), "", ""
+        if args == ["podman", "--version"]:
+            return 0, f"podman version {self.version}\n", ""
         if args[0] == "journalctl":
             return 0, self.journal, ""
         self.wrote.append(args)

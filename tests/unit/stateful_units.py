@@ -129,6 +129,11 @@ class Simulated(Machine):
         super().__init__(folder, **{"create": ["podman", "create", "--name=web", "localhost/w"], **spec})
         self.memory: str | None = None
         self.exists, self.checkpointed_flag, self.label = True, False, LABEL
+        # Another status of the container with processes; the health check of the container, as podman shows it.
+        self.status = "running"
+        self.health: dict[str, Any] | None = None
+        # Output of reading commands that no recording has.
+        self.answers: dict[tuple[str, ...], str] = {}
         self.fails: dict[str, str] = {}
         self.during: dict[str, Callable[[], object]] = {}
         self.happened: list[str] = []
@@ -191,6 +196,8 @@ class Simulated(Machine):
                 copy = shutil.copytree if os.path.isdir(path) else shutil.copy2
                 copy(path, Path(argv[-1]) / os.path.basename(path))
             return Completed(tuple(argv), 1 if "cp" in self.fails else 0, "", self.fails.get("cp", ""))
+        if tuple(argv) in self.answers:
+            return Completed(tuple(argv), 0, self.answers[tuple(argv)], "")
         if argv[0] != "podman":
             return Completed(tuple(argv), 0, "", "") if argv[0] == "sync" else super().run(argv, **options)
         verb = argv[2] if argv[1] == "container" else argv[1]
@@ -208,10 +215,21 @@ class Simulated(Machine):
         if not self.exists:
             return Completed(tuple(argv), 125, "", recorded("inspect-no-such.txt"))
         case = "running" if self.running else "checkpointed" if self.checkpointed_flag else "after-disk-full"
-        return Completed(tuple(argv), 0, self.inspected(case, digest=self.spec["digest"]), "")
+        changes = {"Status": self.status} if self.running else {}
+        entry = json.loads(self.inspected(case, digest=self.spec["digest"], **changes))
+        entry[0]["Config"]["Healthcheck"] = self.health
+        return Completed(tuple(argv), 0, json.dumps(entry), "")
+
+    def _unpause(self, dummy: Sequence[str]) -> None:
+        assert self.running and self.status == "paused", "podman unpauses only what is paused"
+        self.status = "running"
+
+    def _update(self, dummy: Sequence[str]) -> None:
+        assert self.running and self.health is not None
 
     def _checkpoint(self, dummy: Sequence[str]) -> str:
         assert self.memory is not None, "podman refuses to checkpoint a container that does not run"
+        assert self.status == "running", "and one that is paused"
         self.save(self.memory)
         self.die()
         self.checkpointed_flag = True
@@ -231,6 +249,7 @@ class Simulated(Machine):
         self.exists = True
 
     def _stop(self, dummy: Sequence[str]) -> None:
+        assert self.status != "paused", "podman refuses to stop what is paused"
         self.die()
 
     def _rm(self, dummy: Sequence[str]) -> None:

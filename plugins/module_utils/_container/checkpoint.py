@@ -88,7 +88,7 @@ def archive_is_current(
         return True
     if container.id != record.id:
         return False
-    if container.running:
+    if container.alive:
         return record.run == container.run
     return container.stamp == record.stamp and is_in_checkpoint(paths, container, record)
 
@@ -97,14 +97,14 @@ def place_is_current(paths: Paths, desired: Desired, container: Container, recor
     """Returns whether the checkpoint in place is of this run of the container."""
     if is_in_checkpoint(paths, container, record):
         return True
-    return desired.options.leave_running and container.running and record is not None and record.run == container.run
+    return desired.options.leave_running and container.alive and record is not None and record.run == container.run
 
 
 def refuse(paths: Paths, engine: Engine, desired: Desired, container: Container | None) -> Container:
     """Returns the container, if it can be checkpointed.
 
     Raises:
-        CheckpointError: container_missing, rootless_unsupported, container_not_running, auto_remove.
+        CheckpointError: container_missing, rootless_unsupported, container_paused, container_not_running, auto_remove.
     """
     if container is None:
         engine.explain_absence(desired.name, f"checkpoint container {desired.name!r}")
@@ -113,12 +113,11 @@ def refuse(paths: Paths, engine: Engine, desired: Desired, container: Container 
             reason="container_missing",
         )
     if not container.running:
-        in_it = is_in_checkpoint(paths, container)
-        state = "a checkpoint in place has stopped it" if in_it else f"its status is {container.status!r}"
-        raise CheckpointError(
-            f"Cannot checkpoint container {desired.name!r}: it is not running: {state}. "
-            f"{'Restore' if in_it else 'Start'} it first.",
-            reason="container_not_running",
+        # A task that succeeds need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._container.status import not_running_error
+
+        raise not_running_error(
+            engine, container, is_in_checkpoint(paths, container), f"checkpoint container {desired.name!r}"
         )
     if container.auto_remove and desired.archive_path is None:
         raise CheckpointError(

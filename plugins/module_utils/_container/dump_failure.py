@@ -67,7 +67,7 @@ def _failed(work: _Work, error: CheckpointError) -> CheckpointError:
     if unread is not None:
         work.failures.append(unread.message)
         state, outcome, used = "unknown", "It is not known whether it runs.", None
-    elif now is not None and not now.running and now.stamp not in ("", container.stamp):
+    elif now is not None and not now.alive and now.stamp not in ("", container.stamp):
         state, outcome, used = _back(work, now)
     else:
         state, outcome, used = _left(work, now)
@@ -101,12 +101,14 @@ def _back(work: _Work, now: Container) -> tuple[str, str, Container | None]:
     place = Desired(work.desired.name, None, replace(work.desired.options, keep=True, leave_running=False))
     record = replace(work.writer.known(), stamp=now.stamp)
     situation = Situation(now, record, work.writer.selinux)
-    restored = work.do(
+    restored, error = attempt(
         f"restore container {now.name!r}",
         lambda: bring_back(work.ctx, work.writer.engine, place, situation, noted=False),
     )
-    if not restored:
-        return now.status, f"It could not be restored: {work.failures[-1]}", None
+    if error is not None:
+        work.failures.append(error.message)
+        return now.status, f"It could not be restored: {error.message}", None
+    work.failures.extend(restored.warnings)
     _archive(work, lambda record: None)
     return "running", "It was restored from its checkpoint and runs again.", now
 

@@ -53,6 +53,7 @@ class RecordWriter:
             **same,
             volumes=box.volumes,
             binds=tuple(to_record(self.engine.binds(box))),
+            health={"command": list(box.health.command), "interval": box.health.interval} if box.health else {},
             criu=self.criu,
             options=content_options(self.desired.options),
             selinux=self.selinux.mode,

@@ -30,7 +30,7 @@ class Restore:
     """Holds what the steps of one restore find; their functions are its methods.
 
     ``began`` is when it began, in seconds since 1970. ``taken``: the name or id was somebody else's before the engine
-    came to it. ``noted``: the restore is written down before it begins.
+    came to it. ``noted``: the restore is written down before it begins. ``warnings``: what is not as before.
     """
 
     ctx: Context
@@ -45,6 +45,7 @@ class Restore:
     began: float = field(default_factory=time.time)
     taken: bool = True
     noted: bool = True
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def imported_id(self) -> str:
@@ -128,7 +129,7 @@ class Restore:
     def left_nothing(self) -> bool:
         """Returns whether a failed import has left no container of its own, which would block the next try."""
         left = self.engine.inspect(self.ctx, self.desired.target)
-        if self.taken or left is None or left.running or left.name != self.desired.target:
+        if self.taken or left is None or left.alive or left.name != self.desired.target:
             return True
         known = self.imported_id
         if known:

@@ -53,19 +53,26 @@ def is_from_archive(paths: Paths, desired: Desired, container: Container | None,
     return known and entry["sha256"] == (record.sha256 or verify(desired.archive_path or "", record))
 
 
-def source_of_archive(paths: Paths, desired: Desired, container: Container | None, record: Record | None) -> str:
+def source_of_archive(
+    paths: Paths, engine: Engine, desired: Desired, container: Container | None, record: Record | None
+) -> str:
     """Returns the source of a restore from an archive: the container itself if it is stopped in that checkpoint.
 
     Raises:
-        CheckpointError: name_in_use, container_exists.
+        CheckpointError: name_in_use, container_exists, container_paused, container_ending.
     """
     if container is None:
         return "archive"
+    if container.unsettled and is_from_archive(paths, desired, container, record):
+        from ansible_collections.criu.hosts.plugins.module_utils._container.status import refuse_paused_or_ending
+
+        refuse_paused_or_ending(engine, container, f"restore container {desired.target!r}")
     if container.running and is_from_archive(paths, desired, container, record):
         return "nowhere"
-    if container.running:
+    if container.running or container.unsettled:
+        does = "runs" if container.running else f"is there (status {container.status!r})"
         raise CheckpointError(
-            f"Cannot restore {desired.archive_path!r} as container {desired.target!r}: a container of that name runs "
+            f"Cannot restore {desired.archive_path!r} as container {desired.target!r}: a container of that name {does} "
             "and does not come from this archive. Give a different new_name, or remove the container.",
             reason="name_in_use",
         )

@@ -84,7 +84,8 @@ def source_of(paths: Paths, engine: Engine, desired: Desired, situation: Situati
     """Returns the source of the restore: nowhere (it runs already), container (in place) or archive.
 
     Raises:
-        CheckpointError: container_missing, rootless_unsupported, not_checkpointed, name_in_use, container_exists.
+        CheckpointError: container_missing, rootless_unsupported, not_checkpointed, name_in_use, container_exists,
+            container_paused, container_ending.
     """
     container, record = situation.container, situation.record
     if desired.archive_path is None:
@@ -97,6 +98,10 @@ def source_of(paths: Paths, engine: Engine, desired: Desired, situation: Situati
             )
         if container.running:
             return "nowhere"
+        if container.unsettled:
+            from ansible_collections.criu.hosts.plugins.module_utils._container.status import refuse_paused_or_ending
+
+            refuse_paused_or_ending(engine, container, f"restore container {desired.name!r}")
         if container.stamp and (container.checkpointed or record is not None):
             return "container"
         raise CheckpointError(
@@ -107,7 +112,7 @@ def source_of(paths: Paths, engine: Engine, desired: Desired, situation: Situati
     # A restore in place need not compile this.
     from ansible_collections.criu.hosts.plugins.module_utils._container.restore_archive import source_of_archive
 
-    return source_of_archive(paths, desired, container, record)
+    return source_of_archive(paths, engine, desired, container, record)
 
 
 def preflight(ctx: Context, engine: Engine, desired: Desired, situation: Situation, source: str) -> Situation:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Plans the restore of a container: what the engine does, the proof of every label, the end."""
+"""Plans the restore of a container: what the engine does, the proof of every label, the health checks, the end."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.notes import removal
+from ansible_collections.criu.hosts.plugins.module_utils._container.restore_health import health_steps
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_note import (
     begin_restore,
     close_steps,
@@ -98,4 +99,5 @@ def last_steps(work: Restore) -> tuple[Step, ...]:
 def all_steps(work: Restore) -> tuple[Step, ...]:
     """Plans the whole restore."""
     steps = restore_steps(work)
-    return (*begin_restore(work), *steps, *proof_steps(work), *last_steps(work), *close_steps(work))
+    rest = (*proof_steps(work), *health_steps(work), *last_steps(work), *close_steps(work))
+    return (*begin_restore(work), *steps, *rest)

@@ -94,7 +94,12 @@ def _restore(ctx: Context, engine: Engine, desired: Desired, settled: Settled) -
         warnings = (*storage, *permissive_warning(situation.selinux, "restore"))
         if work.wrong is not None:
             warnings = (*warnings, work.wrong.message)
+        if work.container.health is not None:
+            from ansible_collections.criu.hosts.plugins.module_utils._container.restore_health import unplanned
+
+            warnings = (*warnings, *unplanned(work))
     if source == "container":
         warnings = (*ran_on_warning(situation.container, situation.record), *warnings)
+    warnings = (*warnings, *(one for one in work.warnings if one not in settled.warnings))
     facts = {"statistics": work.statistics, **work.label_facts, "label_proof": proof_word(work)}
     return Outcome("restore", view(work.container or situation.container, desired, source), plan, facts, warnings)

@@ -47,7 +47,7 @@ def is_in_checkpoint(paths: Paths, container: Container, known: Record | None = 
 
     ``known`` is a record that counts if there is none beside the container, or none yet.
     """
-    if container.running or container.status == "paused" or not container.stamp:
+    if container.alive or not container.stamp:
         return False
     if container.checkpointed:
         return True

@@ -16,8 +16,10 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.notes import
 )
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore import Restore, carry_out
+from ansible_collections.criu.hosts.plugins.module_utils._container.restore_health import health_steps
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import Situation
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_steps import last_steps, proof_steps
+from ansible_collections.criu.hosts.plugins.module_utils._container.status import NOT_RUN
 from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_archive import read_unfinished
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import MakeDir, Step, WriteFile
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
@@ -33,9 +35,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.record_text impo
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._container.settle import Settled
-
-# States of a container that was made and has never run.
-NOT_RUN = ("created", "configured", "initialized")
 
 
 def settle_note(settled: Settled, note: Begun) -> None:
@@ -60,7 +59,7 @@ def settle_archive(settled: Settled, path: str) -> None:
         box = container if record.name == name else settled.engine.inspect(settled.ctx, record.name)
         if box is None or box.id != record.id:
             return ""
-        return box.stamp if box.checkpointed and not box.running and box.stamp else None
+        return box.stamp if box.checkpointed and not box.alive and box.stamp else None
 
     found = read_unfinished(settled.engine, path, stamp_of)
     settled.do(*found.steps)
@@ -77,11 +76,11 @@ def _dumping(settled: Settled, note: Begun) -> None:
     if box is None or box.id != facts.get("id"):
         return
     made = box.stamp not in ("", facts.get("stamp"))
-    if box.running and box.run != facts.get("run"):
+    if box.alive and box.run != facts.get("run"):
         if box.restored_at and made:  # the task was bringing it back after a failed export
             _prove(settled, note, box, "container", keep=False)
         return
-    if not box.running and made:
+    if not box.alive and made:
         _keep_place(settled, note, box)
         return
     thaw = engine.thaw_steps(box) if box.running else ()
@@ -124,6 +123,7 @@ def _keep_place(settled: Settled, note: Begun, box: Container) -> None:
     situation = Situation(box, settled.record, read_selinux(settled.ctx.paths))
     work = Restore(settled.ctx, settled.engine, Desired(box.name, None, options), situation, "container")
     settled.steps = (*settled.steps, *carry_out(work).steps)
+    settled.warnings = (*settled.warnings, *work.warnings)
     settled.record = None
     settled.container = replace(box, status="running", pid=0, stamp="")
     if work.container is not None:  # unlike in check mode
@@ -138,12 +138,12 @@ def _restoring(settled: Settled, note: Begun) -> None:
     box, facts = settled.container, note.facts
     if facts.get("source") == "container":
         ours = box is not None and box.id == facts.get("id") and box.stamp == facts.get("stamp") != ""
-        if box is not None and ours and box.running and box.restored_at and box.run != facts.get("run"):
+        if box is not None and ours and box.alive and box.restored_at and box.run != facts.get("run"):
             _prove(settled, note, box, "container", keep=bool(facts.get("keep")))
         return
     if box is not None and not _is_import(note, box):
         return
-    if box is not None and box.running:
+    if box is not None and box.alive:
         _prove(settled, note, box, "archive", keep=False)
         return
     if box is not None and box.status not in NOT_RUN:
@@ -179,8 +179,9 @@ def _prove(settled: Settled, note: Begun, box: Container, source: str, *, keep: 
     known = known_record(ctx.paths, note.thing)
     situation = Situation(box, known, read_selinux(ctx.paths), facts.get("sha256", ""))
     work = Restore(ctx, engine, desired, situation, source)
-    settled.do(*proof_steps(work), *last_steps(work))
+    settled.do(*proof_steps(work), *health_steps(work), *last_steps(work))
     settled.proved = work
+    settled.warnings = (*settled.warnings, *work.warnings)
     if source == "container" and not desired.options.keep:
         settled.container = replace(box, stamp="")
     how = "has compared its labels" if situation.selinux.enabled else "has found it running"
@@ -194,7 +195,7 @@ def _removing(settled: Settled, note: Begun) -> None:
     engine, box, facts = settled.engine, settled.container, note.facts
     if box is None or box.id != facts.get("id") or box.stamp not in ("", facts.get("stamp")):
         return
-    if box.checkpointed and not box.running:
+    if box.checkpointed and not box.alive:
         return
     files = (*engine.checkpoint_files(box), place_record_path(settled.ctx.paths, box.id))
     settled.do(*removal(engine, box, files, facts.get("stamp", ""), "remove the rest of the checkpoint"))

@@ -93,7 +93,7 @@ def _walk(runner: Runner, plan: Plan) -> Applied:
         else:
             stopped = None
         may_stop = not (begun or step.always or failure is not None)
-        error = stopped or _try(runner, step, applied, may_stop=may_stop)
+        error = _tolerated(step, stopped or _try(runner, step, applied, may_stop=may_stop))
         if error is not None and failure is None:
             failure = (step, error)
         elif error is not None and failure is not None:
@@ -112,6 +112,15 @@ def _try(runner: Runner, step: Step, applied: Applied, *, may_stop: bool = False
 
     dummy, error = attempt(step.why or "change the host", do)
     return error
+
+
+def _tolerated(step: Step, error: CheckpointError | None) -> CheckpointError | None:
+    """Hands the failure of a step that the plan does not depend on to its caller; a stop of the task is none."""
+    tolerate = getattr(step, "tolerate", None)
+    if error is None or tolerate is None or error.reason == "interrupted":
+        return error
+    tolerate(error)
+    return None
 
 
 def _also_failed(failure: CheckpointError, error: CheckpointError) -> None:

@@ -21,7 +21,7 @@ class Command:
     before the command; if it returns true, the command is skipped. ``stdin`` is for secrets, which belong into no
     argument list: it is never returned. ``time_limit``: after so many seconds it is ended, with all that it started
     (only with ``finish``). ``explain`` turns a failure into the one that the task reports; ``undo`` steps
-    run after a failure. Both wait for the always-steps of the plan.
+    run after a failure. Both wait for the always-steps of the plan. ``tolerate`` gets a failure, and the plan goes on.
     """
 
     argv: tuple[str, ...]
@@ -36,6 +36,7 @@ class Command:
     explain: Union[Callable[[CheckpointError], CheckpointError], None] = None
     undo: tuple[Any, ...] = ()
     time_limit: float | None = None
+    tolerate: Union[Callable[[CheckpointError], None], None] = None
 
 
 @dataclass(frozen=True)
@@ -130,12 +131,16 @@ class Together:
 
 @dataclass(frozen=True)
 class Check:
-    """Calls ``run``, which raises CheckpointError if the plan must not go on; ``undo`` steps run after that."""
+    """Calls ``run``, which raises CheckpointError if the plan must not go on; ``undo`` steps run after that.
+
+    ``tolerate`` is that of Command.
+    """
 
     run: Callable[[], object]
     why: str
     undo: tuple[Any, ...] = ()
     always: bool = False
+    tolerate: Union[Callable[[CheckpointError], None], None] = None
 
 
 @dataclass(frozen=True)

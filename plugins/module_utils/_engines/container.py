@@ -23,6 +23,18 @@ class Abilities:
     publish: bool = False
 
 
+# Of a container that has neither ended nor runs: it cannot be dumped, started or restored.
+UNSETTLED = ("paused", "stopping", "removing")
+
+
+@dataclass(frozen=True)
+class Health:
+    """A health check that the engine makes on its own: its command as the engine holds it, and nanoseconds between."""
+
+    command: tuple[str, ...]
+    interval: int
+
+
 @dataclass(frozen=True)
 class Bind:
     """A file or folder of the host that a container has mounted.
@@ -74,10 +86,24 @@ class Container:
     created_at: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     own: Mapping[str, str] = field(default_factory=dict)
+    health: Health | None = None
 
     @property
     def running(self) -> bool:
         return self.status == "running"
+
+    @property
+    def paused(self) -> bool:
+        return self.status == "paused"
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has its state in memory: a paused container has not ended."""
+        return self.running or self.paused
+
+    @property
+    def unsettled(self) -> bool:
+        return self.status in UNSETTLED
 
     @property
     def run(self) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Abilities,
         Bind,
         Container,
+        Health,
         ImageInfo,
         Options,
     )
@@ -89,6 +90,18 @@ class Engine(Protocol):
 
     def stop_steps(self, target: Container | str, why: str, seconds: int = 0) -> tuple[Step, ...]:
         """Stop a container, by force after ``seconds``; one that is gone or has ended is no error."""
+
+    def unpause_steps(self, target: Container | str, why: str) -> tuple[Step, ...]:
+        """Let a paused container, or the one of this name, go on."""
+
+    def unpause_command(self, name: str) -> str:
+        """The command with which a person does that."""
+
+    def health_steps(self, ctx: Context, name: str, container_id: str, health: Health) -> tuple[Step, ...]:
+        """Let the engine check a restored container again; the id is empty if it is not known before the restore.
+
+        Raises CheckpointError with a message that is a whole warning if the engine cannot.
+        """
 
     def remove_steps(self, target: Container | str, why: str) -> tuple[Step, ...]:
         """Remove a container, or the one of this name or id, running or not; one that is gone is no error."""

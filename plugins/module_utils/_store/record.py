@@ -53,6 +53,7 @@ class Record:
     size_bytes: int = 0
     sha256: str = ""
     ran_on: bool = False
+    health: dict[str, Any] = field(default_factory=dict)
 
 
 _MOST = 1 << 20
@@ -81,6 +82,14 @@ def _is_bind(value: Any) -> bool:
     return is_bool(value["sheltered"]) and all(is_path(one) for one in places)
 
 
+def _is_health(value: Any) -> bool:
+    """Returns whether the value is a health check: its command, and the nanoseconds between two; or none."""
+    if not isinstance(value, dict) or not value:
+        return value == {}
+    words = list_of(is_free_text, 4096)(value.get("command")) and bool(value["command"])
+    return set(value) == {"command", "interval"} and words and is_number(value["interval"], 1)
+
+
 # In nested pid namespaces a pid is a path.
 PID = r"([0-9]{1,10}(/[0-9]{1,10}){0,31})?"
 RULES: dict[str, Rule] = {
@@ -98,6 +107,7 @@ RULES: dict[str, Rule] = {
     "size_bytes": is_number,
     "sha256": matches(SHA256),
     "ran_on": is_bool,
+    "health": _is_health,
 }
 
 

@@ -66,6 +66,8 @@ def _present(ctx: Context, params: Mapping[str, Any], stack: ExitStack) -> Resul
     refuse_foreign(current)
     if not current.there:
         refuse_foreign_container(ctx.runner, name)
+    if wanted.stateful and params["health"] and params["health"]["interval"] != "disable":
+        refuse_lost_health(ctx, name)
     key = read_key(ctx, stack) if wanted.stateful else ("", ())
     goal = goal_of(places, wanted, kind, podman, params["state"], key)
     plan, warnings = plan_unit(current, goal), warnings_of(ctx, wanted)
@@ -97,6 +99,25 @@ def refuse_rootless(ctx: Context, name: str) -> None:
     from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.rootless import require_root
 
     require_root(f"manage the unit of container {name!r}", ctx.paths, ctx.uid)
+
+
+def refuse_lost_health(ctx: Context, name: str) -> None:
+    """Refuses a health check of a stateful unit if podman cannot make it after a restore.
+
+    Raises:
+        CheckpointError: health_not_kept.
+    """
+    # Few units have both.
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.podman import health
+
+    version = health.version_of(ctx)
+    if not health.can_check_again(version):
+        raise CheckpointError(
+            f"Cannot make a stateful unit of container {name!r} with a health check: podman "
+            f"{'.'.join(map(str, version))} does not check the health of a restored container. Install podman 5.4 or "
+            "newer, or leave out health or stateful.",
+            reason="health_not_kept",
+        )
 
 
 def refuse_foreign_container(runner: Runner, name: str) -> None:

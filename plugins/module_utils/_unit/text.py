@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Iterable, Iterator
 
@@ -122,12 +123,15 @@ def render_plain(wanted: Description, environment_path: str, podman: str) -> str
         *(wanted.image, *wanted.command),
     )
     stop = (*engine, "stop", "--ignore", f"--time={wanted.stop_timeout}", *only(wanted.name))
+    # Podman does not stop a paused container (seen with 5.4.2): systemd would wait for it in vain.
+    paused = (f"--filter=name=^{re.escape(wanted.name)}$", "--filter=status=paused")
     service = [
         "Type=notify",
         "NotifyAccess=all",
         "Environment=PODMAN_SYSTEMD_UNIT=%n",
         *_before_start(engine, wanted.name),
         f"ExecStart={_command(run)}",
+        f"ExecStop=-{_command((*engine, 'unpause', *paused))}",
         f"ExecStop={_command(stop)}",
         f"ExecStopPost=-{_command(remove_argv(engine, wanted.name))}",
         "Delegate=yes",

@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container, ImageInfo
+from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container, Health, ImageInfo
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_json, parse_object, text_list
 
 STATISTICS = {
@@ -93,7 +93,7 @@ def _time(state: dict[str, Any], key: str) -> str:
 
 
 def _pid(state: dict[str, Any]) -> int:
-    pid = whole(state, "Pid") if state["Status"] == "running" else 0
+    pid = whole(state, "Pid") if state["Status"] in ("running", "paused") else 0
     if pid > PID_LIMIT:
         raise ValueError("Pid is no process id")
     return pid
@@ -102,7 +102,8 @@ def _pid(state: dict[str, Any]) -> int:
 def _container(entry: dict[str, Any]) -> Container:
     state, host = inner(entry, "State"), inner(entry, "HostConfig")
     mounts = objects(entry.get("Mounts"), "Mounts")
-    labels = inner(inner(entry, "Config"), "Labels")
+    config = inner(entry, "Config")
+    labels = inner(config, "Labels")
     status = word(state, "Status", default=None)
     return Container(
         id=word(entry, "Id", default=None),
@@ -128,7 +129,21 @@ def _container(entry: dict[str, Any]) -> Container:
         },
         labels={key: value for key, value in labels.items() if isinstance(value, str)},
         volumes=tuple(word(mount, "Name") for mount in mounts if mount.get("Type") == "volume" and word(mount, "Name")),
+        health=parse_health(config),
     )
+
+
+def parse_health(config: dict[str, Any]) -> Health | None:
+    """Returns the health check in the object Config of an inspection; None if podman does not check by itself.
+
+    Raises:
+        ValueError: it is not what podman prints.
+    """
+    check = inner(config, "Healthcheck")
+    command, interval = words(check, "Test"), whole(check, "Interval")
+    if not command or command[0].upper() == "NONE" or not interval:
+        return None
+    return Health(command, interval)
 
 
 def work_dir(container: Container) -> str:

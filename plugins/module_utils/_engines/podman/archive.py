@@ -170,4 +170,14 @@ def _record(dumps: dict[str, dict[str, Any]]) -> Record:
         process_label=_word(config, "ProcessLabel") or _word(process, "selinuxLabel"),
         volumes=tuple(_volumes(config)),
         binds=tuple(to_record(parse_binds(dumps.get("spec.dump", {})))),
+        health=_health(config),
     )
+
+
+def _health(config: dict[str, Any]) -> dict[str, Any]:
+    if not config.get("healthcheck"):
+        return {}
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers import parse_health
+
+    found = parse_health({"Healthcheck": config["healthcheck"]})
+    return {"command": list(found.command), "interval": found.interval} if found is not None else {}

@@ -17,6 +17,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.container impo
     Abilities,
     Bind,
     Container,
+    Health,
     ImageInfo,
     Options,
 )
@@ -209,6 +210,18 @@ class Podman:
     def stop_steps(self, target: Container | str, why: str, seconds: int = 0) -> tuple[Step, ...]:
         argv = ("podman", "stop", "--ignore", f"--time={seconds}", *_only(target))
         return (Command(argv, why=why, finish=True),)
+
+    def unpause_steps(self, target: Container | str, why: str) -> tuple[Step, ...]:
+        return (Command(("podman", "unpause", *_only(target)), why=why, finish=True),)
+
+    def unpause_command(self, name: str) -> str:
+        return f"podman unpause {name}"
+
+    def health_steps(self, ctx: Context, name: str, container_id: str, health: Health) -> tuple[Step, ...]:
+        # Few containers have a health check.
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.health import health_steps
+
+        return health_steps(ctx, container_id if may_begin_id(name) and container_id else name, container_id, health)
 
     def remove_steps(self, target: Container | str, why: str) -> tuple[Step, ...]:
         argv = ("podman", "rm", "--force", "--ignore", "--time=0", *_only(target))

@@ -18,7 +18,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.context import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import attempt
 from ansible_collections.criu.hosts.plugins.module_utils._core.signals import watched
 from ansible_collections.criu.hosts.plugins.module_utils._engines.registry import engine_for
-from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout import FAILED
+from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout import BASE_SECONDS, FAILED
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.run import start, stop, stopped
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.unit import Unit
 
@@ -94,7 +94,7 @@ class Time:
 
 def act(argv: Sequence[str]) -> None:
     """Does the action of the command line."""
-    runner = ProgramRunner()
+    runner = ProgramRunner(float(BASE_SECONDS - MARGIN_SECONDS))
     given = Time(runner)
     with watched(last=True):
         given.renew_at_stop()

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore import Restore, bring_back, proof_word
+from ansible_collections.criu.hosts.plugins.module_utils._container.restore_health import health_steps
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import (
     Situation,
     place_record,
@@ -44,6 +45,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.unit imp
     Unit,
     in_journal,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.unpausing import settled, unpaused
 
 # Once podman has restored the container, only these end it: a wrong label, and its own end.
 ENDS = ("label_changed", "container_ended")
@@ -61,7 +63,7 @@ def start(unit: Unit) -> None:
     unit.allow(seconds_for(0), "inspecting the container")
     note = f"{stopping_dir(unit.ctx.paths)}/{unit.name}"
     unit.tries("remove the note of the last stop", Remove(note, why="remove the note of the last stop"))
-    container = unit.inspect()
+    container = settled(unit, unit.inspect(), spec.stop_timeout)
     dummy, error = attempt("look for an interrupted start", lambda: recover(unit, container))
     if error is not None:
         unit.say("warning", error.message)
@@ -96,7 +98,8 @@ def _required(unit: Unit, spec: Spec | None) -> Spec:
 
 
 def _running(unit: Unit, spec: Spec, container: Container, choice: Choice) -> None:
-    """Keeps a container that runs. Without its conmon it is dumped and restored, which gives it a new one."""
+    """Keeps a container that runs or is paused. Without its conmon it is dumped and restored to get a new one."""
+    container = unpaused(unit, container)
     if conmon_lives(unit.ctx.paths, spec):
         if choice.action == "prove":
             prove(unit, spec, container)
@@ -141,7 +144,7 @@ def restore(unit: Unit, spec: Spec, container: Container) -> None:
         if error is None or error.reason != "busy" or time.monotonic() >= end:
             break
         now = attempt("read the container", unit.inspect)[0]
-        if now is None or now.running:
+        if now is None or now.alive:
             break
         unit.say("notice", f"Waiting to restore container {unit.name!r}: {error.message.partition('. ')[0]}.")
         time.sleep(BUSY_PAUSE)
@@ -168,6 +171,8 @@ def _bring_back(unit: Unit, spec: Spec, container: Container) -> Restore:
 
 def _restored(unit: Unit, container: Container, work: Restore, size: int) -> None:
     word = proof_word(work)
+    for warning in work.warnings:
+        unit.say("warning", warning)
     unit.note(
         "restored",
         container,
@@ -215,7 +220,7 @@ def prove(unit: Unit, spec: Spec, container: Container) -> None:
         unit.say("warning", f"{error.message} The labels are not proved yet: the next start of the unit does it.")
         return
     note = end_step(begun_path(unit.ctx.paths, "container", unit.name))
-    unit.tries("remove the used checkpoint", *last_steps(work), note)
+    unit.tries("remove the used checkpoint", *health_steps(work), *last_steps(work), note)
     _restored(unit, container, work, size)
 
 
@@ -231,7 +236,7 @@ def _not_restored(unit: Unit, spec: Spec, container: Container, now: Container |
         cgroups = unit.engine.cgroups(container)
         steps = Kill(lambda: remains(unit.ctx.paths, unit.name, cgroups), why="end what the restore that hung has left")
         unit.tries("end what the restore that hung has left", steps)
-    if now is not None and now.running:
+    if now is not None and now.alive:
         unit.apply(*unit.engine.stop_steps(now, "stop the container of the failed restore"))
     if spec.on_restore_failure == "refuse":
         known = unit.known(container)

@@ -269,7 +269,7 @@ def half_started(container: Container, last: Last | None) -> bool:
 
     It runs, and the checkpoint that it was restored from is still there, unused as far as the unit knows.
     """
-    if not container.running or not container.stamp or last is None:
+    if not container.alive or not container.stamp or last is None:
         return False
     return last.action in KEPT_STATE and (last.id, last.stamp) == (container.id, container.stamp)
 
@@ -323,7 +323,9 @@ def choose(spec: Spec, container: Container | None, record: Record | None, last:
         return Choice("create", "there was no container yet")
     if not is_same(spec, container):
         return Choice("replace", "the description of the container has changed")
-    if container.running:
+    if container.status == "removing":
+        return Choice("replace", "its removal was cut off")
+    if container.alive:
         return Choice("prove" if half_started(container, last) else "running")
     if not container.stamp:
         return _without_checkpoint(container, last)

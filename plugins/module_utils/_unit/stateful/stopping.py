@@ -22,6 +22,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.state im
     render_last,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.unit import COMMAND_SECONDS, Unit, in_journal
+from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.unpausing import settled, unpaused
 
 # The stop timeout if the spec of the unit is missing.
 STOP_SECONDS = 10
@@ -31,8 +32,8 @@ OWN_FAILURES = ("disk_full", "file_failed", "internal")
 
 def stop(unit: Unit) -> None:
     """Dumps the container, which ends it; stops it as podman does if the dump fails or is not wanted."""
-    container = unit.inspect()
-    if container is None or not container.running:
+    container = settled(unit, unit.inspect(), STOP_SECONDS)
+    if container is None or not container.alive:
         return  # systemd calls this after the container has ended on its own, too
     unit.tries(
         f"note the stop of the unit {unit.name!r}",
@@ -48,8 +49,8 @@ def stopped(unit: Unit, result: str, status: str) -> None:
     Raises:
         CheckpointError: container_ended, it ended on its own.
     """
-    container = unit.inspect()
-    if container is not None and container.running:
+    container = settled(unit, unit.inspect(), STOP_SECONDS)
+    if container is not None and container.alive:
         unit.say("notice", f"Container {unit.name!r} runs on after its unit has ended ({result}).")
         end(unit, container)
         return
@@ -80,7 +81,12 @@ def _was_stopped(unit: Unit, container: Container | None) -> bool:
 
 
 def end(unit: Unit, container: Container) -> None:
-    """Ends the running container of a unit, by a dump if its description says that its state is to be kept."""
+    """Ends the container of a unit, by a dump if its description says that its state is to be kept.
+
+    Raises:
+        CheckpointError: also if it is paused and stays so. Nothing is lost then.
+    """
+    container = unpaused(unit, container)
     spec, unread = attempt("read the unit's description", lambda: read_spec(unit.ctx.paths, unit.name))
     if unread is not None:
         unit.say("warning", unread.message)

@@ -119,6 +119,11 @@ def test_a_refused_checkpoint_is_a_loss() -> None:
     assert found["units"][1]["reasons"] == []
 
 
+def test_a_paused_container_is_no_loss_because_the_stop_of_its_unit_unpauses_it() -> None:
+    checked = [{"item": unit("app"), "reason": "container_paused", "msg": "It is paused.", "failed": False}]
+    assert plan([unit("app")], checked=checked)["lost"] == []
+
+
 def test_a_unit_that_was_changed_loses_its_state() -> None:
     found = plan([unit("redis", restart_due=True), unit("plain", stateful=False, restart_due=True)])
     assert found["lost"] == ["redis"]

@@ -492,6 +492,32 @@ def test_refused(module: Any, tmp_path: Path, spoil: Any, reason: str, check: bo
 
 
 @pytest.mark.parametrize(
+    ("status", "reason", "words"),
+    [
+        ("paused", "container_paused", "it is paused. Unpause it first (podman unpause web)."),
+        ("created", "container_not_running", "it has never run (status 'created'). Start it first."),
+        ("initialized", "container_not_running", "it has never run (status 'initialized'). Start it first."),
+        ("stopping", "container_not_running", "its status is 'stopping'. Wait until it has ended, then start it."),
+        ("removing", "container_not_running", "its status is 'removing'. Wait until it has ended, then start it."),
+        ("exited", "container_not_running", "its status is 'exited'. Start it first."),
+        ("unheard", "container_not_running", "its status is 'unheard'. Start it first."),
+    ],
+)
+@pytest.mark.parametrize("check", [True, False], ids=["check", "real"])
+def test_each_status_without_a_run_has_its_own_advice(
+    module: Any, tmp_path: Path, status: str, reason: str, words: str, check: bool
+) -> None:
+    made = world(tmp_path)
+    entry = json.loads(made.inspected("paused"))
+    entry[0]["State"]["Status"] = status
+    made.script(Reply(INSPECT, out=json.dumps(entry)))
+    run = module("container_checkpoint", {"name": "web"}, host=made.host, check=check)
+    assert run.failed and run.result["reason"] == reason
+    assert run.result["msg"].endswith(words)
+    assert made.host.wrote == []
+
+
+@pytest.mark.parametrize(
     ("state", "options"), [pytest.param(3, {}, id="not-active"), pytest.param(0, {"leave_running": True}, id="runs-on")]
 )
 def test_container_of_a_unit_that_is_not_disturbed(

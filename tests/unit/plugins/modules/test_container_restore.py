@@ -612,3 +612,122 @@ def test_a_clone_may_share_when_accepted_or_when_nobody_is_there(
     params, host = clone(tmp_path)
     shared(tmp_path, name)
     assert module("container_restore", {**params, "shared_categories": accepted}, host=host).result["changed"]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "advice"),
+    [
+        ("paused", "container_paused", "Unpause it first (podman unpause web)."),
+        ("stopping", "container_ending", "Wait until it has ended; if the status stays"),
+        ("removing", "container_ending", "Wait until it has ended; if the status stays"),
+    ],
+)
+@pytest.mark.parametrize("dumped", [True, False], ids=["with-a-checkpoint", "without"])
+@pytest.mark.parametrize("check", [True, False], ids=["check", "real"])
+def test_a_container_that_has_not_ended_is_refused_with_a_true_line(
+    module: Any, tmp_path: Path, status: str, reason: str, advice: str, dumped: bool, check: bool
+) -> None:
+    made = world(tmp_path)
+    if dumped:
+        made.dump()
+    entry = json.loads(made.inspected("paused"))
+    entry[0]["State"]["Status"] = status
+    made.script(Reply(INSPECT, out=json.dumps(entry)))
+    run = module("container_restore", {"name": "web"}, host=made.host, check=check)
+    assert run.failed and run.result["reason"] == reason
+    assert advice in run.result["msg"] and "Start it" not in run.result["msg"]
+    assert made.host.wrote == []
+
+
+@pytest.mark.parametrize(("same", "reason"), [(True, "container_paused"), (False, "name_in_use")])
+def test_a_paused_container_is_not_called_a_stopped_one(module: Any, tmp_path: Path, same: bool, reason: str) -> None:
+    made, path = archive(tmp_path)
+    entry = json.loads(made.inspected("paused"))
+    entry[0]["Id"] = ID if same else "f" * 64
+    made.script(Reply(INSPECT, out=json.dumps(entry)))
+    run = module("container_restore", {"name": "web", "archive_path": str(path)}, host=made.host)
+    assert run.result["reason"] == reason
+    assert "a stopped container" not in run.result["msg"]
+
+
+HEALTH = {"Test": ["CMD", "ls", "/"], "Interval": 30000000000}
+UPDATE = ["podman", "update", "--health-interval=30000000001ns", "web"]
+TIMERS = ["systemctl", "list-units", "--type=timer", "--no-legend", "--plain", f"{ID}*"]
+VERSION = Reply(["podman", "--version"], out=recorded("version.txt"))
+
+
+def checked(folder: Path, *replies: Any, health: Any = None) -> Host:
+    """A stopped container with a health check, on a host with systemd."""
+    made = checkpointed(folder)
+    (folder / "run/systemd/system").mkdir(parents=True)
+    for index, reply in enumerate(made.host.replies):
+        if list(reply.argv) == INSPECT:
+            entry = json.loads(reply.out)
+            entry[0]["Config"]["Healthcheck"] = health or HEALTH
+            made.host.replies[index] = Reply(INSPECT, out=json.dumps(entry), state=reply.state)
+    made.script(*replies)
+    return made.host
+
+
+def test_podman_checks_the_health_of_a_restored_container_again(module: Any, tmp_path: Path) -> None:
+    host = checked(tmp_path, VERSION, Write(UPDATE), Reply(TIMERS, out=f"{ID}-1f.timer loaded active waiting x\n"))
+    predicted = module("container_restore", {"name": "web"}, host=host, check=True)
+    assert UPDATE in predicted.result["commands"] and host.wrote == []
+    run = module("container_restore", {"name": "web"}, host=host)
+    assert run.result["commands"] == predicted.result["commands"]
+    assert host.wrote.index(UPDATE) > host.wrote.index([*RESTORE, "--keep", "web"])
+    assert "warnings" not in run.result
+
+
+@pytest.mark.parametrize(
+    ("replies", "word"),
+    [
+        pytest.param((VERSION, Write(UPDATE, rc=125, err="Error: no systemd\n")), "no systemd", id="update-fails"),
+        pytest.param((VERSION, Write(UPDATE), Reply(TIMERS)), "podman has made no timer", id="no-timer"),
+        pytest.param((Reply(["podman", "--version"], out="podman version 5.2.1\n"),), "podman 5.2 cannot", id="5.2"),
+    ],
+)
+def test_health_checks_that_cannot_be_made_are_a_warning(module: Any, tmp_path: Path, replies: Any, word: str) -> None:
+    host = checked(tmp_path, *replies)
+    run = module("container_restore", {"name": "web"}, host=host)
+    assert run.result["restore"]["state"] == "running" and run.result["label_proof"] == "enforcing"
+    (warning,) = run.result["warnings"]
+    assert word in str(warning) and "Restart the container" in str(warning)
+    assert not (tmp_path / f"var/lib/criu-hosts/checkpoints/{ID}.json").exists(), "the restore is complete"
+
+
+@pytest.mark.parametrize(
+    "health",
+    [
+        pytest.param({"Test": ["NONE"]}, id="no-healthcheck"),
+        pytest.param({"Test": ["CMD-SHELL", "ls /"], "Timeout": 30000000000}, id="interval-disabled"),
+    ],
+)
+def test_without_health_checks_by_podman_none_are_made(module: Any, tmp_path: Path, health: Any) -> None:
+    host = checked(tmp_path, health=health)
+    run = module("container_restore", {"name": "web"}, host=host)
+    assert not run.failed and "warnings" not in run.result
+    assert not [argv for argv in run.result["commands"] if argv[1] == "update"]
+
+
+def test_health_check_of_an_archived_container_is_in_its_record(module: Any, tmp_path: Path) -> None:
+    (tmp_path / "run/systemd/system").mkdir(parents=True)
+    made = world(tmp_path)
+    dummy, path = archive(tmp_path, made, health={"command": ["CMD", "ls", "/"], "interval": 30000000000})
+    made.script(GONE, VERSION)
+    params = {"name": "web", "archive_path": str(path)}
+    run = module("container_restore", params, host=made.host, check=True)
+    assert UPDATE in run.result["commands"]
+
+
+@pytest.mark.parametrize("check", [HEALTH, None], ids=["with-a-health-check", "without"])
+def test_health_check_that_no_record_names_is_a_warning(module: Any, tmp_path: Path, check: Any) -> None:
+    params, host = imported(tmp_path)
+    for index, reply in enumerate(host.replies):
+        if list(reply.argv) == INSPECT and reply.out:
+            entry = json.loads(reply.out)
+            entry[0]["Config"]["Healthcheck"] = check
+            host.replies[index] = Reply(INSPECT, out=json.dumps(entry), state="after")
+    result = module("container_restore", params, host=host).result
+    assert result["restore"]["state"] == "running"
+    assert ("does not name the health check" in str(result.get("warnings"))) is (check is not None)

@@ -386,6 +386,27 @@ def test_podman_missing(tmp_path: Path, module: Any) -> None:
     assert module("container_unit", params, host=host).result["reason"] == "podman_missing"
 
 
+HEALTH = {"command": ["/bin/ls", "/"], "interval": "30s"}
+
+
+@pytest.mark.parametrize(
+    ("version", "options", "reason"),
+    [
+        ("5.2.1", {"stateful": True, "health": HEALTH}, "health_not_kept"),
+        ("5.4.2", {"stateful": True, "health": HEALTH}, None),
+        ("4.3.1", {"stateful": True, "health": HEALTH}, None),
+        ("5.2.1", {"stateful": True, "health": {**HEALTH, "interval": "disable"}}, None),
+        ("5.2.1", {"health": HEALTH}, None),
+    ],
+)
+def test_a_stateful_unit_whose_health_checks_would_end_is_refused(
+    tmp_path: Path, module: Any, version: str, options: dict[str, Any], reason: str | None
+) -> None:
+    params, host = case(None, options)(tmp_path)
+    host.version = version
+    assert module("container_unit", params, host=host, check=True).result.get("reason") == reason
+
+
 def test_quadlet_missing(tmp_path: Path, module: Any) -> None:
     params, host = case(None, {"unit_kind": "quadlet"}, quadlet=False)(tmp_path)
     assert module("container_unit", params, host=host).result["reason"] == "quadlet_missing"

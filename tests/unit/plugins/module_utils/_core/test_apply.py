@@ -93,6 +93,29 @@ def test_order_of_the_end(steps: tuple[Step, ...], ran: list[str], reason: str |
     assert runner.ran == ran
 
 
+@pytest.mark.parametrize("kind", ["command", "check"])
+def test_a_tolerated_failure_is_handed_over_and_the_plan_goes_on(kind: str) -> None:
+    found: list[CheckpointError] = []
+    bad: Step = Command(("bad-one",), why="bad-one", tolerate=found.append)
+    if kind == "check":
+        bad = Check(refuse, "check", tolerate=found.append)
+    runner = Recorder()
+    apply_plan(runner, Plan(steps=(bad, command("two"))))
+    assert runner.ran[-1] == "two"
+    assert [one.reason for one in found] == ["tool_failed" if kind == "command" else "label_changed"]
+
+
+def test_a_stop_of_the_task_is_not_tolerated() -> None:
+    found: list[CheckpointError] = []
+
+    def interrupt() -> None:
+        raise CheckpointError("Stopped by SIGTERM. Run the task again.", reason="interrupted")
+
+    with pytest.raises(CheckpointError) as raised:
+        apply_plan(Recorder(), Plan(steps=(Check(interrupt, "check", tolerate=found.append),)))
+    assert (raised.value.reason, found) == ("interrupted", [])
+
+
 def test_undo_is_no_predicted_command() -> None:
     plan = Plan(steps=(command("one", undo=(command("undo"),)), Check(refuse, "check", undo=(command("stop"),))))
     assert plan.changed and plan.commands == [["one"]]

@@ -23,6 +23,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.container impo
     Abilities,
     Bind,
     Container,
+    Health,
     ImageInfo,
     Options,
 )
@@ -111,6 +112,15 @@ class Box:
 
     def start_steps(self, target: Container | str) -> tuple[Step, ...]:
         return (Command(("box", "start", name_of(target)), why="start"),)
+
+    def unpause_steps(self, target: Container | str, why: str) -> tuple[Step, ...]:
+        return (Command(("box", "resume", name_of(target)), why=why),)
+
+    def unpause_command(self, name: str) -> str:
+        return f"box resume {name}"
+
+    def health_steps(self, ctx: Context, name: str, container_id: str, health: Health) -> tuple[Step, ...]:
+        return ()
 
     def stop_steps(self, target: Container | str, why: str, seconds: int = 0) -> tuple[Step, ...]:
         return (Command(("box", "stop", name_of(target)), why=why),)
