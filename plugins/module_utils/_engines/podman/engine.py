@@ -328,25 +328,11 @@ class Podman:
     def sharing(self, process_label: str) -> tuple[str, ...]:
         from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context import categories
 
-        reaches = categories(process_label)
-        if not reaches:
+        if not categories(process_label):
             return ()
-        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.storage import containers
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.storage import sharing
 
-        try:
-            listed = containers(self.paths)
-        except (OSError, ValueError) as error:
-            raise CheckpointError(
-                f"Cannot see whether another container has the label {process_label!r}: {error}. Check graphroot "
-                "in storage.conf and the lists in that folder, or set shared_categories to accept.",
-                reason="categories_unknown",
-                label=process_label,
-            ) from error
-        return tuple(
-            (one.names or (one.id[:12],))[0]
-            for one in listed
-            if one.label == process_label or (categories(one.label) and categories(one.label) <= reaches)
-        )
+        return sharing(self.paths, process_label)
 
     def ask(self, ctx: Context, argv: tuple[str, ...]) -> Completed:
         return run_podman(ctx.runner, argv)

@@ -9,10 +9,12 @@ import re
 from dataclasses import dataclass
 from typing import Collection
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers import inner, objects, word, words
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_json
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_below, read_text
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context import categories
 
 # The second has the containers that are made with --rm, as those of Quadlet are.
 LISTS = ("containers.json", "volatile-containers.json")
@@ -102,3 +104,26 @@ def users_containers(home: str, folder: str, owners: Collection[int]) -> set[str
                 continue
             found.update(*((one.id, *one.names) for one in listed))
     return found
+
+
+def sharing(paths: Paths, process_label: str) -> tuple[str, ...]:
+    """Returns the names of the containers that the categories of this label reach.
+
+    Raises:
+        CheckpointError: categories_unknown.
+    """
+    reaches = categories(process_label)
+    try:
+        listed = containers(paths)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"Cannot see whether another container has the label {process_label!r}: {error}. Check graphroot "
+            "in storage.conf and the lists in that folder, or set shared_categories to accept.",
+            reason="categories_unknown",
+            label=process_label,
+        ) from error
+    return tuple(
+        (one.names or (one.id[:12],))[0]
+        for one in listed
+        if one.label == process_label or (categories(one.label) and categories(one.label) <= reaches)
+    )
