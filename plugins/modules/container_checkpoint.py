@@ -237,7 +237,7 @@ reason:
     - V(disk_full) if there is no space left.
     - V(file_failed) if a file or folder could not be written.
     - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
-    - V(tool_missing) if a command is not installed.
+    - V(tool_missing) if a command is not installed, or may not be run.
     - V(tool_failed) if a command failed and its output matches no other reason.
     - V(internal) if the collection itself has an error; the message names the place in its code.
   returned: failure
@@ -253,6 +253,24 @@ path:
   returned: failure that concerns a file or folder
   type: str
   sample: /var/lib/checkpoints/web.tar.zst
+obstacles:
+  description: What CRIU is certain to refuse in the processes, as /proc shows it, one for each kind and process.
+  returned: failure that /proc shows beforehand
+  type: list
+  elements: dict
+  contains:
+    reason:
+      description: As RV(reason).
+      type: str
+      sample: io_uring
+    text:
+      description: The process, and what it has.
+      type: str
+      sample: "process 1426 ('node') uses io_uring (open as file descriptor 9), which CRIU cannot dump"
+    advice:
+      description: What to do.
+      type: str
+      sample: End the tracer (gdb, strace), or let it detach.
 cmd:
   description: Argument list of the command that failed.
   returned: failure of a command

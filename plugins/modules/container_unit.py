@@ -451,7 +451,8 @@ reason:
     - V(file_failed) if a file or folder could not be read or written.
     - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
     - V(busy) if another task works on the unit or on its container and does not end in time.
-    - V(tool_missing) if a command is not installed.
+    - V(tool_missing) if a command is not installed, or may not be run.
+    - V(systemd_missing) if systemd does not run on the host.
     - V(tool_failed) if a command failed and its output matches no other reason.
     - V(internal) if the collection itself has an error; the message names the place in its code.
   returned: failure

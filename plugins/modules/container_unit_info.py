@@ -121,7 +121,8 @@ reason:
     - V(unit_foreign) if the unit with this name was not made by M(criu.hosts.container_unit); see RV(path).
     - V(rootless_unsupported) if the task does not run as root.
     - V(file_failed) if a file of the unit could not be read; see RV(path).
-    - V(tool_missing) if a command is not installed.
+    - V(tool_missing) if a command is not installed, or may not be run.
+    - V(systemd_missing) if systemd does not run on the host.
     - V(tool_failed) if a command failed and its output matches no other reason.
     - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
     - V(internal) if the collection itself has an error; the message names the place in its code.

@@ -177,7 +177,7 @@ reason:
   description:
     - Machine-readable error code, which stays the same between releases.
     - V(criu_missing) if CRIU is not installed.
-    - V(tool_missing) if a command is not installed.
+    - V(tool_missing) if a command is not installed, or may not be run.
     - V(tool_failed) if a command failed and its output matches no other reason.
     - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
     - V(internal) if the collection itself has an error; the message names the place in its code.

@@ -126,7 +126,7 @@ reason:
     - V(file_failed) if a file or folder could not be written.
     - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
     - V(podman_missing) if podman is not installed.
-    - V(tool_missing) if a command is not installed.
+    - V(tool_missing) if a command is not installed, or may not be run.
     - V(internal) if the collection itself has an error; the message names the place in its code.
   returned: failure
   type: str

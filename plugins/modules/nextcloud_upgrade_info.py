@@ -163,7 +163,7 @@ reason:
     - V(container_missing) if there is no such container, and its name may begin the id of a different one.
     - V(answer_invalid) if the output of podman or occ is not the expected JSON.
     - V(podman_missing) if podman is not installed.
-    - V(tool_missing) if a command is not installed.
+    - V(tool_missing) if a command is not installed, or may not be run.
     - V(tool_failed) if a command failed and its output matches no other reason.
     - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
     - V(internal) if the collection itself has an error; the message names the place in its code.

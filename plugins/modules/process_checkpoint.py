@@ -183,10 +183,12 @@ reason:
   description:
     - Machine-readable error code, which stays the same between releases.
     - V(process_missing) if the process does not run.
-    - V(process_refused) if it is the system's first process, a kernel thread, or an ancestor of the task.
+    - V(process_refused) if it is the system's first process, a kernel thread, an ancestor of the task, or a process
+      that this user may not read.
     - V(pid_file_invalid) if O(pid_file) holds no process id, or belongs to another user and names a process that is not
       that user's.
     - V(unit_missing) if systemd does not know the service.
+    - V(systemd_missing) if systemd does not run on the host.
     - V(unit_has_more) if processes of the service do not descend from its main process, so they would be lost.
     - V(unit_invalid) if O(unit) is not the name of a service.
     - V(external_invalid) if a value in O(external) does not have the syntax of CRIU.
@@ -205,6 +207,7 @@ reason:
     - V(criu_missing) if CRIU is not installed.
     - V(criu_too_old) if CRIU is too old to have configuration files.
     - V(criu_without_selinux) if CRIU is not linked with libselinux, so the labels would be lost.
+    - V(criu_not_permitted) if this user may not run CRIU, or CRIU has no capabilities for a user other than root.
     - V(policy_missing) if SELinux has refused the checkpoint.
     - V(tcp_established_needed) if there are established TCP connections and O(tcp_established) is not set.
     - V(file_locks_needed) if the processes hold file locks and O(file_locks) is not set.
@@ -235,7 +238,7 @@ reason:
     - V(disk_full) if there is no space left.
     - V(file_failed) if a file or folder could not be written.
     - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
-    - V(tool_missing) if a command is not installed.
+    - V(tool_missing) if a command is not installed, or may not be run.
     - V(tool_failed) if a command failed and its output matches no other reason.
     - V(internal) if the collection itself has an error; the message names the place in its code.
   returned: failure
@@ -246,6 +249,24 @@ path:
   returned: failure that concerns a file or folder
   type: str
   sample: /var/lib/checkpoints/worker
+obstacles:
+  description: What CRIU is certain to refuse in the processes, as /proc shows it, one for each kind and process.
+  returned: failure that /proc shows beforehand
+  type: list
+  elements: dict
+  contains:
+    reason:
+      description: As RV(reason).
+      type: str
+      sample: io_uring
+    text:
+      description: The process, and what it has.
+      type: str
+      sample: "process 1426 ('node') uses io_uring (open as file descriptor 9), which CRIU cannot dump"
+    advice:
+      description: What to do.
+      type: str
+      sample: End the tracer (gdb, strace), or let it detach.
 cmd:
   description: Argument list of the command that failed.
   returned: failure of a command

@@ -184,6 +184,7 @@ reason:
     - V(shell_job_needed) if the session of the process is not in the images, and O(shell_job=false).
     - V(file_lock_held) if a process holds a lock that the restored process would wait for; see RV(pid).
     - V(unit_invalid) if O(unit) is not the name of a service.
+    - V(systemd_missing) if systemd does not run on the host.
     - V(external_invalid) if a value in O(external) does not have the syntax of CRIU.
     - V(root_needed) if O(unit) or O(terminal) is set and the task does not run as root.
     - V(parent_changed) if the parent images are missing or have changed.
@@ -194,13 +195,14 @@ reason:
     - V(criu_missing) if CRIU is not installed.
     - V(criu_too_old) if CRIU is too old to have configuration files.
     - V(criu_without_selinux) if CRIU is not linked with libselinux, so the labels would be lost.
+    - V(criu_not_permitted) if this user may not run CRIU, or CRIU has no capabilities for a user other than root.
     - V(policy_missing) if SELinux does not allow the restore.
     - V(network_lock_missing) if CRIU cannot lock the network.
     - V(busy) if a different task has worked on the images, the service or the SELinux boolean for a minute.
     - V(disk_full) if there is no space left.
     - V(file_failed) if a file or folder could not be written.
     - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
-    - V(tool_missing) if a command is not installed.
+    - V(tool_missing) if a command is not installed, or may not be run.
     - V(tool_failed) if a command failed and its output matches no other reason.
     - V(internal) if the collection itself has an error; the message names the place in its code.
   returned: failure

@@ -309,7 +309,7 @@ reason:
     - V(since_invalid) if O(since) is not a time.
     - V(record_invalid) if there is no record of a checkpoint at O(checkpoint_path).
     - V(log_unreadable) if a log cannot be read.
-    - V(tool_missing) if a command is not installed.
+    - V(tool_missing) if a command is not installed, or may not be run.
     - V(tool_failed) if a command failed and its output matches no other reason.
     - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
     - V(internal) if the collection itself has an error; the message names the place in its code.

@@ -894,6 +894,20 @@ CASES: tuple[Target, ...] = (
         raises=(ImageError,),
         repeats="bytes",
     ),
+    Target(
+        "_formats/criu_files.read_saved_files",
+        mutated(fixtures("criu/4.2.1-files/files.img")),
+        at("files/files.img", whole=False),
+        raises=(ImageError,),
+        repeats="bytes",
+    ),
+    Target(
+        "_formats/criu_files.read_listeners",
+        mutated(fixtures("criu/4.2.1-files/files.img")),
+        at("files/files.img", whole=False),
+        raises=(ImageError,),
+        repeats="bytes",
+    ),
     Target("_formats/criu_images.read_statistics", mutated(IMAGES["stats"]), at("stats-dump"), repeats="bytes"),
     Target(
         "_store/image_folder.read_images",
@@ -1064,6 +1078,19 @@ CASES: tuple[Target, ...] = (
     Target("_host/systemd.word", texts(b"a b", b"$x %n", b"\x01", b"a\nExecStart=x"), raises=REFUSED),
     Target("_host/systemd.quote", texts(b"a b", b"$x %n", b"\x01", b"a\nExecStart=x"), raises=REFUSED),
     Target("_host/paths.read_bytes", mutated([b"a"]), at("plain"), repeats="bytes"),
+    Target("_host/proc_files.parse_status", texts(b"Name:\ta\nUid:\t0\t0\t0\t0\nCapBnd:\t000001ff\nPid:\t-1\n")),
+    Target(
+        "_host/proc_files.parse_maps",
+        texts(
+            b"00400000-00452000 r-xp 00000000 08:02 173521 /usr/bin/a (deleted)\n00-1 r 0 0 0 anon_inode:[io_uring]\n"
+        ),
+        lambda function, given: list(function(given)),
+    ),
+    Target(
+        "_criu/obstacle_mounts.parse_mounts",
+        texts(b"29 1 8:1 / / rw shared:1 - ext4 /dev/vda1 rw\n30 29 0:5 / /a - x y\n"),
+    ),
+    Target("_criu_config/before_dump.parse_size", texts(b"10M", b"1048576", b"1G")),
     Target("_host/paths.read_text", mutated([b"a"]), at("plain"), repeats="bytes"),
     Target(
         "_host/paths.read_below",
@@ -1183,6 +1210,7 @@ EXEMPT: dict[str, str] = {
     "_container/label_proof.read_running": "collects read_threads and read_traces",
     "_container/restore_archive.read_archived": "collects read_archive",
     "_criu/binary.read_criu": "a command's answer",
+    "_criu/obstacles.read_sights": "collects read_sight",
     "_criu/features.read_check": "a command's answer",
     "_criu/inspect.read_binary": "collects read_program and parse_capabilities",
     "_criu/inspect.read_config": "returns texts as they are",
@@ -1197,6 +1225,7 @@ EXEMPT: dict[str, str] = {
     "_host/mounts.read_mounts": "collects parse_mounts",
     "_criu_build/installed.read_installed": "collects _read_tree",
     "_criu_build/installed.read_diversion": "collects parse_diversions",
+    "_criu_config/before_dump.read_files": "is lint.parse of a file",
     "_criu_config/config_file.read_version": "a command's answer",
     "_denials/failure.read_failure": "collects other readers for a failure",
     "_denials/report.read_groups": "collects Groups and its sources",
@@ -1206,6 +1235,8 @@ EXEMPT: dict[str, str] = {
     "_engines/runtimes.read_runtimes": "a command's answer",
     "_host/kernel.read_boot_time": "collects boot_clock",
     "_host/paths.read_attribute": "returns what the kernel says, as read_text",
+    "_host/proc_files.read_pids": "reads numbers of the kernel's",
+    "_host/proc_files.read_sight": "collects parse_status and parse_maps",
     "_host/paths.read_xattr": "returns text as it is",
     "_lsm/_selinux/boolean.read_boolean": "reads one digit of the kernel's",
     "_lsm/_selinux/host.read_file": "returns bytes as they are",

@@ -43,13 +43,14 @@ def not_said(kind: str, action: str, *but: str) -> dict[str, str]:
 NEVER: dict[str, dict[str, str]] = {
     "container_checkpoint": {
         **not_said("container", "checkpoint", "mount_replaced"),
+        "criu_not_permitted": "it needs root",
         "new_name_with_tcp": "it has no option new_name",
         "archive_unreadable": "the look at an unfinished archive catches it",
         "archive_invalid archive_runtime_missing cgroup_in_use container_exists": "podman prints it for a restore only",
         "image_missing name_in_use volume_exists": "podman prints it for a restore only",
         "address_in_use": "podman prints it for a restore only",
     },
-    "container_restore": not_said("container", "restore"),
+    "container_restore": {**not_said("container", "restore"), "criu_not_permitted": "it needs root"},
     "process_checkpoint": {
         **not_said("process", "checkpoint"),
         "process_ended": "the process that a killed task has restored is known",

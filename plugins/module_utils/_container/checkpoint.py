@@ -17,6 +17,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.consistent i
 )
 from ansible_collections.criu.hosts.plugins.module_utils._container.held import held
 from ansible_collections.criu.hosts.plugins.module_utils._container.notes import begin, end
+from ansible_collections.criu.hosts.plugins.module_utils._container.obstacles import refuse_obstacles_of
 from ansible_collections.criu.hosts.plugins.module_utils._container.record_writer import RecordWriter, content_options
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired, require_abilities
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import place_record
@@ -296,8 +297,9 @@ def _checkpoint(ctx: Context, engine: Engine, desired: Desired, settled: Settled
 def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -> Outcome:
     """Checkpoints a running container. The caller holds its lock, and that of the archive."""
     selinux = read_selinux(ctx.paths)
-    criu = read_criu(ctx.runner, engine.minimum_criu, selinux)
+    criu = read_criu(ctx.runner, engine.minimum_criu, selinux, ctx.paths)
     require_policy(selinux, container.process_label)
+    refuse_obstacles_of(ctx, container, criu)
     require_space(ctx.paths, desired, container)
     risks = check_dump(ctx.paths, engine, container)
     losses = (*engine.losses(container, desired.archive_path), *(risk.message for risk in risks))

@@ -122,7 +122,7 @@ def preflight(ctx: Context, engine: Engine, desired: Desired, situation: Situati
     from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_criu
 
     runner = ctx.runner
-    read_criu(runner, engine.minimum_criu, situation.selinux)
+    read_criu(runner, engine.minimum_criu, situation.selinux, ctx.paths)
     require_policy(situation.selinux, situation.process_label)
     record, container = situation.record, situation.container
     runtime = record.runtime if record else container.runtime if container else ""

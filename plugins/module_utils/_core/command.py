@@ -171,8 +171,11 @@ class ProgramRunner:
 
 def missing(argv: Sequence[str], error: Exception) -> CheckpointError:
     """Returns the failure of a command that cannot be started."""
+    advice = "Install the package that ships it."
+    if isinstance(error, PermissionError):
+        advice = "Set become, or let this user run it."
     return CheckpointError(
-        f"Cannot run {argv[0]!r}: {getattr(error, 'strerror', None) or error}. Install the package that ships it.",
+        f"Cannot run {argv[0]!r}: {getattr(error, 'strerror', None) or error}. {advice}",
         reason="tool_missing",
         cmd=list(argv),
     )

@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from dataclasses import dataclass
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, Runner, check
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import (
     Version,
     parse_version,
@@ -40,30 +43,51 @@ def links_selinux(path: str) -> bool:
     return elf is not None and "selinux" in linked_features(elf.needed)
 
 
-def _refuse_config(runner: Runner, printed: Completed) -> None:
-    """Refuses a CRIU that answers only without its configuration files: one wrong word there breaks every call."""
-    path = printed.argv[0]
-    if not parse_version(runner.run((path, "--no-default-config", "--version")).out):
-        return
-    said = next((line.strip() for line in printed.err.split("\n") if line.strip()), "it does not print its version")
-    raise CheckpointError(
-        f"Cannot use {path!r}: its configuration file /etc/criu/default.conf or ~/.criu/default.conf breaks every call "
-        f"({said[:200]}). Correct that file; criu_config_info shows what is wrong in it.",
-        reason="config_broken",
-        path=path,
-    )
+def may_run(path: str) -> bool:
+    """Returns whether the user of this task may run a program that others may run."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return True
+    return not mode & (stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH) or os.access(path, os.X_OK)
 
 
-def read_criu(runner: Runner, minimum: Version, selinux: Selinux) -> Criu:
+def _version_of(runner: Runner, path: str, paths: Paths) -> Version:
+    """Asks CRIU for its version.
+
+    Raises:
+        CheckpointError: config_broken, tool_failed.
+    """
+    completed: Completed = runner.run((path, "--version"))
+    version = version_tuple(parse_version(completed.out)) if completed.rc == 0 else ()
+    if not version:
+        # A task that succeeds need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._criu.config_error import explain_version
+
+        error = explain_version(paths, runner, completed)
+        if error is not None:
+            raise error
+    check(completed, f"ask {path!r} for its version")
+    return version
+
+
+def read_criu(runner: Runner, minimum: Version, selinux: Selinux, paths: Paths) -> Criu:
     """Finds criu, and refuses one that would fail or that would lose the labels.
 
     Raises:
-        CheckpointError: criu_missing, criu_too_old, criu_without_selinux, config_broken.
+        CheckpointError: criu_missing, criu_too_old, criu_without_selinux, criu_not_permitted, config_broken.
     """
     path = runner.which("criu")
     if path is None:
         raise CheckpointError(
             "Cannot find criu in PATH. Install CRIU, for example with the role criu.hosts.criu.", reason="criu_missing"
+        )
+    if not may_run(path):
+        raise CheckpointError(
+            f"Cannot use {path!r}: it is installed, but this user may not run it. Add the user to the group of the "
+            "file, which criu_non_root sets, and start a new session, or set become.",
+            reason="criu_not_permitted",
+            path=path,
         )
     linked = links_selinux(path)
     if selinux.enabled and not linked:
@@ -73,11 +97,7 @@ def read_criu(runner: Runner, minimum: Version, selinux: Selinux) -> Criu:
             reason="criu_without_selinux",
             path=path,
         )
-    printed = runner.run((path, "--version"))
-    version = version_tuple(parse_version(printed.out)) if printed.rc == 0 else ()
-    if not version:
-        _refuse_config(runner, printed)
-        check(printed, f"ask {path!r} for its version")
+    version = _version_of(runner, path, paths)
     if version < minimum:
         raise CheckpointError(
             f"Cannot use {path!r}: its version is {version_text(version) or 'unknown'}, and {version_text(minimum)} or "

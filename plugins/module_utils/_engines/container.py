@@ -66,7 +66,7 @@ class Container:
     """A container as its engine describes it. Times are the engine's own text, empty for never.
 
     ``stamp`` identifies the checkpoint on disk beside the container; empty if there is none. ``own`` is for the engine
-    alone: nothing else reads it.
+    alone: nothing else reads it. ``criu_config`` is the file that the annotation org.criu.config names.
     """
 
     id: str
@@ -84,6 +84,7 @@ class Container:
     volumes: tuple[str, ...] = ()
     stamp: str = ""
     created_at: str = ""
+    criu_config: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     own: Mapping[str, str] = field(default_factory=dict)
     health: Health | None = None

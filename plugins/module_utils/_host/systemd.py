@@ -18,13 +18,25 @@ PLAIN_WORD = r"[A-Za-z0-9@+=:,./_-]+\Z"
 # The control characters and line ends of Unicode. Systemd ends a line of a unit file at \n, \r and NUL.
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ESCAPED = re.compile(r"[\x01-\x1f\x7f]")
+# What systemctl prints where systemd is not the first process (sd_booted).
+NOT_BOOTED = ("not been booted with systemd", "Failed to connect to bus: Host is down")
 _NAMED = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
 def show(runner: Runner, unit: str, properties: Iterable[str]) -> dict[str, str]:
-    """Returns properties of a unit as systemd prints them; for a unit that systemd does not know, the defaults."""
+    """Returns properties of a unit as systemd prints them; for a unit that systemd does not know, the defaults.
+
+    Raises:
+        CheckpointError: systemd_missing, tool_failed.
+    """
     argv = ("systemctl", "show", f"--property={','.join(properties)}", unit)
-    text = check(runner.run(argv), f"read the state of the unit {unit!r}").out
+    completed = runner.run(argv)
+    if completed.rc != 0 and any(sign in completed.err for sign in NOT_BOOTED):
+        raise CheckpointError(
+            f"Cannot read the state of the unit {unit!r}: systemd does not run on this host. Use a host with systemd.",
+            reason="systemd_missing",
+        )
+    text = check(completed, f"read the state of the unit {unit!r}").out
     return dict(line.split("=", 1) for line in text.split("\n") if "=" in line)
 
 

@@ -18,12 +18,14 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode impo
 from ansible_collections.criu.hosts.plugins.module_utils._process.checkpoint_steps import Dump, dump_steps
 from ansible_collections.criu.hosts.plugins.module_utils._process.copies import begun_path
 from ansible_collections.criu.hosts.plugins.module_utils._process.locks import hold_images, hold_process, hold_units
+from ansible_collections.criu.hosts.plugins.module_utils._process.obstacles import refuse_obstacles_of
 from ansible_collections.criu.hosts.plugins.module_utils._process.only_copy import program_of, refuse_only_copy
 from ansible_collections.criu.hosts.plugins.module_utils._process.options import (
     MINIMUM_CRIU,
     ProcessOptions,
     require_root_for,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._process.permission import refuse_without_capabilities
 from ansible_collections.criu.hosts.plugins.module_utils._process.settle import (
     Found,
     boolean_steps,
@@ -125,7 +127,9 @@ def make(ctx: Context, options: ProcessOptions, target: Target, found: Found) ->
     """Applies the plan of the checkpoint."""
     process = refuse(ctx.paths, target)
     selinux = read_selinux(ctx.paths)
-    criu = read_criu(ctx.runner, MINIMUM_CRIU, selinux)
+    criu = read_criu(ctx.runner, MINIMUM_CRIU, selinux, ctx.paths)
+    refuse_without_capabilities(ctx, criu, process.text)
+    refuse_obstacles_of(ctx, options, process, criu)
     work = Dump(
         ctx.paths,
         process,

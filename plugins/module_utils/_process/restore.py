@@ -22,6 +22,10 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode impo
     read_selinux,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread, summary
+from ansible_collections.criu.hosts.plugins.module_utils._process.changed_files import (
+    refuse_changed_files,
+    refuse_taken_ports,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._process.copies import begun_path, find_copy, restored_by
 from ansible_collections.criu.hosts.plugins.module_utils._process.file_locks import refuse_held_locks
 from ansible_collections.criu.hosts.plugins.module_utils._process.locks import hold_images, hold_process, hold_units
@@ -30,6 +34,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._process.options import
     ProcessOptions,
     require_root_for,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._process.permission import refuse_without_capabilities
 from ansible_collections.criu.hosts.plugins.module_utils._process.recorded import as_recorded, lost_locks
 from ansible_collections.criu.hosts.plugins.module_utils._process.restore_steps import Restore, Restored, restore_steps
 from ansible_collections.criu.hosts.plugins.module_utils._process.second_copy import (
@@ -100,7 +105,10 @@ def preflight(ctx: Context, images: Images, options: ProcessOptions) -> Restore:
     if options.file_locks:
         refuse_held_locks(ctx.paths, images)
     before, selinux = read_labels(images), read_selinux(ctx.paths)
-    criu = read_criu(ctx.runner, MINIMUM_CRIU, selinux)
+    criu = read_criu(ctx.runner, MINIMUM_CRIU, selinux, ctx.paths)
+    refuse_without_capabilities(ctx, criu, images.text)
+    refuse_changed_files(ctx.paths, images)
+    refuse_taken_ports(images)
     if selinux.mode == "enforcing" and before and selinux.dyntrans is None:
         raise CheckpointError(
             f"Cannot restore {images.text} with the label {before[0].label!r}: SELinux is enforcing, and its policy "

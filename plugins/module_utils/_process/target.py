@@ -27,6 +27,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 
+# PF_KTHREAD in the kernel's include/linux/sched.h, a flag in /proc/PID/stat.
+_KERNEL_THREAD = 0x200000
 # A pid file has one number.
 _PID_FILE_LIMIT = 4096
 
@@ -131,16 +133,26 @@ def refuse(paths: Paths, target: Target) -> Process:
         raise CheckpointError(
             f"Cannot checkpoint {target.said}: it is not running. Start it first.", reason="process_missing"
         )
-    why = ""
-    if process.pid == 1 or not process.exe:
-        why = "it is the system's first process" if process.pid == 1 else "it is a kernel thread"
+    why, advice = "", "Choose a different process."
+    if process.pid == 1:
+        why = "it is the system's first process"
+    elif not process.exe:
+        why, advice = _unreadable(paths, process.pid)
     elif process.pid in own_line(paths):
         why = "this task is one of its descendants"
     if why:
-        raise CheckpointError(
-            f"Cannot checkpoint {process.text}: {why}. Choose a different process.", reason="process_refused"
-        )
+        raise CheckpointError(f"Cannot checkpoint {process.text}: {why}. {advice}", reason="process_refused")
     return process
+
+
+def _unreadable(paths: Paths, pid: int) -> tuple[str, str]:
+    """Returns why the program of a process cannot be read, and the advice."""
+    fields = (read_text(f"{paths.proc}/{pid}/stat") or "").rpartition(")")[2].split()
+    if len(fields) > 6 and fields[6].isdecimal() and int(fields[6]) & _KERNEL_THREAD:
+        return "it is a kernel thread", "Choose a different process."
+    users = "/".join(sorted(_users_of(paths, pid) - {str(os.geteuid())}))
+    whose = f"it runs as the user with the id {users}" if users else "the kernel protects it from its own user"
+    return f"{whose}, and this user may not read it", "Set become."
 
 
 def strangers(paths: Paths, unit: Unit, process: Process) -> tuple[int, ...]:

@@ -117,6 +117,7 @@ def _container(entry: dict[str, Any]) -> Container:
         started_at=_time(state, "StartedAt"),
         restored_at=_time(state, "RestoredAt"),
         created_at=_time(entry, "Created"),
+        criu_config=word(inner(inner(entry, "Config"), "Annotations"), "org.criu.config"),
         checkpointed=state.get("Checkpointed") is True,
         auto_remove=host.get("AutoRemove") is True,
         own={

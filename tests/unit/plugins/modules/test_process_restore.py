@@ -486,6 +486,8 @@ def test_a_job_whose_criu_does_not_end(module: Any, tmp_path: Path, monkeypatch:
 def test_a_user_calls_criu_unprivileged(module: Any, tmp_path: Path) -> None:
     made = checkpointed(tmp_path, selinux="disabled")
     PLACE.uid = 1000
+    # CAP_CHECKPOINT_RESTORE, which the session of the user passes on.
+    (made.folder / "proc/self/status").write_text("CapAmb:\t0000010000000000\n")
     argv = made.restore_argv("--unprivileged")
     argv[argv.index("--pidfile") + 1] = str(made.work / "restored.pid")
 

@@ -10,6 +10,7 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_criu
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux
 
@@ -45,6 +46,6 @@ def test_a_wrong_word_is_told_from_a_broken_or_old_criu(
 ) -> None:
     (tmp_path / "criu").write_text("#!/bin/sh\n")
     with pytest.raises(CheckpointError) as raised:
-        read_criu(Host(str(tmp_path / "criu"), answer, plain), (3, 11), OFF)
+        read_criu(Host(str(tmp_path / "criu"), answer, plain), (3, 11), OFF, Paths(str(tmp_path)))
     assert raised.value.reason == reason
     assert ("/etc/criu/default.conf" in raised.value.message) is (reason == "config_broken")
