@@ -95,7 +95,7 @@ OBSTACLES: tuple[Row, ...] = (
     ),
     Row(
         "limits_unreadable",
-        "`Uid` in `status`, and `CapBnd` of root without CAP_SYS_RESOURCE",
+        "`Uid` in `status`, and `CapBnd` without CAP_SYS_RESOURCE",
         "Give root CAP_SYS_RESOURCE where this host is set up, such as in the configuration of its container.",
         signs.limits,
         kernel=True,
