@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator, Union
 
+from ansible_collections.criu.hosts.plugins.module_utils._criu.causes import pattern_of
+from ansible_collections.criu.hosts.plugins.module_utils._criu.known_errors import KNOWN_ERRORS, LAST_RESORT
 from ansible_collections.criu.hosts.tests.fuzz.targets import PLUGINS
 
 ROOT = Path(__file__).parents[2] / "plugins"
@@ -94,7 +96,7 @@ def _raw(node: ast.expr, lines: list[str]) -> bool:
 
 
 def collect() -> list[Pattern]:
-    """Returns each regular expression: in calls of re, compiled ones, and raw texts in tables."""
+    """Returns each regular expression: in calls of re, compiled ones, raw texts in tables, and signs of CRIU's errors."""
     found: dict[tuple[Text, int], Pattern] = {}
     uses = _uses()
     for path, tree in _trees():
@@ -135,6 +137,9 @@ def collect() -> list[Pattern]:
                 for one in inner:
                     if isinstance(one, (ast.Constant, ast.JoinedStr)) and _raw(one, lines):
                         add(_value(one, names), re.IGNORECASE if "causes" in place else 0, variable)
+    for known in (*KNOWN_ERRORS, LAST_RESORT):
+        for sign in known.signs:  # patterns made of templates
+            found[(pattern_of(sign), 0)] = Pattern("_criu/known_errors.py", pattern_of(sign), 0, ("match",))
     return sorted(found.values(), key=lambda one: (one.place, str(one.text)))
 
 

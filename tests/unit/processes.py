@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan
+from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_files import read_saved_files
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECORD
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import pid_file_path
 from ansible_collections.criu.hosts.plugins.module_utils._store.process_record import ProcessRecord
@@ -100,6 +102,22 @@ class ProcessWorld:
         for path in (IMAGES.parent / f"4.2.1-{kind}-images").iterdir():
             if path.name != "pstree.img":
                 shutil.copyfile(path, self.images / path.name)
+        self.keep_files()
+
+    def keep_files(self) -> None:
+        """Makes the files that the images name, as they were at the checkpoint."""
+        if not (self.images / "files.img").exists():
+            return
+        for saved in read_saved_files(str(self.images)):
+            path = self.folder / saved.name.lstrip("/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if stat.S_ISREG(saved.mode):
+                with path.open("wb") as file:
+                    file.truncate(saved.size or 0)
+            elif stat.S_ISDIR(saved.mode):
+                path.mkdir(exist_ok=True)
+            if path.exists():
+                path.chmod(stat.S_IMODE(saved.mode))
 
     def opened(self, pid: int, number: int, what: str, flags: str = "02") -> None:
         """Adds an open file to a process."""

@@ -393,7 +393,7 @@ def no_policy(made: ProcessWorld) -> dict[str, Any]:
 def lock_held(made: ProcessWorld) -> dict[str, Any]:
     """Another process holds a lock on one of the files on which the images hold locks."""
     made.hold("locks")
-    (made.folder / "srv").mkdir()
+    (made.folder / "srv").mkdir(exist_ok=True)
     file = made.folder / "srv/web.db"
     file.touch()
     status = file.stat()
