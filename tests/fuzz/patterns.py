@@ -96,7 +96,7 @@ def _raw(node: ast.expr, lines: list[str]) -> bool:
 
 
 def collect() -> list[Pattern]:
-    """Returns each regular expression: in calls of re, compiled ones, raw texts in tables, and signs of CRIU's errors."""
+    """Returns each regular expression: in calls of re, compiled ones, raw texts in tables, CRIU's signs."""
     found: dict[tuple[Text, int], Pattern] = {}
     uses = _uses()
     for path, tree in _trees():

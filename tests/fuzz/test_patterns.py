@@ -10,8 +10,8 @@ from functools import partial
 
 import pytest
 
-from ansible_collections.criu.hosts.tests.fuzz.limits import LONG, SECONDS, failures_in_child
 from ansible_collections.criu.hosts.plugins.module_utils._criu.causes import pattern_of
+from ansible_collections.criu.hosts.tests.fuzz.limits import LONG, SECONDS, failures_in_child
 from ansible_collections.criu.hosts.tests.fuzz.patterns import Pattern, attacks, collect, run
 
 # Of a text in bytes, and of the processor for all texts of a pattern.
