@@ -224,6 +224,7 @@ reason:
     - V(mount_namespace) if the container has a file open that is on none of its mounts.
     - V(external_socket) if the container is connected to a Unix socket of the host or of a different container.
     - V(device_open) if the container has a device, or a file of the kernel, open that CRIU cannot save.
+    - V(cgroup_missing) if its processes are in the control group of a different container, as those of a clone are.
     - V(process_traced) if CRIU cannot trace one of its processes, as when a debugger has it.
     - V(session_outside) if the leader of its session is outside of its pid namespace.
     - V(limits_unreadable) if root lacks C(CAP_SYS_RESOURCE) on this host.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Iterator, Union
 
 from ansible_collections.criu.hosts.plugins.module_utils._criu.causes import pattern_of
-from ansible_collections.criu.hosts.plugins.module_utils._criu.known_errors import KNOWN_ERRORS, LAST_RESORT
+from ansible_collections.criu.hosts.plugins.module_utils._criu.known_errors import KNOWN_ERRORS, LAST_RESORTS
 from ansible_collections.criu.hosts.tests.fuzz.targets import PLUGINS
 
 ROOT = Path(__file__).parents[2] / "plugins"
@@ -137,7 +137,7 @@ def collect() -> list[Pattern]:
                 for one in inner:
                     if isinstance(one, (ast.Constant, ast.JoinedStr)) and _raw(one, lines):
                         add(_value(one, names), re.IGNORECASE if "causes" in place else 0, variable)
-    for known in (*KNOWN_ERRORS, LAST_RESORT):
+    for known in (*KNOWN_ERRORS, *LAST_RESORTS):
         for sign in known.signs:  # patterns made of templates
             found[(pattern_of(sign), 0)] = Pattern("_criu/known_errors.py", pattern_of(sign), 0, ("match",))
     return sorted(found.values(), key=lambda one: (one.place, str(one.text)))

@@ -124,9 +124,10 @@ def a_link_as_the_source_of_a_mount_never_loses_the_state() -> list[str]:
     container("m6", f"--volume={FOLDER}/link:/data")
     seen = count("m6")
     result = run_task(CHECKPOINT, name="m6")
-    if result.failed:
-        return failed(result, "mount_source_link", "link") + alive("m6", seen)
-    return changed(RESTORE, name="m6") + alive("m6", seen)
+    found = [result.line] if result.failed else warned(result, "link")
+    found += failed(run_task(RESTORE, name="m6"), "mount_source_link", "mntns-compat-mode")
+    Path("/etc/criu/runc.conf").write_text("manage-cgroups ignore\nmntns-compat-mode\n")
+    return found + changed(RESTORE, name="m6") + alive("m6", seen)
 
 
 @report("containers/crun#1747")
@@ -352,9 +353,11 @@ def a_clone_of_a_clone_keeps_its_files() -> list[str]:
         return found
     Path(f"/proc/{pid_of('second')}/root/own").write_text("kept")
     found += changed(CHECKPOINT, name="first", archive_path=ARCHIVE, state="absent")
-    found += through_an_archive("second") + alive("second", seen)
-    if found:
-        return found
+    result = run_task(CHECKPOINT, name="second", archive_path=ARCHIVE)
+    if result.failed:  # with control groups of systemd
+        return found + failed(result, "cgroup_missing", "new_name") + alive("second", seen)
+    command("podman", "rm", "--force", "second")
+    found += changed(RESTORE, name="second", archive_path=ARCHIVE) + alive("second", seen)
     kept = Path(f"/proc/{pid_of('second')}/root/own")
     return found + ([] if kept.exists() and kept.read_text() == "kept" else ["its file is not kept"])
 
@@ -371,7 +374,6 @@ def many_options_of_podman_work() -> list[str]:
         "dns": ("--hostname=box",),
         "named": ("--volume=named:/data",),
         "anonymous": ("--volume=/data",),
-        "init": ("--init",),
     }
     found = []
     for name, options in rows.items():

@@ -146,7 +146,7 @@ def criu_table() -> list[str]:
     """Return the table of CRIU's errors whose cause is known."""
     errors = plugin("_criu.known_errors")
     rows = []
-    for known in (*errors.KNOWN_ERRORS, errors.LAST_RESORT):
+    for known in (*errors.KNOWN_ERRORS, *errors.LAST_RESORTS):
         cause, signs = known.cause, "<br>".join(f"`{cell(sign)}`" for sign in known.signs)
         where = [" and ".join(known.kinds), " and ".join(known.actions)]
         rows.append([f"`{cause.reason}`", *where, cell(cause.why), signs, cell(cause.advice)])

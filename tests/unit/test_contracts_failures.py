@@ -13,7 +13,7 @@ from typing import Any, Iterable
 import pytest
 import yaml
 
-from ansible_collections.criu.hosts.plugins.module_utils._criu.known_errors import KNOWN_ERRORS, LAST_RESORT
+from ansible_collections.criu.hosts.plugins.module_utils._criu.known_errors import KNOWN_ERRORS, LAST_RESORTS
 from ansible_collections.criu.hosts.tests.unit.contracts.call_graph import CallGraph, Unit
 from ansible_collections.criu.hosts.tests.unit.contracts.failures import Found, failures, fields_of
 from ansible_collections.criu.hosts.tests.unit.contracts.layout import MODULES, TREE, place
@@ -33,7 +33,7 @@ SAID_BY_CRIU = "CRIU does not say it of this kind, or for this action"
 
 def not_said(kind: str, action: str, *but: str) -> dict[str, str]:
     """Returns the reasons of CRIU's errors that are looked for with another kind or action only."""
-    every = (*KNOWN_ERRORS, LAST_RESORT)
+    every = (*KNOWN_ERRORS, *LAST_RESORTS)
     rows = {row.cause.reason: False for row in every}
     for row in every:
         rows[row.cause.reason] |= kind in row.kinds and action in row.actions

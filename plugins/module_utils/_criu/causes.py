@@ -11,7 +11,7 @@ from typing import Iterable
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause, shown
 from ansible_collections.criu.hosts.plugins.module_utils._criu.known_errors import (
     KNOWN_ERRORS,
-    LAST_RESORT,
+    LAST_RESORTS,
     KnownError,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._criu.log import END, LINE_LENGTH, said_in
@@ -67,11 +67,14 @@ def cause_in_log(lines: Iterable[str], kind: str, action: str = "") -> Cause | N
     """
     every = [said_in(line[:LINE_LENGTH]) for line in lines]
     said = [one for one in every if one[1]]
-    for known in KNOWN_ERRORS:
-        if kind in known.kinds and (not action or action in known.actions):
-            cause = _explained(known, said, kind)
-            if cause is not None:
-                return cause
-    ignored = (END.pattern, *map(pattern_of, LAST_RESORT.signs))
+
+    def first_of(rows: Iterable[KnownError]) -> Cause | None:
+        fitting = (row for row in rows if kind in row.kinds and (not action or action in row.actions))
+        return next((cause for cause in (_explained(row, said, kind) for row in fitting) if cause is not None), None)
+
+    cause = first_of(KNOWN_ERRORS)
+    if cause is not None:
+        return cause
+    ignored = (END.pattern, *(pattern_of(sign) for row in LAST_RESORTS for sign in row.signs))
     others = [words for dummy_source, words in said if not any(re.match(one, words) for one in ignored)]
-    return _explained(LAST_RESORT, said, kind) if not others else None
+    return first_of(LAST_RESORTS) if not others else None

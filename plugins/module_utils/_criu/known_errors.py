@@ -44,6 +44,12 @@ SHELL_JOB = "it is a job of a shell, whose session and terminal are not its own"
 # where the kernel says "No space left on device" too: to cpuset.cpus, for example, or for one more inotify watch.
 WRITERS = ("bfd", "image", "log", "page-xfer", "protobuf", "util", "files-reg", "stats")
 
+_TRACED = Cause(
+    "CRIU cannot trace its process {name}: a debugger such as gdb or strace has it, or the kernel refuses",
+    "End the program whose id is TracerPid in /proc/PID/status.",
+    reason="process_traced",
+)
+
 # The first one that is found in the log counts.
 KNOWN_ERRORS: tuple[KnownError, ...] = (
     # tty.c
@@ -504,23 +510,31 @@ KNOWN_ERRORS: tuple[KnownError, ...] = (
         actions=RESTORE,
         sources=("files-reg",),
     ),
-    # compel/src/lib/infect.c, seize.c. CRIU says it after other errors, too: so it comes last.
+    # seize.c
+    KnownError(("Unseizable non-zombie {name} found",), _TRACED, actions=DUMP),
+    # seize.c. Seen with podman 5.4.2, runc 1.1.15 and systemd's control groups, at the dump of a clone.
     KnownError(
-        ("Unseizable non-zombie {name} found", "Unable to detach from {name}: No such process"),
+        ("Neither a cgroupv1 (freezer.state) or cgroupv2 (cgroup.freeze) control file found",),
         Cause(
-            "CRIU cannot trace its process {name}: a debugger such as gdb or strace has it, or the kernel refuses",
-            "End the program whose id is TracerPid in /proc/PID/status.",
-            reason="process_traced",
+            "its control group is not there: a clone (new_name) stays in that of the original",
+            "A clone can be checkpointed again when it was stopped and started without its state.",
+            reason="cgroup_missing",
         ),
-        actions=DUMP,
+        CONTAINER,
+        DUMP,
     ),
 )
-# util.c. CRIU goes on without it, so it is a cause only if CRIU names no other error.
-LAST_RESORT = KnownError(
-    ("Can't setup RLIMIT_NOFILE for self",),
-    Cause(
-        "CRIU names no error but that root lacks the capability CAP_SYS_RESOURCE here",
-        "Give this host the capability: it is a container or a restricted virtual machine.",
-        reason="limits_unreadable",
+# A cause only if CRIU names no other error.
+LAST_RESORTS = (
+    # compel/src/lib/infect.c: also the end of each dump that fails before CRIU traces the processes.
+    KnownError(("Unable to detach from {name}: No such process",), _TRACED, actions=DUMP),
+    # util.c: CRIU goes on without it.
+    KnownError(
+        ("Can't setup RLIMIT_NOFILE for self",),
+        Cause(
+            "CRIU names no error but that root lacks the capability CAP_SYS_RESOURCE here",
+            "Give this host the capability: it is a container or a restricted virtual machine.",
+            reason="limits_unreadable",
+        ),
     ),
 )

@@ -118,6 +118,13 @@ SAYS = [
         "CAP_SYS_RESOURCE",
     ),
     ("seize.c:434", "Unable to detach from 9: No such process", "process", "process_traced", "process 9"),
+    (
+        "seize.c:1043",
+        "Neither a cgroupv1 (freezer.state) or cgroupv2 (cgroup.freeze) control file found.",
+        "container",
+        "cgroup_missing",
+        "new_name",
+    ),
     ("lsm.c:114", "Invalid selinux context unconfined", "container", "label_unreadable", "'unconfined'"),
 ]
 SAYS_AT_RESTORE = [
@@ -319,3 +326,15 @@ def test_endless_lines(text: str) -> None:
         lines = tail(f"{one}\n{one}")
         assert all(len(line) <= 400 for line in lines) and len(first_error(lines)) <= 400
         assert cause_in_log([one], "process") is None
+
+
+def test_the_end_of_each_early_failure_is_no_tracer() -> None:
+    """As CRIU 4.2.1 said on 2026-11-29 of a container that nobody traced."""
+    lines = [
+        "(00.001827) Error (criu/util.c:1): A failure that nobody knows.",
+        "(00.013426) Error (compel/src/lib/infect.c:417): Unable to detach from 548: No such process",
+        "(00.013438) Error (criu/cr-dump.c:1975): Dumping FAILED.",
+    ]
+    assert cause_in_log(lines, "container", "checkpoint") is None
+    alone = cause_in_log(lines[1:], "container", "checkpoint")
+    assert alone is not None and alone.reason == "process_traced"
