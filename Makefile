@@ -61,7 +61,7 @@ format: venv ## fix and format the Python code with ruff
 unit: floor ## run unit and contract tests, on the oldest ansible-core too; T="ARGUMENTS" for some
 	@$(PYTHON) $(TOOLS)/unit.py $(T)
 
-fuzz: venv ## feed every parser more than 100,000 hostile inputs, about 40 minutes; SEED=NUMBER repeats a run
+fuzz: venv ## feed every parser more than 100,000 hostile inputs, about 10 minutes; SEED=NUMBER repeats a run
 	@$(PYTHON) $(TOOLS)/fuzz.py $(SEED)
 
 fuzz-sample: venv

@@ -19,7 +19,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.restore_sour
     source_of,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._container.settle import Settled, settle
-from ansible_collections.criu.hosts.plugins.module_utils._container.stopped import ran_on_warning
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome, Plan
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import permissive_warning, read_selinux
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_path, partial_path
@@ -99,6 +98,9 @@ def _restore(ctx: Context, engine: Engine, desired: Desired, settled: Settled) -
 
             warnings = (*warnings, *unplanned(work))
     if source == "container":
+        # A container that runs already need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._container.stopped import ran_on_warning
+
         warnings = (*ran_on_warning(situation.container, situation.record), *warnings)
     warnings = (*warnings, *(one for one in work.warnings if one not in settled.warnings))
     facts = {"statistics": work.statistics, **work.label_facts, "label_proof": proof_word(work)}
