@@ -1086,10 +1086,6 @@ CASES: tuple[Target, ...] = (
         ),
         lambda function, given: list(function(given)),
     ),
-    Target(
-        "_criu/obstacle_mounts.parse_mounts",
-        texts(b"29 1 8:1 / / rw shared:1 - ext4 /dev/vda1 rw\n30 29 0:5 / /a - x y\n"),
-    ),
     Target("_criu_config/before_dump.parse_size", texts(b"10M", b"1048576", b"1G")),
     Target("_host/paths.read_text", mutated([b"a"]), at("plain"), repeats="bytes"),
     Target(

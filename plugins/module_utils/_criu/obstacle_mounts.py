@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
-from typing import Iterator
+from typing import TYPE_CHECKING, Iterator, Sequence
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._criu.obstacle_signs import Around
@@ -19,6 +18,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.proc_files import
     shown,
 )
 
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._host.mounts import Mount
+
 # The file systems in criu/filesystems.c that CRIU mounts again itself. Btrfs is in that table as not supported.
 SUPPORTED = (
     "proc sysfs devtmpfs binfmt_misc tmpfs devpts simfs pstore mqueue securityfs fusectl debugfs tracefs cgroup "
@@ -28,36 +30,12 @@ SUPPORTED = (
 MEMORY_MAJOR = 1
 
 
-@dataclass(frozen=True)
-class Mount:
-    """A line of mountinfo. ``root`` is the part of the file system that is mounted."""
-
-    number: int
-    parent: int
-    device: str
-    root: str
-    point: str
-    kind: str
-
-
-def parse_mounts(text: str) -> list[Mount]:
-    """Returns the mounts in a mountinfo file; leaves out a line that is not understood."""
-    found = []
-    for line in text.split("\n"):
-        fields = line.split(" ")
-        dash = fields.index("-") if "-" in fields else 0
-        if dash < 6 or len(fields) < dash + 2 or not (fields[0].isdecimal() and fields[1].isdecimal()):
-            continue
-        found.append(Mount(int(fields[0]), int(fields[1]), fields[2], fields[3], fields[4], fields[dash + 1]))
-    return found
-
-
-def unsupported(mounts: list[Mount]) -> Mount | None:
+def unsupported(mounts: Sequence[Mount]) -> Mount | None:
     """Returns the first mount of a whole file system that CRIU cannot mount again (validate_mounts in criu/mount.c).
 
     Parts of the root's own file system are an exception there.
     """
-    known = {one.number for one in mounts}
+    known = {one.id for one in mounts}
     roots = {one.device for one in mounts if one.parent not in known}
     for one in mounts:
         kind = one.kind.partition(".")[0]
@@ -71,12 +49,15 @@ def foreign_mounts(sight: Sight, around: Around) -> Iterator[str]:
     own, theirs = (namespace(around.paths, pid, "mnt") for pid in ("self", sight.pid))
     if not around.mounts or sight.pid != around.root or not own or not theirs or own == theirs:
         return
-    mounts = parse_mounts(read_text(f"{around.paths.proc}/{sight.pid}/mountinfo", may_fail=True) or "")
+    # A process in the namespace of the host need not compile this.
+    from ansible_collections.criu.hosts.plugins.module_utils._host.mounts import read_mounts
+
+    mounts = read_mounts(around.paths, sight.pid)
     wrong = unsupported(mounts)
     if wrong is not None:
         yield f"has a mount namespace of its own, and CRIU cannot dump its mount {shown(wrong.point)} ({wrong.kind})"
     elif not around.pre_dump and mounts:
-        yield from _outside(around.paths, sight, {one.number for one in mounts})
+        yield from _outside(around.paths, sight, {one.id for one in mounts})
 
 
 def _outside(paths: Paths, sight: Sight, known: set[int]) -> Iterator[str]:

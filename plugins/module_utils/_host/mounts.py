@@ -27,6 +27,7 @@ _LEAST = 6
 class Mount:
     """A mount. ``root`` is the folder or file of its file system that is seen at ``point``.
 
+    ``kind``: the type of the file system, for some with a subtype: fuse.sshfs.
     ``shared``: a mount or unmount below it happens at its peers, too.
     """
 
@@ -35,6 +36,7 @@ class Mount:
     device: str
     root: str
     point: str
+    kind: str
     shared: bool = False
 
     @property
@@ -52,17 +54,13 @@ def _parse_line(line: str) -> Mount | None:
     fields = line.split(" ")
     if len(fields) <= _LEAST or not _NUMBER.match(fields[0]) or not _NUMBER.match(fields[1]):
         return None
-    optional = []
-    for field in fields[_LEAST:]:
-        if field == "-":
-            break
-        optional.append(field)
-    else:
-        return None
+    dash = fields.index("-", _LEAST) if "-" in fields[_LEAST:] else len(fields)
     root, point = _plain(fields[3]), _plain(fields[4])
-    if not point.startswith("/"):
+    if len(fields) < dash + 2 or not point.startswith("/"):
         return None
-    return Mount(int(fields[0]), int(fields[1]), fields[2], root, point, any(map(_PEERS.match, optional)))
+    shared = any(map(_PEERS.match, fields[_LEAST:dash]))
+    # Whoever mounts chooses the subtype: its escapes stay, which keep it one word.
+    return Mount(int(fields[0]), int(fields[1]), fields[2], root, point, fields[dash + 1], shared)
 
 
 def _plain(text: str) -> str:

@@ -16,7 +16,6 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._criu import obstacles
-from ansible_collections.criu.hosts.plugins.module_utils._criu.obstacle_mounts import parse_mounts
 from ansible_collections.criu.hosts.plugins.module_utils._criu.obstacles import OBSTACLES, Around, find_obstacles
 from ansible_collections.criu.hosts.plugins.module_utils._host.proc_files import File, Sight
 
@@ -196,16 +195,6 @@ def test_a_plugin_of_others_may_dump_devices(names: tuple[str, ...], known: bool
     assert obstacles.has_unknown_plugins(Paths(str(tmp_path))) is not known
 
 
-def test_mounts_with_and_without_further_fields() -> None:
-    text = (
-        "29 1 8:1 / / rw - ext4 /dev/vda1 rw\n30 29 0:5 /a /b rw shared:2 master:1 - tmpfs x rw\nnonsense\n\n7 8 - x\n"
-    )
-    assert [(one.number, one.device, one.root, one.point, one.kind) for one in parse_mounts(text)] == [
-        (29, "8:1", "/", "/", "ext4"),
-        (30, "0:5", "/a", "/b", "tmpfs"),
-    ]
-
-
 @pytest.mark.parametrize(
     "line",
     [
@@ -220,3 +209,11 @@ def test_mounts_that_criu_may_dump(line: str, tmp_path: Path) -> None:
     sight = replace(sight, files=())
     (tmp_path / f"proc/{sight.pid}/mountinfo").write_text(f"29 1 8:1 / / rw - ext4 /dev/vda1 rw\n{line}\n")
     assert found(around, sight) == []
+
+
+def test_the_name_of_a_mount_is_shown_as_it_is(tmp_path: Path) -> None:
+    around, sight = seen("mnt_huge", tmp_path)
+    mounts = "29 1 8:1 / / rw - ext4 /dev/vda1 rw\n40 29 0:9 / /a\\040b rw shared:2 - hugetlbfs none rw\n"
+    (tmp_path / f"proc/{sight.pid}/mountinfo").write_text(mounts)
+    (obstacle,) = find_obstacles(around, (sight,))
+    assert "cannot dump its mount '/a b' (hugetlbfs)" in obstacle.text

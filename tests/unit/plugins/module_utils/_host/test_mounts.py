@@ -28,21 +28,25 @@ def ids(text: str, folder: str) -> list[int]:
 
 
 LINES = [
-    pytest.param("20 10 0:9 / /srv/t rw - tmpfs t rw", Mount(20, 10, "0:9", "/", "/srv/t"), id="no-optional-field"),
+    pytest.param("20 10 0:9 / /srv/t rw - tmpfs t rw", Mount(20, 10, "0:9", "/", "/srv/t", "tmpfs"), id="no-optional-field"),
     pytest.param(
         "20 10 0:9 / /srv/t rw shared:7 master:1 propagate_from:2 - tmpfs t rw",
-        Mount(20, 10, "0:9", "/", "/srv/t", True),
+        Mount(20, 10, "0:9", "/", "/srv/t", "tmpfs", True),
         id="shared-and-slave",
     ),
-    pytest.param("20 10 0:9 / /t rw master:1 - tmpfs t rw", Mount(20, 10, "0:9", "/", "/t"), id="only-slave"),
-    pytest.param("20 10 0:9 / /t rw unbindable - tmpfs t rw", Mount(20, 10, "0:9", "/", "/t"), id="unbindable"),
+    pytest.param("20 10 0:9 / /t rw master:1 - tmpfs t rw", Mount(20, 10, "0:9", "/", "/t", "tmpfs"), id="only-slave"),
+    pytest.param("20 10 0:9 / /t rw unbindable - tmpfs t rw", Mount(20, 10, "0:9", "/", "/t", "tmpfs"), id="unbindable"),
     pytest.param(
         r"20 10 0:9 /a\040b\134c//deleted /t\011\012x rw - tmpfs t rw",
-        Mount(20, 10, "0:9", "/a b\\c//deleted", "/t\t\nx"),
+        Mount(20, 10, "0:9", "/a b\\c//deleted", "/t\t\nx", "tmpfs"),
         id="escapes",
     ),
-    pytest.param("20 10 0:9 / /- rw - - tmpfs rw", Mount(20, 10, "0:9", "/", "/-"), id="dashes-as-names"),
+    pytest.param("20 10 0:9 / /- rw - - tmpfs rw", Mount(20, 10, "0:9", "/", "/-", "-"), id="dashes-as-names"),
+    pytest.param(
+        r"20 10 0:9 / /t rw - fuse.a\040b x rw", Mount(20, 10, "0:9", "/", "/t", r"fuse.a\040b"), id="subtype-of-others"
+    ),
     pytest.param("20 10 0:9 / /t rw shared:1", None, id="no-separator"),
+    pytest.param("20 10 0:9 / /t rw -", None, id="no-type"),
     pytest.param("20 10 0:9 / /t rw", None, id="cut-off"),
     pytest.param("x 10 0:9 / /t rw - tmpfs t rw", None, id="no-number"),
     pytest.param("20 10 0:9 / (unreachable)/t rw - tmpfs t rw", None, id="not-reachable"),
