@@ -888,7 +888,7 @@ CASES: tuple[Target, ...] = (
     Target("_process/sessions.session_of", PROCESS_FILES, _of_process(PID), repeats=""),
     Target("_process/zombies.parent_of_zombie", PROCESS_FILES, _of_process(PID), repeats=""),
     Target(
-        "_formats/criu_images.read_regular_files",
+        "_formats/criu_files.read_contained_files",
         mutated(fixtures("criu/4.2.1-leave-running/files.img")),
         at("i/files.img", whole=False),
         raises=(ImageError,),

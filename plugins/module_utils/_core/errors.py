@@ -10,6 +10,7 @@ from typing import Any, Callable
 
 # The advice if the cause is not known: the fact log_tail has CRIU's own words.
 READ_TAIL = "Read log_tail."
+# Names of processes and files are chosen by others.
 NAME_LENGTH = 120
 
 
@@ -23,10 +24,13 @@ class Cause:
 
 
 def shown(name: str) -> str:
-    """Returns a name from a log for a message: a file's in quotes, since a process chooses it; not too long."""
-    if name.isascii() and name.isdigit():
-        return name
+    """Returns a name as a message shows it: quoted, in one line, not too long."""
     return repr(name if len(name) <= NAME_LENGTH else f"{name[:NAME_LENGTH]}...")
+
+
+def shown_word(word: str) -> str:
+    """Returns what a log names, for a message: a number as it is, all else as a name."""
+    return word if word.isascii() and word.isdigit() else shown(word)
 
 
 class CheckpointError(Exception):

@@ -8,7 +8,7 @@ import re
 from dataclasses import replace
 from typing import Iterable
 
-from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause, shown
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause, shown, shown_word
 from ansible_collections.criu.hosts.plugins.module_utils._criu.known_errors import (
     KNOWN_ERRORS,
     LAST_RESORTS,
@@ -42,7 +42,7 @@ def _name(groups: dict[str, str]) -> str:
     """Returns the name in what CRIU says, for a message."""
     path = groups.get("path")
     if path is None:
-        return shown(groups.get("name", ""))
+        return shown_word(groups.get("name", ""))
     # CRIU writes paths from the root of a mount namespace on, as "./a" or "a".
     return shown("/" + (path[1:] if path.startswith("./") else path).lstrip("/"))
 

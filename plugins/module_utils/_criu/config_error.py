@@ -7,11 +7,10 @@ from __future__ import annotations
 import os
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, Runner
-from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError, shown
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import parse_version
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
-from ansible_collections.criu.hosts.plugins.module_utils._host.proc_files import shown
 
 DEFAULT = "/etc/criu/default.conf"
 # CRIU opens this path itself, so it can read a text on its standard input.

@@ -8,6 +8,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Iterator, Sequence
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import shown
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._criu.obstacle_signs import Around
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
@@ -15,7 +16,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.proc_files import
     Sight,
     namespace,
     parse_status,
-    shown,
 )
 
 if TYPE_CHECKING:

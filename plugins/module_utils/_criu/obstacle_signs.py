@@ -13,6 +13,7 @@ import stat
 from dataclasses import dataclass
 from typing import Iterator
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import shown
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import Version
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
@@ -24,7 +25,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.proc_files import
     is_deleted,
     namespace,
     parse_status,
-    shown,
 )
 
 # DEFAULT_GHOST_LIMIT in criu/include/cr_options.h.

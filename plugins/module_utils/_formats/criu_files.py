@@ -8,36 +8,44 @@ The numbers of fields are those of CRIU's images/*.proto, the magic words those 
 from __future__ import annotations
 
 import os
+import stat
 import struct
 from dataclasses import dataclass
+from itertools import islice
 from typing import Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import (
     COMMON_MAGIC,
+    FILES_MAGIC,
+    REGULAR,
     Message,
     entries,
+    entries_if_any,
     inner,
     number,
     numbers,
     string,
 )
 
-FILES_MAGIC = 0x56303138
 REMAP_MAGIC = 0x59133954
-# fd_types in images/fdinfo.proto.
-REGULAR, INTERNET = 1, 4
+# A kind in images/fdinfo.proto.
+INTERNET = 4
 TCP, LISTENS = 6, 10
-# An image of more files than that is not looked at to its end.
+# An image of a process with more files than that is not looked at to its end.
 LIMIT = 65536
 
 
 @dataclass(frozen=True)
 class SavedFile:
-    """A file of the host that the images name. ``size``: None if a restore accepts any."""
+    """A file that the images name. ``size``: None if a restore accepts any.
+
+    ``mount``: the mount that it is on, if its mount namespace is in the images.
+    """
 
     name: str
     mode: int
     size: int | None
+    mount: int | None = None
 
 
 @dataclass(frozen=True)
@@ -49,19 +57,21 @@ class Listener:
     only_six: bool
 
 
-def _entries(folder: str, name: str, magic: int) -> Iterator[Message]:
-    """Yields the entries of an image; none if it is missing, since CRIU makes it only if it has an entry."""
-    path = os.path.join(folder, name)
-    for count, entry in enumerate(entries(path, COMMON_MAGIC, magic) if os.path.lexists(path) else ()):
-        if count >= LIMIT:
-            return
-        yield entry
-
-
-def _of_kind(folder: str, kind: int, field: int) -> Iterator[Message]:
-    for entry in _entries(folder, "files.img", FILES_MAGIC):
+def _of_kind(folder: str, kind: int, field: int, limit: int | None = LIMIT) -> Iterator[Message]:
+    # The root of each process is in this file, so every dump has one.
+    for entry in islice(entries(os.path.join(folder, "files.img"), COMMON_MAGIC, FILES_MAGIC), limit):
         if number(entry, 1) == kind:
             yield inner(entry, field)
+
+
+def _saved(folder: str, limit: int | None) -> Iterator[SavedFile]:
+    """Yields the files whose content is not in the images; not external ones."""
+    held = {number(entry, 1) for entry in entries_if_any(folder, "remap-fpath.img", REMAP_MAGIC)}
+    for entry in _of_kind(folder, REGULAR, 3, limit):
+        # A file without a mode is from a CRIU that does not compare it.
+        if number(entry, 1) not in held and not number(entry, 9) and 10 in entry:
+            size, mount = (number(entry, field) if field in entry else None for field in (8, 7))
+            yield SavedFile(string(entry, 6), number(entry, 10), size, mount)
 
 
 def read_saved_files(folder: str) -> tuple[SavedFile, ...]:
@@ -72,15 +82,20 @@ def read_saved_files(folder: str) -> tuple[SavedFile, ...]:
     Raises:
         ImageError, OSError: an image is damaged or cannot be read.
     """
-    held = {number(entry, 1) for entry in _entries(folder, "remap-fpath.img", REMAP_MAGIC)}
-    found = []
-    for entry in _of_kind(folder, REGULAR, 3):
-        name = string(entry, 6)
-        # A file without a mode is from a CRIU that does not compare it; a mount is named only if it is in the images.
-        if number(entry, 1) in held or number(entry, 9) or 10 not in entry or 7 in entry or not name.startswith("/"):
-            continue
-        found.append(SavedFile(name, number(entry, 10), number(entry, 8) if 8 in entry else None))
-    return tuple(found)
+    return tuple(one for one in _saved(folder, LIMIT) if one.mount is None and one.name.startswith("/"))
+
+
+def read_contained_files(folder: str) -> tuple[SavedFile, ...]:
+    """Returns the regular files on the root mount of a container that a restore opens with exactly their size.
+
+    The root of a process is in the images, too, which shows the mount.
+
+    Raises:
+        ImageError, OSError: an image is damaged or cannot be read.
+    """
+    found = tuple(_saved(folder, None))
+    roots = {one.mount for one in found if one.name == "/" and stat.S_ISDIR(one.mode)}
+    return tuple(one for one in found if one.mount in roots and one.size is not None and stat.S_ISREG(one.mode))
 
 
 def read_listeners(folder: str) -> tuple[Listener, ...]:

@@ -22,9 +22,8 @@ INVENTORY_MAGIC = 0x58313116
 PSTREE_MAGIC = 0x50273030
 CORE_MAGIC = 0x55053847
 FILES_MAGIC = 0x56303138
-REMAP_MAGIC = 0x59133954
-# The type REG in files.img.
-_REGULAR = 1
+# The kind of a regular file, a folder or a device in files.img (images/fdinfo.proto).
+REGULAR = 1
 STATS_MAGIC = 0x57093306
 # An entry of these files has a few hundred bytes, and a task in pstree.img a few more for each thread.
 ENTRY_LIMIT = 1 << 20
@@ -150,6 +149,12 @@ def first_entry(path: str, *magic: int) -> Message:
     raise ImageError("it has no entry")
 
 
+def entries_if_any(folder: str, name: str, magic: int) -> Iterator[Message]:
+    """Yields the entries of an image; none if it is missing, since CRIU makes such an image only if it has an entry."""
+    path = os.path.join(folder, name)
+    return entries(path, COMMON_MAGIC, magic) if os.path.lexists(path) else iter(())
+
+
 @dataclass(frozen=True)
 class Task:
     """A process in the images, with the ids of its threads. The ids are those in its own pid namespace."""
@@ -197,36 +202,6 @@ def read_core(folder: str, tid: int) -> CoreThread:
     entry = first_entry(os.path.join(folder, f"core-{tid}.img"), COMMON_MAGIC, CORE_MAGIC)
     thread, task = inner(entry, 5), inner(entry, 3)
     return CoreThread(string(thread, 13) or string(task, 6), string(inner(thread, 10), 15))
-
-
-@dataclass(frozen=True)
-class RegularFile:
-    """A file that was open or mapped at the dump, by its path in the container; CRIU restores only this size."""
-
-    name: str
-    size: int
-
-
-def read_regular_files(folder: str) -> tuple[RegularFile, ...]:
-    """Reads the regular files on the root mount in files.img, without those whose content is in the images.
-
-    The root of a process is in that file, too, which shows the mount. remap-fpath.img names removed files.
-
-    Raises:
-        ImageError, OSError: as ``entries``.
-    """
-    remaps = os.path.join(folder, "remap-fpath.img")
-    remapped = {number(one, 1) for one in entries(remaps, COMMON_MAGIC, REMAP_MAGIC)} if os.path.exists(remaps) else ()
-    found: list[tuple[int, RegularFile]] = []
-    roots = set()
-    for one in entries(os.path.join(folder, "files.img"), COMMON_MAGIC, FILES_MAGIC):
-        entry = inner(one, 3) if number(one, 1) == _REGULAR else {}
-        name, mount, mode = string(entry, 6), number(entry, 7), number(entry, 10)
-        if name == "/" and stat.S_ISDIR(mode):
-            roots.add(mount)
-        elif 8 in entry and stat.S_ISREG(mode) and number(one, 2) not in remapped:
-            found.append((mount, RegularFile(name, number(entry, 8))))
-    return tuple(file for mount, file in found if mount in roots)
 
 
 DUMP_STATISTICS = {

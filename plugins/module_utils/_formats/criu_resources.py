@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import (
     COMMON_MAGIC,
+    FILES_MAGIC,
     PSTREE_MAGIC,
-    Message,
-    entries,
+    REGULAR,
+    entries_if_any,
     first_entry,
     inner,
     number,
@@ -24,11 +24,10 @@ from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images im
 
 IDS_MAGIC = 0x54432030
 FDINFO_MAGIC = 0x56213732
-FILES_MAGIC = 0x56303138
 TTY_INFO_MAGIC = 0x59453036
 FILE_LOCKS_MAGIC = 0x54323616
-# fd_types of a regular file; tty_info_entry's type of a pseudoterminal.
-_REGULAR, _PTY = 1, 1
+# tty_info_entry's type of a pseudoterminal.
+_PTY = 1
 # The device of all masters of pseudoterminals: /dev/ptmx.
 _MASTER = (5, 2)
 # Kinds of locks (criu/include/file-lock.h), with their names in /proc/locks.
@@ -44,12 +43,6 @@ class Lock:
     writes: bool
     start: int
     end: int | None
-
-
-def _entries(folder: str, name: str, magic: int) -> Iterator[Message]:
-    """Yields the entries of an image; none if it is missing, since CRIU makes such an image only if it has an entry."""
-    path = os.path.join(folder, name)
-    return entries(path, COMMON_MAGIC, magic) if os.path.lexists(path) else iter(())
 
 
 def is_session_leader(folder: str) -> bool:
@@ -70,7 +63,7 @@ def has_terminal(folder: str) -> bool:
     """
     masters: set[int] = set()
     others: set[int] = set()
-    for entry in _entries(folder, "tty-info.img", TTY_INFO_MAGIC):
+    for entry in entries_if_any(folder, "tty-info.img", TTY_INFO_MAGIC):
         device = number(entry, 8)
         # A terminal of a different type has no index, and no master.
         index = number(inner(entry, 12), 1) if number(entry, 2) == _PTY else -1
@@ -80,12 +73,12 @@ def has_terminal(folder: str) -> bool:
 
 def _path_of(folder: str, pid: int, descriptor: int) -> str:
     """Returns the path of the regular file that a process has open as ``descriptor``; empty if it is not known."""
-    for ids in _entries(folder, f"ids-{pid}.img", IDS_MAGIC):
-        for one in _entries(folder, f"fdinfo-{number(ids, 2)}.img", FDINFO_MAGIC):
-            if number(one, 4) != descriptor or number(one, 3) != _REGULAR:
+    for ids in entries_if_any(folder, f"ids-{pid}.img", IDS_MAGIC):
+        for one in entries_if_any(folder, f"fdinfo-{number(ids, 2)}.img", FDINFO_MAGIC):
+            if number(one, 4) != descriptor or number(one, 3) != REGULAR:
                 continue
-            for entry in _entries(folder, "files.img", FILES_MAGIC):
-                if (number(entry, 1), number(entry, 2)) == (_REGULAR, number(one, 1)):
+            for entry in entries_if_any(folder, "files.img", FILES_MAGIC):
+                if (number(entry, 1), number(entry, 2)) == (REGULAR, number(one, 1)):
                     return string(inner(entry, 3), 6)
     return ""
 
@@ -96,7 +89,7 @@ def has_locks(folder: str) -> bool:
     Raises:
         ImageError, OSError: filelocks.img is damaged or cannot be read.
     """
-    return any(True for dummy in _entries(folder, "filelocks.img", FILE_LOCKS_MAGIC))
+    return any(True for dummy in entries_if_any(folder, "filelocks.img", FILE_LOCKS_MAGIC))
 
 
 def read_locks(folder: str) -> tuple[Lock, ...]:
@@ -106,7 +99,7 @@ def read_locks(folder: str) -> tuple[Lock, ...]:
         ImageError, OSError: one of the images is damaged or cannot be read.
     """
     found = []
-    for entry in _entries(folder, "filelocks.img", FILE_LOCKS_MAGIC):
+    for entry in entries_if_any(folder, "filelocks.img", FILE_LOCKS_MAGIC):
         kind = KINDS.get(number(entry, 1), "")
         path = _path_of(folder, number(entry, 3), number(entry, 4)) if kind else ""
         start, length = number(entry, 5), number(entry, 6)

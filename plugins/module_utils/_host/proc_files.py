@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Reads from /proc what processes have open and mapped. A process, or a file of it, that ends meanwhile is left out.
-
-Names of processes and files are chosen by others: ``shown`` makes them fit for a message.
-"""
+"""Reads from /proc what processes have open and mapped. A process, or a file of it, that ends meanwhile is left out."""
 
 from __future__ import annotations
 
@@ -11,12 +8,12 @@ import os
 from dataclasses import dataclass
 from typing import Iterator
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import shown
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 
 # What is beyond these limits is not looked at: a look must stay short, and CRIU sees everything afterwards.
 PROCESSES, DESCRIPTORS, MAPPINGS = 512, 2048, 16384
-SHOWN = 120
 DELETED = " (deleted)"
 # Names of memory that is no file, although it is shown as a deleted one: shmem_kernel_file_setup in the kernel.
 MEMORY = ("/memfd:", "/SYSV", "/dev/zero", "/anon_hugepage", "/drm mm object", "/i915", "/secretmem", "/[aio]")
@@ -65,11 +62,6 @@ class Sight:
     @property
     def text(self) -> str:
         return f"process {self.pid} ({shown(self.comm)})"
-
-
-def shown(text: str) -> str:
-    """Returns a name as a message shows it: quoted, in one line, not too long."""
-    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
 
 
 def parse_status(text: str) -> dict[str, tuple[int, ...]]:

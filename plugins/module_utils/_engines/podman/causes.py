@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, replace
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
-from ansible_collections.criu.hosts.plugins.module_utils._core.errors import READ_TAIL, Cause, shown
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import READ_TAIL, Cause, shown_word
 
 # Podman's own sentences, from the beginning of a line on, behind "Error: ". The first one in its output counts. Names
 # from an archive or an image may be in them: so what precedes the words that count has neither quotes nor slashes.
@@ -164,7 +164,7 @@ def cause_of(completed: Completed) -> Cause:
         for line in said:
             found = re.match(answer.pattern, line, re.IGNORECASE)
             if found:
-                name = shown(found[1]) if found.groups() else ""
+                name = shown_word(found[1]) if found.groups() else ""
                 return replace(answer.cause, why=answer.cause.why.format(name=name))
     errors = [line[len(ERROR) :] for line in lines if line.startswith(ERROR)]
     why = errors[0] if errors else completed.last_line[:LINE_LENGTH]

@@ -14,7 +14,8 @@ from typing import Iterable
 from ansible_collections.criu.hosts.plugins.module_utils._core.streams import CutOff, Expanded, StreamError
 from ansible_collections.criu.hosts.plugins.module_utils._core.tar import Tar
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.archive import EXPANDED_LIMIT, opened_archive
-from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import ImageError, read_regular_files
+from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_files import read_contained_files
+from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import ImageError
 from ansible_collections.criu.hosts.plugins.module_utils._formats.zstd import ZstdError
 
 # The copy of the changed files in an archive.
@@ -27,7 +28,7 @@ def changed_files(images: str, archive_path: str, layers: Iterable[str] = ()) ->
     ``layers`` are the folders of the image. With them, files are found that are neither there nor in the archive.
     """
     try:
-        dumped = {f"/{one.name.strip('/')}": one.size for one in read_regular_files(images)}
+        dumped = {f"/{one.name.strip('/')}": one.size for one in read_contained_files(images)}
         with opened_archive(archive_path) as archive:
             sizes, whole = read_sizes(archive, set(dumped))
     except (ImageError, StreamError, ZstdError, OSError):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._core.errors import shown
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import shown, shown_word
 from ansible_collections.criu.hosts.plugins.module_utils._criu.causes import cause_in_log, pattern_of
 from ansible_collections.criu.hosts.plugins.module_utils._criu.known_errors import KNOWN_ERRORS
 from ansible_collections.criu.hosts.plugins.module_utils._criu.log import first_error, tail
@@ -225,7 +225,7 @@ def test_a_name_cannot_forge_a_message() -> None:
     name = "/tmp/\x1b[2J" + "b" * 300
     cause = cause_in_log([f"(00.1) Error (criu/a.c:1): Can't dump ghost file {name} of 3 size, increase"], "process")
     assert cause is not None and "\x1b" not in cause.why and len(cause.why) < 250
-    assert shown("12") == "12" and shown("a'b") == '"a\'b"'
+    assert shown_word("12") == "12" and shown_word("a'b") == '"a\'b"' and shown("12") == "'12'"
     assert first_error(["Error (a): \tx\x1by"]) == "x?y"
 
 

@@ -15,12 +15,14 @@ import pytest
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_files import (
     Listener,
     SavedFile,
+    read_contained_files,
     read_listeners,
     read_saved_files,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import ImageError
 
 IMAGES = Path(__file__).parents[3] / "fixtures/criu/4.2.1-files"
+CONTAINER = IMAGES.parent / "4.2.1-leave-running"
 LISTENERS = (Listener(b"\x7f\0\0\1", 8123, False), Listener(b"\0" * 15 + b"\1", 8124, True))
 
 
@@ -44,7 +46,15 @@ def test_ports_of_a_network_in_the_images_are_no_ports_of_the_host(tmp_path: Pat
 
 
 def test_a_folder_without_these_images(tmp_path: Path) -> None:
-    assert read_saved_files(str(tmp_path)) == () and read_listeners(str(tmp_path)) == ()
+    for read in (read_saved_files, read_contained_files, read_listeners):
+        with pytest.raises(FileNotFoundError):
+            read(str(tmp_path))
+
+
+def test_each_reader_leaves_out_the_files_of_the_other_kind_of_mounts() -> None:
+    assert read_contained_files(str(CONTAINER)) and read_saved_files(str(CONTAINER)) == ()
+    roots = {one.mount for one in read_saved_files(str(IMAGES))}
+    assert roots == {None}, "the host's own mounts are not in the images"
 
 
 def test_damaged_images(tmp_path: Path) -> None:

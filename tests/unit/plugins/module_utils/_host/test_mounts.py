@@ -28,14 +28,14 @@ def ids(text: str, folder: str) -> list[int]:
 
 
 LINES = [
-    pytest.param("20 10 0:9 / /srv/t rw - tmpfs t rw", Mount(20, 10, "0:9", "/", "/srv/t", "tmpfs"), id="no-optional-field"),
+    pytest.param("20 10 0:9 / /srv/t rw - tmpfs t rw", Mount(20, 10, "0:9", "/", "/srv/t", "tmpfs"), id="no-optional"),
     pytest.param(
         "20 10 0:9 / /srv/t rw shared:7 master:1 propagate_from:2 - tmpfs t rw",
         Mount(20, 10, "0:9", "/", "/srv/t", "tmpfs", True),
         id="shared-and-slave",
     ),
     pytest.param("20 10 0:9 / /t rw master:1 - tmpfs t rw", Mount(20, 10, "0:9", "/", "/t", "tmpfs"), id="only-slave"),
-    pytest.param("20 10 0:9 / /t rw unbindable - tmpfs t rw", Mount(20, 10, "0:9", "/", "/t", "tmpfs"), id="unbindable"),
+    pytest.param("20 10 0:9 / /t rw unbindable - tmpfs t rw", Mount(20, 10, "0:9", "/", "/t", "tmpfs"), id="unbound"),
     pytest.param(
         r"20 10 0:9 /a\040b\134c//deleted /t\011\012x rw - tmpfs t rw",
         Mount(20, 10, "0:9", "/a b\\c//deleted", "/t\t\nx", "tmpfs"),

@@ -11,6 +11,7 @@ from typing import Iterator
 
 import pytest
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import shown
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._host import proc_files
 from ansible_collections.criu.hosts.plugins.module_utils._host.proc_files import (
@@ -19,7 +20,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.proc_files import
     parse_status,
     read_pids,
     read_sight,
-    shown,
 )
 
 MAPS = (

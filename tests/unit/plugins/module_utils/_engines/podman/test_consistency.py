@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.consistency import changed_files
-from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import read_regular_files
+from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_files import read_contained_files
 
 IMAGES = Path(__file__).parents[4] / "fixtures/criu/4.2.1-leave-running"
 # The size of /app.log in the images.
@@ -37,7 +37,7 @@ def archive(folder: Path, files: dict[str, Any]) -> str:
 
 
 def test_the_files_of_the_images() -> None:
-    found = {one.name: one.size for one in read_regular_files(str(IMAGES))}
+    found = {one.name: one.size for one in read_contained_files(str(IMAGES))}
     assert found["/app.log"] == SIZE
     # A device and a folder have no such size; the content of a removed file is in the images.
     assert not {"/dev/null", "/", "/tmp/gone"} & set(found)
@@ -60,7 +60,7 @@ def test_sizes_that_differ(tmp_path: Path, files: dict[str, Any], expected: tupl
 
 def test_a_file_that_was_removed_after_the_dump(tmp_path: Path) -> None:
     """It is neither in the archive nor in the image."""
-    for one in read_regular_files(str(IMAGES)):
+    for one in read_contained_files(str(IMAGES)):
         path = tmp_path / f"layer{one.name}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
