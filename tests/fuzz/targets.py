@@ -137,10 +137,12 @@ def completed(given: Any, rc: int = 1) -> Completed:
 
 
 def _walk_mounts(function: Callable[..., Any], given: Any) -> Any:
-    """Finds what a path is on, and what is below it."""
+    """Finds what a path is on, what is below it, and what CRIU cannot mount."""
     mounts = importlib.import_module(f"{PLUGINS}.{module_of('_host/mounts')}")
+    signs = importlib.import_module(f"{PLUGINS}.{module_of('_criu/obstacle_mounts')}")
     found = function(given)
-    return [(mounts.location(found, path), list(mounts.exposed(found, path))) for path in ("/", "/mnt/a")]
+    below = [(mounts.location(found, path), list(mounts.exposed(found, path))) for path in ("/", "/mnt/a")]
+    return below, signs.unsupported(found)
 
 
 class Answers:
@@ -1231,7 +1233,7 @@ EXEMPT: dict[str, str] = {
     "_engines/runtimes.read_runtimes": "a command's answer",
     "_host/kernel.read_boot_time": "collects boot_clock",
     "_host/paths.read_attribute": "returns what the kernel says, as read_text",
-    "_host/proc_files.read_pids": "reads numbers of the kernel's",
+    "_host/process.read_pids": "reads numbers of the kernel's",
     "_host/proc_files.read_sight": "collects parse_status and parse_maps",
     "_host/paths.read_xattr": "returns text as it is",
     "_lsm/_selinux/boolean.read_boolean": "reads one digit of the kernel's",

@@ -11,12 +11,13 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import Cri
 from ansible_collections.criu.hosts.plugins.module_utils._criu.obstacles import look_around
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.before_dump import refuse_obstacles
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import DEFAULT_CONFIG
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 
 # The files that CRIU may read for a runtime. Which one a version of crun names is not looked up: each counts.
-FILES = ("/etc/criu/default.conf", "/etc/criu/runc.conf", "/etc/criu/crun.conf")
+FILES = (DEFAULT_CONFIG, "/etc/criu/runc.conf", "/etc/criu/crun.conf")
 # Always named to CRIU by runc, unless the container has the annotation org.criu.config.
 RUNC_FILE = "/etc/criu/runc.conf"
 

@@ -10,9 +10,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.command import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError, shown
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import parse_version
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import DEFAULT_CONFIG, user_config
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 
-DEFAULT = "/etc/criu/default.conf"
 # CRIU opens this path itself, so it can read a text on its standard input.
 STDIN = "/proc/self/fd/0"
 # Real files of options are far smaller.
@@ -61,11 +61,11 @@ def explain_version(paths: Paths, runner: Runner, printed: Completed) -> Checkpo
     criu = printed.argv[0]
     if not is_accepted(runner.run((criu, "--no-default-config", "--version"))):
         return None
-    own = os.environ.get("CRIU_CONFIG_FILE") or os.path.expanduser("~/.criu/default.conf")
-    found = (refused_line(runner, criu, path) for path in (paths.below(DEFAULT), own))
+    own = user_config()
+    found = (refused_line(runner, criu, path) for path in (paths.below(DEFAULT_CONFIG), own))
     unknown = CheckpointError(
-        f"Cannot use {criu!r}: its configuration file {DEFAULT} or {own} breaks every call ({_said(printed)[:200]}). "
-        "Correct that file; criu_config_info shows what is wrong in it.",
+        f"Cannot use {criu!r}: its configuration file {DEFAULT_CONFIG} or {own} breaks every call "
+        f"({_said(printed)[:200]}). Correct that file; criu_config_info shows what is wrong in it.",
         reason="config_broken",
         path=criu,
     )

@@ -25,7 +25,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.proc_files import
     is_deleted,
     namespace,
     parse_status,
+    shares,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._host.process import comm_of
 
 # DEFAULT_GHOST_LIMIT in criu/include/cr_options.h.
 GHOST_LIMIT = 1 << 20
@@ -66,16 +68,10 @@ class Around:
     pre_dump: bool = False
 
 
-def shares(around: Around, kind: str) -> bool:
-    """Returns whether the processes are in CRIU's own namespace, which is that of the task; False if not known."""
-    own = namespace(around.paths, "self", kind)
-    return own != "" and own == namespace(around.paths, around.root, kind)
-
-
 def traced(sight: Sight, around: Around) -> Iterator[str]:
     """ptrace(PTRACE_SEIZE) fails in compel/src/lib/infect.c: a process has one tracer."""
     if sight.tracer:
-        comm = (read_text(f"{around.paths.proc}/{sight.tracer}/comm", may_fail=True) or "").rstrip("\n")
+        comm = comm_of(around.paths, sight.tracer)
         yield f"is traced by process {sight.tracer} ({shown(comm)}), and CRIU has to trace it"
 
 
@@ -92,7 +88,7 @@ def devices(sight: Sight, around: Around) -> Iterator[str]:
     """dump_one_file, dump_chrdev, dump_socket and dump_tunfile; for mappings handle_vma in criu/proc_parse.c."""
     for file in sight.files:
         what = "" if around.plugins else _device(file)
-        if (os.major(file.device), os.minor(file.device)) == TUN and shares(around, "net"):
+        if (os.major(file.device), os.minor(file.device)) == TUN and shares(around.paths, around.root, "net"):
             yield f"has {shown(file.link)} {file.where}, but no network namespace of its own, which CRIU needs for it"
         elif what:
             yield f"has {what} {file.where}, which CRIU cannot dump"
@@ -123,7 +119,7 @@ def _device(file: File) -> str:
 def sysv_memory(sight: Sight, around: Around) -> Iterator[str]:
     """check_sysvipc_map_dump in criu/cr-dump.c: it lets pass a root that is not in CRIU's own IPC namespace."""
     names = [file.link for file in sight.files if file.descriptor < 0 and file.link.startswith("/SYSV")]
-    for name in names if shares(around, "ipc") else ():
+    for name in names if shares(around.paths, around.root, "ipc") else ():
         if name.endswith(DELETED) and len(name) == len("/SYSV00000000") + len(DELETED):
             yield f"uses System V shared memory ({shown(name)}), but has no IPC namespace of its own"
 

@@ -13,7 +13,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.versions import V
 from ansible_collections.criu.hosts.plugins.module_utils._criu import obstacle_signs as signs
 from ansible_collections.criu.hosts.plugins.module_utils._criu.obstacle_mounts import foreign_mounts
 from ansible_collections.criu.hosts.plugins.module_utils._criu.obstacle_signs import Around
-from ansible_collections.criu.hosts.plugins.module_utils._host.proc_files import Sight, read_pids, read_sight
+from ansible_collections.criu.hosts.plugins.module_utils._host.proc_files import PROCESSES, Sight, read_sight
+from ansible_collections.criu.hosts.plugins.module_utils._host.process import read_pids
 
 # The newest CRIU whose source was read. A newer one may support more.
 KNOWN_UP_TO = (4, 2)
@@ -124,7 +125,7 @@ def has_unknown_plugins(paths: Paths) -> bool:
 
 def look_around(paths: Paths, root: int, criu: Version) -> Around:
     """Returns what a look at the process ``root`` and its descendants depends on."""
-    pids = tuple(read_pids(paths, root))
+    pids = tuple(read_pids(paths, root, PROCESSES))
     return Around(paths, root, pids, criu, plugins=has_unknown_plugins(paths))
 
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Callable, Iterable, Sequence
 
@@ -16,6 +15,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu.obstacles import 
     find_obstacles,
     read_sights,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import user_config
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 
 if TYPE_CHECKING:
@@ -51,11 +51,6 @@ def read_files(paths: Paths, names: Iterable[str]) -> list[Line] | None:
     return lines
 
 
-def user_file() -> str:
-    """Returns the path of the user's own configuration file."""
-    return os.environ.get("CRIU_CONFIG_FILE") or os.path.expanduser("~/.criu/default.conf")
-
-
 def configured(around: Around, lines: Sequence[Line] | None) -> Around:
     """Returns what the judgement depends on, with the options of these lines; of two limits the larger one counts.
 
@@ -82,7 +77,7 @@ def obstacles(around: Around, names: Iterable[str]) -> tuple[Obstacle, ...]:
     found = find_obstacles(replace(around, ghost_limit=-1), sights)
     if not found:
         return ()
-    return find_obstacles(configured(around, read_files(around.paths, (*names, user_file()))), sights)
+    return find_obstacles(configured(around, read_files(around.paths, (*names, user_config()))), sights)
 
 
 def refuse_obstacles(

@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 # CRIU's cache of kernel features, which a different policy or a different CRIU makes wrong.
 KDAT = "/run/criu.kdat"
+# The configuration file that every CRIU reads.
+DEFAULT_CONFIG = "/etc/criu/default.conf"
 RESTORE_BOOLEAN = "criu_container_restore"
 # Lets a root shell restore a process's label. Fedora's policy has it; ours declares it if the host's policy lacks it.
 DYNTRANS_BOOLEAN = "unconfined_dyntrans_all"
@@ -25,6 +28,11 @@ UNIT_LABEL = "criu.hosts.unit"
 # LookupContainer). Even its "run --replace" removes what it finds so. Its filters compare names only.
 _ID = r"[0-9a-f]{64}\Z"
 _BEGINNING = r"[0-9a-fA-F_]{1,64}\Z"
+
+
+def user_config() -> str:
+    """Returns the path of the user's own configuration file of CRIU."""
+    return os.environ.get("CRIU_CONFIG_FILE") or os.path.expanduser("~/.criu/default.conf")
 
 
 def is_id(text: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Iterator
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import shown
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
+from ansible_collections.criu.hosts.plugins.module_utils._host.process import comm_of, stat_fields
 
 # What is beyond these limits is not looked at: a look must stay short, and CRIU sees everything afterwards.
 PROCESSES, DESCRIPTORS, MAPPINGS = 512, 2048, 16384
@@ -150,28 +151,13 @@ def _mapped_files(base: str) -> Iterator[File]:
 def descends(paths: Paths, pid: int, root: int) -> bool:
     """Returns whether a process descends from ``root``; also if it has ended, as nothing is known about it then."""
     for dummy_step in range(PROCESSES):
-        fields = (read_text(f"{paths.proc}/{pid}/stat", may_fail=True) or "").rpartition(")")[2].split()
+        fields = stat_fields(paths, pid, may_fail=True)
         if pid == root or len(fields) < 2 or not fields[1].isdigit():
             return True
         pid = int(fields[1])
         if pid == 0:
             return False
     return True
-
-
-def read_pids(paths: Paths, root: int) -> list[int]:
-    """Returns a process and its descendants, which CRIU dumps with it."""
-    found: list[int] = []
-    waiting = [root]
-    while waiting and len(found) < PROCESSES:
-        pid = waiting.pop(0)
-        if pid in found:
-            continue
-        found.append(pid)
-        for task in _names(f"{paths.proc}/{pid}/task"):
-            children = read_text(f"{paths.proc}/{pid}/task/{task}/children", may_fail=True) or ""
-            waiting += [int(child) for child in children.split() if child.isdigit()]
-    return found
 
 
 def read_sight(paths: Paths, pid: int) -> Sight | None:
@@ -181,10 +167,9 @@ def read_sight(paths: Paths, pid: int) -> Sight | None:
     if status is None:
         return None
     numbers = parse_status(status)
-    comm = (read_text(f"{base}/comm", may_fail=True) or "").rstrip("\n")
     files = (*_open_files(base), *_mapped_files(base))
     tracer = numbers.get("TracerPid", (0,))[:1] or (0,)
-    return Sight(pid, comm, tracer[0], numbers.get("Uid", ())[:3], numbers.get("Gid", ())[:3], files)
+    return Sight(pid, comm_of(paths, pid), tracer[0], numbers.get("Uid", ())[:3], numbers.get("Gid", ())[:3], files)
 
 
 def namespace(paths: Paths, pid: int | str, kind: str) -> str:
@@ -193,3 +178,9 @@ def namespace(paths: Paths, pid: int | str, kind: str) -> str:
         return os.readlink(f"{paths.proc}/{pid}/ns/{kind}")
     except OSError:
         return ""
+
+
+def shares(paths: Paths, pid: int, kind: str) -> bool:
+    """Returns whether a process is in the namespace of the task, which is CRIU's; False if that is not known."""
+    own = namespace(paths, "self", kind)
+    return own != "" and own == namespace(paths, pid, kind)

@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 from typing import Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
-from ansible_collections.criu.hosts.plugins.module_utils._host.process import cgroup_of
+from ansible_collections.criu.hosts.plugins.module_utils._host.process import cgroup_of, read_pids
 
 # A checkpoint needs more space than the memory of its processes: other images, logs, changed files.
 RESERVE_BYTES = 16 << 20
@@ -25,13 +24,7 @@ def resident_memory(paths: Paths, pids: Iterable[int]) -> int:
 
 def tree_memory(paths: Paths, pid: int) -> int:
     """Returns the resident memory of a process and all that descend from it, in bytes."""
-    found, rest = [], [pid]
-    while rest:
-        one = rest.pop()
-        found.append(one)
-        for path in glob.glob(f"{paths.proc}/{one}/task/[0-9]*/children"):
-            rest += [int(word) for word in (read_text(path) or "").split() if word.isdigit()]
-    return resident_memory(paths, found)
+    return resident_memory(paths, read_pids(paths, pid))
 
 
 def cgroup_memory(paths: Paths, pid: int) -> int | None:

@@ -11,9 +11,8 @@ import socket
 import stat
 from typing import TYPE_CHECKING
 
-from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError, shown
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
-from ansible_collections.criu.hosts.plugins.module_utils._criu_config.before_dump import read_files, user_file
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_files import (
     Listener,
     SavedFile,
@@ -21,7 +20,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_files imp
     read_saved_files,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import ImageError
-from ansible_collections.criu.hosts.plugins.module_utils._host.proc_files import shown
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import DEFAULT_CONFIG, user_config
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import Images
@@ -63,8 +62,10 @@ def changed_files(paths: Paths, folder: str) -> list[tuple[SavedFile, str]]:
     found = [(one, what) for one, what in found if what]
     if not found:
         return []
-    # Only now: nearly every restore finds its files unchanged.
-    lines = read_files(paths, ("/etc/criu/default.conf", user_file()))
+    # Only now: nearly every restore finds its files unchanged, and need not compile this.
+    from ansible_collections.criu.hosts.plugins.module_utils._criu_config.before_dump import read_files
+
+    lines = read_files(paths, (DEFAULT_CONFIG, user_config()))
     names = {line.name for line in lines} if lines is not None else {*ELSEWHERE}
     if names & {*ELSEWHERE}:
         return []

@@ -33,11 +33,6 @@ class Descriptor:
         return set(_ENDS.get(int(match.group(1), 8) & os.O_ACCMODE, ())) if match else set()
 
 
-def name_of(paths: Paths, pid: int) -> str:
-    """Returns the name of a process; empty if it has ended."""
-    return (read_text(f"{paths.proc}/{pid}/comm", may_fail=True) or "").rstrip("\n")
-
-
 def read_descriptors(paths: Paths, pid: int) -> tuple[Descriptor, ...]:
     """Returns the pipes and sockets of a process; none if it has ended or may not be looked at."""
     folder = f"{paths.proc}/{pid}/fd"

@@ -13,6 +13,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Path
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import ImageError
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_resources import Lock, read_locks
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
+from ansible_collections.criu.hosts.plugins.module_utils._host.process import comm_of
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import Images, invalid
 
 # "1: POSIX  ADVISORY  WRITE 3568 fd:00:2531452 0 EOF" (proc_locks(5)). One that waits has "->" after its number.
@@ -91,7 +92,7 @@ def refuse_held_locks(paths: Paths, images: Images) -> None:
 
 
 def _held(paths: Paths, images: Images, lock: Lock, held: Held) -> CheckpointError:
-    comm = (read_text(f"{paths.proc}/{held.pid}/comm", may_fail=True) or "").rstrip("\n") if held.pid > 0 else ""
+    comm = comm_of(paths, held.pid) if held.pid > 0 else ""
     who = f"process {held.pid} ({comm!r})" if comm else "a process that cannot be seen from here"
     return CheckpointError(
         f"Cannot restore {images.text} from {images.path!r}: it held a lock on {lock.path!r}, which {who} holds now. "

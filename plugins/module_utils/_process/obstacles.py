@@ -12,6 +12,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import Criu
 from ansible_collections.criu.hosts.plugins.module_utils._criu.obstacles import Obstacle, look_around
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.before_dump import refuse_obstacles
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import DEFAULT_CONFIG
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import Process
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import SERVICE, show
 from ansible_collections.criu.hosts.plugins.module_utils._process.options import ProcessOptions
@@ -60,4 +61,4 @@ def refuse_obstacles_of(ctx: Context, options: ProcessOptions, process: Process,
         mounts=not any(one.startswith(("mnt[", "dev[")) for one in options.external),
         pre_dump=options.pre_dump,
     )
-    refuse_obstacles(around, ("/etc/criu/default.conf",), process.text, cause)
+    refuse_obstacles(around, (DEFAULT_CONFIG,), process.text, cause)

@@ -12,10 +12,9 @@ from typing import Collection, Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
-from ansible_collections.criu.hosts.plugins.module_utils._host.process import Process
+from ansible_collections.criu.hosts.plugins.module_utils._host.process import Process, comm_of
 from ansible_collections.criu.hosts.plugins.module_utils._process.descriptors import (
     Descriptor,
-    name_of,
     read_descriptors,
 )
 
@@ -53,7 +52,7 @@ def refuse_outside_pipes(
 
 def _outside(paths: Paths, process: Process, ours: Descriptor, other: Descriptor) -> CheckpointError:
     whose = "its" if ours.pid == process.pid else f"the descendant {ours.pid}'s"
-    other_name = f"process {other.pid} ({name_of(paths, other.pid)!r})"
+    other_name = f"process {other.pid} ({comm_of(paths, other.pid)!r})"
     return CheckpointError(
         f"Cannot checkpoint {process.text}: {whose} file descriptor {ours.number} is a pipe to {other_name}, which "
         "does not descend from it, so the pipe could not be restored. Start the program with a file or a socket in its "

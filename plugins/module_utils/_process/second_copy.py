@@ -9,6 +9,7 @@ import os
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
+from ansible_collections.criu.hosts.plugins.module_utils._host.process import comm_of
 from ansible_collections.criu.hosts.plugins.module_utils._process.copies import Copy
 from ansible_collections.criu.hosts.plugins.module_utils._process.options import ProcessOptions
 from ansible_collections.criu.hosts.plugins.module_utils._process.zombies import wait_for_parent
@@ -17,11 +18,10 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder imp
 
 def holder(paths: Paths, pid: int) -> str:
     """Returns a description of the process or thread that has this id; empty if the id is free."""
-    base = f"{paths.proc}/{pid}"
-    status = read_text(f"{base}/status")
+    status = read_text(f"{paths.proc}/{pid}/status")
     if status is None:
         return ""
-    comm = (read_text(f"{base}/comm") or "").rstrip("\n")
+    comm = comm_of(paths, pid)
     group = [line.split()[1] for line in status.splitlines() if line.startswith("Tgid:")]
     return f"{comm!r}" if group in ([], [str(pid)]) else f"{comm!r}, a thread of process {group[0]}"
 
@@ -46,11 +46,10 @@ def refuse_second_copy(paths: Paths, images: Images) -> None:
         parent = wait_for_parent(paths, pid)
         name = holder(paths, pid)
         if name and parent:
-            ended = f"process {pid} ({name}) has ended, but its parent, process {parent}"
-            comm = (read_text(f"{paths.proc}/{parent}/comm") or "").rstrip("\n")
+            whose = f"its parent, process {parent} ({comm_of(paths, parent)!r}),"
             raise CheckpointError(
-                f"Cannot restore {images.text} from {images.path!r}: {ended} ({comm!r}), has not collected its exit "
-                "status, so the id is still taken. End or restart the parent.",
+                f"Cannot restore {images.text} from {images.path!r}: process {pid} ({name}) has ended, but {whose} "
+                "has not collected its exit status, so the id is still taken. End or restart the parent.",
                 reason="pid_in_use",
                 pid=pid,
             )

@@ -4,31 +4,26 @@
 
 from __future__ import annotations
 
-import os
-
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
+from ansible_collections.criu.hosts.plugins.module_utils._criu_config.before_dump import read_files
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import DEFAULT_CONFIG, user_config
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
-from ansible_collections.criu.hosts.plugins.module_utils._host.process import Process
+from ansible_collections.criu.hosts.plugins.module_utils._host.process import Process, comm_of, stat_fields
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import inner_pid
 from ansible_collections.criu.hosts.plugins.module_utils._process.options import ProcessOptions
 
 
 def session_of(paths: Paths, pid: int) -> int:
     """Returns the session of a process, which has the id of its leader; 0 if it is not known."""
-    fields = (read_text(f"{paths.proc}/{pid}/stat") or "").rpartition(")")[2].split()
+    fields = stat_fields(paths, pid)
     return int(fields[3]) if len(fields) > 3 and fields[3].isdigit() and len(fields[3]) < 11 else 0
 
 
 def _is_set(paths: Paths, option: str) -> bool:
-    """Returns whether CRIU's configuration of the host or the user sets an option without a value."""
-    # Only a process in the session of another needs this.
-    from ansible_collections.criu.hosts.plugins.module_utils._criu_config.config_file import path_of, read_config_file
-    from ansible_collections.criu.hosts.plugins.module_utils._criu_config.lint import parse
-
-    home = os.environ.get("HOME", "")
-    files = [path_of(paths, "default", ""), *([path_of(paths, "user", paths.below(home))] if home else [])]
-    return any(line.name == option for path in files for line in parse(read_config_file(path).text or ""))
+    """Returns whether CRIU's configuration of the host or the user sets an option; also if it cannot be read."""
+    lines = read_files(paths, (DEFAULT_CONFIG, user_config()))
+    return lines is None or any(line.name == option for line in lines)
 
 
 def refuse_foreign_session(paths: Paths, process: Process, options: ProcessOptions) -> None:
@@ -44,7 +39,7 @@ def refuse_foreign_session(paths: Paths, process: Process, options: ProcessOptio
     nested = inner_pid(read_text(f"{paths.proc}/{process.pid}/status") or "") != str(process.pid)
     if nested or _is_set(paths, "shell-job"):
         return
-    comm = (read_text(f"{paths.proc}/{leader}/comm", may_fail=True) or "").rstrip("\n")
+    comm = comm_of(paths, leader)
     whose = f"process {leader} ({comm!r})" if comm else f"process {leader}, which has ended"
     raise CheckpointError(
         f"Cannot checkpoint {process.text}: its session belongs to {whose}, as with a job of a shell or a daemon that "

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_below, read_text
-from ansible_collections.criu.hosts.plugins.module_utils._host.process import Process, read_process
+from ansible_collections.criu.hosts.plugins.module_utils._host.process import Process, read_process, stat_fields
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import Unit, read_unit, unit_name
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.labels import host_labels
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import read_tree
@@ -117,7 +117,7 @@ def own_line(paths: Paths) -> tuple[int, ...]:
     found, pid = [], os.getpid()
     while pid > 0 and pid not in found:
         found.append(pid)
-        fields = (read_text(f"{paths.proc}/{pid}/stat") or "").rpartition(")")[2].split()
+        fields = stat_fields(paths, pid)
         pid = int(fields[1]) if len(fields) > 1 else 0
     return tuple(found)
 
@@ -147,7 +147,7 @@ def refuse(paths: Paths, target: Target) -> Process:
 
 def _unreadable(paths: Paths, pid: int) -> tuple[str, str]:
     """Returns why the program of a process cannot be read, and the advice."""
-    fields = (read_text(f"{paths.proc}/{pid}/stat") or "").rpartition(")")[2].split()
+    fields = stat_fields(paths, pid)
     if len(fields) > 6 and fields[6].isdecimal() and int(fields[6]) & _KERNEL_THREAD:
         return "it is a kernel thread", "Choose a different process."
     users = "/".join(sorted(_users_of(paths, pid) - {str(os.geteuid())}))

@@ -16,10 +16,10 @@ from typing import Iterable, Mapping
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
-from ansible_collections.criu.hosts.plugins.module_utils._host.process import Process
+from ansible_collections.criu.hosts.plugins.module_utils._host.proc_files import shares
+from ansible_collections.criu.hosts.plugins.module_utils._host.process import Process, comm_of
 from ansible_collections.criu.hosts.plugins.module_utils._process.descriptors import (
     Descriptor,
-    name_of,
     read_descriptors,
 )
 
@@ -99,13 +99,6 @@ def lost_connections(sockets: Mapping[int, UnixSocket], inside: Iterable[int]) -
     return tuple(found)
 
 
-def _same_network(paths: Paths, pid: int) -> bool:
-    try:
-        return os.readlink(f"{paths.proc}/{pid}/ns/net") == os.readlink(f"{paths.proc}/self/ns/net")
-    except OSError:
-        return False
-
-
 def refuse_outside_sockets(paths: Paths, process: Process, descriptors: Iterable[Descriptor]) -> None:
     """Refuses when a connection cannot be made again, as the other end is outside and has no name.
 
@@ -113,7 +106,7 @@ def refuse_outside_sockets(paths: Paths, process: Process, descriptors: Iterable
         CheckpointError: socket_outside.
     """
     ours = {one.inode: one for one in descriptors if one.kind == "socket"}
-    if not ours or not _same_network(paths, process.pid):
+    if not ours or not shares(paths, process.pid, "net"):
         return
     for inode, peer in lost_connections(ask_sockets(), ours):
         one = ours[inode]
@@ -121,7 +114,7 @@ def refuse_outside_sockets(paths: Paths, process: Process, descriptors: Iterable
         holders = (pid for pid in numbers if any(x.inode == peer for x in read_descriptors(paths, pid)))
         pid = next(holders, 0)
         whose = "its" if one.pid == process.pid else f"the descendant {one.pid}'s"
-        other = f"process {pid} ({name_of(paths, pid)!r})" if pid else "a process that cannot be seen from here"
+        other = f"process {pid} ({comm_of(paths, pid)!r})" if pid else "a process that cannot be seen from here"
         raise CheckpointError(
             f"Cannot checkpoint {process.text}: {whose} file descriptor {one.number} is a Unix socket connected to "
             f"{other}, whose end has no name, so the connection could not be restored. End the connection first, or "

@@ -8,7 +8,7 @@ import os
 import time
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
-from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
+from ansible_collections.criu.hosts.plugins.module_utils._host.process import stat_fields
 
 # Process 1 collects orphans at once, unless the host is busy.
 PARENT_SECONDS = 10.0
@@ -17,7 +17,7 @@ PAUSE = 0.1
 
 def parent_of_zombie(paths: Paths, pid: int) -> int:
     """Returns the parent of a process of which only the exit status is left; 0 if there is none, or it still runs."""
-    fields = (read_text(f"{paths.proc}/{pid}/stat") or "").rpartition(")")[2].split()
+    fields = stat_fields(paths, pid)
     if len(fields) < 2 or fields[0] not in ("Z", "X") or not fields[1].isdigit():
         return 0
     try:

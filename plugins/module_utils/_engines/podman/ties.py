@@ -24,12 +24,11 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.storage import containers
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
-from ansible_collections.criu.hosts.plugins.module_utils._host.process import cgroup_of
+from ansible_collections.criu.hosts.plugins.module_utils._host.proc_files import descends, namespace
+from ansible_collections.criu.hosts.plugins.module_utils._host.process import cgroup_of, comm_of
 
 # So many processes are named in a warning.
 NAMED = 5
-# A process has fewer ancestors.
-DEPTH = 1000
 
 
 def check_ties(paths: Paths, container: Container, archive_path: str | None) -> tuple[str, ...]:
@@ -107,23 +106,6 @@ def require_namespaces(paths: Paths, container: Container, live: list[int]) -> N
     )
 
 
-def _parent(paths: Paths, pid: int) -> int:
-    fields = (read_text(f"{paths.proc}/{pid}/stat", may_fail=True) or "").rpartition(")")[2].split()
-    return int(fields[1]) if len(fields) > 1 and fields[1].isdigit() else 0
-
-
-def _descends(paths: Paths, pid: int, first: int) -> bool:
-    """Returns whether a process descends from the first one; also one that has ended, which nobody misses."""
-    for dummy in range(DEPTH):
-        if pid == first:
-            return True
-        parent = _parent(paths, pid)
-        if parent <= 0:
-            return not os.path.isdir(f"{paths.proc}/{pid}")
-        pid = parent
-    return False
-
-
 def _members(paths: Paths, container: Container) -> Iterator[int]:
     """Yields the processes in the container's cgroup, or else those in its pid namespace if that is not the host's."""
     cgroup = cgroup_of(paths, container.pid)
@@ -133,27 +115,22 @@ def _members(paths: Paths, container: Container) -> Iterator[int]:
         for path in glob.glob(f"{glob.escape(paths.cgroups + base)}/**/cgroup.procs", recursive=True):
             yield from (int(one) for one in (read_text(path, may_fail=True) or "").split() if one.isdigit())
         return
-    space = _namespace(paths, container.pid)
-    if space and space != _namespace(paths, "self"):
-        yield from (int(one) for one in os.listdir(paths.proc) if one.isdigit() and _namespace(paths, one) == space)
-
-
-def _namespace(paths: Paths, pid: int | str) -> str:
-    try:
-        return os.readlink(f"{paths.proc}/{pid}/ns/pid")
-    except OSError:
-        return ""
+    space = namespace(paths, container.pid, "pid")
+    if space and space != namespace(paths, "self", "pid"):
+        yield from (
+            int(one) for one in os.listdir(paths.proc) if one.isdigit() and namespace(paths, one, "pid") == space
+        )
 
 
 def warn_strays(paths: Paths, container: Container) -> tuple[str, ...]:
     """Warns about processes of a container that its checkpoint leaves out."""
     # Under runc a clone runs in the cgroup of the original, in a pid namespace of its own.
-    space = _namespace(paths, container.pid)
-    inside = [pid for pid in sorted(set(_members(paths, container))) if _namespace(paths, pid) in ("", space)]
-    left = [pid for pid in inside if not _descends(paths, pid, container.pid)]
+    space = namespace(paths, container.pid, "pid")
+    inside = [pid for pid in sorted(set(_members(paths, container))) if namespace(paths, pid, "pid") in ("", space)]
+    left = [pid for pid in inside if not descends(paths, pid, container.pid)]
     if not left:
         return ()
-    named = [f"{pid} ({(read_text(f'{paths.proc}/{pid}/comm', may_fail=True) or '?').strip()!r})" for pid in left]
+    named = [f"{pid} ({comm_of(paths, pid) or '?'!r})" for pid in left]
     more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
     return (
         f"Container {container.name!r} has processes that do not descend from its first one, such as those of podman "

@@ -77,6 +77,23 @@ def test_shell_job_in_the_configuration_of_criu_is_accepted(module: Any, tmp_pat
     accepted(made, module)
 
 
+def test_so_is_shell_job_in_a_file_that_a_link_or_the_environment_names(
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CRIU follows links, and reads CRIU_CONFIG_FILE in place of the user's own file (criu/config.c)."""
+    (tmp_path / "ours.conf").write_text("shell-job\n")
+    for place in ("linked", "named"):
+        made = running(tmp_path / place)
+        in_session(made, OTHER)
+        if place == "linked":
+            (made.folder / "etc/criu").mkdir(parents=True)
+            (made.folder / "etc/criu/default.conf").symlink_to(tmp_path / "ours.conf")
+        else:
+            (made.folder / "own.conf").write_text("shell-job\n")
+            monkeypatch.setenv("CRIU_CONFIG_FILE", "/own.conf")
+        accepted(made, module)
+
+
 @pytest.mark.parametrize(("ours", "theirs"), [("01", "00"), ("00", "0100001")])
 def test_a_pipe_to_another_process_is_named(module: Any, tmp_path: Path, ours: str, theirs: str) -> None:
     made = running(tmp_path)

@@ -220,6 +220,11 @@ def test_only_a_write_of_images_fills_the_disk(line: str, reason: str | None) ->
     assert (cause.reason if cause else None) == reason
 
 
+def test_shown_names_are_one_short_line() -> None:
+    assert shown("a\nb") == "'a\\nb'"
+    assert len(shown("x" * 10_000)) < 130
+
+
 def test_a_name_cannot_forge_a_message() -> None:
     """It is quoted, without control characters, and not longer than a line."""
     name = "/tmp/\x1b[2J" + "b" * 300

@@ -11,16 +11,15 @@ from typing import Iterator
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._core.errors import shown
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._host import proc_files
 from ansible_collections.criu.hosts.plugins.module_utils._host.proc_files import (
     descends,
     parse_maps,
     parse_status,
-    read_pids,
     read_sight,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._host.process import read_pids
 
 MAPS = (
     "00400000-00452000 r-xp 00000000 08:02 173521 /usr/bin/dbus-daemon\n"
@@ -134,8 +133,3 @@ def test_the_process_of_a_pidfd(tmp_path: Path) -> None:
         (base / f"fdinfo/{number}").write_text(f"pos:\t0\nflags:\t02\nPid:\t{pid}\nNSpid:\t{pid}\n")
     sight = read_sight(Paths(str(tmp_path)), 7)
     assert sight is not None and sorted((file.descriptor, file.peer) for file in sight.files) == [(3, 12), (4, 0)]
-
-
-def test_shown_names_are_one_short_line() -> None:
-    assert shown("a\nb") == "'a\\nb'"
-    assert len(shown("x" * 10_000)) < 130
