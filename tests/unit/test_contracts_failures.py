@@ -54,7 +54,6 @@ NEVER: dict[str, dict[str, str]] = {
     "process_checkpoint": {
         **not_said("process", "checkpoint"),
         "process_ended": "the process that a killed task has restored is known",
-        "config_is_directory config_is_link config_not_a_file config_too_large config_unreadable": "CRIU judges it",
     },
     "process_restore": {
         **not_said("process", "restore", "shell_job_needed"),

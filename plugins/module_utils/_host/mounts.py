@@ -59,7 +59,7 @@ def _parse_line(line: str) -> Mount | None:
     if len(fields) < dash + 2 or not point.startswith("/"):
         return None
     shared = any(map(_PEERS.match, fields[_LEAST:dash]))
-    # Whoever mounts chooses the subtype: its escapes stay, which keep it one word.
+    # A user who mounts chooses the subtype. Its escapes stay, so it is one word in a message.
     return Mount(int(fields[0]), int(fields[1]), fields[2], root, point, fields[dash + 1], shared)
 
 
