@@ -101,7 +101,7 @@ class Process:
         sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
         status = 0
         try:
-            driver.carry_out(order)
+            driver.carry_out(json.loads(json.dumps(order)))  # as on a command line: lists, no tuples
         except SystemExit as error:
             status = error.code if isinstance(error.code, int) else int(error.code is not None)
         except BaseException:  # noqa: BLE001 -- as Python does
