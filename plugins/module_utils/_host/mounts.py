@@ -115,13 +115,14 @@ def exposed(mounts: Sequence[Mount], folder: str) -> Iterator[Mount]:
     happens on the original (mount_namespaces(7)).
     """
     cover = covering(mounts, folder)
-    way = [cover] if cover is not None else []
-    seen, below = {mount.id for mount in way}, _by_parent(mounts)
-    for parent in way:
+    rest = [cover] if cover is not None else []
+    seen, below = {mount.id for mount in rest}, _by_parent(mounts)
+    while rest:
+        parent = rest.pop(0)
         for one in below.get(parent.id, ()):
             if one.id not in seen and is_below(one.point, folder):
                 seen.add(one.id)
-                way.append(one)
+                rest.append(one)
                 if parent.shared:
                     yield one
 
