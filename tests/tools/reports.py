@@ -47,7 +47,12 @@ def work() -> int:
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
         timer = threading.Timer(SECONDS, process.kill)
         timer.start()
-        threading.Thread(target=lambda: (process.wait(), ended.set()), daemon=True).start()
+
+        def wait() -> None:
+            process.wait()
+            ended.set()
+
+        threading.Thread(target=wait, daemon=True).start()
         for one in results(output / "results", ended):
             if "unusable" in one:
                 report.add(Entry("reports", skipped=1, notes=[f"no checkpoints on this kernel: {one['unusable']}"]))
