@@ -27,7 +27,6 @@ from host import (
     until,
     warned,
 )
-
 from world import FOLDER, IMAGE
 
 CHECKPOINT, RESTORE = "container_checkpoint", "container_restore"

@@ -13,7 +13,6 @@ import time
 import traceback
 
 from host import REPORTS, NotHereError, clean
-
 from run import usable
 
 # They add themselves to REPORTS.

@@ -28,7 +28,6 @@ from host import (
     service,
     until,
 )
-
 from world import FOLDER
 
 CHECKPOINT, RESTORE = "process_checkpoint", "process_restore"

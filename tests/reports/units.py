@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from host import COUNTER, alive, changed, command, container, count, failed, inspect, report, run_task, until
-
 from world import FOLDER, IMAGE
 
 PLAIN = {"image": IMAGE, "pull": "never", "network": "none", "unit_kind": "plain", "enabled": False}
