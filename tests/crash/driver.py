@@ -107,6 +107,14 @@ class Watch:
             self.boundary(number, "after", step)
 
 
+def hold_for(seconds: float) -> None:
+    """Lets a task wait for a lock for so long only; the program of a unit waits for an hour otherwise."""
+    package = f"{PACKAGE}.module_utils"
+    importlib.import_module(f"{package}._core.lock").HOLD_SECONDS = seconds  # type: ignore[attr-defined]
+    unit = importlib.import_module(f"{package}._unit.stateful.unit")
+    unit.TRY_SECONDS = unit.WAIT_SECONDS = seconds  # type: ignore[attr-defined]
+
+
 def carry_out(order: dict[str, Any]) -> None:
     """Carry out the order."""
     for name in ("events", "go"):
@@ -115,7 +123,7 @@ def carry_out(order: dict[str, Any]) -> None:
     apply = importlib.import_module(f"{core}.apply")
     apply.apply_step = Watch(order, apply.apply_step)  # type: ignore[attr-defined]
     if order.get("hold") is not None:
-        importlib.import_module(f"{core}.lock").HOLD_SECONDS = order["hold"]  # type: ignore[attr-defined]
+        hold_for(order["hold"])
     if "words" in order:
         program = importlib.import_module(f"{PACKAGE}.module_utils._unit.stateful.main")
         sys.exit(program.main(["unit", *order["words"]]))
