@@ -154,6 +154,12 @@ def criu_table() -> list[str]:
     return table(["Reason", "Of", "At", "Cause", "What CRIU says", "Way out"], rows)
 
 
+def obstacle_table() -> list[str]:
+    """Return the table of what is seen in /proc before a dump."""
+    rows = [[f"`{one.reason}`", one.sign, one.advice] for one in plugin("_criu.obstacles").OBSTACLES]
+    return table(["Seen before a dump", "Sign in `/proc/PID`", "Way out"], sorted(rows))
+
+
 def engine_table() -> list[str]:
     """Return the table of podman's errors whose cause is known."""
     causes = plugin("_engines.podman.causes").CAUSES
@@ -215,7 +221,13 @@ def work() -> int:
         problems = defaults_differ(role)
         report.add(Entry(f"roles/{role.name}/defaults", int(not problems), int(bool(problems)), notes=problems))
     others = set((ROOT / "docs").glob("**/*.md")) - {document.path for document in found}
-    made = {"cannot-checkpoint.md": {"Reason": criu_table, "Podman's reason": engine_table}}
+    made = {
+        "cannot-checkpoint.md": {
+            "Seen before a dump": obstacle_table,
+            "Reason": criu_table,
+            "Podman's reason": engine_table,
+        }
+    }
     found += [Document(path, 10_000, made.get(path.name, {})) for path in sorted(others)]
     for document in found:
         problems = document.check(write)
