@@ -77,11 +77,16 @@ def until(what: str, condition: Callable[[], Any]) -> Any:
 
 
 def number_in(path: str | Path) -> int:
-    """Return the count that a file shows, 0 if there is none."""
-    try:
-        return int(Path(path).read_text())
-    except (OSError, ValueError):
-        return 0
+    """Return the count that a file shows, 0 if there is none. A program that is writing has emptied it for a moment."""
+    last = time.monotonic() + 5
+    while True:
+        try:
+            text = Path(path).read_text()
+        except OSError:
+            return 0
+        if text or time.monotonic() > last:
+            return int(text) if text.isdecimal() else 0
+        time.sleep(0.001)
 
 
 def clean() -> None:

@@ -145,6 +145,7 @@ def junit_entry(name: str, files: Sequence[Path], *, seconds: float, rc: int) ->
             kinds = {child.tag for child in case}
             if kinds & {"failure", "error"}:
                 entry.failed += 1
+                entry.notes.append(f"{case.get('classname', '')}.{case.get('name', '')}"[:200])
             elif "skipped" in kinds:
                 entry.skipped += 1
             else:

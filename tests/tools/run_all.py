@@ -45,8 +45,9 @@ LATEST = {
     "fuzz": 80 * 60,
 }
 STARTED = time.monotonic()
-# Lines of the log of a failed step that the summary repeats
+# Lines of the log of a failed step that the summary repeats, and names of failed checks at its end
 TAIL_LINES = 60
+NAMED = 20
 # The running steps, to be stopped if this program is interrupted
 RUNNING: list[subprocess.Popen[str]] = []
 STOPPING = threading.Event()
@@ -61,6 +62,7 @@ class Step:
     seconds: float = 0.0
     why_not: str = ""
     excused: bool = False
+    failures: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=lambda: {"passed": 0, "failed": 0, "skipped": 0})
 
     @property
@@ -128,6 +130,8 @@ def read_counts(step: Step, results: Path) -> None:
         for entry in json.loads(results.read_text(encoding="utf-8")):
             for key in step.counts:
                 step.counts[key] += entry[key]
+            if entry["failed"]:
+                step.failures.append(f"{entry['name']}: {'; '.join(entry['notes'])}"[:1000])
     if step.rc and not step.counts["failed"]:
         step.counts["failed"] = 1
 
@@ -187,6 +191,10 @@ def summarize(steps: list[Step]) -> int:
         )
         say(f"{step.name:<16}{step.word:<9}{step.seconds:>8.0f}{counts}{'  ' + step.why_not if step.why_not else ''}")
     say(f"{'all':<16}{'':<9}{time.monotonic() - STARTED:>8.0f}")
+    # The closing lines alone must name the checks that failed: the rest is often cut off.
+    named = [f"failed in {step.name}: {text}" for step in steps for text in step.failures]
+    for text in named[:NAMED]:
+        say(text)
     passed, failed = (sum(step.counts[key] for step in steps) for key in ("passed", "failed"))
     bad = (
         bool(failed)

@@ -14,6 +14,7 @@ import time
 from common import COLOR, LAB, ROOT, Entry, Report, environment, main, pytest_counts, say, venv_bin
 
 DONE = re.compile(r"\[([\w-]+) > (\w+)\] Executed: (\w+)")
+FAILED = re.compile(r"(?:FAILED|ERROR) (\S+::\S+)")
 
 
 def work() -> int:
@@ -68,10 +69,16 @@ def count(line: str, entry: Entry) -> None:
         entry.passed += tests[0]
         entry.failed += tests[1]
         entry.skipped += tests[2]
-    action = DONE.search(COLOR.sub("", line))
+    plain = COLOR.sub("", line)
+    test = FAILED.match(plain)
+    if test:
+        entry.notes.append(test.group(1)[:200])
+    action = DONE.search(plain)
     if action and action.group(3) in ("Successful", "Failed"):
         entry.passed += action.group(3) == "Successful"
-        entry.failed += action.group(3) == "Failed"
+        if action.group(3) == "Failed":
+            entry.failed += 1
+            entry.notes.append(f"action {action.group(2)}")
 
 
 if __name__ == "__main__":

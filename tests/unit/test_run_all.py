@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -55,3 +56,19 @@ def test_scenario_that_would_not_end_in_time(
         assert run_all.summarize([step]) == 0
         printed = capsys.readouterr().out
         assert "make molecule SCENARIO=services" in printed and printed.endswith("1 passed, 0 failed, 1 skipped\n")
+
+
+def test_the_closing_lines_name_the_checks_that_failed(
+    run_all: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = tmp_path / "reports.json"
+    entries = [
+        {"name": "good", "passed": 1, "failed": 0, "skipped": 0, "notes": ["seen"]},
+        {"name": "bad", "passed": 0, "failed": 1, "skipped": 0, "notes": ["shows 0", "does not count"]},
+    ]
+    results.write_text(json.dumps(entries), encoding="utf-8")
+    step = run_all.Step("reports", rc=1)
+    run_all.read_counts(step, results)
+    assert run_all.summarize([step]) == 1
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-2:] == ["failed in reports: bad: shows 0; does not count", "1 passed, 1 failed"]
