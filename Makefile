@@ -37,7 +37,8 @@ soak: deps venv collections image ## checkpoint and restore CYCLES times, with a
 	@$(PYTHON) $(TOOLS)/soak.py $(or $(CYCLES),1000) $(SEED)
 
 reports: deps venv collections image ## try what people reported elsewhere, with real podman, CRIU and systemd; NAME=REPORT for one (root)
-	@$(PYTHON) $(TOOLS)/reports.py $(NAME)
+	@if [ -n "$(SUITE)" ]; then $(PYTHON) $(LAB) node $(SUITE); fi
+	@$(PYTHON) $(TOOLS)/reports.py $(SUITE) $(NAME)
 
 deps: ## install the Debian packages that the lab and the venv need (root)
 	@$(PYTHON) $(LAB) deps

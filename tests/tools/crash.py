@@ -26,12 +26,13 @@ from common import BUILD, LAB, ROOT, Entry, Report, ToolError, main, say, venv_b
 
 sys.path.insert(0, str(LAB.parent))
 
-from image import image_dir
+from artifact import artifact_link
+from image import SUITE, image_dir
+from node import node_dir
 
 HOST = ROOT / "tests/crash/host.sh"
 INSIDE = "/crash/ansible_collections/criu/hosts/tests"
 NAMESPACES = ("-m", "-p", "-f", "-i", "-u", "-n", "--kill-child")
-ARTIFACT = BUILD / "lab/criu-artifact.tar.gz"
 SEED = 20261129
 SAMPLE = 36
 EVERY = 100
@@ -45,15 +46,20 @@ def ansible_package() -> Path:
     return found[0]
 
 
-def host_argv(program: str, *words: str, number: int = 0, output: Path | None = None) -> list[str]:
-    """Return the command that runs a program of tests on a test host of its own, below systemd if it has an output."""
-    root = image_dir() / "root"
-    for needed in (root, ARTIFACT):
+def host_argv(program: str, *words: str, number: int = 0, output: Path | None = None, suite: str = SUITE) -> list[str]:
+    """Return the command that runs a program of tests on a test host of its own, below systemd if it has an output.
+
+    The host has the root file system of the machines, or that of the node of another suite.
+    """
+    root = (image_dir() if suite == SUITE else node_dir(suite)) / "root"
+    artifact = artifact_link(suite)
+    for needed in (root, artifact):
         if not needed.exists():
-            raise ToolError(f"Cannot make the test host: {needed.name} of the lab does not exist. Run `make image`.")
+            make = "image" if suite == SUITE else f"node SUITE={suite}"
+            raise ToolError(f"Cannot make the test host: {needed.name} of the lab does not exist. Run `make {make}`.")
     if os.geteuid():
         raise ToolError("Cannot make the test host: it needs namespaces and mounts. Run this as root.")
-    paths = [root, ARTIFACT, ROOT, ansible_package(), *([output] if output else [])]
+    paths = [root, artifact, ROOT, ansible_package(), *([output] if output else [])]
     begin = own("boot" if output else "start", number)
     return ["unshare", *NAMESPACES, *begin, *(str(path.resolve()) for path in paths), f"{INSIDE}/{program}", *words]
 

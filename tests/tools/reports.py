@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Try what people reported elsewhere, with real podman, CRIU and systemd, on a host out of namespaces.
 
-reports.py            all reports
-reports.py NAME...    these reports
+reports.py [SUITE]            all reports, on a host of Debian 13 (trixie), or of another suite (bookworm)
+reports.py [SUITE] NAME...    these reports
 
 See crash.py for the host; here systemd is its process 1. On a kernel without checkpoints the reports are skipped.
 """
@@ -18,7 +18,10 @@ from pathlib import Path
 from typing import Any, Iterator
 
 from common import BUILD, Entry, Report, ToolError, main, say
-from crash import host_argv, remove_host
+from crash import SUITE, host_argv, remove_host
+from node import PACKAGES
+
+SUITES = (SUITE, *PACKAGES)
 
 # The host is removed when the reports take longer.
 SECONDS = 1800.0
@@ -38,12 +41,15 @@ def results(path: Path, ended: threading.Event) -> Iterator[dict[str, Any]]:
 
 def work() -> int:
     """Run the reports; print a line for each that does not hold."""
-    report, output = Report("reports"), BUILD / "reports"
+    words = sys.argv[1:]
+    suite = words.pop(0) if words and words[0] in SUITES else SUITE
+    step = "reports" if suite == SUITE else f"reports_{suite}"
+    report, output = Report(step), BUILD / step
     output.mkdir(parents=True, exist_ok=True)
     for name in ("log", "results"):
         (output / name).write_text("", encoding="utf-8")
     began, ended, seen = time.monotonic(), threading.Event(), 0
-    argv = host_argv("reports/main.py", "/crash/output/results", *sys.argv[1:], output=output)
+    argv = host_argv("reports/main.py", "/crash/output/results", *words, output=output, suite=suite)
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
         timer = threading.Timer(SECONDS, process.kill)
         timer.start()
@@ -74,7 +80,7 @@ def work() -> int:
         return report.finish()
     if "Traceback" in printed or not report.entries:
         raise ToolError("The test host ended early. Its output is above.")
-    say(f"reports: {seen} in {time.monotonic() - began:.0f} s")
+    say(f"{step}: {seen} in {time.monotonic() - began:.0f} s")
     return report.finish()
 
 

@@ -27,9 +27,10 @@ IMAGE = "image"
 # The scenarios absent_host, domains and services_long take too long for this program; run them with make molecule
 # SCENARIO=NAME.
 SCENARIOS = ("checkpoint_host", "processes", "services", "virgin_host")
-# A sample of the cases of `make crash`, and the public reports; both need the root file system of the image.
-CRASH, REPORTS = "crash", "reports"
-ON_IMAGE = (*SCENARIOS, REPORTS, CRASH)
+# A sample of the cases of `make crash`, and the public reports, with the podman of Debian 13 and that of Debian 12; they
+# need the root file system of the image.
+CRASH, REPORTS, REPORTS_12 = "crash", "reports", "reports_bookworm"
+ON_IMAGE = (*SCENARIOS, REPORTS, REPORTS_12, CRASH)
 SAMPLES = (CRASH, "fuzz")
 # Each of two workers takes the first step that can start: scenarios need the image, and the longest come first.
 STEPS = (IMAGE, *ON_IMAGE, "lint", "unit", "fuzz", "docs", "build", "sanity")
@@ -41,6 +42,7 @@ LATEST = {
     "services": 45 * 60,
     "virgin_host": 70 * 60,
     REPORTS: 72 * 60,
+    REPORTS_12: 70 * 60,
     CRASH: 74 * 60,
     "fuzz": 80 * 60,
 }
@@ -81,6 +83,8 @@ def target(name: str) -> list[str]:
     """Return the arguments of make for a step."""
     if name in SAMPLES:
         return [f"{name}-sample"]
+    if name == REPORTS_12:
+        return [REPORTS, "SUITE=bookworm"]
     return ["molecule", f"SCENARIO={name}"] if name in SCENARIOS else [name]
 
 

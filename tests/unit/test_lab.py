@@ -21,6 +21,7 @@ import artifact  # noqa: E402
 import base  # noqa: E402
 import image  # noqa: E402
 import machine  # noqa: E402
+import node  # noqa: E402
 
 ALPHA = machine.Machine(name="alpha", port=2201, image="image-1", accel="tcg")
 BETA = machine.Machine(name="beta", port=2202, image="image-1", accel="kvm")
@@ -186,3 +187,25 @@ def test_a_failed_program_shows_the_end_of_its_log(monkeypatch, tmp_path):
     monkeypatch.setattr(base, "BUILD", tmp_path)
     with pytest.raises(base.LabError, match=r"(?s)exit status 3.*the reason"):
         base.run("trying", [sys.executable, "-c", "print('the reason'); raise SystemExit(3)"])
+
+
+def test_an_unknown_suite_has_no_node():
+    with pytest.raises(base.LabError, match="node of 'sid': the suite is unknown. Choose from bookworm"):
+        node.node_dir("sid")
+
+
+def test_each_suite_has_an_artifact_of_its_own():
+    assert artifact.artifact_link(image.SUITE) != artifact.artifact_link("bookworm")
+
+
+def test_the_workload_of_a_node_is_that_of_the_image(monkeypatch, tmp_path):
+    source = tmp_path / "image/root/var/lib/lab"
+    source.mkdir(parents=True)
+    (source / "workload.tar").write_text("one")
+    monkeypatch.setattr(node, "ensure_image", lambda: tmp_path / "image")
+    copy = tmp_path / "node/var/lib/lab/workload.tar"
+    node.workload(tmp_path / "node")
+    assert copy.read_text() == "one"
+    (source / "workload.tar").write_text("another")
+    node.workload(tmp_path / "node")
+    assert copy.read_text() == "another"

@@ -46,22 +46,22 @@ def build_packages(text: str) -> list[str]:
     return re.findall(r"^ +- ([a-z0-9][a-z0-9.+-]+)$", text, re.MULTILINE)
 
 
-def ensure_artifact() -> Path:
-    """Return the path of CRIU's artifact; build it if it does not exist."""
+def ensure_artifact(suite: str = SUITE) -> Path:
+    """Return the path of CRIU's artifact for a suite; build it if it does not exist."""
     if os.geteuid():
         raise LabError("Cannot build CRIU: it is built in a chroot. Run this as root.")
-    root = ensure_root()
+    root = ensure_root(suite)
     source = ensure_source(root)
-    texts = [SUITE, source.name, digest([], [source])]
-    final = BUILD / f"artifact-{digest(texts, code_files())}"
+    texts = [suite, source.name, digest([], [source])]
+    final = BUILD / f"artifact-{suite}-{digest(texts, code_files())}"
     artifact = final / "criu.tar.gz"
     if artifact.exists():
-        return point_to(artifact)
+        return point_to(artifact, suite)
     copy = BUILD / "build.part"
     remove_tree(copy)
     try:
         build_criu_artifact(root, copy, source)
-        for old in BUILD.glob("artifact-*"):
+        for old in BUILD.glob(f"artifact-{suite}-*"):
             remove_tree(old)
         (copy / "out").mkdir()
         os.replace(copy / "root/criu.tar.gz", copy / "out" / artifact.name)
@@ -69,12 +69,17 @@ def ensure_artifact() -> Path:
     finally:
         remove_tree(copy)
     say(f"artifact {artifact.relative_to(BUILD)} is ready")
-    return point_to(artifact)
+    return point_to(artifact, suite)
 
 
-def point_to(artifact: Path) -> Path:
+def artifact_link(suite: str = SUITE) -> Path:
+    """Return the path that always names the current artifact of a suite."""
+    return BUILD / ("criu-artifact.tar.gz" if suite == SUITE else f"criu-artifact-{suite}.tar.gz")
+
+
+def point_to(artifact: Path, suite: str = SUITE) -> Path:
     """Link the artifact to the path that always names the current one; return that path."""
-    link = BUILD / "criu-artifact.tar.gz"
+    link = artifact_link(suite)
     part = BUILD / "criu-artifact.link"
     part.unlink(missing_ok=True)
     part.symlink_to(artifact.relative_to(BUILD))
