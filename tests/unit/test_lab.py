@@ -190,7 +190,7 @@ def test_a_failed_program_shows_the_end_of_its_log(monkeypatch, tmp_path):
 
 
 def test_an_unknown_suite_has_no_node():
-    with pytest.raises(base.LabError, match="node of 'sid': the suite is unknown. Choose from bookworm"):
+    with pytest.raises(base.LabError, match=r"node of 'sid': the suite is unknown. Choose from bookworm"):
         node.node_dir("sid")
 
 
