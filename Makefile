@@ -7,7 +7,7 @@ LAB := extensions/molecule/lab/lab.py
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.build/pycache
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench builds rules crash crash-sample soak reports deps venv collections lint format sanity unit fuzz fuzz-sample docs tables build image molecule clean
+.PHONY: help demo test bench builds rules crash crash-sample soak reports fresh fresh-sample deps venv collections lint format sanity unit fuzz fuzz-sample docs tables build image molecule clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -38,6 +38,12 @@ soak: deps venv collections image ## checkpoint and restore CYCLES times, with a
 
 reports: deps venv collections image ## try what people reported elsewhere, with real podman, CRIU and systemd; NAME=REPORT for one (root)
 	@$(PYTHON) $(TOOLS)/reports.py $(NAME)
+
+fresh: deps venv ## run the checks that need no machine on a fresh Debian; SUITE=bookworm or SUITE=trixie (root)
+	@$(PYTHON) $(TOOLS)/fresh.py $(SUITE)
+
+fresh-sample: deps venv
+	@$(PYTHON) $(TOOLS)/fresh.py --sample
 
 deps: ## install the Debian packages that the lab and the venv need (root)
 	@$(PYTHON) $(LAB) deps
