@@ -39,10 +39,10 @@ soak: deps venv collections image ## checkpoint and restore CYCLES times, with a
 reports: deps venv collections image ## try what people reported elsewhere, with real podman, CRIU and systemd; NAME=REPORT for one (root)
 	@$(PYTHON) $(TOOLS)/reports.py $(NAME)
 
-fresh: deps venv ## run the checks that need no machine on a fresh Debian; SUITE=bookworm or SUITE=trixie (root)
+fresh: venv ## run the checks that need no machine on a fresh Debian; SUITE=bookworm or SUITE=trixie (root)
 	@$(PYTHON) $(TOOLS)/fresh.py $(SUITE)
 
-fresh-sample: deps venv
+fresh-sample: venv
 	@$(PYTHON) $(TOOLS)/fresh.py --sample
 
 deps: ## install the Debian packages that the lab and the venv need (root)
@@ -82,8 +82,8 @@ tables: venv ## rewrite the tables in the README files from the code
 build: collections ## build and install the collection archive, and load each plugin and role
 	@$(PYTHON) $(TOOLS)/build.py
 
-sanity: venv ## run ansible-test sanity
-	@$(PYTHON) $(TOOLS)/sanity.py
+sanity: floor ## run ansible-test sanity, of the oldest ansible-core too; T="ARGUMENTS" for some
+	@$(PYTHON) $(TOOLS)/sanity.py $(T)
 
 image: deps ## make the disk image of the machines and the CRIU for them (root)
 	@$(PYTHON) $(LAB) image
