@@ -63,6 +63,8 @@ def environment(folder: Path) -> dict[str, str]:
         "ANSIBLE_HOME": str(BUILD / "ansible"),
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_PIPELINING": "1",
+        # The lab's ssh configuration has a path for the shared connection that is short enough for a socket.
+        "ANSIBLE_SSH_ARGS": "",
         "ANSIBLE_SSH_COMMON_ARGS": f"-F {folder / 'ssh_config'}",
         "ANSIBLE_TIMEOUT": "60",
         "LC_ALL": "C.UTF-8",
