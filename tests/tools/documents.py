@@ -83,7 +83,7 @@ def roles() -> list[Path]:
 def role_table() -> list[str]:
     """Return the table of the roles."""
     rows = [
-        [f"[`{NAMESPACE}.{NAME}.{role.name}`](roles/{role.name}/README.md)", plain(specs(role)["short_description"])]
+        [f"[`{NAMESPACE}.{NAME}.{role.name}`](../roles/{role.name}/README.md)", plain(specs(role)["short_description"])]
         for role in roles()
     ]
     return table(["Role", "What it does"], rows)
@@ -215,7 +215,6 @@ def work() -> int:
     write = "--write" in sys.argv[1:]
     report = Report("documents")
     found = [Document(ROOT / name, limit) for name, limit in LIMITS.items()]
-    found[0].tables = {"Module": module_table, "Role": role_table}
     for role in roles():
         found.append(Document(role / "README.md", ROLE_LIMIT, {"Variable": partial(variable_table, role)}))
         problems = defaults_differ(role)
@@ -226,7 +225,8 @@ def work() -> int:
             "Seen before a dump": obstacle_table,
             "Reason": criu_table,
             "Podman's reason": engine_table,
-        }
+        },
+        "reference.md": {"Module": module_table, "Role": role_table},
     }
     found += [Document(path, 10_000, made.get(path.name, {})) for path in sorted(others)]
     for document in found:

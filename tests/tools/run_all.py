@@ -40,7 +40,7 @@ WORKERS = 2
 LATEST = {
     "processes": 50 * 60,
     "services": 45 * 60,
-    "virgin_host": 70 * 60,
+    "virgin_host": 60 * 60,
     REPORTS: 72 * 60,
     REPORTS_12: 70 * 60,
     CRASH: 74 * 60,
