@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -186,3 +187,20 @@ def test_a_failed_program_shows_the_end_of_its_log(monkeypatch, tmp_path):
     monkeypatch.setattr(base, "BUILD", tmp_path)
     with pytest.raises(base.LabError, match=r"(?s)exit status 3.*the reason"):
         base.run("trying", [sys.executable, "-c", "print('the reason'); raise SystemExit(3)"])
+
+
+def test_the_page_about_selinux_has_the_steps_of_the_image():
+    page = (LAB.parents[2] / "docs/selinux-on-debian.md").read_text(encoding="utf-8")
+    blocks = [" ".join(block.split()) for block in re.findall(r"```\w+\n(.*?)```", page, re.DOTALL)]
+    install, config, label, arguments = (block.replace("\\ ", "") for block in blocks)
+    assert set(install.removeprefix("# apt install ").split()) <= set(image.PACKAGES)
+    assert config == " ".join(image.FILES["etc/selinux/config"].split())
+    assert set(arguments.split()) <= set(machine.KERNEL_ARGUMENTS.split())
+    ran = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(image, "run", lambda what, argv: ran.append(argv))
+        image.seal(Path("/image"), Path("/part"))
+    labelled = ran[0][ran[0].index("setfiles") :]
+    outside = "-e /proc -e /sys -e /dev"
+    assert label == f"# setfiles -F {outside} /etc/selinux/default/contexts/files/file_contexts /"
+    assert " ".join(labelled) == label.removeprefix("# ")

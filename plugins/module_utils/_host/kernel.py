@@ -15,7 +15,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read
 
 CAP_CHECKPOINT_RESTORE = 40
 # The values of the sysctl kernel.io_uring_disabled, since Linux 6.6.
-IO_URING = ("allowed", "group", "disabled")
+IO_URING = {"0": "allowed", "1": "group", "2": "disabled"}
 
 
 def _read(path: str) -> str:
@@ -43,7 +43,7 @@ def read_kernel(paths: Paths) -> dict[str, Any]:
     """
     sysctl = f"{paths.proc}/sys/kernel"
     release = _read(f"{sysctl}/osrelease") or None
-    last, uring = _number(_read(f"{sysctl}/cap_last_cap")), _number(_read(f"{sysctl}/io_uring_disabled"))
+    last = _number(_read(f"{sysctl}/cap_last_cap"))
     return {
         "release": release,
         "version": list(parse_release(release or "", _read(f"{sysctl}/version"))),
@@ -51,7 +51,7 @@ def read_kernel(paths: Paths) -> dict[str, Any]:
         "architecture": _read(f"{sysctl}/arch") or os.uname().machine,
         "checkpoint_restore": None if last is None else last >= CAP_CHECKPOINT_RESTORE,
         "ptrace_scope": _number(_read(f"{sysctl}/yama/ptrace_scope")),
-        "io_uring": IO_URING[uring] if uring in range(len(IO_URING)) else None,
+        "io_uring": IO_URING.get(_read(f"{sysctl}/io_uring_disabled")),
     }
 
 

@@ -23,7 +23,7 @@ LSMS = {
 }
 # How the names of SUSE's distributions begin there: openSUSE Leap, opensuse-leap, SLES, sle-micro.
 SUSE = ("opensuse", "suse", "sle")
-# The names that /etc/os-release and Ansible's facts use for Enterprise Linux.
+# The names that /etc/os-release and Ansible's facts use for the distributions of Enterprise Linux.
 ENTERPRISE = {"almalinux", "centos", "ol", "oraclelinux", "redhat", "rhel", "rocky"}
 PROPER = {"debian": "Debian", "fedora": "Fedora", "ubuntu": "Ubuntu"}
 
@@ -45,6 +45,8 @@ class Row:
     lsms: Sequence[str] = ()
 
 
+LIKE_DEBIAN = "it is treated like Debian, and nothing was run there"
+UNIT_TESTS = "unit tests cover it, and nothing was run there"
 # The first row that fits counts.
 TABLE = (
     Row(
@@ -72,8 +74,7 @@ TABLE = (
     Row(
         ("Debian", "13"),
         SUPPORTED,
-        "containers and plain processes were restored under their profiles, and restores of containers were tried "
-        "after a boot, too",
+        "containers and plain processes were restored under their profiles, after a boot too, once these were loaded",
         kinds=("debian",),
         releases=(13,),
         lsms=("apparmor",),
@@ -89,7 +90,7 @@ TABLE = (
     Row(
         ("Debian", "12"),
         SUPPORTED,
-        "runc is its runtime, because it has no libcriu2 and its crun is without CRIU; not yet run on a whole host",
+        "its runtime is runc, because it has no libcriu2 and its crun is without CRIU; not yet run on a whole host",
         kinds=("debian",),
         releases=(12,),
     ),
@@ -114,26 +115,19 @@ TABLE = (
         kinds=("ubuntu",),
         releases=(24,),
     ),
+    Row(("Ubuntu", "others"), EXPERIMENTAL, LIKE_DEBIAN, kinds=("ubuntu",)),
+    Row(("other relatives of Debian", "any"), EXPERIMENTAL, LIKE_DEBIAN, kinds=("like debian",)),
     Row(
-        ("Ubuntu, other relatives of Debian", "any"),
-        EXPERIMENTAL,
-        "it is treated like Debian, and nothing was run there",
-        kinds=("ubuntu", "like debian"),
-    ),
-    Row(
-        ("Enterprise Linux (RHEL, CentOS, Alma, Rocky, Oracle)", "8 and older"),
+        ("Enterprise Linux", "8 and older"),
         REFUSED,
         "its kernel and its Python are older than all that was ever tried",
         "Use release 9 or 10, which are experimental, or Debian 12 or 13.",
         kinds=("enterprise",),
         releases=range(9),
     ),
-    Row(
-        ("Fedora, Enterprise Linux 9 and 10, other relatives", "any"),
-        EXPERIMENTAL,
-        "unit tests cover it, and nothing was run there",
-        kinds=("fedora", "enterprise", "like redhat"),
-    ),
+    Row(("Enterprise Linux", "9 and newer"), EXPERIMENTAL, UNIT_TESTS, kinds=("enterprise",)),
+    Row(("Fedora", "any"), EXPERIMENTAL, UNIT_TESTS, kinds=("fedora",)),
+    Row(("other relatives of Fedora", "any"), EXPERIMENTAL, UNIT_TESTS, kinds=("like redhat",)),
     Row(
         ("SUSE", "any"),
         REFUSED,

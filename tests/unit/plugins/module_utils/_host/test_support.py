@@ -16,7 +16,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.support import LS
         ("debian", "debian", "13", "selinux", "supported", "Debian 13 with SELinux is supported: "),
         ("debian", "debian", "13", "apparmor", "supported", "Debian 13 with AppArmor is supported: "),
         ("debian", "debian", "13", "none", "supported", "Debian 13 without SELinux and AppArmor is supported: "),
-        ("Debian", "debian", "12.11", "apparmor", "supported", "Debian 12.11 is supported: runc is its runtime"),
+        ("Debian", "debian", "12.11", "apparmor", "supported", "Debian 12.11 is supported: its runtime is runc"),
         ("debian", "debian", "11", "none", "refused", "Debian 11 is refused: "),
         ("debian", "debian", "", "none", "experimental", "Debian is experimental: it is treated like Debian 13"),
         ("Debian", "debian", "forky/sid", "none", "experimental", "Debian forky/sid is experimental: "),
@@ -87,5 +87,5 @@ def test_the_filter_reads_the_facts_of_ansible(more: dict[str, Any], level: str,
 
 @pytest.mark.parametrize("bad", [{}, None, 5, "Debian", {"os_family": "Debian"}, facts(selinux="enabled")])
 def test_the_filter_refuses_other_input_with_one_line(bad: Any) -> None:
-    with pytest.raises(AnsibleFilterError, match="the facts are incomplete .* Use ansible_facts"):
+    with pytest.raises(AnsibleFilterError, match=r"the facts are incomplete .* Use ansible_facts"):
         host_support(bad)
