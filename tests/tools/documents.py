@@ -200,7 +200,8 @@ def host_lines() -> list[str]:
         if name not in hosts.setdefault(row.level, []):
             hosts[row.level].append(name)
     levels = "; ".join(f"{level}: {', '.join(hosts[level])}" for level in ("supported", "experimental", "refused"))
-    text = f"- Hosts ([which and why](docs/readiness.md#which-hosts)), run on x86_64 only. {levels[0].upper()}{levels[1:]}."
+    where = "([which and why](docs/readiness.md#which-hosts)), run on x86_64 only"
+    text = f"- Hosts {where}. {levels[0].upper()}{levels[1:]}."
     return textwrap.wrap(text, 120, subsequent_indent="  ", break_on_hyphens=False)
 
 
