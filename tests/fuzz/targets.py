@@ -1056,7 +1056,7 @@ CASES: tuple[Target, ...] = (
         mutated([b"40\n", *RELEASES]),
         lambda function, given: [
             below(f"/proc/sys/kernel/{name}")(function, given)
-            for name in ("osrelease", "cap_last_cap", "yama/ptrace_scope")
+            for name in ("osrelease", "arch", "cap_last_cap", "yama/ptrace_scope", "io_uring_disabled")
         ],
         repeats="bytes",
     ),
@@ -1113,13 +1113,15 @@ CASES: tuple[Target, ...] = (
     ),
     Target(
         "_criu/inspect.read_lsm",
-        mutated([b"SELINUX=enforcing\nSELINUXTYPE=targeted\n", b"1", b"0 1"]),
+        mutated([b"SELINUX=enforcing\nSELINUXTYPE=targeted\n", b"1", b"0 1", b"yama,apparmor", b"a b (enforce)\n"]),
         lambda function, given: [
             below(name)(function, given)
             for name in (
                 "/etc/selinux/config",
                 "/sys/fs/selinux/enforce",
                 "/sys/fs/selinux/booleans/criu_container_restore",
+                "/sys/kernel/security/lsm",
+                "/sys/kernel/security/apparmor/profiles",
             )
         ],
         repeats="bytes",
@@ -1225,6 +1227,7 @@ EXEMPT: dict[str, str] = {
     "_criu_build/installed.read_diversion": "collects parse_diversions",
     "_criu_config/before_dump.read_files": "is lint.parse of a file",
     "_criu_config/config_file.read_version": "a command's answer",
+    "_criu/inspect.read_apparmor": "is fed through read_lsm",
     "_denials/failure.read_failure": "collects other readers for a failure",
     "_denials/report.read_groups": "collects Groups and its sources",
     "_denials/since.read_since": "collects parse_since and parse_record_time",
@@ -1236,6 +1239,7 @@ EXEMPT: dict[str, str] = {
     "_host/process.read_pids": "reads numbers of the kernel's",
     "_host/proc_files.read_sight": "collects parse_status and parse_maps",
     "_host/paths.read_xattr": "returns text as it is",
+    "_lsm/active.read_active": "is fed through read_lsm",
     "_lsm/_selinux/boolean.read_boolean": "reads one digit of the kernel's",
     "_lsm/_selinux/host.read_file": "returns bytes as they are",
     "_lsm/_selinux/loan.read_loan": "reads names of files",

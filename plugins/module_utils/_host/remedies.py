@@ -24,6 +24,10 @@ def role(name: str, role_name: str, **variables: Any) -> Task:
     return {**task, "vars": variables} if variables else task
 
 
+def applies_role(task: Task) -> bool:
+    return "ansible.builtin.include_role" in task
+
+
 def enable_host(origin: Mapping[str, str]) -> Task:
     return role("Make the host checkpoint-enabled", "checkpoint_host", **origin)
 
@@ -58,6 +62,10 @@ CORRECT_CONFIG: Task = {
 INSTALL_IPTABLES: Task = {
     "name": "Install iptables",
     "ansible.builtin.package": {"name": "iptables", "state": "present"},
+}
+INSTALL_APPARMOR: Task = {
+    "name": "Install AppArmor's parser",
+    "ansible.builtin.package": {"name": "apparmor", "state": "present"},
 }
 FORGET_KERNEL: Task = {
     "name": "Let CRIU ask the kernel again",

@@ -188,6 +188,48 @@ def test_a_host_without_selinux(ask: Callable[..., Any]) -> None:
     assert "criu_artifact" in reasons_of(found)["podman_missing"]["task"]["vars"], "this CRIU is one of criu_build"
 
 
+APPARMOR = {
+    "/sys/module/apparmor/parameters/enabled": "Y\n",
+    "/sys/kernel/security/lsm": "lockdown,capability,landlock,yama,apparmor,tomoyo,bpf,ipe,ima,evm",
+    "/sys/kernel/security/apparmor/profiles": "lsb_release (enforce)\n",
+}
+
+
+def test_a_host_with_apparmor_after_a_boot(ask: Callable[..., Any], tmp_path: Path) -> None:
+    fake.put(tmp_path / "usr/sbin/apparmor_parser", "", 0o755)
+    found = ask("kernel618-criu421", ours=True, files=APPARMOR)
+    assert found["support"]["text"].startswith("Debian 13 with AppArmor is supported: ")
+    assert found["lsm"]["ruling"] == "apparmor" and "tomoyo" in found["lsm"]["active"]
+    assert codes(found, "container", "warns") == ["apparmor_profile_missing"]
+    assert codes(found, "file_locks", "warns") == [], "a plain process has a profile of its own, or none"
+    profiles = "containers-default-0.62.2 (enforce)\nlsb_release (enforce)\n"
+    found = ask("kernel618-criu421", files={**APPARMOR, "/sys/kernel/security/apparmor/profiles": profiles})
+    assert found["lsm"]["apparmor"]["container_profiles"] == ["containers-default-0.62.2"]
+    assert "apparmor_profile_missing" not in reasons_of(found)
+
+
+@pytest.mark.parametrize(
+    ("files", "code"),
+    [
+        pytest.param({**APPARMOR, "/sys/fs/selinux/enforce": "1"}, "lsm_stacked", id="both"),
+        pytest.param({"/sys/kernel/security/lsm": "capability,selinux,apparmor"}, "lsm_stacked", id="both-in-the-list"),
+        pytest.param({"/sys/kernel/security/lsm": "capability,smack"}, "lsm_unknown", id="smack"),
+        pytest.param({"/etc/os-release": "ID=opensuse-leap\nVERSION_ID=15.6\n"}, "host_refused", id="suse"),
+    ],
+)
+def test_a_host_of_which_nothing_is_known(files: dict[str, str], code: str, ask: Callable[..., Any]) -> None:
+    found = ask("kernel618-criu421" if code == "lsm_unknown" else "debian13-enabled", ours=True, files=files)
+    assert found["support"]["level"] == "refused" and "host_refused" in reasons_of(found)
+    assert found["readiness"]["file_locks"]["ready"] is None and code in codes(found, "file_locks", "unknown")
+
+
+def test_where_podman_keeps_its_containers(ask: Callable[..., Any]) -> None:
+    conf = '[storage]\ndriver = "btrfs"\ngraphroot = "/srv/podman"\n'
+    found = ask("debian13-enabled", ours=True, files={"/etc/containers/storage.conf": conf})
+    assert found["podman"]["storage"] == {"root": "/srv/podman", "driver": "btrfs"}
+    assert codes(found, "container", "warns") == ["storage_untried"]
+
+
 def test_without_selinux_the_distributions_package_is_advised(ask: Callable[..., Any]) -> None:
     found = ask("kernel618-criu421")
     assert reasons_of(found)["podman_missing"]["task"]["vars"] == {"criu_method": "distribution_package"}
