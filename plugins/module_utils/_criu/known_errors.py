@@ -14,6 +14,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu.log import (
     LABEL_BOUNDED,
     LABEL_REFUSED,
     LABEL_UNKNOWN,
+    PROFILE_MISSING,
     RESTORER_REFUSED,
     SECCOMP_REFUSED,
 )
@@ -403,6 +404,28 @@ KNOWN_ERRORS: tuple[KnownError, ...] = (
             "Load the policy module that declares it.",
             reason="policy_missing",
         ),
+    ),
+    # pie/restorer.c, whose words are the same for both LSMs (podman#12437, criu#2464).
+    KnownError(
+        (PROFILE_MISSING,),
+        Cause(
+            "its AppArmor profile is not loaded",
+            "Run the task again, which has podman load its own profile; load a different one first ('apparmor_parser "
+            "--replace FILE', or 'systemctl reload apparmor').",
+            reason="apparmor_profile_missing",
+        ),
+        CONTAINER,
+        RESTORE,
+    ),
+    KnownError(
+        (PROFILE_MISSING,),
+        Cause(
+            "its AppArmor profile is not loaded",
+            "Load it first ('apparmor_parser --replace FILE', or 'systemctl reload apparmor').",
+            reason="apparmor_profile_missing",
+        ),
+        PROCESS,
+        RESTORE,
     ),
     KnownError(
         (RESTORER_REFUSED,),

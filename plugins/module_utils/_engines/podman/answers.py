@@ -124,6 +124,7 @@ def _container(entry: dict[str, Any]) -> Container:
             "work_dir": _path(entry, "StaticDir"),
             "pid_file": _path(entry, "PidFile"),
             "network": word(host, "NetworkMode"),
+            "apparmor": word(entry, "AppArmorProfile"),
             "dependencies": " ".join(words(entry, "Dependencies")),
             "pod": word(entry, "Pod"),
             "layers": word(inner(inner(entry, "GraphDriver"), "Data"), "LowerDir"),
