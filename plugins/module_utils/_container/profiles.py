@@ -84,7 +84,8 @@ def _require_loaded(work: Restore, name: str, failures: list[CheckpointError]) -
     said = f": {failures[0].message.rstrip('.')}" if failures else ""
     raise CheckpointError(
         f"Cannot {work.what}: its AppArmor profile {name!r} is not loaded, and {work.engine.name} has not loaded "
-        f"it{said}. See 'journalctl --grep=apparmor', and load the profile by {PARSER}.",
+        f"it{said}. Check that tunables/global and abstractions/base in /etc/apparmor.d are those of the package "
+        "apparmor.",
         reason="apparmor_profile_missing",
-        **{**(failures[0].facts if failures else {}), "profile": name},
-    ) from (failures[0] if failures else None)
+        profile=name,
+    )

@@ -405,13 +405,13 @@ KNOWN_ERRORS: tuple[KnownError, ...] = (
             reason="policy_missing",
         ),
     ),
-    # pie/restorer.c, whose words are the same for both LSMs (podman#12437, criu#2464).
+    # pie/restorer.c, whose words are the same for both LSMs (criu#2464).
     KnownError(
         (PROFILE_MISSING,),
         Cause(
             "its AppArmor profile is not loaded",
-            "Run the task again, which has podman load its own profile; load a different one first ('apparmor_parser "
-            "--replace FILE', or 'systemctl reload apparmor').",
+            "Run the task again: it loads the profile that the engine makes itself. Load any other first "
+            "('apparmor_parser --replace FILE', or 'systemctl reload apparmor').",
             reason="apparmor_profile_missing",
         ),
         CONTAINER,
