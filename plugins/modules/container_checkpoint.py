@@ -209,8 +209,8 @@ reason:
     - V(criu_missing) if CRIU is not installed.
     - V(criu_too_old) if podman needs a newer CRIU.
     - V(criu_without_selinux) if CRIU is not linked with libselinux, so the labels would be lost.
-    - V(apparmor_profile_missing) if an AppArmor profile of the container is not loaded in a restore that an earlier task
-      had begun, or that brings the container back after a failed export; see RV(profile).
+    - V(apparmor_profile_missing) if an AppArmor profile of the container is not loaded, in a restore that an earlier
+      task had begun, or that brings the container back after a failed export; see RV(profile).
     - V(apparmor_parser_missing) if C(apparmor_parser), by which the engine loads its profile, is not installed.
     - V(restore_leftovers) if the state that an earlier failed restore has left in the OCI runtime or in systemd is in
       the way; the next task removes it.

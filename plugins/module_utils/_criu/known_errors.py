@@ -405,27 +405,14 @@ KNOWN_ERRORS: tuple[KnownError, ...] = (
             reason="policy_missing",
         ),
     ),
-    # pie/restorer.c, whose words are the same for both LSMs (criu#2464).
     KnownError(
         (PROFILE_MISSING,),
         Cause(
             "its AppArmor profile is not loaded",
-            "Run the task again: it loads the profile that the engine makes itself. Load any other first "
-            "('apparmor_parser --replace FILE', or 'systemctl reload apparmor').",
+            "Run the task again: it has the profile loaded, or names the way to load it.",
             reason="apparmor_profile_missing",
         ),
-        CONTAINER,
-        RESTORE,
-    ),
-    KnownError(
-        (PROFILE_MISSING,),
-        Cause(
-            "its AppArmor profile is not loaded",
-            "Load it first ('apparmor_parser --replace FILE', or 'systemctl reload apparmor').",
-            reason="apparmor_profile_missing",
-        ),
-        PROCESS,
-        RESTORE,
+        actions=RESTORE,
     ),
     KnownError(
         (RESTORER_REFUSED,),

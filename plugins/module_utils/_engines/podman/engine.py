@@ -22,6 +22,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.container impo
     Options,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers import (
+    CHECKPOINT_FILES,
     parse_image,
     parse_inspect,
     parse_statistics,
@@ -38,20 +39,6 @@ if TYPE_CHECKING:
 IMAGE_ID = r"[0-9a-f]{1,128}"
 # The second: there is no container of this name, and the ids of several begin with it (podman 5.4.2).
 NO_CONTAINER = ("no such container", "more than one result for container")
-# Below a container's own folder; the list is the one that podman removes after a restore without --keep.
-CHECKPOINT_FILES = (
-    "checkpoint",
-    "pre-checkpoint",
-    "volumes",
-    "restore.log",
-    "dump.log",
-    "stats-dump",
-    "stats-restore",
-    "devshm-checkpoint.tar",
-    "network.status",
-    "rootfs-diff.tar",
-    "deleted.files",
-)
 
 
 def run_podman(runner: Runner, argv: tuple[str, ...]) -> Completed:

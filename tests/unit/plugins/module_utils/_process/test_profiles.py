@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECORD
+from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
 from ansible_collections.criu.hosts.tests.unit.loaded_profiles import list_path, load, with_apparmor
 from ansible_collections.criu.hosts.tests.unit.processes import LABEL, ProcessWorld, process_world
 
@@ -28,9 +30,6 @@ def dumped(folder: Path) -> ProcessWorld:
     data = inventory.read_bytes()
     assert data.count(b"\x30\x01") == 1, "field 6 (lsmtype) is 1 (SELinux)"
     inventory.write_bytes(data.replace(b"\x30\x01", b"\x30\x02"))
-    from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECORD
-    from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
-
     digest = hashlib.sha256(inventory.read_bytes()).hexdigest()
     (made.images / RECORD).write_text(render_record(made.record(inventory=digest)))
     with_apparmor(folder)

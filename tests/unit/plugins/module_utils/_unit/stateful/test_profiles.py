@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any, Sequence
 
 import pytest
 
@@ -29,7 +31,7 @@ class Confined(Simulated):
         super().boot()
         with_apparmor(self.folder)
 
-    def run(self, argv, **options) -> Completed:  # type: ignore[no-untyped-def]
+    def run(self, argv: Sequence[str], **options: Any) -> Completed:
         if "criu-hosts-profile-web" not in str(argv):
             return super().run(argv, **options)
         self.happened.append("init" if argv[1] == "init" else "other")
@@ -39,7 +41,12 @@ class Confined(Simulated):
             load(self.folder)
         return Completed(tuple(argv), 0, "", "")
 
-    def _restore(self, argv) -> str:  # type: ignore[no-untyped-def]
+    def inspected(self, case: str, digest: str = "d1", **changes: Any) -> str:
+        entry = json.loads(super().inspected(case, digest, **changes))
+        entry[0]["AppArmorProfile"] = self.label.partition(" ")[0]
+        return json.dumps(entry)
+
+    def _restore(self, argv: Sequence[str]) -> str:
         assert self.label in list_path(self.folder).read_text().split("\n"), "CRIU: can't write lsm profile -2"
         return super()._restore(argv)
 
