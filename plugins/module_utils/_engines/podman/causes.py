@@ -151,10 +151,15 @@ CAUSES: tuple[Answer, ...] = (
             reason="mount_source_missing",
         ),
     ),
-    # runc (libcontainer/error.go) and systemd (transient units); crun passes systemd's words on.
+    # runc (libcontainer/error.go), crun (status.c), and systemd, whose words crun passes on.
     Answer(
         "container with given ID already exists",
         rf"{_PLAIN}container with given ID already exists",
+        LEFTOVERS,
+    ),
+    Answer(
+        "crun: container `NAME` already exists",
+        r"(?:OCI runtime error: )?crun: container `[0-9a-f]{64}` already exists",
         LEFTOVERS,
     ),
     Answer(

@@ -38,6 +38,7 @@ def cause(err: str) -> Cause:
             "that container to be able to reuse that name: that name is already in use\n",
             "name_in_use",
         ),
+        (f"Error: OCI runtime error: crun: container `{'0f' * 32}` already exists\n", "restore_leftovers"),
         ("Error: OCI runtime error: runc: container with given ID already exists\n", "restore_leftovers"),
         (
             f"Error: OCI runtime error: crun: sd-bus call: Unit libpod-{'0f' * 32}.scope was already loaded or has a "
