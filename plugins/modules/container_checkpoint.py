@@ -209,6 +209,11 @@ reason:
     - V(criu_missing) if CRIU is not installed.
     - V(criu_too_old) if podman needs a newer CRIU.
     - V(criu_without_selinux) if CRIU is not linked with libselinux, so the labels would be lost.
+    - V(apparmor_profile_missing) if an AppArmor profile of the container is not loaded, in a restore that an earlier
+      task had begun, or that brings the container back after a failed export; see RV(profile).
+    - V(apparmor_parser_missing) if C(apparmor_parser), by which the engine loads its profile, is not installed.
+    - V(restore_leftovers) if the state that an earlier failed restore has left in the OCI runtime or in systemd is in
+      the way; the next task removes it.
     - V(policy_missing) if SELinux would not allow a restore, or has refused the checkpoint.
     - V(runtime_cannot_checkpoint) if the OCI runtime of the container cannot checkpoint.
     - V(network_lock_missing) if CRIU cannot lock the network of the container.
@@ -249,6 +254,11 @@ unit:
   returned: failure with reason unit_managed
   type: str
   sample: web.service
+profile:
+  description: The AppArmor profile that is not loaded.
+  returned: failure with reason apparmor_profile_missing or apparmor_parser_missing
+  type: str
+  sample: containers-default-0.62.2
 path:
   description: The file or folder that the failure is about.
   returned: failure that concerns a file or folder

@@ -240,6 +240,11 @@ reason:
     - V(has_dependencies) if the container of an archive without a record uses namespaces of a different one.
     - V(in_pod) if the container of an archive without a record was in a pod.
     - V(cgroup_in_use) if processes, for example those of a clone, still run in the cgroup of the container.
+    - V(apparmor_profile_missing) if an AppArmor profile of the container is not loaded and is not one that the engine
+      makes itself, or the engine could not load it; see RV(profile).
+    - V(apparmor_parser_missing) if C(apparmor_parser), by which the engine loads its profile, is not installed.
+    - V(restore_leftovers) if the state that an earlier failed restore has left in the OCI runtime or in systemd is in
+      the way; the next task removes it.
     - V(image_missing) if the image of the container is not on this host.
     - V(mount_source_missing) if a file or folder of the host that the container has mounted is missing; see RV(path).
     - V(host_mounts_at_risk) if a file system is mounted below a folder of the host that the container has mounted, and
@@ -301,6 +306,11 @@ containers:
   type: list
   elements: str
   sample: [web]
+profile:
+  description: The AppArmor profile that is not loaded.
+  returned: failure with reason apparmor_profile_missing or apparmor_parser_missing
+  type: str
+  sample: containers-default-0.62.2
 path:
   description: The file or folder that the failure is about.
   returned: failure that concerns a file or folder

@@ -196,6 +196,7 @@ reason:
     - V(criu_too_old) if CRIU is too old to have configuration files.
     - V(criu_without_selinux) if CRIU is not linked with libselinux, so the labels would be lost.
     - V(criu_not_permitted) if this user may not run CRIU, or CRIU has no capabilities for a user other than root.
+    - V(apparmor_profile_missing) if an AppArmor profile of the process is not loaded; see RV(profile).
     - V(policy_missing) if SELinux does not allow the restore.
     - V(network_lock_missing) if CRIU cannot lock the network.
     - V(busy) if a different task has worked on the images, the service or the SELinux boolean for a minute.
@@ -208,6 +209,11 @@ reason:
   returned: failure
   type: str
   sample: images_missing
+profile:
+  description: The AppArmor profile that is not loaded.
+  returned: failure with reason apparmor_profile_missing
+  type: str
+  sample: /usr/sbin/worker
 path:
   description: The file or folder that the failure is about.
   returned: failure that concerns a file or folder

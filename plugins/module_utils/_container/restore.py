@@ -21,6 +21,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loan impo
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._container.label_proof import Proof
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+    from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Step
     from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
     from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread
 
@@ -31,6 +32,7 @@ class Restore:
 
     ``began`` is when it began, in seconds since 1970. ``taken``: the name or id was somebody else's before the engine
     came to it. ``noted``: the restore is written down before it begins. ``warnings``: what is not as before.
+    ``first`` are steps that the restore needs before it begins.
     """
 
     ctx: Context
@@ -46,6 +48,7 @@ class Restore:
     taken: bool = True
     noted: bool = True
     warnings: list[str] = field(default_factory=list)
+    first: tuple[Step, ...] = ()
 
     @property
     def imported_id(self) -> str:
@@ -159,7 +162,7 @@ def plan_restore(work: Restore) -> Plan:
         # A task that finds nothing to do need not compile this.
         from ansible_collections.criu.hosts.plugins.module_utils._container.restore_steps import all_steps
 
-        steps = all_steps(work)
+        steps = (*work.first, *all_steps(work))
     return Plan(before=before, after=after, steps=steps)
 
 
@@ -167,13 +170,17 @@ def carry_out(work: Restore) -> Plan:
     """Applies the plan and returns it. In check mode ``work.container`` stays None.
 
     Raises:
-        CheckpointError: mount_source_missing, host_mounts_at_risk, before anything was done; what its steps raise.
+        CheckpointError: mount_source_missing, host_mounts_at_risk, apparmor_profile_missing, apparmor_parser_missing,
+            before anything was done; what its steps raise.
     """
     if work.source != "nowhere":
         # A task that finds nothing to do need not compile this.
         from ansible_collections.criu.hosts.plugins.module_utils._container.binds import require_binds
+        from ansible_collections.criu.hosts.plugins.module_utils._container.leftovers import clear
+        from ansible_collections.criu.hosts.plugins.module_utils._container.profiles import require_profiles
 
         require_binds(work)
+        work.first = (*clear(work), *require_profiles(work))
     plan = plan_restore(work)
     applied = work.ctx.apply(plan)
     if applied is not None:

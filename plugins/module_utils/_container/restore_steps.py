@@ -8,6 +8,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ansible_collections.criu.hosts.plugins.module_utils._container.leftovers import leftovers
 from ansible_collections.criu.hosts.plugins.module_utils._container.notes import removal
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_health import health_steps
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_note import (
@@ -31,7 +32,7 @@ def restore_steps(work: Restore) -> tuple[Step, ...]:
     """Plans the engine's steps, with the boolean switched on for their time, and the reaction to their failure."""
     engine, desired, situation = work.engine, work.desired, work.situation
     steps: tuple[Step, ...] = ()
-    undo: tuple[Step, ...] = close_steps(work)
+    undo: tuple[Step, ...] = (*leftovers(work), *close_steps(work))
     if work.source == "container" and situation.container is not None:
         # The engine may throw the checkpoint away after a restore: it has to stay until the labels are proved.
         keep = desired.options.keep or situation.selinux.enabled

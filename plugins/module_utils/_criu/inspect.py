@@ -21,7 +21,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._apparmor.labels import apparmor_rules
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._apparmor.loaded import (
     CONTAINER_PROFILE,
-    loaded_profiles,
+    read_loaded,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.selinuxfs import boolean_value, read_mode
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.active import read_active, ruling
@@ -67,7 +67,7 @@ def _read(path: str) -> str | None:
 
 def read_apparmor(paths: Paths) -> dict[str, Any]:
     """Reads whether AppArmor is on, whether its parser is installed, and which profiles of containers are loaded."""
-    loaded = loaded_profiles(paths)
+    loaded = read_loaded(paths)
     mine = None if loaded is None else sorted(_shown(name) for name in loaded if name.startswith(CONTAINER_PROFILE))
     return {"enabled": apparmor_rules(paths), "parser": find(paths, "apparmor_parser"), "container_profiles": mine}
 

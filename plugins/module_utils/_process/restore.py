@@ -35,6 +35,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._process.options import
     require_root_for,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._process.permission import refuse_without_capabilities
+from ansible_collections.criu.hosts.plugins.module_utils._process.profiles import refuse_missing_profiles
 from ansible_collections.criu.hosts.plugins.module_utils._process.recorded import as_recorded, lost_locks
 from ansible_collections.criu.hosts.plugins.module_utils._process.restore_steps import Restore, Restored, restore_steps
 from ansible_collections.criu.hosts.plugins.module_utils._process.second_copy import (
@@ -115,6 +116,7 @@ def preflight(ctx: Context, images: Images, options: ProcessOptions) -> Restore:
             f"does not have the boolean {DYNTRANS_BOOLEAN!r}. Apply the role criu.hosts.criu_selinux.",
             reason="policy_missing",
         )
+    refuse_missing_profiles(ctx.paths, images)
     unit = choose_unit(ctx, images, options, before if selinux.mode == "enforcing" else ())
     loan = read_loan(ctx.paths, DYNTRANS_BOOLEAN) if ctx.is_root else None
     return Restore(ctx.paths, images, options, selinux, before, criu, unit, loan)
