@@ -55,6 +55,11 @@ class Record:
     ran_on: bool = False
     health: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def lsm(self) -> str:
+        """The LSM whose labels the record has: without SELinux, only AppArmor labels."""
+        return "apparmor" if self.selinux == "disabled" else "selinux"
+
 
 _MOST = 1 << 20
 
