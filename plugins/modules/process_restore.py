@@ -133,7 +133,7 @@ label_proof:
     - V(apparmor) if the host has AppArmor, and each thread is in the same profile as before, in the same mode.
     - V(label_changed) if one differs and O(on_label_mismatch=warn).
     - V(selinux_disabled) if the host has neither SELinux nor AppArmor, V(not_needed) if nothing was restored, and
-      V(label_unknown) if the images hold no labels.
+      V(label_unknown) if the images hold no labels, or those of a different security module.
   returned: success
   type: str
   sample: enforcing

@@ -25,7 +25,7 @@ GRAPHICS_PLUGINS = ("amdgpu_plugin.so", "cuda_plugin.so")
 
 @dataclass(frozen=True)
 class Obstacle:
-    """A reason for which CRIU is certain to refuse a dump or to spoil its restore. ``text`` has a process as subject."""
+    """A reason for which CRIU is certain to refuse a dump, or to restore it wrongly. ``text`` begins with a process."""
 
     reason: str
     text: str

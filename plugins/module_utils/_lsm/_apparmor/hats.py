@@ -20,7 +20,8 @@ def hat_warning(threads: Iterable[Thread], what: str) -> tuple[str, ...]:
     found = [one for one in threads if parse_profile(one.label).hat]
     if not found:
         return ()
+    count = f"{len(found)} threads of {what} are" if len(found) > 1 else f"A thread of {what} is"
     return (
-        f"{len(found)} threads of {what} are in a hat or child profile of AppArmor, such as "
+        f"{count} in a hat or child profile of AppArmor, such as "
         f"{shown(parse_profile(found[0].label).name)}. A thread in a hat cannot leave it after the restore.",
     )
