@@ -13,7 +13,8 @@ description:
   - Saves the state of a running container, including its memory, and stops it (unless O(leave_running=true)).
   - If the checkpoint fails, the container keeps running. If podman has already stopped it, for example because the disk
     is full, the module restores it.
-  - Records the SELinux label of every thread, so that M(criu.hosts.container_restore) can prove that none has changed.
+  - Records the SELinux label or AppArmor profile of every thread, so that M(criu.hosts.container_restore) can prove
+    that none has changed.
   - Warns about processes that do not descend from the container's first one, such as those of C(podman exec), since a
     checkpoint leaves them out, and about namespaces of a different container, which a restore needs unchanged.
   - Only one task at a time works on a container or archive. If a task was killed, the next one completes or undoes what
@@ -223,6 +224,10 @@ reason:
     - V(link_remap_needed) if the container uses a deleted file that has a different name still.
     - V(inotify_handle) if the container watches a file (inotify, fanotify) whose path CRIU cannot find.
     - V(io_uring) if the container uses io_uring, which CRIU cannot save.
+    - V(apparmor_profile_name) if the name of an AppArmor profile of the container has a blank; CRIU saves its first
+      word only.
+    - V(apparmor_profile_stacked) if the container has several AppArmor profiles at once (a stack), which the kernel
+      does not let it take again.
     - V(sysv_memory) if the container uses System V shared memory outside of an IPC namespace of its own.
     - V(message_queue) if there are POSIX message queues in its C(/dev/mqueue).
     - V(mount_unsupported) if CRIU cannot save, or restore, one of its mounts.

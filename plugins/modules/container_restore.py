@@ -11,8 +11,8 @@ short_description: Restore a container from its checkpoint, in place or from an 
 version_added: 0.1.0
 description:
   - Restores a container from its checkpoint. A container that runs already is left alone.
-  - Compares the SELinux label of every thread with the label before the checkpoint. If one differs, the module stops
-    the container and keeps its checkpoint or archive.
+  - Compares the SELinux label or AppArmor profile of every thread with that before the checkpoint. If one differs, the
+    module stops the container and keeps its checkpoint or archive.
   - Where SELinux is enforcing and the policy of the role P(criu.hosts.criu_selinux#role) is loaded, the module switches
     the boolean C(criu_container_restore) on for the restore, and off again even if the restore fails.
   - Podman makes no health checks after a restore. If the container has one, the module lets podman make them again;
@@ -146,11 +146,11 @@ labels:
       elements: str
       sample: ["1", "7", "8", "9"]
     before:
-      description: Label before the restore.
+      description: Label before the restore; under AppArmor the profile with its mode.
       type: str
       sample: system_u:system_r:container_t:s0:c441,c720
     after:
-      description: Label after the restore.
+      description: Label after the restore; under AppArmor the profile with its mode.
       type: str
       sample: system_u:system_r:container_t:s0:c441,c720
 label_differences:
@@ -185,10 +185,11 @@ label_differences:
 label_proof:
   description:
     - V(enforcing) or V(permissive), the mode of SELinux, if all labels are the same as before.
+    - V(apparmor) if the host has AppArmor, and each thread is in the same profile as before, in the same mode.
     - V(label_changed) if one differs and O(on_label_mismatch=warn).
-    - V(selinux_disabled) if there are no labels, V(not_needed) if nothing was restored, now or by a task that
-      died before it compared the labels, and V(label_unknown) if neither a record nor the container has a label to
-      compare with.
+    - V(selinux_disabled) if the host has neither SELinux nor AppArmor, V(not_needed) if nothing was restored, now or by
+      a task that died before it compared the labels, and V(label_unknown) if neither a record nor the container has a
+      label to compare with.
   returned: success
   type: str
   sample: enforcing

@@ -222,6 +222,10 @@ reason:
     - V(link_remap_needed) if the process uses a deleted file that has a different name still.
     - V(inotify_handle) if the process watches a file (inotify, fanotify) whose path CRIU cannot find.
     - V(io_uring) if the process uses io_uring, which CRIU cannot save.
+    - V(apparmor_profile_name) if the name of an AppArmor profile of the process has a blank; CRIU saves its first word
+      only.
+    - V(apparmor_profile_stacked) if the process has several AppArmor profiles at once (a stack), which the kernel does
+      not let it take again.
     - V(sysv_memory) if the process uses System V shared memory outside of an IPC namespace of its own.
     - V(message_queue) if there are POSIX message queues in its C(/dev/mqueue).
     - V(mount_unsupported) if CRIU cannot save, or restore, one of its mounts.

@@ -16,8 +16,8 @@ description:
     before it changes anything.
   - If a task was killed after the restore, the next task with the same O(images_path) finds the process, compares its
     labels, and notes it.
-  - Compares the SELinux label of every thread with the label in the images. If one differs, the module ends the
-    processes and keeps the images, see O(on_label_mismatch).
+  - Compares the SELinux label or AppArmor profile of every thread with that at the checkpoint. If one differs, the
+    module ends the processes and keeps the images, see O(on_label_mismatch).
   - Where SELinux is enforcing, the module switches the boolean C(unconfined_dyntrans_all) on for the restore, and off
     again even if the restore fails. A login shell may not take a label with a different SELinux user or role; systemd
     restores such a process in a transient service named C(criu-hosts-PID).
@@ -118,19 +118,22 @@ labels:
       elements: str
       sample: ["1426", "1430", "1431", "1432"]
     before:
-      description: Label in the images.
+      description:
+        - Label in the images.
+        - Under AppArmor the profile in the images, with the mode in the record; without a record, no mode is known.
       type: str
       sample: system_u:system_r:initrc_t:s0
     after:
-      description: Label after the restore.
+      description: Label after the restore; under AppArmor the profile, with its mode if that of before is known.
       type: str
       sample: system_u:system_r:initrc_t:s0
 label_proof:
   description:
     - V(enforcing) or V(permissive), the mode of SELinux, if all labels are the same as before.
+    - V(apparmor) if the host has AppArmor, and each thread is in the same profile as before, in the same mode.
     - V(label_changed) if one differs and O(on_label_mismatch=warn).
-    - V(selinux_disabled) if there are no labels, V(not_needed) if nothing was restored, and V(label_unknown) if the
-      images hold no labels.
+    - V(selinux_disabled) if the host has neither SELinux nor AppArmor, V(not_needed) if nothing was restored, and
+      V(label_unknown) if the images hold no labels, or those of a different security module.
   returned: success
   type: str
   sample: enforcing

@@ -80,6 +80,16 @@ class Restore:
             )
 
     @property
+    def lsm(self) -> str:
+        """The LSM whose labels are compared: selinux, apparmor, or none."""
+        if self.situation.selinux.enabled:
+            return "selinux"
+        # A task that finds nothing to do need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._lsm.labels import host_labels
+
+        return host_labels(self.ctx.paths).lsm
+
+    @property
     def wrong(self) -> CheckpointError | None:
         """The label difference that on_label_mismatch: warn has accepted."""
         return self.proof.wrong if self.proof is not None else None
@@ -216,9 +226,11 @@ def proof_word(work: Restore) -> str:
     situation = work.situation
     if work.container is None:
         return "not_needed"
-    if not situation.selinux.enabled:
+    lsm = work.lsm
+    if lsm == "none":
         return "selinux_disabled"
     if work.wrong is not None:
         return "label_changed"
-    known = situation.before or situation.process_label or work.container.process_label
-    return situation.selinux.mode if known else "label_unknown"
+    if not (situation.known(lsm) or situation.label(lsm, work.container)):
+        return "label_unknown"
+    return situation.selinux.mode if lsm == "selinux" else lsm

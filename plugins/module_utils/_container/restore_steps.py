@@ -35,7 +35,7 @@ def restore_steps(work: Restore) -> tuple[Step, ...]:
     undo: tuple[Step, ...] = (*leftovers(work), *close_steps(work))
     if work.source == "container" and situation.container is not None:
         # The engine may throw the checkpoint away after a restore: it has to stay until the labels are proved.
-        keep = desired.options.keep or situation.selinux.enabled
+        keep = desired.options.keep or work.lsm != "none"
         steps = engine.restore_steps(situation.container, replace(desired.options, keep=keep))
         steps = limited(steps, folder_bytes(engine.images_dir(situation.container)))
     elif work.source == "archive":
@@ -56,7 +56,7 @@ def proof_steps(work: Restore) -> tuple[Step, ...]:
     close = close_steps(work)
     seen = Check(work.import_seen, why=f"notice the import of container {name!r}")
     find = Check(work.find, why=f"find container {name!r}", undo=close)
-    if not work.situation.selinux.enabled:
+    if work.lsm == "none":
         return (seen, find)
     if work.source == "container":
         stop = work.engine.stop_steps(work.situation.container or name, f"stop container {name!r}")
@@ -92,7 +92,7 @@ def last_steps(work: Restore) -> tuple[Step, ...]:
             WriteFile(place, text, why="note that the container runs on in"),
         )
     paths: tuple[str, ...] = (place_record_path(work.ctx.paths, container.id),)
-    if work.situation.selinux.enabled:
+    if work.lsm != "none":
         paths = (*work.engine.checkpoint_files(container), *paths)
     return removal(work.engine, container, paths, container.stamp)
 

@@ -36,6 +36,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._process.options import
 )
 from ansible_collections.criu.hosts.plugins.module_utils._process.permission import refuse_without_capabilities
 from ansible_collections.criu.hosts.plugins.module_utils._process.profiles import refuse_missing_profiles
+from ansible_collections.criu.hosts.plugins.module_utils._process.proof import labels_before
 from ansible_collections.criu.hosts.plugins.module_utils._process.recorded import as_recorded, lost_locks
 from ansible_collections.criu.hosts.plugins.module_utils._process.restore_steps import Restore, Restored, restore_steps
 from ansible_collections.criu.hosts.plugins.module_utils._process.second_copy import (
@@ -53,7 +54,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder imp
     Images,
     check_parents,
     read_images,
-    read_labels,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_images_path
 
@@ -105,7 +105,7 @@ def preflight(ctx: Context, images: Images, options: ProcessOptions) -> Restore:
     options = as_recorded(images, options)
     if options.file_locks:
         refuse_held_locks(ctx.paths, images)
-    before, selinux = read_labels(images), read_selinux(ctx.paths)
+    before, selinux = labels_before(ctx.paths, images), read_selinux(ctx.paths)
     criu = read_criu(ctx.runner, MINIMUM_CRIU, selinux, ctx.paths)
     refuse_without_capabilities(ctx, criu, images.text)
     refuse_changed_files(ctx.paths, images)

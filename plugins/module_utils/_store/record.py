@@ -57,6 +57,11 @@ class Record:
     health: dict[str, Any] = field(default_factory=dict)
     apparmor_profile: str = ""
 
+    @property
+    def lsm(self) -> str:
+        """The LSM whose labels the record has: without SELinux, only AppArmor labels."""
+        return "apparmor" if self.selinux == "disabled" else "selinux"
+
 
 _MOST = 1 << 20
 
