@@ -45,7 +45,7 @@ options:
     choices: [none, gzip, zstd]
     default: zstd
 seealso:
-  - module: criu.hosts.selinux_denial_info
+  - module: criu.hosts.denial_info
     description: Explains denials by SELinux.
   - module: criu.hosts.container_restore
   - name: podman-container-checkpoint(1)
@@ -307,7 +307,7 @@ log_tail:
 denials:
   description:
     - The denials by SELinux since the task began that matter. Empty if there are none or the log cannot be read.
-    - Entries are as in RV(criu.hosts.selinux_denial_info#module:denials).
+    - Entries are as in RV(criu.hosts.denial_info#module:denials).
   returned: failure of the engine
   type: list
   elements: dict
@@ -315,7 +315,7 @@ denials:
 silent_denials:
   description:
     - The refusals by SELinux that CRIU's log shows, whether or not they were logged as denials.
-    - Entries are as in RV(criu.hosts.selinux_denial_info#module:silent_denials).
+    - Entries are as in RV(criu.hosts.denial_info#module:silent_denials).
   returned: failure of the engine
   type: list
   elements: dict

@@ -43,7 +43,7 @@ options:
     choices: [stop, warn]
     default: stop
 seealso:
-  - module: criu.hosts.selinux_denial_info
+  - module: criu.hosts.denial_info
     description: Explains denials by SELinux.
   - module: criu.hosts.process_checkpoint
   - name: criu(8)
@@ -248,7 +248,7 @@ log_tail:
 denials:
   description:
     - The denials by SELinux since the task began that matter. Empty if there are none or the log cannot be read.
-    - Entries are as in RV(criu.hosts.selinux_denial_info#module:denials).
+    - Entries are as in RV(criu.hosts.denial_info#module:denials).
   returned: failure of CRIU
   type: list
   elements: dict
@@ -256,7 +256,7 @@ denials:
 silent_denials:
   description:
     - The refusals by SELinux that CRIU's log shows, whether or not they were logged as denials.
-    - Entries are as in RV(criu.hosts.selinux_denial_info#module:silent_denials).
+    - Entries are as in RV(criu.hosts.denial_info#module:silent_denials).
   returned: failure of CRIU
   type: list
   elements: dict

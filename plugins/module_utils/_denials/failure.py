@@ -73,7 +73,7 @@ def read_failure(
     owns: Callable[[Completed], bool],
     cause_of: Callable[[Completed], Cause],
 ) -> Failure:
-    """Reads CRIU's log and the denials since the task began, which it explains as selinux_denial_info does.
+    """Reads CRIU's log and the denials since the task began, which it explains as denial_info does.
 
     The cause is looked for only if ``owns`` accepts the command.
     """

@@ -121,7 +121,7 @@ def look(
     criu_logs: list[str],
     limit: int = sys.maxsize,
 ) -> dict[str, Any]:
-    """Returns the facts of selinux_denial_info, of auditd's log for its last ``limit`` bytes."""
+    """Returns the facts of denial_info, of auditd's log for its last ``limit`` bytes."""
     kind, files, groups = read_groups(host, runner, source=source, audit_path=audit_path, since=since, limit=limit)
     loaded = host.policy
     denials = explain_all(groups, loaded, moved_logs(host.paths))

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: selinux_denial_info
+module: denial_info
 short_description: Report the denials by SELinux, with their causes, their effects and their fixes
 version_added: 0.1.0
 description:
@@ -73,7 +73,7 @@ seealso:
 
 EXAMPLES = r"""
 - name: Report the denials since the boot
-  criu.hosts.selinux_denial_info:
+  criu.hosts.denial_info:
     since: boot
   register: denied
 
@@ -85,7 +85,7 @@ EXAMPLES = r"""
     label: "{{ item.command }} {{ item.permissions | join(' ') }}"
 
 - name: Report the denials since a checkpoint, including those that were not logged
-  criu.hosts.selinux_denial_info:
+  criu.hosts.denial_info:
     checkpoint_path: /var/lib/checkpoints/web.tar.zst
     criu_logs: [/var/lib/containers/storage/overlay-containers/91f0/userdata/restore.log]
 """

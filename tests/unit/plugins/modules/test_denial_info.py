@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""selinux_denial_info from its parameters to its result."""
+"""denial_info from its parameters to its result."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def recorded_policy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def found(module: Run, params: dict[str, Any], **options: Any) -> dict[str, Any]:
-    ran = module("selinux_denial_info", params, **options)
+    ran = module("denial_info", params, **options)
     assert not ran.failed, ran.result
     assert ran.result["commands"] == [] and ran.result["changed"] is False
     return dict(ran.result)
@@ -121,7 +121,7 @@ def test_since_a_checkpoint(module: Run, tmp_path: Path, kind: str) -> None:
 )
 def test_failures(module: Run, tmp_path: Path, params: dict[str, Any], reason: str) -> None:
     host(tmp_path, "debian13-no-policy-unit.txt")
-    ran = module("selinux_denial_info", params)
+    ran = module("denial_info", params)
     assert ran.failed
     assert ran.result["reason"] == reason
     assert "\n" not in ran.result["msg"]
@@ -130,7 +130,7 @@ def test_failures(module: Run, tmp_path: Path, params: dict[str, Any], reason: s
 def test_record_that_is_none(module: Run, tmp_path: Path) -> None:
     host(tmp_path)
     (tmp_path / "x.json").write_text("{}")
-    ran = module("selinux_denial_info", {"checkpoint_path": str(tmp_path / "x.json")})
+    ran = module("denial_info", {"checkpoint_path": str(tmp_path / "x.json")})
     assert ran.result["reason"] == "record_invalid"
 
 
@@ -152,7 +152,7 @@ def test_journal_where_auditd_does_not_run(module: Run, tmp_path: Path) -> None:
 )
 def test_journal_without_a_match_is_no_failure(module: Run, tmp_path: Path, reply: Reply, records: int | None) -> None:
     host(tmp_path)
-    ran = module("selinux_denial_info", {"source": "journal"}, commands=[reply])
+    ran = module("denial_info", {"source": "journal"}, commands=[reply])
     assert ran.failed is (records is None)
     if records is None:
         assert ran.result["reason"] == "tool_failed"
