@@ -44,7 +44,7 @@ options:
     default: stop
 seealso:
   - module: criu.hosts.denial_info
-    description: Explains denials by SELinux.
+    description: Explains denials by SELinux and AppArmor.
   - module: criu.hosts.process_checkpoint
   - name: criu(8)
     description: The command that the module runs.
@@ -197,6 +197,7 @@ reason:
     - V(criu_without_selinux) if CRIU is not linked with libselinux, so the labels would be lost.
     - V(criu_not_permitted) if this user may not run CRIU, or CRIU has no capabilities for a user other than root.
     - V(policy_missing) if SELinux does not allow the restore.
+    - V(apparmor_denied) if AppArmor has refused the restore, or a part of it.
     - V(network_lock_missing) if CRIU cannot lock the network.
     - V(busy) if a different task has worked on the images, the service or the SELinux boolean for a minute.
     - V(disk_full) if there is no space left.
@@ -247,7 +248,8 @@ log_tail:
   sample: ["pie: 1169: Error (criu/pie/restorer.c:196): can't write lsm profile -13"]
 denials:
   description:
-    - The denials by SELinux since the task began that matter. Empty if there are none or the log cannot be read.
+    - The denials by SELinux or AppArmor since the task began that matter. Empty if there are none or the log cannot be
+      read.
     - Entries are as in RV(criu.hosts.denial_info#module:denials).
   returned: failure of CRIU
   type: list
@@ -255,7 +257,7 @@ denials:
   sample: []
 silent_denials:
   description:
-    - The refusals by SELinux that CRIU's log shows, whether or not they were logged as denials.
+    - The refusals by SELinux or AppArmor that CRIU's log shows, whether or not they were logged as denials.
     - Entries are as in RV(criu.hosts.denial_info#module:silent_denials).
   returned: failure of CRIU
   type: list

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Callable
 
@@ -43,12 +44,13 @@ def record_of(id_: str) -> str:
 
 
 def apparmor_host(folder: Path, audit: bytes) -> None:
-    """Writes the files that a failure reads, into the folder that represents a host with AppArmor."""
+    """Writes the files that a failure reads, into the folder that represents a host with AppArmor instead of SELinux."""
     files = (
         ("sys/module/apparmor/parameters/enabled", b"Y\n"),
         ("proc/stat", b"btime 1\n"),
         (AUDIT_LOG[1:], audit),
     )
+    shutil.rmtree(folder / "sys/fs/selinux", ignore_errors=True)
     for path, content in files:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)

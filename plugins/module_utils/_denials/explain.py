@@ -227,9 +227,10 @@ def view(group: Group, told: Explanation) -> dict[str, Any]:
 _ORDER = {"yes": 0, "unknown": 1, "unrelated": 2, "no": 3}
 
 
-def rank(denial: dict[str, Any]) -> tuple[bool, int]:
-    """Returns where a denial stands among others: the engine's socket first, then what matters."""
-    return denial["id"] != ENGINE_SOCKET_ID, _ORDER[denial["matters"]]
+def in_order(denials: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the denials that matter first, and of these the latest first; an engine's socket before all else."""
+    latest = sorted(denials, key=lambda one: str(one["last"]), reverse=True)
+    return sorted(latest, key=lambda one: (one["id"] != ENGINE_SOCKET_ID, _ORDER[one["matters"]]))
 
 
 def merge_key(group: Group, told: Explanation) -> tuple[Any, ...]:
@@ -251,10 +252,7 @@ def merge(one: Group, other: Group) -> Group:
 
 
 def explain_all(groups: Groups, loaded: LoadedPolicy, logs: frozenset[str] = frozenset()) -> list[dict[str, Any]]:
-    """Explains all groups: those that matter first, and of these the latest first.
-
-    A container that asks for an engine's socket comes before all else.
-    """
+    """Explains all groups, and puts them in order."""
     groups.settle_lines({})
     merged: dict[tuple[Any, ...], tuple[Group, Explanation]] = {}
     for group in groups.groups.values():
@@ -269,5 +267,4 @@ def explain_all(groups: Groups, loaded: LoadedPolicy, logs: frozenset[str] = fro
             help_ = remedy.NOT_KNOWN if told.remedy is remedy.REVIEW and not rule else told.remedy
             told = replace(told, candidate_rule=rule, remedy=help_)
         merged[key] = (group, told)
-    latest = sorted(merged.values(), key=lambda pair: -pair[0].record.time)
-    return sorted((view(group, explanation) for group, explanation in latest), key=rank)
+    return in_order([view(group, explanation) for group, explanation in merged.values()])

@@ -21,7 +21,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._denials.criu_logs impo
     explain_logs,
     read_signs,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._denials.explain import EXAMPLE_LENGTH, explain_all, rank, utc
+from ansible_collections.criu.hosts.plugins.module_utils._denials.explain import EXAMPLE_LENGTH, explain_all, in_order, utc
 from ansible_collections.criu.hosts.plugins.module_utils._denials.groups import Groups
 from ansible_collections.criu.hosts.plugins.module_utils._denials.sources import (
     AUDIT_LOG,
@@ -139,7 +139,8 @@ def explain_findings(
     from ansible_collections.criu.hosts.plugins.module_utils._denials._apparmor.criu_logs import explain_profile_logs
 
     entries = explain_profile_logs(findings, denials)
-    denials.sort(key=rank)
+    # Some matter that did not before.
+    denials[:] = in_order(denials)
     return entries
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._denials.sources import journal_argv, syscall_argv
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux import loaded_policy
+from ansible_collections.criu.hosts.tests.unit.apparmor_denials import apparmor_host, record_of
 from ansible_collections.criu.hosts.tests.unit.denials import CORPUS, FIXTURES, answer, lines, selinuxfs
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, ModuleRun, Reply, put_host
 
@@ -290,3 +291,19 @@ def test_a_kernel_without_a_policy_is_named_where_selinux_is_disabled(module: Ru
     (tmp_path / "criu.log").write_bytes((FIXTURES / "criu/public-criu-1402.txt").read_bytes())
     (one,) = found(module, {"source": "audit", "criu_logs": ["/criu.log"]})["silent_denials"]
     assert one["id"] == "no_policy" and "no policy was loaded" in one["cause"]
+
+
+def test_denials_of_a_host_with_apparmor(module: Run, tmp_path: Path) -> None:
+    put_host(tmp_path)
+    ids = ("parasite_proc", "engine_socket", "criu_signal")
+    apparmor_host(tmp_path, "".join(f"{record_of(one)}\n" for one in ids).encode())
+    (tmp_path / "dump.log").write_text("pie: Error (criu/pie/parasite.c:828): can't get /proc fd\n")
+    value = found(module, {"source": "audit", "criu_logs": ["/dump.log"]})
+    assert (value["apparmor"], value["selinux_mode"], value["policy_asked"]) == (True, "disabled", False)
+    assert [(one["lsm"], one["id"], one["matters"]) for one in value["denials"]] == [
+        ("apparmor", "engine_socket", "yes"),
+        ("apparmor", "parasite_proc", "yes"),
+        ("apparmor", "criu_signal", "yes"),
+    ]
+    (silent,) = value["silent_denials"]
+    assert (silent["lsm"], silent["id"], silent["logged"]) == ("apparmor", "parasite_proc", True)
