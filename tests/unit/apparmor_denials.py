@@ -44,7 +44,7 @@ def record_of(id_: str) -> str:
 
 
 def apparmor_host(folder: Path, audit: bytes) -> None:
-    """Writes the files that a failure reads, into the folder that represents a host with AppArmor instead of SELinux."""
+    """Writes the files that a failure reads, into the folder of a host with AppArmor instead of SELinux."""
     files = (
         ("sys/module/apparmor/parameters/enabled", b"Y\n"),
         ("proc/stat", b"btime 1\n"),

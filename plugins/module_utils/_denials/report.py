@@ -21,7 +21,12 @@ from ansible_collections.criu.hosts.plugins.module_utils._denials.criu_logs impo
     explain_logs,
     read_signs,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._denials.explain import EXAMPLE_LENGTH, explain_all, in_order, utc
+from ansible_collections.criu.hosts.plugins.module_utils._denials.explain import (
+    EXAMPLE_LENGTH,
+    explain_all,
+    in_order,
+    utc,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._denials.groups import Groups
 from ansible_collections.criu.hosts.plugins.module_utils._denials.sources import (
     AUDIT_LOG,

@@ -24,12 +24,12 @@ from ansible_collections.criu.hosts.plugins.module_utils._denials.records import
 from ansible_collections.criu.hosts.plugins.module_utils._denials.remedies import NOT_KNOWN, Remedy
 
 _LOAD = Remedy(
-    "Load the profile before the restore: apparmor_parser --replace with its file, or, for a profile that an engine makes, "
-    "the engine's own way; its name has the version of the engine."
+    "Load the profile before the restore: apparmor_parser --replace with its file, or, for a profile that an engine "
+    "makes, the engine's own way; its name has the version of the engine."
 )
 _ALLOW_CHANGE = Remedy(
-    "Start CRIU unconfined. If CRIU is to run under a profile, add `change_profile -> NAME,` to that, with the name of the "
-    "profile that the process had."
+    "Start CRIU unconfined. If CRIU is to run under a profile, add `change_profile -> NAME,` to that, with the name of "
+    "the profile that the process had."
 )
 _READABLE = Remedy("Use a newer CRIU, which reads attr/apparmor/current.")
 
@@ -55,8 +55,8 @@ SIGNS: tuple[Sign, ...] = (
         known.NO_NEW_PRIVILEGES,
         LABEL_BOUNDED,
         "change_profile",
-        "The restored process has no_new_privs, or runs under a profile already, so it may not take the AppArmor profile "
-        "that it had.",
+        "The restored process has no_new_privs, or runs under a profile already, so it may not take the AppArmor "
+        "profile that it had.",
         remedy.NEW_PRIVILEGES,
         "",
     ),
@@ -81,8 +81,8 @@ SIGNS: tuple[Sign, ...] = (
         known.PARASITE_CGROUP,
         r"can't get /proc/\S{1,60}cgroup fd\b",
         "file r",
-        "CRIU's parasite, the code that runs inside a process while it is dumped, may not read the control group of the "
-        "thread.",
+        "CRIU's parasite, the code that runs inside a process while it is dumped, may not read the control group of "
+        "the thread.",
         remedy.LINES_OF_CRIU,
         "",
     ),
@@ -98,8 +98,8 @@ SIGNS: tuple[Sign, ...] = (
         "profile_unreadable",
         r"err scanfing: Invalid argument",
         "",
-        "CRIU reads the AppArmor profile of the process in attr/current, which belongs to a different security module (BPF) "
-        "on this kernel.",
+        "CRIU reads the AppArmor profile of the process in attr/current, which belongs to a different security module "
+        "(BPF) on this kernel.",
         _READABLE,
         "public-criu-2033.txt",
         logged=False,
@@ -109,8 +109,8 @@ UNKNOWN = Sign(
     "unknown",
     "",
     "",
-    "CRIU was refused something, and it is not known whether AppArmor did it. If no denial of that time is logged, a rule "
-    "of the profile may begin with deny: those are not logged, unless they begin with audit deny.",
+    "CRIU was refused something, and it is not known whether AppArmor did it. If no denial of that time is logged, a "
+    "rule of the profile may begin with deny: those are not logged, unless they begin with audit deny.",
     NOT_KNOWN,
     "",
 )

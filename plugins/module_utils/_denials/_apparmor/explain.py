@@ -29,7 +29,7 @@ def _named(record: Record) -> dict[str, str]:
 
 
 def candidate_line(record: Record) -> str | None:
-    """Renders the denial as a line of a profile, for a person to judge; None if its words cannot stand in one."""
+    """Renders the denial as a line of a profile, for a person to judge; None if its words cannot be in one."""
     line = render_rule(record)
     return f"# unreviewed\n{line}" if line else None
 

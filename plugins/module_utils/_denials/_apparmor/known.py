@@ -3,7 +3,7 @@
 """Lists the denials by AppArmor that checkpoints, restores and containers are known to cause.
 
 An entry states a cause as a fact only if its marks are in the record. What CRIU's parasite does carries the name of the
-process that is dumped, as if that process did it: only CRIU's log can tell the two apart (criu_logs.py).
+process that is dumped, as if that process did it: only CRIU's log distinguishes the two (criu_logs.py).
 ``recorded`` is an address, or docs/apparmor.md for what this project has seen.
 """
 
@@ -48,8 +48,8 @@ _CGROUP = re.compile(r"/proc/(?:[0-9]{1,10}|@\{pid\})/task/[0-9]{1,10}/cgroup")
 class KnownProfile:
     """A denial and its meaning. ``cause`` may name {profile}, {peer}, {command}, {name} and {signal}.
 
-    ``otherwise``: what ``matters`` is if neither CRIU, a container nor an engine is involved. ``elsewhere``: a container
-    or an engine loses something, but no checkpoint or restore fails because of it.
+    ``otherwise``: what ``matters`` is if neither CRIU, a container nor an engine is involved. ``elsewhere``: a
+    container or an engine loses something, but no checkpoint or restore fails because of it.
     """
 
     id: str
@@ -135,8 +135,8 @@ PROFILES: tuple[KnownProfile, ...] = (
     KnownProfile(
         PARASITE_CREATE,
         lambda record: _seqpacket(record) and record.op == "create",
-        "A process under the profile {profile} may not create a Unix socket of the kind seqpacket. CRIU's parasite does "
-        "that in each process that is dumped; few programs do.",
+        "A process under the profile {profile} may not create a Unix socket of the kind seqpacket. CRIU's parasite "
+        "does that in each process that is dumped; few programs do.",
         _lines(rules.CREATE_SOCKET, rules.USE_SOCKET),
         (SEEN_HERE,),
         matters="unknown",
@@ -144,16 +144,16 @@ PROFILES: tuple[KnownProfile, ...] = (
     KnownProfile(
         "criu_signal",
         lambda record: record.op == "signal" and "receive" in record.permissions and by_criu(record),
-        "A process under the profile {profile} does not receive the signal {signal} from CRIU ({peer}), which stops and "
-        "continues the processes that it dumps.",
+        "A process under the profile {profile} does not receive the signal {signal} from CRIU ({peer}), which stops "
+        "and continues the processes that it dumps.",
         _peer_rule("signal (receive)"),
         (SEEN_HERE,),
     ),
     KnownProfile(
         "stacked_signal",
         _within_stack,
-        "Processes of one container do not receive each other's signals: some run under a stack of profiles, which crun "
-        "makes for no-new-privileges, and the engine's profile allows signals of the same profile only.",
+        "Processes of one container do not receive each other's signals: some run under a stack of profiles, which "
+        "crun makes for no-new-privileges, and the engine's profile allows signals of the same profile only.",
         lambda dummy_record: remedy.UNSTACKED,
         (f"{GITHUB}podman-container-tools/container-libs/issues/805",),
         elsewhere=True,
@@ -173,9 +173,9 @@ PROFILES: tuple[KnownProfile, ...] = (
     ),
     KnownProfile(
         "criu_trace",
-        lambda record: record.tclass == "ptrace"
-        and by_criu(record)
-        and bool({"readby", "tracedby"} & set(record.permissions)),
+        lambda record: (
+            record.tclass == "ptrace" and by_criu(record) and bool({"readby", "tracedby"} & set(record.permissions))
+        ),
         "A process under the profile {profile} may not be traced by CRIU, which runs under {peer}.",
         _peer_rule("ptrace (readby, tracedby)"),
         (f"{GITHUB}moby/moby/pull/39121",),
@@ -223,8 +223,8 @@ PROFILES: tuple[KnownProfile, ...] = (
     KnownProfile(
         "profile_stack",
         lambda record: record.op in ("stack", "stack_onexec"),
-        "A process under the profile {profile} was to run under a stack of profiles, with {name} on top, and the kernel "
-        "did not allow that. CRIU cannot restore such a process.",
+        "A process under the profile {profile} was to run under a stack of profiles, with {name} on top, and the "
+        "kernel did not allow that. CRIU cannot restore such a process.",
         lambda dummy_record: remedy.UNSTACKED,
         (SEEN_HERE,),
         otherwise="unknown",

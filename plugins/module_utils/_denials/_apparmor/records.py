@@ -38,7 +38,7 @@ CHANGES = frozenset("change_profile change_onexec change_hat stack stack_onexec"
 
 
 def is_apparmor_notice(line: bytes) -> bool:
-    """Returns whether a line is a record of AppArmor's that tells of no denial, such as a profile that was loaded."""
+    """Returns whether a line is a record of AppArmor's about no denial, such as that of a loaded profile."""
     return _NOTICE.search(line) is not None
 
 

@@ -29,7 +29,7 @@ USE_SOCKET = 'unix (connect, send, receive) type=seqpacket peer=(addr="@/crtools
 
 
 def is_plain(*values: str) -> bool:
-    """Returns whether each value can stand in a rule as it is."""
+    """Returns whether each value can be in a rule as it is."""
     return all(_PLAIN.fullmatch(value) and "@{" not in value for value in values)
 
 
@@ -51,7 +51,7 @@ def _file(record: Record) -> str | None:
 
 
 def _peer(label: str) -> str | None:
-    """Returns the condition on the peer; None if its name cannot stand in a rule. "---" is one that is not visible."""
+    """Returns the condition on the peer; None if its name cannot be in a rule. "---" is one that is not visible."""
     if label in ("", "---"):
         return ""
     return f" peer={label}" if is_plain(label) else None

@@ -198,7 +198,10 @@ def test_denial_of_apparmor_explains_an_error_that_criu_does_not(tmp_path: Path)
     log = "Error (compel/src/lib/ptrace.c:73): POKEDATA failed: No such process\n"
     error = refused_by_profile(tmp_path, log, record_of("criu_signal").encode())
     assert error.reason == "apparmor_denied"
-    assert "AppArmor refused it: A process under the profile 'lab-tight' does not receive the signal 'kill'" in error.message
+    assert (
+        "AppArmor refused it: A process under the profile 'lab-tight' does not receive the signal 'kill'"
+        in error.message
+    )
     assert "signal (receive) peer=unconfined," in error.message
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -157,7 +156,7 @@ def test_profile_of_an_engine_is_not_to_be_edited() -> None:
         ('operation="file_lock" name="/run/a" requested_mask="wk" denied_mask="k"', "/run/a k,"),
         ('operation="open" name="/a*" requested_mask="r" denied_mask="r"', None),
         ('operation="open" name="/@{HOME}" requested_mask="r" denied_mask="r"', None),
-        ("operation=\"open\" name=2F612062 requested_mask=\"r\" denied_mask=\"r\"", None),
+        ('operation="open" name=2F612062 requested_mask="r" denied_mask="r"', None),
         ('operation="open" name="a/b" requested_mask="r" denied_mask="r"', None),
         ('operation="capable" capability=21 capname="sys_admin"', "capability sys_admin,"),
         (
@@ -171,7 +170,8 @@ def test_profile_of_an_engine_is_not_to_be_edited() -> None:
             'unix (connect, send) type=stream peer=(addr="@/tmp/.X11-unix/X0"),',
         ),
         (
-            'operation="signal" class="signal" requested_mask="send" denied_mask="send" signal=term peer="/usr/bin/man"',
+            'operation="signal" class="signal" requested_mask="send" denied_mask="send" signal=term '
+            'peer="/usr/bin/man"',
             "signal (send) set=(term) peer=/usr/bin/man,",
         ),
         ('operation="signal" requested_mask="send" denied_mask="send" signal=term peer="a b"', None),
@@ -204,9 +204,15 @@ def test_unknown_denial_has_a_line_that_says_that_nobody_reviewed_it() -> None:
 @pytest.mark.parametrize(
     ("line", "unread"),
     [
-        pytest.param(f'{HEAD}apparmor="STATUS" operation="profile_load" profile="unconfined" name="lab" pid=1', 0, id="status"),
-        pytest.param(f'{HEAD}apparmor="AUDIT" operation="userns_create" profile="unconfined" pid=1 comm="x"', 0, id="audit"),
-        pytest.param(f'{HEAD}apparmor="DENIED" operation="open" profile="x" name="/a" pid=7 comm="c" requested', 1, id="torn"),
+        pytest.param(
+            f'{HEAD}apparmor="STATUS" operation="profile_load" profile="unconfined" name="lab" pid=1', 0, id="status"
+        ),
+        pytest.param(
+            f'{HEAD}apparmor="AUDIT" operation="userns_create" profile="unconfined" pid=1 comm="x"', 0, id="audit"
+        ),
+        pytest.param(
+            f'{HEAD}apparmor="DENIED" operation="open" profile="x" name="/a" pid=7 comm="c" requested', 1, id="torn"
+        ),
         pytest.param('AVC apparmor="DENIED" operation="open" profile="x"', 1, id="output-cat"),
         pytest.param(f"Nov 22 21:54:16 host evil[3]: {record_of('criu_signal')}", 0, id="program-as-auditd"),
         pytest.param('type=PATH msg=audit(1.0:1): name="apparmor=DENIED"', 0, id="name-of-a-file"),
@@ -228,8 +234,8 @@ def test_words_of_apparmor_in_a_name_are_selinuxs() -> None:
 
 def test_hexadecimal_values_are_read() -> None:
     record = parse_record(
-        f'{HEAD}apparmor="DENIED" operation="open" profile=6C61622074776F name=2F746D702F6120622E747874 pid=7 comm=612062 '
-        'requested_mask="r" denied_mask="r" fsuid=0 ouid=0'.encode()
+        f'{HEAD}apparmor="DENIED" operation="open" profile=6C61622074776F name=2F746D702F6120622E747874 pid=7 '
+        'comm=612062 requested_mask="r" denied_mask="r" fsuid=0 ouid=0'.encode()
     )
     assert record is not None
     assert (record.source, record.object, record.comm) == ("lab two", "name=/tmp/a b.txt", "a b")
@@ -240,7 +246,7 @@ def test_hexadecimal_values_are_read() -> None:
 def test_message_bus_is_read() -> None:
     one = one_of(
         "type=USER_AVC msg=audit(1721306697.600:31): pid=900 uid=101 auid=4294967295 ses=4294967295 subj=unconfined "
-        "msg='apparmor=\"DENIED\" operation=\"dbus_method_call\" bus=\"system\" path=\"/org/freedesktop/timedate1\" "
+        'msg=\'apparmor="DENIED" operation="dbus_method_call" bus="system" path="/org/freedesktop/timedate1" '
         'interface="org.freedesktop.DBus.Properties" member="GetAll" mask="send" name=":1.90" pid=1712 '
         'label="snap.firefox.firefox" peer_pid=2599 peer_label="unconfined" exe="/usr/bin/dbus-daemon" sauid=101\''
     )
@@ -287,7 +293,12 @@ PROC_ERROR = "pie: Error (criu/pie/parasite.c:828): can't get /proc fd"
 
 def test_crius_log_confirms_a_denial() -> None:
     entry, (denial,) = explained(PROC_ERROR, record_of("parasite_proc"))
-    assert (entry["id"], entry["logged"], entry["why_silent"], denial["matters"]) == ("parasite_proc", True, None, "yes")
+    assert (entry["id"], entry["logged"], entry["why_silent"], denial["matters"]) == (
+        "parasite_proc",
+        True,
+        None,
+        "yes",
+    )
     assert READ_PROC in entry["remedy"]["advice"]
 
 

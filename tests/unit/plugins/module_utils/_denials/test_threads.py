@@ -22,6 +22,8 @@ ROWS: list[Row] = [
     if not line.startswith("#")
 ]
 NO_POLICY = LoadedPolicy("/nonexistent")
+
+
 def scanned(*lines: str) -> Groups:
     groups = Groups()
     sources.scan(io.BytesIO("".join(f"{line}\n" for line in lines).encode()), groups)
