@@ -13,8 +13,8 @@ description:
   - Reads the denials of a host and groups them. For each group it returns the cause, whether a checkpoint or restore
     fails because of it, and the task of this collection that fixes it.
   - The text of a denial by SELinux is the same for a missing rule and for a constraint on user, role or categories. To
-    distinguish them, the module asks the loaded policy through the kernel's C(/sys/fs/selinux/access), with one part of a label
-    changed at a time. It needs no tool for this, and changes nothing.
+    distinguish them, the module asks the loaded policy through the kernel's C(/sys/fs/selinux/access), with one part of
+    a label changed at a time. It needs no tool for this, and changes nothing.
   - A denial by AppArmor is explained by its own record, with the line that the profile lacks.
   - Refusals that are not logged are recognized in the logs of CRIU, see O(criu_logs).
   - An unknown denial is returned unchanged, with an unreviewed candidate rule. The module never loads a rule.
