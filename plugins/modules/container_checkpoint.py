@@ -46,8 +46,8 @@ options:
     choices: [none, gzip, zstd]
     default: zstd
 seealso:
-  - module: criu.hosts.selinux_denial_info
-    description: Explains denials by SELinux.
+  - module: criu.hosts.denial_info
+    description: Explains denials by SELinux and AppArmor.
   - module: criu.hosts.container_restore
   - name: podman-container-checkpoint(1)
     description: The command that the module runs.
@@ -216,6 +216,7 @@ reason:
     - V(restore_leftovers) if the state that an earlier failed restore has left in the OCI runtime or in systemd is in
       the way; the next task removes it.
     - V(policy_missing) if SELinux would not allow a restore, or has refused the checkpoint.
+    - V(apparmor_denied) if AppArmor has refused the checkpoint, or a part of it.
     - V(runtime_cannot_checkpoint) if the OCI runtime of the container cannot checkpoint.
     - V(network_lock_missing) if CRIU cannot lock the network of the container.
     - V(tcp_established_needed) if the container has established TCP connections and O(tcp_established=false).
@@ -321,16 +322,17 @@ log_tail:
   sample: ["Error (criu/tty.c:1996): tty: Found dangling tty"]
 denials:
   description:
-    - The denials by SELinux since the task began that matter. Empty if there are none or the log cannot be read.
-    - Entries are as in RV(criu.hosts.selinux_denial_info#module:denials).
+    - The denials by SELinux or AppArmor since the task began that matter. Empty if there are none or the log cannot be
+      read.
+    - Entries are as in RV(criu.hosts.denial_info#module:denials).
   returned: failure of the engine
   type: list
   elements: dict
   sample: []
 silent_denials:
   description:
-    - The refusals by SELinux that CRIU's log shows, whether or not they were logged as denials.
-    - Entries are as in RV(criu.hosts.selinux_denial_info#module:silent_denials).
+    - The refusals by SELinux or AppArmor that CRIU's log shows, whether or not they were logged as denials.
+    - Entries are as in RV(criu.hosts.denial_info#module:silent_denials).
   returned: failure of the engine
   type: list
   elements: dict

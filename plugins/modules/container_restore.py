@@ -52,8 +52,8 @@ options:
     choices: [refuse, accept]
     default: refuse
 seealso:
-  - module: criu.hosts.selinux_denial_info
-    description: Explains denials by SELinux.
+  - module: criu.hosts.denial_info
+    description: Explains denials by SELinux and AppArmor.
   - module: criu.hosts.container_checkpoint
   - name: podman-container-restore(1)
     description: The command that the module runs.
@@ -284,6 +284,7 @@ reason:
     - V(criu_too_old) if podman needs a newer CRIU.
     - V(criu_without_selinux) if CRIU is not linked with libselinux, so the labels would be lost.
     - V(policy_missing) if SELinux does not allow the restore.
+    - V(apparmor_denied) if AppArmor has refused the restore, or a part of it.
     - V(runtime_cannot_checkpoint) if the OCI runtime cannot restore.
     - V(network_lock_missing) if CRIU cannot lock the network of the container.
     - V(busy) if another task works on the container or the archive, or holds the SELinux boolean, for a minute.
@@ -351,16 +352,17 @@ log_tail:
   sample: ["pie: 1: Error (criu/pie/restorer.c:546): seccomp: SECCOMP_SET_MODE_FILTER returned -13 on tid 1"]
 denials:
   description:
-    - The denials by SELinux since the task began that matter. Empty if there are none or the log cannot be read.
-    - Entries are as in RV(criu.hosts.selinux_denial_info#module:denials).
+    - The denials by SELinux or AppArmor since the task began that matter. Empty if there are none or the log cannot be
+      read.
+    - Entries are as in RV(criu.hosts.denial_info#module:denials).
   returned: failure of the engine
   type: list
   elements: dict
   sample: []
 silent_denials:
   description:
-    - The refusals by SELinux that CRIU's log shows, whether or not they were logged as denials.
-    - Entries are as in RV(criu.hosts.selinux_denial_info#module:silent_denials).
+    - The refusals by SELinux or AppArmor that CRIU's log shows, whether or not they were logged as denials.
+    - Entries are as in RV(criu.hosts.denial_info#module:silent_denials).
   returned: failure of the engine
   type: list
   elements: dict

@@ -43,8 +43,8 @@ options:
     choices: [stop, warn]
     default: stop
 seealso:
-  - module: criu.hosts.selinux_denial_info
-    description: Explains denials by SELinux.
+  - module: criu.hosts.denial_info
+    description: Explains denials by SELinux and AppArmor.
   - module: criu.hosts.process_checkpoint
   - name: criu(8)
     description: The command that the module runs.
@@ -201,6 +201,7 @@ reason:
     - V(criu_not_permitted) if this user may not run CRIU, or CRIU has no capabilities for a user other than root.
     - V(apparmor_profile_missing) if an AppArmor profile of the process is not loaded; see RV(profile).
     - V(policy_missing) if SELinux does not allow the restore.
+    - V(apparmor_denied) if AppArmor has refused the restore, or a part of it.
     - V(network_lock_missing) if CRIU cannot lock the network.
     - V(busy) if a different task has worked on the images, the service or the SELinux boolean for a minute.
     - V(disk_full) if there is no space left.
@@ -256,16 +257,17 @@ log_tail:
   sample: ["pie: 1169: Error (criu/pie/restorer.c:196): can't write lsm profile -13"]
 denials:
   description:
-    - The denials by SELinux since the task began that matter. Empty if there are none or the log cannot be read.
-    - Entries are as in RV(criu.hosts.selinux_denial_info#module:denials).
+    - The denials by SELinux or AppArmor since the task began that matter. Empty if there are none or the log cannot be
+      read.
+    - Entries are as in RV(criu.hosts.denial_info#module:denials).
   returned: failure of CRIU
   type: list
   elements: dict
   sample: []
 silent_denials:
   description:
-    - The refusals by SELinux that CRIU's log shows, whether or not they were logged as denials.
-    - Entries are as in RV(criu.hosts.selinux_denial_info#module:silent_denials).
+    - The refusals by SELinux or AppArmor that CRIU's log shows, whether or not they were logged as denials.
+    - Entries are as in RV(criu.hosts.denial_info#module:silent_denials).
   returned: failure of CRIU
   type: list
   elements: dict

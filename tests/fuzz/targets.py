@@ -410,6 +410,11 @@ LOG_LINES = (
         for day in (b"11/22/26", b"22.11.2026", b"2026-11-22")
     ),
 )
+APPARMOR_LINES = [line.rpartition(b"\t")[2] for line in lines_of("apparmor/*.tsv")]
+PROFILE_DENIAL = (
+    b'type=AVC msg=audit(1795384456.390:%d): apparmor="DENIED" operation="open" class="file" profile="%s" name="/a/%s" '
+    b'pid=9 comm="c" requested_mask="r" denied_mask="r" fsuid=0 ouid=0\n'
+)
 DENIAL = (
     b'type=AVC msg=audit(1795384456.390:%d): avc:  denied  { read write } for  pid=9 comm=%s path="/a" dev="vda" '
     b"ino=7 scontext=system_u:system_r:container_t:s0 tcontext=system_u:object_r:%s:s0 tclass=file permissive=0\n"
@@ -423,6 +428,26 @@ def other_commands(size: int) -> bytes:
 
 def other_types(size: int) -> bytes:
     return b"".join(DENIAL % (number, b'"c"', b"t%d_t" % number) for number in range(size // 200))
+
+
+def other_files(size: int) -> bytes:
+    """Returns denials by AppArmor of which each is about a different file of a container."""
+    names = (b"x" * (number % 30) + b"y" * (number // 30 % 30) for number in itertools.count())
+    return b"".join(PROFILE_DENIAL % (number, b"docker-default", next(names)) for number in range(size // 200))
+
+
+def other_profiles(size: int) -> bytes:
+    return b"".join(PROFILE_DENIAL % (number, b"p%d" % number, b"f") for number in range(size // 200))
+
+
+def _profile_record(function: Callable[..., Any], given: bytes) -> Any:
+    """Parses a denial by AppArmor, and renders it as a line of a profile."""
+    heads = importlib.import_module(f"{PLUGINS}.module_utils._denials.heads")
+    records = importlib.import_module(f"{PLUGINS}.module_utils._denials.records")
+    rules = importlib.import_module(f"{PLUGINS}.module_utils._denials._apparmor.rules")
+    head = heads.parse_head(given)
+    record = function(head, records.text_of(given)) if head is not None else None
+    return rules.render_rule(record) if record is not None else None
 
 
 def torn_heads(size: int) -> bytes:
@@ -948,6 +973,17 @@ CASES: tuple[Target, ...] = (
     Target("_denials/heads.parse_stamp", texts(*STAMPS), with_more(1.8e9)),
     Target("_denials/records.parse_line", mutated([*lines_of("audit/*.txt"), *LOG_LINES]), repeats="bytes"),
     Target("_denials/records.parse_fields", texts(*lines_of("audit/*.txt"))),
+    Target("_denials/lines.parse_record", mutated([*APPARMOR_LINES, *LOG_LINES]), repeats="bytes"),
+    Target("_denials/_apparmor/records.parse_apparmor", mutated(APPARMOR_LINES), _profile_record, repeats="bytes"),
+    Target("_denials/_apparmor/records.parse_apparmor_fields", texts(*APPARMOR_LINES)),
+    Target("_denials/_apparmor/records.parse_apparmor_fields", texts(*APPARMOR_LINES), with_more(interpreted=True)),
+    Target(
+        "_denials/groups.Groups",
+        mutated([b"\n".join(APPARMOR_LINES) + b"\n"]),
+        _groups,
+        repeats="bytes",
+        hostile=(other_files, other_profiles),
+    ),
     Target(
         "_denials/groups.Groups",
         mutated(fixtures("audit/*.txt")),
@@ -970,12 +1006,19 @@ CASES: tuple[Target, ...] = (
         repeats="bytes",
     ),
     Target("_denials/sources.read_journal", texts(*lines_of("audit/*.txt")), _journal, raises=REFUSED),
+    Target("_denials/sources.read_journal", texts(*APPARMOR_LINES), _journal, raises=REFUSED),
     Target("_denials/since.parse_since", texts(*TIMES), with_more(now=1.8e9, boot=1.7e9), raises=REFUSED),
     Target("_denials/criu_logs.read_signs", texts(*LOGS).map(str.splitlines), with_more("/a"), repeats="lines"),
     Target(
         "_denials/report.read_logs",
         mutated(LOGS),
         lambda function, given: function([put("dump.log", given)]),
+        repeats="bytes",
+    ),
+    Target(
+        "_denials/report.read_logs",
+        mutated(LOGS),
+        lambda function, given: function([put("dump.log", given)], profiles=True),
         repeats="bytes",
     ),
     Target("_criu/log.tail", texts(*LOGS)),

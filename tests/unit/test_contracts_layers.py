@@ -42,6 +42,7 @@ PODMAN_NAMED = {
     "_criu_config/readers.py": "names podman with runc and crun among the callers of CRIU, as the result does",
     "_engines/registry.py": "lists the engines",
     "_container/request.py": "has the option engine with its choices",
+    "_denials/_apparmor/": "lists the profiles and programs of engines, and threads about podman",
     "_denials/kinds.py": "lists the types, commands and sockets of engines",
     "_denials/known": "has SELinux types and folders of podman in its tables",
     "_denials/remedies.py": "names the folders that podman's type may read",

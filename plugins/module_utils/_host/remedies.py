@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Lists the tasks that fix a host, as criu_info and selinux_denial_info return them: ready to paste into a play."""
+"""Lists the tasks that fix a host, as criu_info and denial_info return them: ready to paste into a play."""
 
 from __future__ import annotations
 
