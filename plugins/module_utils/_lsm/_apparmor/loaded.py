@@ -9,17 +9,14 @@ loads those of /etc/apparmor.d again, and nobody those that a program made on it
 
 from __future__ import annotations
 
-import re
 from typing import Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._apparmor.profile import UNCONFINED, parse_profile
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.labels import host_labels
 
-# The kernel writes a label and its mode so, and "unconfined" alone (aa_label_snxprint in security/apparmor/label.c).
-_LABEL = re.compile(r"(.+) \([a-z]{1,16}\)\Z")
-UNCONFINED = "unconfined"
 # The profile of containers has the version of containers/common in its name: containers-default-0.62.2.
 CONTAINER_PROFILE = "containers-default-"
 # Between the profiles of a stack.
@@ -35,8 +32,8 @@ def profiles_path(paths: Paths) -> str:
 
 def _name(label: str) -> str:
     """Returns the name in a label with its mode; empty for an unconfined thread, and for a label of another LSM."""
-    found = _LABEL.match(label)
-    return found[1] if found else ""
+    found = parse_profile(label)
+    return found.name if found.mode else ""
 
 
 def single_profiles(names: Iterable[str]) -> tuple[str, ...]:
