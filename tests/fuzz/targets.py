@@ -228,6 +228,7 @@ PROCESS_RECORD = {
     "criu": "4.2.1",
     "selinux": "enforcing",
     "external": ["unix[9]"],
+    "profiles": ["lab (enforce)"],
 }
 BEGUN = {"action": "dumping", "thing": "web", "boot": "ab-1", "began": "2026-11-22T21:38:08Z", "facts": {"id": "ab"}}
 SPEC = {
@@ -1143,6 +1144,7 @@ CASES: tuple[Target, ...] = (
     Target("_host/mounts.parse_mounts", texts(MOUNTINFO)),
     Target("_host/mounts.parse_mounts", texts(MOUNTINFO), _walk_mounts),
     Target("_engines/podman/binds.parse_binds", values(OCI_BINDS).filter(is_object), repeats=""),
+    Target("_lsm/_apparmor/profile.parse_profile", texts(b"lab two (enforce)", b"a//HAT//&:box:b (mixed)")),
     Target("_lsm/_selinux/context.Context:parse", texts(b"system_u:object_r:container_file_t:s0:c1,c2", b"a:b")),
     Target("_lsm/_selinux/context.type_of", texts(b"system_u:object_r:container_file_t:s0:c1,c2", b"a:b")),
     Target("_lsm/_selinux/module.declared_booleans", texts(CIL)),

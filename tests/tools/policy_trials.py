@@ -295,7 +295,8 @@ def render(kept: Kept) -> str:
     ]
     for one, case, why in found:
         rule = one.rule.text.replace("|", "\\|")
-        why = why.replace("|", "\\|").replace("`", "'")
+        # A command of several lines must not end the row.
+        why = " ".join(why.split()).replace("|", "\\|").replace("`", "'")
         short = why if len(why) <= LONGEST else f"{why[: LONGEST - 3]}..."
         lines.append(f"| `{rule}` | {one.rule.boolean or 'always'} | {case} | {f'`{short}`' if why else ''} |")
     return "\n".join(lines) + "\n"
