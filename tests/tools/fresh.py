@@ -35,7 +35,8 @@ SUITES = ("bookworm", "trixie")
 NEEDS = {"mmdebstrap": "mmdebstrap", "debian-archive-keyring": "/usr/share/keyrings/debian-archive-keyring.gpg"}
 PACKAGES = ("git", "make", "python3")
 CLONE = "/root/hosts"
-NAMESPACES = ("--mount", "--pid", "--fork", "--kill-child")
+# All of it ends with this program, however that ends.
+ISOLATED = "setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child".split()
 # The checks of `make test` that need no machine
 CHECKS = ("lint", "unit", "fuzz", "docs", "build", "sanity")
 # What finds a missing package and a tool that does not work with the Python of the suite, in the fewest minutes
@@ -114,7 +115,7 @@ def make_root(root: Path, suite: str) -> None:
     """Install the smallest Debian with apt, and the packages without which nobody can start."""
     options = apt_options(asked(["apt-config", "dump"]))
     argv = ["mmdebstrap", "--mode=root", "--variant=apt", *options, f"--include={','.join(PACKAGES)}", suite, str(root)]
-    run_logged(f"installing a fresh Debian {suite}, about 60 s", ["unshare", *NAMESPACES, "--mount-proc", *argv])
+    run_logged(f"installing a fresh Debian {suite}, about 60 s", [*ISOLATED, "--mount-proc", *argv])
 
 
 def add_settings(root: Path, config: str, paths: Iterable[Path]) -> None:
@@ -164,7 +165,7 @@ def run_checks(report: Report, root: Path, suite: str, sample: bool) -> None:
     clone(root)
     cache = BUILD / "pip-cache"
     cache.mkdir(parents=True, exist_ok=True)
-    enter = ["unshare", *NAMESPACES, "sh", f"{ROOT}/tests/tools/fresh.sh", str(root), CLONE, str(cache)]
+    enter = [*ISOLATED, "sh", f"{ROOT}/tests/tools/fresh.sh", str(root), CLONE, str(cache)]
     enter += [*(str(path) for path in paths if path.is_dir()), "--"]
     env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", **variables}
     for name, argv in checks(sample):
