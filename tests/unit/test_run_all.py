@@ -32,7 +32,7 @@ def test_scenarios_wait_for_the_image_and_come_first_then(run_all: Any) -> None:
     left = []
     while (name := queue.take()) is not None:
         left.append(name)
-    assert left == ["services", "virgin_host", "reports", "crash", "unit", "fuzz", "docs", "build", "sanity"]
+    assert left == ["services", "virgin_host", "reports", "crash", "unit", "fuzz", "docs", "build", "sanity", "fresh"]
 
 
 def test_scenario_without_an_image_is_a_failure(run_all: Any) -> None:
@@ -55,3 +55,18 @@ def test_scenario_that_would_not_end_in_time(
         assert run_all.summarize([step]) == 0
         printed = capsys.readouterr().out
         assert "make molecule SCENARIO=services" in printed and printed.endswith("1 passed, 0 failed, 1 skipped\n")
+
+
+def test_summary_says_what_did_not_run_and_why(run_all: Any, tmp_path: Path) -> None:
+    results = tmp_path / "unit.json"
+    entry = {"name": "unit", "passed": 3, "failed": 0, "skipped": 1, "notes": ["needs SELinux (test_x)"]}
+    results.write_text(run_all.json.dumps([entry, {**entry, "skipped": 0, "notes": ["fine"]}]))
+    steps = [run_all.Step(name, rc=0) for name in run_all.STEPS]
+    run_all.read_counts(steps[0], results)
+    steps[1].why_not = "slow machine"
+    lines = run_all.not_run(steps)
+    assert lines[:2] == [f"{steps[1].name}: slow machine", "image, unit: needs SELinux (test_x)"]
+    assert "make molecule SCENARIO=domains: it takes too long" in lines
+    assert not [line for line in lines if "SCENARIO=processes" in line or "SCENARIO=default" in line]
+    assert "make crash: all cases of the crash tests take hours: a sample was run" in lines
+    assert not [line for line in run_all.not_run(steps[2:4]) if line.startswith("make")]
