@@ -18,7 +18,9 @@ Value = Mapping[str, Any]
 
 def parse_offered(text: str) -> tuple[str | None, bool]:
     """Returns the version in the output of apt-cache show, and whether the package depends on libselinux."""
-    fields = dict(line.split(": ", 1) for line in text.splitlines() if re.match(r"(Version|Depends|Pre-Depends): ", line))
+    fields = dict(
+        line.split(": ", 1) for line in text.splitlines() if re.match(r"(Version|Depends|Pre-Depends): ", line)
+    )
     depends = f"{fields.get('Depends', '')}, {fields.get('Pre-Depends', '')}"
     return fields.get("Version"), re.search(r"(?:^|[ ,|])libselinux1(?:[ ,(:]|$)", depends) is not None
 
