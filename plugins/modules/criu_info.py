@@ -42,9 +42,11 @@ options:
       - V(readiness) stands for RV(criu.readiness), RV(criu.reasons) and RV(criu.network_lock). It includes V(binary),
         V(config), V(runtimes) and V(kernel). Without V(features) the answers that depend on the kernel are unknown
         (V(not_asked)).
+      - V(offer) stands for RV(criu.offer), which asks the package manager if the CRIU in use is not good enough. It is
+        not gathered by default, and it includes V(binary) and V(kernel).
     type: list
     elements: str
-    choices: [binary, config, runtimes, kernel, features, readiness]
+    choices: [binary, config, runtimes, kernel, features, readiness, offer]
     default: [binary, config, runtimes, kernel, features, readiness]
   features:
     description:
@@ -285,6 +287,31 @@ criu:
           default of upstream or of the distribution's package is assumed.
       type: dict
       sample: {"backend": nftables, "source": build, "usable": true}
+    offer:
+      description:
+        - Whether the CRIU in use is good enough for containers on the kernel and with the security module of this host,
+          and if not, whether that of the distribution is. The role C(criu.hosts.criu) takes CRIU from there.
+      type: dict
+      contains:
+        why_not:
+          description: Why the CRIU in use is not good enough; V(null) if it is.
+          type: str
+          sample: CRIU is not installed
+        package:
+          description:
+            - C(version) of the distribution's package, and C(why_not), why it is not good enough. V(null) if the CRIU
+              in use is good enough, so that the package manager was not asked.
+            - The package lists of the host are read as they are.
+          type: dict
+          sample: {"version": 4.1.1-1, "why_not": null}
+        platform:
+          description: The distribution with its release, and the machine. An artifact is valid for one of them.
+          type: str
+          sample: debian 13 x86_64
+        built:
+          description: Whether the artifact of an earlier build is on this host.
+          type: bool
+          sample: false
     readiness:
       description:
         - The answer for each intent. The intents are V(container), V(multi_threaded), V(tcp_established),
@@ -393,6 +420,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu.inspect import (
     read_version,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._criu.kernel_cache import read_kdat
+from ansible_collections.criu.hosts.plugins.module_utils._criu.offer import read_offer
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.layout import Layout
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.storage import storage_of
 from ansible_collections.criu.hosts.plugins.module_utils._engines.runtimes import load_library, read_runtimes
@@ -412,14 +440,19 @@ SUBSETS = {
     "kernel": ("kernel", "lsm", "system", "support", "kdat"),
     "features": ("check", "features"),
     "readiness": ("network_lock", "readiness", "reasons"),
+    "offer": ("offer",),
 }
+DEFAULT = [subset for subset in SUBSETS if subset != "offer"]
 # The readiness depends on all the others, but the features may be unknown.
 NEEDED_FOR_READINESS = {"binary", "config", "runtimes", "kernel"}
+NEEDED_FOR_OFFER = {"binary", "kernel"}
 NOT_ASKED: dict[str, Any] = {"check": {"passed": None, "log": []}, "features": {}}
 SPEC: dict[str, Any] = {
-    "gather": {"type": "list", "elements": "str", "choices": list(SUBSETS), "default": list(SUBSETS)},
+    "gather": {"type": "list", "elements": "str", "choices": list(SUBSETS), "default": DEFAULT},
     "features": {"type": "list", "elements": "str", "default": []},
 }
+# The artifact of a build, as the role criu and the playbook build_criu write it by default.
+ARTIFACT = "criu.tar.gz"
 # The label of a user's shell, by the default of every targeted policy and of Debian's.
 USER_CONTEXT = "unconfined_u:unconfined_r:unconfined_t:s0"
 
@@ -436,7 +469,8 @@ def wanted_subsets(params: dict[str, Any]) -> set[str]:
             f"Cannot check the features {', '.join(params['features'])}: gather does not include features. Add it.",
             reason="options_conflict",
         )
-    return wanted | NEEDED_FOR_READINESS if "readiness" in wanted else wanted
+    wanted |= NEEDED_FOR_READINESS if "readiness" in wanted else set()
+    return wanted | NEEDED_FOR_OFFER if "offer" in wanted else wanted
 
 
 def read_features(ctx: Context, path: str | None) -> dict[str, Any]:
@@ -534,6 +568,9 @@ def run(ctx: Context) -> Outcome:
         known = value if "features" in wanted else {**value, **NOT_ASKED}
         lock = readiness.network_lock(known, iptables=find(ctx.paths, "iptables-restore") is not None)
         value.update(readiness.judge({**known, "network_lock": lock}), network_lock=lock)
+    if "offer" in wanted:
+        built = os.path.exists(f"{ctx.paths.state}/{ARTIFACT}")
+        value["offer"] = read_offer(ctx.runner, value, machine=os.uname().machine, built=built)
     return Outcome("criu", value)
 
 

@@ -1046,6 +1046,8 @@ CASES: tuple[Target, ...] = (
         texts(*fixtures("criu/*bad-config*")),
         lambda function, given: function(completed(given)),
     ),
+    Target("_criu/offer.parse_offered", texts(*fixtures("apt/*show-criu.txt"))),
+    Target("_criu/offer.parse_upstream", texts(b"1:4.1.1-1+b1")),
     Target("_criu_config/lint.parse", texts(*CONF_SEEDS)),
     Target(
         "_criu_config/lint.parse_line",

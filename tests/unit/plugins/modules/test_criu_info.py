@@ -8,7 +8,7 @@ from typing import Any, Callable
 import pytest
 import yaml
 
-from ansible_collections.criu.hosts.plugins.module_utils._criu import readiness
+from ansible_collections.criu.hosts.plugins.module_utils._criu import offer, readiness
 from ansible_collections.criu.hosts.plugins.module_utils._criu.features import FEATURE_NAMES
 from ansible_collections.criu.hosts.plugins.modules import criu_info
 from ansible_collections.criu.hosts.tests.unit import criu_host as fake
@@ -273,9 +273,10 @@ def test_a_subset_sets_its_keys_and_no_others(subset: str, ask: Callable[..., An
     found = ask("debian13-enabled", ours=True, gather=[subset])
     del found["ran"]
     everything = {key for keys in criu_info.SUBSETS.values() for key in keys}
-    gathered = {"readiness": everything - set(criu_info.SUBSETS["features"])}.get(
-        subset, set(criu_info.SUBSETS[subset])
-    )
+    gathered = {
+        "readiness": everything - {*criu_info.SUBSETS["features"], "offer"},
+        "offer": {*criu_info.SUBSETS["offer"], *criu_info.SUBSETS["binary"], *criu_info.SUBSETS["kernel"]},
+    }.get(subset, set(criu_info.SUBSETS[subset]))
     assert set(found) == {"path", *everything} and found["path"]
     may_be_null = {"capabilities", "config_error"}
     assert {key for key, value in found.items() if value is not None} >= {"path", *gathered} - may_be_null
@@ -289,6 +290,23 @@ def test_subsets_are_documented() -> None:
         assert set(re.findall(r"RV\(criu\.(\w+)\)", text)) == set(keys)
     documented = set(yaml.safe_load(criu_info.RETURN)["criu"]["contains"])
     assert documented == {"path", *(key for keys in criu_info.SUBSETS.values() for key in keys)}
+
+
+def test_the_offer_of_an_enabled_host_costs_no_question(ask: Callable[..., Any]) -> None:
+    found = ask("debian13-enabled", ours=True, gather=["offer"])
+    assert found["offer"]["why_not"] is None and found["offer"]["package"] is None
+    assert not [argv for argv in found["ran"] if "apt-cache" in argv[0]]
+    assert found["offer"]["built"] is False and found["offer"]["platform"].startswith("debian 13 ")
+
+
+def test_the_offer_of_a_host_without_criu(tmp_path: Path, module: Callable[..., Any]) -> None:
+    replies = host_below(tmp_path)
+    (tmp_path / "usr/sbin/criu").unlink()
+    fake.put(tmp_path / "var/lib/criu-hosts/criu.tar.gz", "")
+    shown = Reply([*offer.ASK], text("apt/2.6.1-show-criu.txt"))
+    found = module("criu_info", {"gather": ["offer"]}, host=Host([*replies[1:], shown])).result["criu"]["offer"]
+    assert found["why_not"] == "CRIU is not installed" and found["built"] is True
+    assert found["package"]["version"] == "3.17.1-2+deb12u2"
 
 
 def test_features_need_their_subset(tmp_path: Path, module: Callable[..., Any]) -> None:
