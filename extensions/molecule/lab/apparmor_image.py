@@ -13,7 +13,8 @@ from services_image import add_packages
 # The machines that use this image, and whose kernel uses AppArmor instead of SELinux
 MACHINES = frozenset({"apparmor-host"})
 PREFIX = "image-apparmor-"
-PACKAGES = ("apparmor", "apparmor-utils")
+# The machine has no package mirror, so what enable_host would install is there: iptables, for the lock of Debian's CRIU.
+PACKAGES = ("apparmor", "apparmor-utils", "iptables")
 
 
 def apparmor_dir() -> Path:

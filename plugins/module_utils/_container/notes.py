@@ -59,7 +59,7 @@ def begin(paths: Paths, action: str, name: str, record: Record | None, facts: Ma
     )
 
 
-def end(paths: Paths, name: str) -> tuple[Step, ...]:
+def end(paths: Paths, name: str) -> tuple[Remove, ...]:
     """Returns the steps that remove the note: they go after all others."""
     return (
         end_step(begun_path(paths, "container", name)),

@@ -31,7 +31,8 @@ class Restore:
     """Holds what the steps of one restore find; their functions are its methods.
 
     ``began`` is when it began, in seconds since 1970. ``taken``: the name or id was somebody else's before the engine
-    came to it. ``noted``: the restore is written down before it begins. ``warnings``: what is not as before.
+    came to it. ``noted``: the restore is written down before it begins. ``looked``: the engine has answered how the
+    container runs after the restore. ``warnings``: what is not as before.
     ``first`` are steps that the restore needs before it begins.
     """
 
@@ -47,6 +48,7 @@ class Restore:
     began: float = field(default_factory=time.time)
     taken: bool = True
     noted: bool = True
+    looked: bool = False
     warnings: list[str] = field(default_factory=list)
     first: tuple[Step, ...] = ()
 
@@ -73,11 +75,16 @@ class Restore:
             self.container = replace(known, pid=pid, status="running")
         else:
             self.container = self.engine.inspect(self.ctx, self.desired.target) or known
+        self.looked = True
         if self.container is None:
             raise CheckpointError(
                 f"Cannot {self.what}: the container disappeared after its restore. Read the host's journal.",
                 reason="tool_failed",
             )
+
+    def unread(self) -> bool:
+        """Returns whether it is not known yet how the restored container runs."""
+        return not self.looked
 
     @property
     def lsm(self) -> str:

@@ -9,13 +9,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.notes import begin, end, has_room
-from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Step
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Remove, Step
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._container.restore import Restore
 
 
-def close_steps(work: Restore) -> tuple[Step, ...]:
+def close_steps(work: Restore) -> tuple[Remove, ...]:
     """Plans to remove the note: whatever the restore has begun is complete or undone."""
     return end(work.ctx.paths, work.desired.target) if work.noted else ()
 

@@ -11,8 +11,9 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Callable
 
+from ansible_collections.criu.hosts.plugins.module_utils._container.notes import known_record_path
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan, Remove
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import partial_path, unfinished_record_path
 
 if TYPE_CHECKING:
@@ -82,6 +83,11 @@ def settle(ctx: Context, engine: Engine, held: Held, task: str) -> Settled:
     """
     settled = Settled(ctx, engine, held, task, held.container)
     left = [path for path in held.archives if _is_unfinished(path)]
+    if held.note is None:
+        # A task that died between the removal of its note and that of the record beside it had done all else.
+        stray = known_record_path(ctx.paths, held.desired.target)
+        if os.path.lexists(stray):
+            settled.do(Remove(stray, why="remove the record of what had begun"))
     if not left and held.note is None:
         return settled
     # Few tasks find that an earlier one has died: the others need not compile this.

@@ -50,7 +50,7 @@ def begin_steps(path: str, begun: Begun) -> tuple[Step, ...]:
     )
 
 
-def end_step(path: str) -> Step:
+def end_step(path: str) -> Remove:
     """Returns the step that removes the note, after the last step that belongs to it."""
     return Remove(path, why="remove the note of what had begun")
 

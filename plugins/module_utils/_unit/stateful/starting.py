@@ -8,6 +8,7 @@ import os
 import time
 from dataclasses import replace
 
+from ansible_collections.criu.hosts.plugins.module_utils._container.notes import end
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore import Restore, bring_back, proof_word
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_health import health_steps
@@ -25,7 +26,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.container impo
 from ansible_collections.criu.hosts.plugins.module_utils._host.limits import BASE_SECONDS, seconds_for
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import read_selinux
-from ansible_collections.criu.hosts.plugins.module_utils._store.begun import begun_path, end_step
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.aside import put_aside, recover
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.layout import stopping_dir
@@ -50,7 +50,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.unpausin
 # Once podman has restored the container, only these end it: a wrong label, and its own end.
 ENDS = ("label_changed", "container_ended")
 # A restore that fails so has lost nothing, and succeeds when the host is put right: the state is never given up for it.
-CURABLE = ("apparmor_profile_missing", "apparmor_parser_missing")
+CURABLE = ("disk_full", "file_failed", "apparmor_profile_missing", "apparmor_parser_missing")
 # So long to wait before a restore is tried again that had no chance, since other units are started at the same time.
 BUSY_PAUSE = 2.0
 
@@ -221,8 +221,8 @@ def prove(unit: Unit, spec: Spec, container: Container) -> None:
     if error is not None:
         unit.say("warning", f"{error.message} The labels are not proved yet: the next start of the unit does it.")
         return
-    note = end_step(begun_path(unit.ctx.paths, "container", unit.name))
-    unit.tries("remove the used checkpoint", *health_steps(work), *last_steps(work), note)
+    closing = end(unit.ctx.paths, unit.name)
+    unit.tries("remove the used checkpoint", *health_steps(work), *last_steps(work), *closing)
     _restored(unit, container, work, size)
 
 

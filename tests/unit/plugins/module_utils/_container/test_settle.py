@@ -16,12 +16,14 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_a
     read_unfinished,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._core import lock
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.engine import Podman
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import partial_path, unfinished_record_path
 from ansible_collections.criu.hosts.tests.unit.containers import ID, LABEL, recorded
+from ansible_collections.criu.hosts.tests.unit.harness import PLACE
 from ansible_collections.criu.hosts.tests.unit.podman_host import (
     Box,
     Killed,
@@ -304,6 +306,45 @@ def test_a_restore_in_place_needs_no_room_for_its_note(
     module("container_checkpoint", {"name": "web"}, host=host)
     monkeypatch.setattr(notes, "free_bytes", lambda dummy_path: 0)
     assert module("container_restore", {"name": "web"}, host=host).result["label_proof"] == "enforcing"
+
+
+@pytest.mark.parametrize("task", ["container_restore", "container_checkpoint"])
+def test_the_record_of_a_task_that_died_at_its_very_end_is_removed(module: Any, tmp_path: Path, task: str) -> None:
+    host = running(tmp_path)
+    module("container_checkpoint", {"name": "web"}, host=host)
+    if task == "container_restore":
+        module(task, {"name": "web"}, host=host)
+    stray = Path(notes.known_record_path(PLACE.paths, "web"))
+    stray.write_text("{}")
+    predicted = module(task, {"name": "web"}, host=host, check=True).result
+    assert stray.exists() and predicted["changed"]
+    result = module(task, {"name": "web"}, host=host).result
+    assert (result["changed"], result["commands"]) == (True, predicted["commands"])
+    assert not stray.exists()
+    assert module(task, {"name": "web"}, host=host).result["changed"] is False
+
+
+@pytest.mark.parametrize("new_name", [None, "web-2"])
+def test_an_import_that_podman_does_not_answer_for_is_completed_by_the_next_task(
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_name: str | None
+) -> None:
+    host = exported(module, tmp_path)
+    params = {**archive(tmp_path), **({"new_name": new_name, "shared_categories": "accept"} if new_name else {})}
+    inspect = Podman.inspect
+
+    def silent(self: Podman, ctx: Any, name: str) -> Container | None:
+        if any("restore" in argv for argv in host.wrote):
+            raise CheckpointError("Cannot inspect the container: killed.", reason="tool_failed")
+        return inspect(self, ctx, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Podman, "inspect", silent)
+        assert module("container_restore", params, host=host).result["reason"] == "tool_failed"
+    host.wrote.clear()
+    result = module("container_restore", params, host=host).result
+    assert result["label_proof"] == "enforcing" and host.wrote == []
+    assert list(left_over(tmp_path)) == []
+    assert module("container_restore", params, host=host).result["changed"] is False
 
 
 @pytest.mark.parametrize(

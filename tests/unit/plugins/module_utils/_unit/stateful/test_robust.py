@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -90,6 +91,25 @@ def test_signal_before_the_restore_leaves_the_checkpoint_for_the_next_start(made
         start(unit)
     assert caught.value.reason == "interrupted"
     assert made.happened == [] and last().action == "dumped"
+    start(made.unit())
+    assert made.memory == "v1"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_note_that_cannot_be_written_never_costs_the_state(
+    made: Simulated, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """The description says ``fresh``, and the disk is full: nothing has been tried, so nothing is given up."""
+
+    def fails(dummy_descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fails)
+        with pytest.raises(CheckpointError) as caught:
+            start(made.unit())
+    assert caught.value.reason == ("disk_full" if number == errno.ENOSPC else "file_failed")
+    assert made.happened == [] and made.kept == {"v1"}
     start(made.unit())
     assert made.memory == "v1"
 
