@@ -44,7 +44,7 @@ NAME = ("-e", "checkpoint_container_name=web")
             "restore_container",
             ("--limit", "web", "-e", "restore_container_nmae=web"),
             "a",
-            "the playbook restore_container has no variable restore_container_nmae. It has restore_container_archive_path",
+            "the playbook restore_container has no variable restore_container_nmae. It has",
         ),
         ("build_criu", ("-e", "criu_artefact=x"), "a", "the playbook build_criu has no variable criu_artefact. It has"),
         ("enable_host", ("-e", "enable_host_hosts=wbe"), "localhost", "Cannot prepare hosts: no host of the inventory"),
