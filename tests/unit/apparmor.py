@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes AppArmor label on a simulated host, instead of SELinux, and CRIU's recorded images those of such a host."""
+"""Makes AppArmor label on a simulated host, with the kernel's list of profiles, threads, and CRIU's images."""
 
 from __future__ import annotations
 
@@ -17,22 +17,42 @@ from ansible_collections.criu.hosts.tests.unit import processes
 from ansible_collections.criu.hosts.tests.unit.containers import World, pid_of, world
 
 # As seen on Debian 13 with AppArmor: Linux 6.12, podman 5.4.2.
-PROFILE = "containers-default-0.62.2 (enforce)"
+OWN = "containers-default-0.62.2"
+PROFILE = f"{OWN} (enforce)"
+# What is loaded there after a boot; podman's own profile is not.
+AFTER_BOOT = (
+    "lsb_release (enforce)",
+    "nvidia_modprobe (enforce)",
+    "nvidia_modprobe//kmod (enforce)",
+    "runc (unconfined)",
+)
 # images/inventory.proto of CRIU: lsmtype, 1 for SELinux, 2 for AppArmor.
 SELINUX_TYPE, APPARMOR_TYPE = b"\x30\x01", b"\x30\x02"
 
 
-def rules(folder: Path) -> None:
-    """Lets AppArmor be on in the kernel."""
-    parameters = folder / "sys/module/apparmor/parameters"
-    parameters.mkdir(parents=True)
-    (parameters / "enabled").write_text("Y\n")
+def list_path(folder: Path) -> Path:
+    return folder / "sys/kernel/security/apparmor/profiles"
 
 
-def apparmor_world(folder: Path) -> World:
-    """Makes a host on which AppArmor labels."""
+def with_apparmor(folder: Path, *labels: str) -> None:
+    """Switches AppArmor on; the kernel has what a boot loads, and ``labels``, each a name with its mode."""
+    enabled = folder / "sys/module/apparmor/parameters/enabled"
+    enabled.parent.mkdir(parents=True, exist_ok=True)
+    enabled.write_text("Y\n")
+    list_path(folder).parent.mkdir(parents=True, exist_ok=True)
+    list_path(folder).write_text("".join(f"{label}\n" for label in (*AFTER_BOOT, *labels)))
+
+
+def load(folder: Path, name: str = OWN) -> None:
+    """Loads a profile, as podman does."""
+    with list_path(folder).open("a") as profiles:
+        profiles.write(f"{name} (enforce)\n")
+
+
+def apparmor_world(folder: Path, *labels: str) -> World:
+    """Makes a host on which AppArmor labels, with these profiles loaded."""
     made = world(folder, selinux="disabled")
-    rules(folder)
+    with_apparmor(folder, *labels)
     return made
 
 

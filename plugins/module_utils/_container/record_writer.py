@@ -51,7 +51,6 @@ class RecordWriter:
         return Record(
             engine=self.engine.name,
             **same,
-            apparmor_profile=self.engine.profile(box),
             volumes=box.volumes,
             binds=tuple(to_record(self.engine.binds(box))),
             health={"command": list(box.health.command), "interval": box.health.interval} if box.health else {},

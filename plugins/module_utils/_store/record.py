@@ -31,7 +31,7 @@ class Record:
     """The state of a container when it was checkpointed.
 
     ``ran_on``: the container ran on after that, so the checkpoint in place is not its last state.
-    ``apparmor_profile``: the one that the container was made with; ``labels`` have those of its threads.
+    ``apparmor_profile``: the one that the container was made with, as an archive without ``labels`` has it.
     """
 
     engine: str

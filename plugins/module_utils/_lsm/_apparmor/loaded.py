@@ -37,9 +37,12 @@ def _name(label: str) -> str:
 
 
 def single_profiles(names: Iterable[str]) -> tuple[str, ...]:
-    """Returns the profiles that are named, each once; each of a stack is one, and unconfined is none."""
+    """Returns the profiles that are named, each once; each of a stack is one, and unconfined is none.
+
+    Those of a policy namespace are left out: CRIU loads them from its images (criu/apparmor.c).
+    """
     found = (one for name in names for one in name.split(_STACK) if one not in ("", UNCONFINED))
-    return tuple(dict.fromkeys(found))
+    return tuple(one for one in dict.fromkeys(found) if not parse_profile(one).in_namespace)
 
 
 def profiles_of(labels: Iterable[str]) -> tuple[str, ...]:

@@ -15,7 +15,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.tests.unit.apparmor import apparmor_images, confine, rules, without_sockcreate
+from ansible_collections.criu.hosts.tests.unit.apparmor import (
+    apparmor_images,
+    confine,
+    with_apparmor,
+    without_sockcreate,
+)
 from ansible_collections.criu.hosts.tests.unit.harness import Write
 from ansible_collections.criu.hosts.tests.unit.processes import PID, TIDS, ProcessWorld, process_world
 
@@ -31,7 +36,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> None:
 def runs(folder: Path, *texts: str) -> ProcessWorld:
     """The process runs in these profiles."""
     made = process_world(folder, selinux="disabled")
-    rules(folder)
+    with_apparmor(folder)
     made.process()
     confine(folder, PID, *texts)
     return made
@@ -40,7 +45,7 @@ def runs(folder: Path, *texts: str) -> ProcessWorld:
 def stopped(patch: pytest.MonkeyPatch, folder: Path, saved: str, *after: str, **record: Any) -> ProcessWorld:
     """The process is in its images; it comes back in the profiles ``after``."""
     made = process_world(folder, selinux="disabled")
-    rules(folder)
+    with_apparmor(folder, *([f"{saved} (enforce)"] if saved else []))
     images = apparmor_images(patch, folder, saved)
     digest = hashlib.sha256((images / "inventory.img").read_bytes()).hexdigest()
     made.dumped(**({"inventory": digest} if record.get("record", True) else {}), **record)
@@ -156,7 +161,7 @@ def test_a_different_profile_may_pass(module: Any, tmp_path: Path, monkeypatch: 
 
 def test_images_of_a_host_with_selinux_prove_nothing(module: Any, tmp_path: Path) -> None:
     made = process_world(tmp_path, selinux="disabled")
-    rules(tmp_path)
+    with_apparmor(tmp_path)
     made.dumped()
     made.base.script(made.restores())
     result = module("process_restore", params(made), host=made.base.host).result

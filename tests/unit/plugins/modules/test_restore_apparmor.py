@@ -12,20 +12,21 @@ import pytest
 from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
-from ansible_collections.criu.hosts.tests.unit.containers import (
-    ID,
-    INSPECT,
-    World,
-    pid_of,
-    recorded,
-    tar_archive,
-    world,
+from ansible_collections.criu.hosts.tests.unit.apparmor import (
+    OWN,
+    PROFILE,
+    apparmor_world,
+    inspected,
+    list_path,
+    load,
+    run_container,
+    without_sockcreate,
 )
+from ansible_collections.criu.hosts.tests.unit.containers import ID, INSPECT, World, recorded, tar_archive
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, Reply, Write
-from ansible_collections.criu.hosts.tests.unit.loaded_profiles import OWN, list_path, load, with_apparmor
 
 IMAGE = "8177af7fce5c44dc2c28897f0dc59bfd96320387eaeb1bbb5e11cdbf0bf1f20c"
-RESTORE = ["podman", "container", "restore", "--print-stats", "web"]
+RESTORE = ["podman", "container", "restore", "--print-stats", "--keep", "web"]
 INIT = ["podman", "init", "criu-hosts-profile-web"]
 REMOVE = ["podman", "rm", "--force", "--ignore", "--time=0", "criu-hosts-profile-web"]
 SCOPE, WATCHER = f"libpod-{ID}.scope", f"libpod-conmon-{ID}.scope"
@@ -37,6 +38,11 @@ CLEAR = [
     ["systemctl", "stop", SCOPE],
     ["systemctl", "reset-failed", SCOPE],
 ]
+
+
+@pytest.fixture(autouse=True)
+def kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_sockcreate(monkeypatch)
 
 
 def create(profile: str = OWN) -> list[str]:
@@ -63,9 +69,10 @@ def create(profile: str = OWN) -> list[str]:
 LOAD = [create(), INIT, REMOVE]
 
 
-def record(label: str = f"{OWN} (enforce)", **changes: Any) -> Record:
-    threads = [{"pid": "1", "tid": tid, "comm": "python3", "label": label} for tid in ("1", "6")]
-    return Record("podman", ID, "web", "localhost/w", IMAGE, "runc", "", labels=threads, stamp="1000000000", **changes)
+def record(label: str = PROFILE, **changes: Any) -> Record:
+    threads = [{"pid": "1", "tid": tid, "comm": "python3", "label": label} for tid in ("1", "6", "7", "8")]
+    known: dict[str, Any] = {"labels": threads, "selinux": "disabled", "stamp": "1000000000", **changes}
+    return Record("podman", ID, "web", "localhost/w", IMAGE, "runc", "", **known)
 
 
 def loads(made: World, name: str = OWN) -> None:
@@ -73,11 +80,10 @@ def loads(made: World, name: str = OWN) -> None:
     made.script(Write(create(name)), Write(INIT, effect=lambda: load(made.folder, name)), Write(REMOVE))
 
 
-def checkpointed(folder: Path, label: str = f"{OWN} (enforce)", *, known: bool = True, **inspected: Any) -> World:
+def checkpointed(folder: Path, label: str = PROFILE, *, known: bool = True, **changes: Any) -> World:
     """The container is stopped in its checkpoint, and the host was booted since."""
-    made = world(folder, selinux="disabled")
+    made = apparmor_world(folder)
     made.dump()
-    with_apparmor(folder)
     if known:
         place = folder / f"var/lib/criu-hosts/checkpoints/{ID}.json"
         place.parent.mkdir(parents=True)
@@ -86,13 +92,13 @@ def checkpointed(folder: Path, label: str = f"{OWN} (enforce)", *, known: bool =
 
     def restored() -> None:
         assert f"{name} (" in list_path(folder).read_text(), "CRIU: can't write lsm profile -2"
-        made.process(pid_of("restored"), [label, label])
+        run_container(made, label, case="restored")
 
-    entry = json.loads(made.inspected("checkpointed"))
-    entry[0].update(inspected)
+    entry = json.loads(inspected(made, "checkpointed"))
+    entry[0].update(changes)
     made.script(
         Reply(INSPECT, out=json.dumps(entry), state="before"),
-        Reply(INSPECT, out=made.inspected("restored"), state="after"),
+        Reply(INSPECT, out=inspected(made, "restored"), state="after"),
         Write(RESTORE, out=recorded("restore-in-place.json"), turns=True, effect=restored),
     )
     return made
@@ -106,8 +112,7 @@ def after_boot(folder: Path) -> tuple[dict[str, Any], Host]:
 
 def archived(folder: Path) -> tuple[dict[str, Any], Host]:
     """The container comes from an archive."""
-    made = world(folder, selinux="disabled")
-    with_apparmor(folder)
+    made = apparmor_world(folder)
     path = folder / "archives/web.tar.gz"
     tar_archive(path)
     text = render_record(record(size_bytes=path.stat().st_size, sha256=file_sha256(str(path))))
@@ -118,12 +123,12 @@ def archived(folder: Path) -> tuple[dict[str, Any], Host]:
     loads(made)
     made.script(
         Reply(INSPECT, err=recorded("inspect-no-such.txt"), rc=125, state="before"),
-        Reply(INSPECT, out=made.inspected("restored"), state="after"),
+        Reply(INSPECT, out=inspected(made, "restored"), state="after"),
         Write(
             ["podman", "--runtime", "runc", "container", "restore", "--print-stats", f"--import={path}"],
             out=recorded("restore-in-place.json"),
             turns=True,
-            effect=lambda: made.process(pid_of("restored"), [f"{OWN} (enforce)"] * 2),
+            effect=lambda: run_container(made, case="restored"),
         ),
     )
     return {"name": "web", "archive_path": str(path)}, made.host
@@ -177,6 +182,8 @@ def test_podman_loads_its_profile_first(module: Any, tmp_path: Path) -> None:
     assert not host.wrote
     result = module("container_restore", params, host=host).result
     assert result["commands"] == host.wrote == [*LOAD, RESTORE]
+    assert result["label_proof"] == "apparmor", "it is compared after it was loaded"
+    assert [(one["threads"], one["before"], one["after"]) for one in result["labels"]] == [(4, PROFILE, PROFILE)]
 
 
 def test_a_loaded_profile_is_left_alone(module: Any, tmp_path: Path) -> None:
@@ -197,8 +204,11 @@ def test_the_name_of_an_older_podman_is_loaded(module: Any, tmp_path: Path) -> N
 def test_without_a_record_podman_knows_the_profile(module: Any, tmp_path: Path, profile: str) -> None:
     made = checkpointed(tmp_path, known=False, AppArmorProfile=profile, Image=IMAGE, OCIRuntime="runc")
     loads(made)
-    result = module("container_restore", {"name": "web"}, host=made.host, check=True).result
-    assert result["commands"] == ([*LOAD, RESTORE] if profile == OWN else [RESTORE])
+    commands = [*LOAD, RESTORE] if profile == OWN else [RESTORE]
+    assert module("container_restore", {"name": "web"}, host=made.host, check=True).result["commands"] == commands
+    load(tmp_path)
+    result = module("container_restore", {"name": "web"}, host=made.host).result
+    assert (result["commands"], result["label_proof"]) == ([RESTORE], "label_unknown")
 
 
 @pytest.mark.parametrize("check", [False, True])

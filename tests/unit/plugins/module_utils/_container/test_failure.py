@@ -21,6 +21,7 @@ from ansible_collections.criu.hosts.tests.unit.containers import recorded, world
 from ansible_collections.criu.hosts.tests.unit.denials import enforcing_host, lines, soon
 from ansible_collections.criu.hosts.tests.unit.harness import PLACE
 
+FIXTURES = Path(__file__).parents[3] / "fixtures/criu"
 RUNC = "Error: `/usr/bin/runc checkpoint --image-path /x f00` failed: exit status 1\n"
 
 
@@ -171,14 +172,14 @@ def test_silent_refusal_is_beside_the_known_cause(tmp_path: Path) -> None:
     assert error.facts["denials"] == []
 
 
-def refused_by_profile(folder: Path, log: str, *records: bytes) -> CheckpointError:
-    """A failed checkpoint on a host with AppArmor whose log got these records while the task ran."""
+def refused_by_profile(folder: Path, log: str, *records: bytes, action: str = "checkpoint") -> CheckpointError:
+    """A failed ``action`` on a host with AppArmor whose log got these records while the task ran."""
     made = world(folder)
-    (made.userdata / "dump.log").write_text(log)
+    (made.userdata / {"checkpoint": "dump.log", "restore": "restore.log"}[action]).write_text(log)
     apparmor_host(folder, b"".join(soon(record) + b"\n" for record in records))
     container = parse_inspect(made.inspected("running"))
     error = CommandError(Completed(("podman",), 125, "", RUNC), "Cannot do it.")
-    return read_failure(PLACE.paths, Podman(), error, container, "checkpoint").told("checkpoint 'web'", "It runs.")
+    return read_failure(PLACE.paths, Podman(), error, container, action).told(f"{action} 'web'", "It runs.")
 
 
 PROC = record_of("parasite_proc").encode()
@@ -225,6 +226,15 @@ def test_errors_of_the_label_are_apparmors_on_its_hosts(tmp_path: Path) -> None:
     error = refused_by_profile(tmp_path, "pie: 1: Error (criu/pie/restorer.c:196): can't write lsm profile -13\n")
     assert error.reason == "apparmor_denied"
     assert "SELinux" not in error.message
+
+
+def test_profile_that_is_missing_was_not_denied(tmp_path: Path) -> None:
+    """The restore would be refused for it, so the next task loads the profile or names the way."""
+    log = (FIXTURES / "public-podman-12437.txt").read_text()
+    error = refused_by_profile(tmp_path, log, record_of("criu_signal").encode(), action="restore")
+    assert error.reason == "apparmor_profile_missing"
+    assert "its AppArmor profile is not loaded" in error.message
+    assert [(one["lsm"], one["id"]) for one in error.facts["silent_denials"]] == [("apparmor", "profile_missing")]
 
 
 def test_host_with_neither_lists_nothing(tmp_path: Path) -> None:

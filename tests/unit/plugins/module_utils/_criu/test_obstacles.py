@@ -18,7 +18,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Path
 from ansible_collections.criu.hosts.plugins.module_utils._criu import obstacles
 from ansible_collections.criu.hosts.plugins.module_utils._criu.obstacles import OBSTACLES, Around, find_obstacles
 from ansible_collections.criu.hosts.plugins.module_utils._host.proc_files import File, Sight
-from ansible_collections.criu.hosts.tests.unit.apparmor import rules
+from ansible_collections.criu.hosts.tests.unit.apparmor import with_apparmor
 
 FIXTURE = Path(__file__).parents[3] / "fixtures/criu/4.2.1-obstacles.jsonl"
 RECORDED = {entry["case"]: entry for entry in map(json.loads, FIXTURE.read_text().splitlines())}
@@ -88,7 +88,7 @@ def test_every_row_has_a_recorded_refusal() -> None:
 )
 def test_profiles_of_apparmor(text: str, criu: tuple[int, ...], reasons: list[str], tmp_path: Path) -> None:
     """The kernel decides on stacks. A newer CRIU may save whole names; if not, the proof after the restore finds it."""
-    rules(tmp_path)
+    with_apparmor(tmp_path)
     attributes = tmp_path / "proc/7/task/8/attr"
     attributes.mkdir(parents=True)
     (attributes / "current").write_text(f"{text}\n")

@@ -9,36 +9,26 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECORD
-from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
-from ansible_collections.criu.hosts.tests.unit.loaded_profiles import list_path, load, with_apparmor
-from ansible_collections.criu.hosts.tests.unit.processes import LABEL, ProcessWorld, process_world
+from ansible_collections.criu.hosts.tests.unit.apparmor import apparmor_images, list_path, load, with_apparmor
+from ansible_collections.criu.hosts.tests.unit.processes import ProcessWorld, process_world
 
-# As long as the recorded label, whose place it takes.
-PROFILE = "/usr/sbin/worker".ljust(len(LABEL), "x")
+PROFILE = "/usr/sbin/worker"
 
 
-def dumped(folder: Path) -> ProcessWorld:
-    """The recorded images, made those of a host with AppArmor."""
+def dumped(monkeypatch: pytest.MonkeyPatch, folder: Path, saved: str = PROFILE) -> ProcessWorld:
+    """The process is in its images, in the profile that CRIU has ``saved``, and the host was booted since."""
     made = process_world(folder, selinux="disabled")
-    made.dumped(record=False)
-    for path in made.images.glob("core-*.img"):
-        data = path.read_bytes()
-        assert LABEL.encode() in data
-        path.write_bytes(data.replace(LABEL.encode(), PROFILE.encode()))
-    inventory = made.images / "inventory.img"
-    data = inventory.read_bytes()
-    assert data.count(b"\x30\x01") == 1, "field 6 (lsmtype) is 1 (SELinux)"
-    inventory.write_bytes(data.replace(b"\x30\x01", b"\x30\x02"))
-    digest = hashlib.sha256(inventory.read_bytes()).hexdigest()
-    (made.images / RECORD).write_text(render_record(made.record(inventory=digest)))
+    images = apparmor_images(monkeypatch, folder, saved)
+    made.dumped(inventory=hashlib.sha256((images / "inventory.img").read_bytes()).hexdigest())
     with_apparmor(folder)
     return made
 
 
 @pytest.mark.parametrize("check", [False, True])
-def test_a_profile_that_is_not_loaded(module: Any, tmp_path: Path, check: bool) -> None:
-    made = dumped(tmp_path)
+def test_a_profile_that_is_not_loaded(
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: bool
+) -> None:
+    made = dumped(monkeypatch, tmp_path)
     result = module("process_restore", {"images_path": str(made.images)}, host=made.base.host, check=check).result
     assert (result["reason"], result["profile"]) == ("apparmor_profile_missing", PROFILE)
     assert "apparmor_parser --replace FILE" in result["msg"]
@@ -46,11 +36,20 @@ def test_a_profile_that_is_not_loaded(module: Any, tmp_path: Path, check: bool) 
 
 
 @pytest.mark.parametrize("known", [False, True])
-def test_one_that_is_loaded_or_cannot_be_seen_is_no_obstacle(module: Any, tmp_path: Path, known: bool) -> None:
-    made = dumped(tmp_path)
+def test_one_that_is_loaded_or_cannot_be_seen_is_no_obstacle(
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    made = dumped(monkeypatch, tmp_path)
     if known:
         load(tmp_path, PROFILE)
     else:
         list_path(tmp_path).unlink()
+    run = module("process_restore", {"images_path": str(made.images)}, host=made.base.host, check=True)
+    assert not run.failed, run.result
+
+
+def test_one_of_a_policy_namespace_is_no_obstacle(module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CRIU loads it from its images."""
+    made = dumped(monkeypatch, tmp_path, ":box:worker")
     run = module("process_restore", {"images_path": str(made.images)}, host=made.base.host, check=True)
     assert not run.failed, run.result

@@ -14,8 +14,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._apparmor.loaded i
     read_loaded,
     single_profiles,
 )
+from ansible_collections.criu.hosts.tests.unit.apparmor import OWN, list_path, with_apparmor
 from ansible_collections.criu.hosts.tests.unit.harness import put_host
-from ansible_collections.criu.hosts.tests.unit.loaded_profiles import OWN, list_path, with_apparmor
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,8 @@ from ansible_collections.criu.hosts.tests.unit.loaded_profiles import OWN, list_
         ("lab two words (complain)", ("lab two words",)),
         ("lab-hat//HAT (enforce)", ("lab-hat//HAT",)),
         ("one//&two (enforce)", ("one", "two")),
+        (":box:b (enforce)", ()),
+        ("a//&:box:b (enforce)", ("a",)),
         ("runc (unconfined)", ("runc",)),
         ("unconfined", ()),
         ("", ()),
