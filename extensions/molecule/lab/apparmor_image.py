@@ -13,7 +13,7 @@ from services_image import add_packages
 # The machines that use this image, and whose kernel uses AppArmor instead of SELinux
 MACHINES = frozenset({"apparmor-host"})
 PREFIX = "image-apparmor-"
-# The machine has no package mirror, so what enable_host would install is there: iptables, for the lock of Debian's CRIU.
+# The machine has no package mirror, so it has what enable_host would install: iptables, which Debian's CRIU uses.
 PACKAGES = ("apparmor", "apparmor-utils", "iptables")
 
 
