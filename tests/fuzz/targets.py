@@ -1261,6 +1261,7 @@ EXEMPT: dict[str, str] = {
     "_criu/features.read_check": "a command's answer",
     "_criu/inspect.read_binary": "collects read_program and parse_capabilities",
     "_criu/inspect.read_config": "returns texts as they are",
+    "_criu/offer.read_offer": "a command's answer, which parse_offered reads",
     "_criu/inspect.read_version": "a command's answer",
     "_criu/kernel_cache.read_kdat": "reads times of files",
     "_criu/program.read_capability_attribute": "returns bytes as they are",
