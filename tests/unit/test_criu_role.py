@@ -75,7 +75,9 @@ def criu(offer: dict[str, Any]) -> dict[str, Any]:
         "installed": {"intact": False, "artifact_sha256": "old"},
         "capabilities": None,
         "config": {},
-        "lsm": {"selinux": {"mode": "disabled"}},
+        "lsm": {"ruling": "none", "selinux": {"mode": "disabled"}},
+        "network_lock": {"backend": "nftables", "source": "build", "usable": True},
+        "support": {"level": "supported", "text": "This host is supported."},
         "offer": offer,
     }
 
