@@ -27,7 +27,7 @@ IMAGE = "image"
 # The scenarios absent_host, domains and services_long take too long for this program; run them with make molecule
 # SCENARIO=NAME.
 SCENARIOS = ("checkpoint_host", "processes", "services", "virgin_host")
-# A sample of the cases of `make crash`, and the public reports, with the podman of Debian 13 and with that of Debian 12.
+# A sample of the cases of `make crash`, and the public reports, with the podman of Debian 13 and of Debian 12.
 # They need the root file system of the image.
 CRASH, REPORTS, REPORTS_12 = "crash", "reports", "reports_bookworm"
 ON_IMAGE = (*SCENARIOS, REPORTS, REPORTS_12, CRASH)

@@ -104,9 +104,10 @@ def test_a_note_that_cannot_be_written_never_costs_the_state(
     def fails(dummy_descriptor: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    with monkeypatch.context() as patch, pytest.raises(CheckpointError) as caught:
+    with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fails)
-        start(made.unit())
+        with pytest.raises(CheckpointError) as caught:
+            start(made.unit())
     assert caught.value.reason == ("disk_full" if number == errno.ENOSPC else "file_failed")
     assert made.happened == [] and made.kept == {"v1"}
     start(made.unit())
