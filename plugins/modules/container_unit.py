@@ -293,8 +293,6 @@ options:
     description:
       - What a start does if the restore fails. V(fresh) puts the checkpoint aside and starts the container without its
         state. V(refuse) fails and leaves the checkpoint in place.
-      - If an AppArmor profile of the container is not loaded, and Podman cannot load it, the start fails and leaves the
-        checkpoint in place in any case.
     type: str
     choices: [fresh, refuse]
     default: fresh

@@ -16,7 +16,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._denials.kinds import (
     CONTAINER,
     ENGINE,
     ENGINE_SOCKET,
-    ENGINE_SOCKET_ID,
     GITHUB,
     SELF,
     SERVICE,
@@ -25,10 +24,10 @@ from ansible_collections.criu.hosts.plugins.module_utils._denials.kinds import (
     Known,
     words,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._denials.records import SELINUX
 
 _SELINUX = f"{GITHUB}containers/container-selinux"
 _PODMAN = f"{GITHUB}podman-container-tools/podman"
+ENGINE_SOCKET_ID = "engine_socket"
 
 # They come before all others.
 FIRST: tuple[Known, ...] = (
@@ -166,10 +165,4 @@ _ELSEWHERE_IDS = frozenset(known.id for known in (*FIRST, *ELSEWHERE) if known.e
 
 def of_checkpoints(denial: dict[str, Any]) -> bool:
     """Returns whether a checkpoint or restore can fail because of an explained denial."""
-    if denial["matters"] != "yes" or denial["id"] in _ELSEWHERE_IDS:
-        return False
-    if denial["lsm"] == SELINUX:
-        return True
-    from ansible_collections.criu.hosts.plugins.module_utils._denials._apparmor.known import ELSEWHERE_IDS
-
-    return denial["id"] not in ELSEWHERE_IDS
+    return denial["matters"] == "yes" and denial["id"] not in _ELSEWHERE_IDS

@@ -20,16 +20,12 @@ from ansible_collections.criu.hosts.plugins.module_utils._denials.heads import (
     parse_any_head,
     parse_head,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context import type_of
 
 # What a line must contain to be parsed. In text that was copied from a page, the two blanks may be one. A mark whose
 # last character is rare is found faster.
 AVC_MARK = b"avc:  denied  {"
 ERROR_MARK = b"SELINUX_ERR"
-APPARMOR_MARK = b"apparmor="
-MARKS = (AVC_MARK, b"avc: denied {", ERROR_MARK, b"type=1401 audit(", APPARMOR_MARK)
-# Who refused.
-SELINUX, APPARMOR = "selinux", "apparmor"
+MARKS = (AVC_MARK, b"avc: denied {", ERROR_MARK, b"type=1401 audit(")
 # The one operation whose system call matters.
 BOUNDED_TRANSITION = "security_bounded_transition"
 _DENIED = re.compile(r"avc: {1,2}denied {1,2}\{")
@@ -40,10 +36,7 @@ _CLOSING = {'"': '"', "[": "]"}
 # The longest record that auditd writes is a little over 8 KiB; a longer "line" is not a record.
 LONGEST = 1 << 16
 # The fields that describe the object, the most useful first.
-_OBJECTS = {
-    SELINUX: ("path", "name", "capability", "kmod", "dest", "anonclass", "ioctlcmd", "sig", "netif", "cmdline"),
-    APPARMOR: ("name", "target", "peer_addr", "addr", "capname", "signal", "srcname", "fstype", "family", "sock_type"),
-}
+_OBJECTS = ("path", "name", "capability", "kmod", "dest", "anonclass", "ioctlcmd", "sig", "netif", "cmdline")
 _HEX_FIELDS = ("comm", "path", "name", "exe", "cmdline")
 # Beyond these lines, and this time, a SYSCALL record belongs to something else.
 _EVENT_LINES, _EVENT_SECONDS = 64, 0.05
@@ -51,10 +44,7 @@ _EVENT_LINES, _EVENT_SECONDS = 64, 0.05
 
 @dataclass(frozen=True)
 class Record:
-    """A refusal. ``source`` and ``target`` are whole labels: contexts, or for AppArmor profiles.
-
-    ``op`` is the operation of a SELINUX_ERR, or of AppArmor.
-    """
+    """A refusal. ``source`` and ``target`` are whole contexts; ``op`` is set for SELINUX_ERR only."""
 
     kind: str
     time: float
@@ -66,20 +56,11 @@ class Record:
     permissive: bool | None = None
     op: str = ""
     fields: dict[str, str] = field(default_factory=dict, hash=False, compare=False)
-    lsm: str = SELINUX
 
     @property
     def object(self) -> str:
         """Describes the object: ``path=/dev/urandom``."""
-        named = ((key, self.fields.get(key, "none")) for key in _OBJECTS[self.lsm])
-        return " ".join(f"{key}={value}" for key, value in named if value != "none")
-
-    @property
-    def types(self) -> tuple[str, str]:
-        """Returns what denials of one kind have in common: the types of both contexts, or both profiles."""
-        if self.lsm == APPARMOR:
-            return self.source, self.target
-        return type_of(self.source), type_of(self.target)
+        return " ".join(f"{key}={self.fields[key]}" for key in _OBJECTS if key in self.fields)
 
 
 def unhex(value: str) -> str:
@@ -92,9 +73,9 @@ def unhex(value: str) -> str:
     return value
 
 
-def pairs(text: str) -> dict[str, str]:
+def _pairs(text: str) -> dict[str, str]:
     """Finds the ``key=value`` pairs. A quote that is not closed is looked for only once, however many there are."""
-    found_pairs: dict[str, str] = {}
+    pairs: dict[str, str] = {}
     unclosed: set[str] = set()
     found = _KEY.search(text)
     while found:
@@ -106,33 +87,32 @@ def pairs(text: str) -> dict[str, str]:
             blank = _BLANK.search(text, start)
             end = blank.start() if blank else len(text)
         if end > start:
-            found_pairs[found.group(1)] = text[start:end]
+            pairs[found.group(1)] = text[start:end]
         found = _KEY.search(text, end)
-    return found_pairs
+    return pairs
 
 
 def parse_fields(text: str, *, interpreted: bool = False) -> dict[str, str]:
     """Parses the ``key=value`` pairs of a record; ``interpreted``: no value is in hexadecimal digits."""
     clean = _unquote if interpreted else unhex
-    return {key: clean(value) if key in _HEX_FIELDS else value.strip("\"'[]") for key, value in pairs(text).items()}
+    return {key: clean(value) if key in _HEX_FIELDS else value.strip("\"'[]") for key, value in _pairs(text).items()}
 
 
 def _unquote(value: str) -> str:
     return value.strip('"')
 
 
-def text_of(line: bytes) -> str:
-    """Returns a record as text."""
+def _text(line: bytes) -> str:
     # After this character auditd repeats the numbers as names.
     return line.partition(b"\x1d")[0].decode("utf-8", "replace").rstrip("\n")
 
 
 def parse_line(line: bytes) -> Record | None:
-    """Parses the denial by SELinux in a line; None if there is none, or if it is truncated."""
+    """Parses the denial in a line; None if there is none, or if it is truncated."""
     head = parse_head(line)
     if head is None:
         return None
-    text = text_of(line)
+    text = _text(line)
     if head.kind == "selinux_err":
         return _parse_error(head, text)
     found = _DENIED.search(text)
@@ -249,7 +229,7 @@ def syscall_after(lines: bytes, serial: bytes, *, moment: float = 0.0, subject: 
         head = parse_any_head(line) if b"syscall=" in line else None
         if head is None or head.kind != SYSCALL:
             continue
-        fields = parse_fields(text_of(line), interpreted=head.form == INTERPRETED)
+        fields = parse_fields(_text(line), interpreted=head.form == INTERPRETED)
         near = subject and fields.get("subj") == subject and abs(head.time - moment) <= _EVENT_SECONDS
         if (head.serial == serial) if head.serial and serial else near:
             return fields
