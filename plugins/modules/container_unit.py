@@ -293,6 +293,8 @@ options:
     description:
       - What a start does if the restore fails. V(fresh) puts the checkpoint aside and starts the container without its
         state. V(refuse) fails and leaves the checkpoint in place.
+      - A host that cannot write before the restore begins (C(disk_full), C(file_failed)) has lost nothing. The start
+        fails with either value, and the next one restores.
     type: str
     choices: [fresh, refuse]
     default: fresh

@@ -280,7 +280,7 @@ def render(kept: Kept) -> str:
         "# Each rule, and the case that fails without it",
         "",
         "Written by `make rules`. It switches off one rule of the [policy module](selinux-policy.md) at a time, in",
-        f"enforcing mode on the lab's machine (Debian 13), and runs a case. Last run: {last(kept)}.",
+        f"enforcing mode on the lab's machine (Debian 13), and runs a case. Last trial: {last(kept)}.",
         "",
         "A case dumps and restores a container or a process. The names of the [cases](../tests/policy/cases.py) begin",
         "with the caller: `unit` (Podman's domain), `shell` (a root shell), `podman` (`podman` commands in a unit or a",

@@ -4,7 +4,7 @@
 lab.py deps            install the packages that the lab needs (as root on Debian), or list the missing ones
 lab.py image           make the disk image and the snapshot of its first boot, unless they exist
 lab.py artifact        build CRIU for the machines unless it exists, and print the path of the artifact
-lab.py node SUITE       make the root file system and the CRIU of a node, a host for namespaces (bookworm)
+lab.py node SUITE      make the root file system and the CRIU of a node, a host for namespaces (bookworm)
 lab.py up NAME...      start machines; write .build/lab/ssh_config, inventory.yml (all) and inventory-NAME,NAME.yml
 lab.py down [NAME...]  remove machines (all if no name is given)
 lab.py status          list the machines
@@ -116,7 +116,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("deps", "image", "artifact", "status"):
         commands.add_parser(name)
-    commands.add_parser("node").add_argument("suite")
+    commands.add_parser("node").add_argument("suite", choices=node.PACKAGES)
     commands.add_parser("up").add_argument("names", nargs="+")
     commands.add_parser("down").add_argument("names", nargs="*")
     arguments = parser.parse_args()
@@ -132,8 +132,11 @@ def main() -> int:
             with lock("artifact.lock"):
                 print(artifact.ensure_artifact())
         elif arguments.command == "node":
-            with lock(), lock("artifact.lock"):
-                print(node.ensure_node(arguments.suite)[0])
+            # Machines wait for the first lock, so that nothing is compiled under it.
+            with lock("artifact.lock"):
+                artifact.ensure_artifact(arguments.suite)
+            with lock():
+                print(node.ensure_node(arguments.suite))
         else:
             if arguments.command == "up" and services_image.MACHINES.intersection(arguments.names):
                 prepare_services()

@@ -10,7 +10,6 @@ import os
 import shutil
 from pathlib import Path
 
-from artifact import ensure_artifact
 from base import BUILD, LabError, digest
 from image import debootstrap, ensure_image, remove_tree
 
@@ -32,10 +31,9 @@ def node_dir(suite: str) -> Path:
     return BUILD / f"node-{suite}-{digest([suite, *PACKAGES[suite]])}"
 
 
-def ensure_node(suite: str) -> tuple[Path, Path]:
-    """Return the root file system of a node and the artifact of its CRIU; make them if they do not exist."""
+def ensure_node(suite: str) -> Path:
+    """Return the root file system of a node; make it if it does not exist."""
     final = node_dir(suite)
-    artifact = ensure_artifact(suite)
     if not final.exists():
         for old in BUILD.glob(f"node-{suite}-*"):
             remove_tree(old)
@@ -45,7 +43,7 @@ def ensure_node(suite: str) -> tuple[Path, Path]:
         debootstrap(part / "root", suite, PACKAGES[suite], f"installing Debian {suite} for the node, about 60 s")
         os.replace(part, final)
     workload(final / "root")
-    return final / "root", artifact
+    return final / "root"
 
 
 def workload(root: Path) -> None:
