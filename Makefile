@@ -7,7 +7,7 @@ LAB := extensions/molecule/lab/lab.py
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.build/pycache
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench builds rules crash crash-sample soak reports deps venv collections lint format sanity unit fuzz fuzz-sample docs tables build image molecule clean
+.PHONY: help demo test bench builds rules crash crash-sample soak reports fresh fresh-sample deps venv collections lint format sanity unit fuzz fuzz-sample docs tables build image molecule clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -39,6 +39,12 @@ soak: deps venv collections image ## checkpoint and restore CYCLES times, with a
 reports: deps venv collections image ## try what people reported elsewhere, with real podman, CRIU and systemd; NAME=REPORT for one (root)
 	@if [ -n "$(SUITE)" ]; then $(PYTHON) $(LAB) node $(SUITE); fi
 	@$(PYTHON) $(TOOLS)/reports.py $(SUITE) $(NAME)
+
+fresh: venv ## run the checks that need no machine on a fresh Debian; SUITE=bookworm or SUITE=trixie (root)
+	@$(PYTHON) $(TOOLS)/fresh.py $(SUITE)
+
+fresh-sample: venv
+	@$(PYTHON) $(TOOLS)/fresh.py --sample
 
 deps: ## install the Debian packages that the lab and the venv need (root)
 	@$(PYTHON) $(LAB) deps
@@ -77,8 +83,8 @@ tables: venv ## rewrite the tables in the README files from the code
 build: collections ## build and install the collection archive, and load each plugin and role
 	@$(PYTHON) $(TOOLS)/build.py
 
-sanity: venv ## run ansible-test sanity
-	@$(PYTHON) $(TOOLS)/sanity.py
+sanity: floor ## run ansible-test sanity, of the oldest ansible-core too; T="ARGUMENTS" for some
+	@$(PYTHON) $(TOOLS)/sanity.py $(T)
 
 image: deps ## make the disk image of the machines and the CRIU for them (root)
 	@$(PYTHON) $(LAB) image

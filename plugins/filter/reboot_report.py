@@ -22,8 +22,8 @@ def is_dumped(unit: Unit) -> bool:
     return last_of(unit).get("action") == "dumped"
 
 
-# The result of container_restore's comparison as a word for the table; without SELinux there is nothing to compare.
-PROOFS = {"enforcing": "same", "permissive": "same", "selinux_disabled": "none"}
+# The result of container_restore's comparison as a word for the table; without an LSM there is nothing to compare.
+PROOFS = {"enforcing": "same", "permissive": "same", "apparmor": "same", "selinux_disabled": "none"}
 
 
 def labels_of(last: Mapping[str, Any]) -> str:

@@ -13,7 +13,8 @@ description:
   - Saves the state of a running container, including its memory, and stops it (unless O(leave_running=true)).
   - If the checkpoint fails, the container keeps running. If podman has already stopped it, for example because the disk
     is full, the module restores it.
-  - Records the SELinux label of every thread, so that M(criu.hosts.container_restore) can prove that none has changed.
+  - Records the SELinux label or AppArmor profile of every thread, so that M(criu.hosts.container_restore) can prove
+    that none has changed.
   - Warns about processes that do not descend from the container's first one, such as those of C(podman exec), since a
     checkpoint leaves them out, and about namespaces of a different container, which a restore needs unchanged.
   - Only one task at a time works on a container or archive. If a task was killed, the next one completes or undoes what
@@ -45,8 +46,8 @@ options:
     choices: [none, gzip, zstd]
     default: zstd
 seealso:
-  - module: criu.hosts.selinux_denial_info
-    description: Explains denials by SELinux.
+  - module: criu.hosts.denial_info
+    description: Explains denials by SELinux and AppArmor.
   - module: criu.hosts.container_restore
   - name: podman-container-checkpoint(1)
     description: The command that the module runs.
@@ -209,7 +210,13 @@ reason:
     - V(criu_missing) if CRIU is not installed.
     - V(criu_too_old) if podman needs a newer CRIU.
     - V(criu_without_selinux) if CRIU is not linked with libselinux, so the labels would be lost.
+    - V(apparmor_profile_missing) if an AppArmor profile of the container is not loaded, in a restore that an earlier
+      task had begun, or that brings the container back after a failed export; see RV(profile).
+    - V(apparmor_parser_missing) if C(apparmor_parser), by which the engine loads its profile, is not installed.
+    - V(restore_leftovers) if the state that an earlier failed restore has left in the OCI runtime or in systemd is in
+      the way; the next task removes it.
     - V(policy_missing) if SELinux would not allow a restore, or has refused the checkpoint.
+    - V(apparmor_denied) if AppArmor has refused the checkpoint, or a part of it.
     - V(runtime_cannot_checkpoint) if the OCI runtime of the container cannot checkpoint.
     - V(network_lock_missing) if CRIU cannot lock the network of the container.
     - V(tcp_established_needed) if the container has established TCP connections and O(tcp_established=false).
@@ -218,6 +225,10 @@ reason:
     - V(link_remap_needed) if the container uses a deleted file that has a different name still.
     - V(inotify_handle) if the container watches a file (inotify, fanotify) whose path CRIU cannot find.
     - V(io_uring) if the container uses io_uring, which CRIU cannot save.
+    - V(apparmor_profile_name) if the name of an AppArmor profile of the container has a blank; CRIU saves its first
+      word only.
+    - V(apparmor_profile_stacked) if the container has several AppArmor profiles at once (a stack), which the kernel
+      does not let it take again.
     - V(sysv_memory) if the container uses System V shared memory outside of an IPC namespace of its own.
     - V(message_queue) if there are POSIX message queues in its C(/dev/mqueue).
     - V(mount_unsupported) if CRIU cannot save, or restore, one of its mounts.
@@ -249,6 +260,11 @@ unit:
   returned: failure with reason unit_managed
   type: str
   sample: web.service
+profile:
+  description: The AppArmor profile that is not loaded.
+  returned: failure with reason apparmor_profile_missing or apparmor_parser_missing
+  type: str
+  sample: containers-default-0.62.2
 path:
   description: The file or folder that the failure is about.
   returned: failure that concerns a file or folder
@@ -306,16 +322,17 @@ log_tail:
   sample: ["Error (criu/tty.c:1996): tty: Found dangling tty"]
 denials:
   description:
-    - The denials by SELinux since the task began that matter. Empty if there are none or the log cannot be read.
-    - Entries are as in RV(criu.hosts.selinux_denial_info#module:denials).
+    - The denials by SELinux or AppArmor since the task began that matter. Empty if there are none or the log cannot be
+      read.
+    - Entries are as in RV(criu.hosts.denial_info#module:denials).
   returned: failure of the engine
   type: list
   elements: dict
   sample: []
 silent_denials:
   description:
-    - The refusals by SELinux that CRIU's log shows, whether or not they were logged as denials.
-    - Entries are as in RV(criu.hosts.selinux_denial_info#module:silent_denials).
+    - The refusals by SELinux or AppArmor that CRIU's log shows, whether or not they were logged as denials.
+    - Entries are as in RV(criu.hosts.denial_info#module:silent_denials).
   returned: failure of the engine
   type: list
   elements: dict

@@ -11,8 +11,8 @@ short_description: Restore a container from its checkpoint, in place or from an 
 version_added: 0.1.0
 description:
   - Restores a container from its checkpoint. A container that runs already is left alone.
-  - Compares the SELinux label of every thread with the label before the checkpoint. If one differs, the module stops
-    the container and keeps its checkpoint or archive.
+  - Compares the SELinux label or AppArmor profile of every thread with that before the checkpoint. If one differs, the
+    module stops the container and keeps its checkpoint or archive.
   - Where SELinux is enforcing and the policy of the role P(criu.hosts.criu_selinux#role) is loaded, the module switches
     the boolean C(criu_container_restore) on for the restore, and off again even if the restore fails.
   - Podman makes no health checks after a restore. If the container has one, the module lets podman make them again;
@@ -52,8 +52,8 @@ options:
     choices: [refuse, accept]
     default: refuse
 seealso:
-  - module: criu.hosts.selinux_denial_info
-    description: Explains denials by SELinux.
+  - module: criu.hosts.denial_info
+    description: Explains denials by SELinux and AppArmor.
   - module: criu.hosts.container_checkpoint
   - name: podman-container-restore(1)
     description: The command that the module runs.
@@ -146,11 +146,11 @@ labels:
       elements: str
       sample: ["1", "7", "8", "9"]
     before:
-      description: Label before the restore.
+      description: Label before the restore; under AppArmor the profile with its mode.
       type: str
       sample: system_u:system_r:container_t:s0:c441,c720
     after:
-      description: Label after the restore.
+      description: Label after the restore; under AppArmor the profile with its mode.
       type: str
       sample: system_u:system_r:container_t:s0:c441,c720
 label_differences:
@@ -185,10 +185,11 @@ label_differences:
 label_proof:
   description:
     - V(enforcing) or V(permissive), the mode of SELinux, if all labels are the same as before.
+    - V(apparmor) if the host has AppArmor, and each thread is in the same profile as before, in the same mode.
     - V(label_changed) if one differs and O(on_label_mismatch=warn).
-    - V(selinux_disabled) if there are no labels, V(not_needed) if nothing was restored, now or by a task that
-      died before it compared the labels, and V(label_unknown) if neither a record nor the container has a label to
-      compare with.
+    - V(selinux_disabled) if the host has neither SELinux nor AppArmor, V(not_needed) if nothing was restored, now or by
+      a task that died before it compared the labels, and V(label_unknown) if neither a record nor the container has a
+      label to compare with.
   returned: success
   type: str
   sample: enforcing
@@ -240,6 +241,11 @@ reason:
     - V(has_dependencies) if the container of an archive without a record uses namespaces of a different one.
     - V(in_pod) if the container of an archive without a record was in a pod.
     - V(cgroup_in_use) if processes, for example those of a clone, still run in the cgroup of the container.
+    - V(apparmor_profile_missing) if an AppArmor profile of the container is not loaded and is not one that the engine
+      makes itself, or the engine could not load it; see RV(profile).
+    - V(apparmor_parser_missing) if C(apparmor_parser), by which the engine loads its profile, is not installed.
+    - V(restore_leftovers) if the state that an earlier failed restore has left in the OCI runtime or in systemd is in
+      the way; the next task removes it.
     - V(image_missing) if the image of the container is not on this host.
     - V(mount_source_missing) if a file or folder of the host that the container has mounted is missing; see RV(path).
     - V(host_mounts_at_risk) if a file system is mounted below a folder of the host that the container has mounted, and
@@ -278,6 +284,7 @@ reason:
     - V(criu_too_old) if podman needs a newer CRIU.
     - V(criu_without_selinux) if CRIU is not linked with libselinux, so the labels would be lost.
     - V(policy_missing) if SELinux does not allow the restore.
+    - V(apparmor_denied) if AppArmor has refused the restore, or a part of it.
     - V(runtime_cannot_checkpoint) if the OCI runtime cannot restore.
     - V(network_lock_missing) if CRIU cannot lock the network of the container.
     - V(busy) if another task works on the container or the archive, or holds the SELinux boolean, for a minute.
@@ -301,6 +308,11 @@ containers:
   type: list
   elements: str
   sample: [web]
+profile:
+  description: The AppArmor profile that is not loaded.
+  returned: failure with reason apparmor_profile_missing or apparmor_parser_missing
+  type: str
+  sample: containers-default-0.62.2
 path:
   description: The file or folder that the failure is about.
   returned: failure that concerns a file or folder
@@ -340,16 +352,17 @@ log_tail:
   sample: ["pie: 1: Error (criu/pie/restorer.c:546): seccomp: SECCOMP_SET_MODE_FILTER returned -13 on tid 1"]
 denials:
   description:
-    - The denials by SELinux since the task began that matter. Empty if there are none or the log cannot be read.
-    - Entries are as in RV(criu.hosts.selinux_denial_info#module:denials).
+    - The denials by SELinux or AppArmor since the task began that matter. Empty if there are none or the log cannot be
+      read.
+    - Entries are as in RV(criu.hosts.denial_info#module:denials).
   returned: failure of the engine
   type: list
   elements: dict
   sample: []
 silent_denials:
   description:
-    - The refusals by SELinux that CRIU's log shows, whether or not they were logged as denials.
-    - Entries are as in RV(criu.hosts.selinux_denial_info#module:silent_denials).
+    - The refusals by SELinux or AppArmor that CRIU's log shows, whether or not they were logged as denials.
+    - Entries are as in RV(criu.hosts.denial_info#module:silent_denials).
   returned: failure of the engine
   type: list
   elements: dict

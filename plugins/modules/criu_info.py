@@ -35,15 +35,18 @@ options:
         RV(criu.installed).
       - V(config) stands for RV(criu.config) and RV(criu.config_error).
       - V(runtimes) stands for RV(criu.runtimes), RV(criu.podman) and RV(criu.tools).
-      - V(kernel) stands for RV(criu.kernel), RV(criu.lsm), RV(criu.system) and RV(criu.kdat). It is read from files.
+      - V(kernel) stands for RV(criu.kernel), RV(criu.lsm), RV(criu.system), RV(criu.support) and RV(criu.kdat). It is
+        read from files.
       - V(features) stands for RV(criu.check) and RV(criu.features). CRIU checks each feature in a process of its own,
         which takes the most time, and it needs root.
       - V(readiness) stands for RV(criu.readiness), RV(criu.reasons) and RV(criu.network_lock). It includes V(binary),
         V(config), V(runtimes) and V(kernel). Without V(features) the answers that depend on the kernel are unknown
         (V(not_asked)).
+      - V(offer) stands for RV(criu.offer), which asks the package manager if the CRIU in use is not good enough. It is
+        not gathered by default, and it includes V(binary) and V(kernel).
     type: list
     elements: str
-    choices: [binary, config, runtimes, kernel, features, readiness]
+    choices: [binary, config, runtimes, kernel, features, readiness, offer]
     default: [binary, config, runtimes, kernel, features, readiness]
   features:
     description:
@@ -179,13 +182,19 @@ criu:
       sample: {"id": dd6d1bf01a1b, "version": 4.2.1, "features": [selinux, nftables], "intact": true}
     lsm:
       description:
+        - C(ruling), which security module confines processes, V(selinux), V(apparmor), V(none), V(both) or V(other)
+          (one whose labels nothing here reads), and C(active), the names of all active ones in the kernel's order
+          (V(null) if securityfs is not mounted).
         - C(selinux) with C(mode) (V(enforcing), V(permissive), or V(disabled), also where a container has SELinux
           read-only), C(policy), C(booleans) (V(on), V(off), or V(null) if the policy does not have it) and
           C(lets_users), whether the loaded policy allows an unconfined user to restore a process with CRIU (V(null) if
           the kernel cannot be asked).
-        - C(apparmor), whether AppArmor is on.
+        - C(apparmor) with C(enabled), C(parser), the path of apparmor_parser (V(null) if it is missing), and
+          C(container_profiles), the loaded profiles with the names that Podman uses (V(null) if they cannot be read).
       type: dict
       sample:
+        ruling: selinux
+        active: [lockdown, capability, landlock, yama, selinux]
         selinux:
           mode: enforcing
           policy: default
@@ -194,7 +203,7 @@ criu:
             criu_container_restore: "off"
             virt_sandbox_use_all_caps: null
           lets_users: false
-        apparmor: false
+        apparmor: {"enabled": false, "parser": null, "container_profiles": null}
     runtimes:
       description: The OCI runtimes C(runc) and C(crun), whether installed or not.
       type: list
@@ -221,9 +230,15 @@ criu:
           type: str
           sample: "libcriu.so.2 cannot be loaded: install libcriu2 (Debian) or criu-libs (Fedora)"
     podman:
-      description: C(path) and C(version) of Podman, each V(null) if it is not installed.
+      description:
+        - C(path), C(version) and C(storage) of Podman, each V(null) if it is not installed.
+        - C(storage) has the folder C(root) in which root's Podman keeps containers, as storage.conf sets it, and the
+          storage C(driver).
       type: dict
-      sample: {"path": /usr/bin/podman, "version": 5.4.2}
+      sample:
+        path: /usr/bin/podman
+        version: 5.4.2
+        storage: {"root": /var/lib/containers/storage, "driver": overlay}
     tools:
       description: Paths of the other tools that checkpoints need, C(nft), C(tar) and C(zstd), V(null) if missing.
       type: dict
@@ -232,12 +247,28 @@ criu:
       description: C(family) (V(debian), V(redhat) or V(other)) and C(name) of the distribution.
       type: dict
       sample: {"family": debian, "name": debian 13}
+    support:
+      description:
+        - Whether the collection supports this host, by its distribution, release and security module. C(level),
+          V(supported), V(experimental) or V(refused) (the roles refuse it), and C(text), one sentence about it.
+      type: dict
+      sample:
+        level: experimental
+        text: "Fedora 43 is experimental: unit tests cover it, and nothing was run there."
     kernel:
       description:
-        - C(release) of the kernel, its C(version) as numbers, C(checkpoint_restore), whether it has
-          CAP_CHECKPOINT_RESTORE, and C(ptrace_scope), Yama's limit of ptrace (V(null) without Yama).
+        - C(release) of the kernel, its C(version) as numbers, its C(architecture), C(checkpoint_restore), whether it
+          has CAP_CHECKPOINT_RESTORE, and C(ptrace_scope), Yama's limit of ptrace (V(null) without Yama).
+        - C(io_uring), who may use io_uring, V(allowed), V(group) (members of a group) or V(disabled) (V(null) before
+          Linux 6.6). CRIU cannot dump a process that uses it.
       type: dict
-      sample: {"release": 6.12.117+deb13-amd64, "version": [6, 12, 117], "checkpoint_restore": true, "ptrace_scope": 0}
+      sample:
+        release: 6.12.117+deb13-amd64
+        version: [6, 12, 117]
+        architecture: x86_64
+        checkpoint_restore: true
+        ptrace_scope: 0
+        io_uring: allowed
     kdat:
       description:
         - CRIU's cache of the kernel's features. C(path); C(present); C(stale), the event that is newer than the cache,
@@ -256,6 +287,31 @@ criu:
           default of upstream or of the distribution's package is assumed.
       type: dict
       sample: {"backend": nftables, "source": build, "usable": true}
+    offer:
+      description:
+        - Whether the CRIU in use is good enough for containers on the kernel and with the security module of this host,
+          and if not, whether that of the distribution is. The role C(criu.hosts.criu) takes CRIU from there.
+      type: dict
+      contains:
+        why_not:
+          description: Why the CRIU in use is not good enough; V(null) if it is.
+          type: str
+          sample: CRIU is not installed
+        package:
+          description:
+            - C(version) of the distribution's package, and C(why_not), why it is not good enough. V(null) if the CRIU
+              in use is good enough, so that the package manager was not asked.
+            - The package lists of the host are read as they are.
+          type: dict
+          sample: {"version": 4.1.1-1, "why_not": null}
+        platform:
+          description: The distribution with its release, and the machine. An artifact is valid for one of them.
+          type: str
+          sample: debian 13 x86_64
+        built:
+          description: Whether the artifact of an earlier build is on this host.
+          type: bool
+          sample: false
     readiness:
       description:
         - The answer for each intent. The intents are V(container), V(multi_threaded), V(tcp_established),
@@ -280,7 +336,10 @@ criu:
               V(known_bad_pair), V(file_locks_untold), V(dirty_tracking_missing), V(userfaultfd_missing),
               V(clone3_missing), V(network_lock_missing), V(network_not_locked), V(podman_missing), V(runtime_missing),
               V(runtime_limited), V(capability_unknown_to_kernel), V(criu_too_old), V(file_capability_missing),
-              V(ptrace_restricted), V(policy_without_users) and V(rootless_unsupported).
+              V(ptrace_restricted), V(policy_without_users), V(rootless_unsupported), V(host_refused),
+              V(host_experimental), V(architecture_untried), V(lsm_stacked), V(lsm_unknown),
+              V(apparmor_parser_missing), V(apparmor_profiles_unreadable), V(apparmor_profile_missing) and
+              V(storage_untried).
           type: str
           sample: policy_missing
         level:
@@ -361,10 +420,13 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu.inspect import (
     read_version,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._criu.kernel_cache import read_kdat
+from ansible_collections.criu.hosts.plugins.module_utils._criu.offer import read_offer
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.layout import Layout
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.storage import storage_of
 from ansible_collections.criu.hosts.plugins.module_utils._engines.runtimes import load_library, read_runtimes
 from ansible_collections.criu.hosts.plugins.module_utils._host.distribution import read_system
 from ansible_collections.criu.hosts.plugins.module_utils._host.kernel import read_kernel
+from ansible_collections.criu.hosts.plugins.module_utils._host.support import support_of
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loaded_policy import LoadedPolicy
 
 # The subsets of gather, and the keys that each of them sets.
@@ -375,17 +437,22 @@ SUBSETS = {
     ),
     "config": ("config", "config_error"),
     "runtimes": ("runtimes", "podman", "tools"),
-    "kernel": ("kernel", "lsm", "system", "kdat"),
+    "kernel": ("kernel", "lsm", "system", "support", "kdat"),
     "features": ("check", "features"),
     "readiness": ("network_lock", "readiness", "reasons"),
+    "offer": ("offer",),
 }
+DEFAULT = [subset for subset in SUBSETS if subset != "offer"]
 # The readiness depends on all the others, but the features may be unknown.
 NEEDED_FOR_READINESS = {"binary", "config", "runtimes", "kernel"}
+NEEDED_FOR_OFFER = {"binary", "kernel"}
 NOT_ASKED: dict[str, Any] = {"check": {"passed": None, "log": []}, "features": {}}
 SPEC: dict[str, Any] = {
-    "gather": {"type": "list", "elements": "str", "choices": list(SUBSETS), "default": list(SUBSETS)},
+    "gather": {"type": "list", "elements": "str", "choices": list(SUBSETS), "default": DEFAULT},
     "features": {"type": "list", "elements": "str", "default": []},
 }
+# The artifact of a build, as the role criu and the playbook build_criu write it by default.
+ARTIFACT = "criu.tar.gz"
 # The label of a user's shell, by the default of every targeted policy and of Debian's.
 USER_CONTEXT = "unconfined_u:unconfined_r:unconfined_t:s0"
 
@@ -402,7 +469,8 @@ def wanted_subsets(params: dict[str, Any]) -> set[str]:
             f"Cannot check the features {', '.join(params['features'])}: gather does not include features. Add it.",
             reason="options_conflict",
         )
-    return wanted | NEEDED_FOR_READINESS if "readiness" in wanted else wanted
+    wanted |= NEEDED_FOR_READINESS if "readiness" in wanted else set()
+    return wanted | NEEDED_FOR_OFFER if "offer" in wanted else wanted
 
 
 def read_features(ctx: Context, path: str | None) -> dict[str, Any]:
@@ -455,7 +523,11 @@ def read_engines(ctx: Context, path: str | None) -> dict[str, Any]:
     printed = ctx.runner.run([podman, "--version"]).out if podman else ""
     return {
         "runtimes": read_runtimes(ctx.paths, ctx.runner, path, load_library),
-        "podman": {"path": podman, "version": parse_version(printed)},
+        "podman": {
+            "path": podman,
+            "version": parse_version(printed),
+            "storage": storage_of(ctx.paths) if podman else None,
+        },
         "tools": {name: find(ctx.paths, name) for name in ("nft", "tar", "zstd")},
     }
 
@@ -467,10 +539,12 @@ def read_around(paths: Paths, path: str | None) -> dict[str, Any]:
     lets = policy.lets(USER_CONTEXT, USER_CONTEXT, "process", ("execmem", "dyntransition"))
     lsm["selinux"]["lets_users"] = lets
     family, name = read_system(paths)
+    distribution, dummy, release = name.partition(" ")
     return {
         "kernel": read_kernel(paths),
         "lsm": lsm,
         "system": {"family": family, "name": name},
+        "support": support_of(distribution, family, release, lsm["ruling"]),
         "kdat": read_kdat(paths, lsm["selinux"]["policy"], ours=is_ours(paths, path)),
     }
 
@@ -494,6 +568,9 @@ def run(ctx: Context) -> Outcome:
         known = value if "features" in wanted else {**value, **NOT_ASKED}
         lock = readiness.network_lock(known, iptables=find(ctx.paths, "iptables-restore") is not None)
         value.update(readiness.judge({**known, "network_lock": lock}), network_lock=lock)
+    if "offer" in wanted:
+        built = os.path.exists(f"{ctx.paths.state}/{ARTIFACT}")
+        value["offer"] = read_offer(ctx.runner, value, machine=os.uname().machine, built=built)
     return Outcome("criu", value)
 
 

@@ -53,8 +53,8 @@ options:
     description: Images of a pre-dump of this process, in the same parent folder. A restore needs them as well.
     type: path
 seealso:
-  - module: criu.hosts.selinux_denial_info
-    description: Explains denials by SELinux.
+  - module: criu.hosts.denial_info
+    description: Explains denials by SELinux and AppArmor.
   - module: criu.hosts.process_restore
   - name: criu(8)
     description: The command that the module runs.
@@ -209,6 +209,7 @@ reason:
     - V(criu_without_selinux) if CRIU is not linked with libselinux, so the labels would be lost.
     - V(criu_not_permitted) if this user may not run CRIU, or CRIU has no capabilities for a user other than root.
     - V(policy_missing) if SELinux has refused the checkpoint.
+    - V(apparmor_denied) if AppArmor has refused the checkpoint, or a part of it.
     - V(tcp_established_needed) if there are established TCP connections and O(tcp_established) is not set.
     - V(file_locks_needed) if the processes hold file locks and O(file_locks) is not set.
     - V(shell_job_needed) if the session of the process belongs to a process outside, as with a job of a shell, and
@@ -222,6 +223,10 @@ reason:
     - V(link_remap_needed) if the process uses a deleted file that has a different name still.
     - V(inotify_handle) if the process watches a file (inotify, fanotify) whose path CRIU cannot find.
     - V(io_uring) if the process uses io_uring, which CRIU cannot save.
+    - V(apparmor_profile_name) if the name of an AppArmor profile of the process has a blank; CRIU saves its first word
+      only.
+    - V(apparmor_profile_stacked) if the process has several AppArmor profiles at once (a stack), which the kernel does
+      not let it take again.
     - V(sysv_memory) if the process uses System V shared memory outside of an IPC namespace of its own.
     - V(message_queue) if there are POSIX message queues in its C(/dev/mqueue).
     - V(mount_unsupported) if CRIU cannot save, or restore, one of its mounts.
@@ -301,16 +306,17 @@ log_tail:
   sample: ["Error (criu/tty.c:1996): tty: Found dangling tty"]
 denials:
   description:
-    - The denials by SELinux since the task began that matter. Empty if there are none or the log cannot be read.
-    - Entries are as in RV(criu.hosts.selinux_denial_info#module:denials).
+    - The denials by SELinux or AppArmor since the task began that matter. Empty if there are none or the log cannot be
+      read.
+    - Entries are as in RV(criu.hosts.denial_info#module:denials).
   returned: failure of CRIU
   type: list
   elements: dict
   sample: []
 silent_denials:
   description:
-    - The refusals by SELinux that CRIU's log shows, whether or not they were logged as denials.
-    - Entries are as in RV(criu.hosts.selinux_denial_info#module:silent_denials).
+    - The refusals by SELinux or AppArmor that CRIU's log shows, whether or not they were logged as denials.
+    - Entries are as in RV(criu.hosts.denial_info#module:silent_denials).
   returned: failure of CRIU
   type: list
   elements: dict

@@ -16,8 +16,8 @@ description:
     before it changes anything.
   - If a task was killed after the restore, the next task with the same O(images_path) finds the process, compares its
     labels, and notes it.
-  - Compares the SELinux label of every thread with the label in the images. If one differs, the module ends the
-    processes and keeps the images, see O(on_label_mismatch).
+  - Compares the SELinux label or AppArmor profile of every thread with that at the checkpoint. If one differs, the
+    module ends the processes and keeps the images, see O(on_label_mismatch).
   - Where SELinux is enforcing, the module switches the boolean C(unconfined_dyntrans_all) on for the restore, and off
     again even if the restore fails. A login shell may not take a label with a different SELinux user or role; systemd
     restores such a process in a transient service named C(criu-hosts-PID).
@@ -43,8 +43,8 @@ options:
     choices: [stop, warn]
     default: stop
 seealso:
-  - module: criu.hosts.selinux_denial_info
-    description: Explains denials by SELinux.
+  - module: criu.hosts.denial_info
+    description: Explains denials by SELinux and AppArmor.
   - module: criu.hosts.process_checkpoint
   - name: criu(8)
     description: The command that the module runs.
@@ -118,19 +118,22 @@ labels:
       elements: str
       sample: ["1426", "1430", "1431", "1432"]
     before:
-      description: Label in the images.
+      description:
+        - Label in the images.
+        - Under AppArmor the profile in the images, with the mode in the record; without a record, no mode is known.
       type: str
       sample: system_u:system_r:initrc_t:s0
     after:
-      description: Label after the restore.
+      description: Label after the restore; under AppArmor the profile, with its mode if that of before is known.
       type: str
       sample: system_u:system_r:initrc_t:s0
 label_proof:
   description:
     - V(enforcing) or V(permissive), the mode of SELinux, if all labels are the same as before.
+    - V(apparmor) if the host has AppArmor, and each thread is in the same profile as before, in the same mode.
     - V(label_changed) if one differs and O(on_label_mismatch=warn).
-    - V(selinux_disabled) if there are no labels, V(not_needed) if nothing was restored, and V(label_unknown) if the
-      images hold no labels.
+    - V(selinux_disabled) if the host has neither SELinux nor AppArmor, V(not_needed) if nothing was restored, and
+      V(label_unknown) if the images hold no labels, or those of a different security module.
   returned: success
   type: str
   sample: enforcing
@@ -196,7 +199,9 @@ reason:
     - V(criu_too_old) if CRIU is too old to have configuration files.
     - V(criu_without_selinux) if CRIU is not linked with libselinux, so the labels would be lost.
     - V(criu_not_permitted) if this user may not run CRIU, or CRIU has no capabilities for a user other than root.
+    - V(apparmor_profile_missing) if an AppArmor profile of the process is not loaded; see RV(profile).
     - V(policy_missing) if SELinux does not allow the restore.
+    - V(apparmor_denied) if AppArmor has refused the restore, or a part of it.
     - V(network_lock_missing) if CRIU cannot lock the network.
     - V(busy) if a different task has worked on the images, the service or the SELinux boolean for a minute.
     - V(disk_full) if there is no space left.
@@ -208,6 +213,11 @@ reason:
   returned: failure
   type: str
   sample: images_missing
+profile:
+  description: The AppArmor profile that is not loaded.
+  returned: failure with reason apparmor_profile_missing
+  type: str
+  sample: /usr/sbin/worker
 path:
   description: The file or folder that the failure is about.
   returned: failure that concerns a file or folder
@@ -247,16 +257,17 @@ log_tail:
   sample: ["pie: 1169: Error (criu/pie/restorer.c:196): can't write lsm profile -13"]
 denials:
   description:
-    - The denials by SELinux since the task began that matter. Empty if there are none or the log cannot be read.
-    - Entries are as in RV(criu.hosts.selinux_denial_info#module:denials).
+    - The denials by SELinux or AppArmor since the task began that matter. Empty if there are none or the log cannot be
+      read.
+    - Entries are as in RV(criu.hosts.denial_info#module:denials).
   returned: failure of CRIU
   type: list
   elements: dict
   sample: []
 silent_denials:
   description:
-    - The refusals by SELinux that CRIU's log shows, whether or not they were logged as denials.
-    - Entries are as in RV(criu.hosts.selinux_denial_info#module:silent_denials).
+    - The refusals by SELinux or AppArmor that CRIU's log shows, whether or not they were logged as denials.
+    - Entries are as in RV(criu.hosts.denial_info#module:silent_denials).
   returned: failure of CRIU
   type: list
   elements: dict

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measure how fast selinux_denial_info and ausearch read a large audit log, in turn; print the seconds as JSON.
+"""Measure how fast denial_info and ausearch read a large audit log, in turn; print the seconds as JSON.
 
 denial_log.py FOLDER LOG_FOLDER ROUNDS [MIB]    FOLDER contains ansible_collections/criu/hosts
 denial_log.py --look FOLDER LOG                 read the log once, in a process of its own
@@ -98,7 +98,7 @@ def compare(folder: str, log: Path, made: int, rounds: int) -> dict[str, object]
         found = json.loads(text)
         other.append(searched(log))
     if found["records"] != made:
-        raise SystemExit(f"selinux_denial_info found only {found['records']} of {made} denials")
+        raise SystemExit(f"denial_info found only {found['records']} of {made} denials")
     return {"bytes": log.stat().st_size, "ours": ours, "ausearch": other, **found}
 
 

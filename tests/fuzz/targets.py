@@ -228,6 +228,7 @@ PROCESS_RECORD = {
     "criu": "4.2.1",
     "selinux": "enforcing",
     "external": ["unix[9]"],
+    "profiles": ["lab (enforce)"],
 }
 BEGUN = {"action": "dumping", "thing": "web", "boot": "ab-1", "began": "2026-11-22T21:38:08Z", "facts": {"id": "ab"}}
 SPEC = {
@@ -410,6 +411,11 @@ LOG_LINES = (
         for day in (b"11/22/26", b"22.11.2026", b"2026-11-22")
     ),
 )
+APPARMOR_LINES = [line.rpartition(b"\t")[2] for line in lines_of("apparmor/*.tsv")]
+PROFILE_DENIAL = (
+    b'type=AVC msg=audit(1795384456.390:%d): apparmor="DENIED" operation="open" class="file" profile="%s" name="/a/%s" '
+    b'pid=9 comm="c" requested_mask="r" denied_mask="r" fsuid=0 ouid=0\n'
+)
 DENIAL = (
     b'type=AVC msg=audit(1795384456.390:%d): avc:  denied  { read write } for  pid=9 comm=%s path="/a" dev="vda" '
     b"ino=7 scontext=system_u:system_r:container_t:s0 tcontext=system_u:object_r:%s:s0 tclass=file permissive=0\n"
@@ -423,6 +429,26 @@ def other_commands(size: int) -> bytes:
 
 def other_types(size: int) -> bytes:
     return b"".join(DENIAL % (number, b'"c"', b"t%d_t" % number) for number in range(size // 200))
+
+
+def other_files(size: int) -> bytes:
+    """Returns denials by AppArmor of which each is about a different file of a container."""
+    names = (b"x" * (number % 30) + b"y" * (number // 30 % 30) for number in itertools.count())
+    return b"".join(PROFILE_DENIAL % (number, b"docker-default", next(names)) for number in range(size // 200))
+
+
+def other_profiles(size: int) -> bytes:
+    return b"".join(PROFILE_DENIAL % (number, b"p%d" % number, b"f") for number in range(size // 200))
+
+
+def _profile_record(function: Callable[..., Any], given: bytes) -> Any:
+    """Parses a denial by AppArmor, and renders it as a line of a profile."""
+    heads = importlib.import_module(f"{PLUGINS}.module_utils._denials.heads")
+    records = importlib.import_module(f"{PLUGINS}.module_utils._denials.records")
+    rules = importlib.import_module(f"{PLUGINS}.module_utils._denials._apparmor.rules")
+    head = heads.parse_head(given)
+    record = function(head, records.text_of(given)) if head is not None else None
+    return rules.render_rule(record) if record is not None else None
 
 
 def torn_heads(size: int) -> bytes:
@@ -948,6 +974,17 @@ CASES: tuple[Target, ...] = (
     Target("_denials/heads.parse_stamp", texts(*STAMPS), with_more(1.8e9)),
     Target("_denials/records.parse_line", mutated([*lines_of("audit/*.txt"), *LOG_LINES]), repeats="bytes"),
     Target("_denials/records.parse_fields", texts(*lines_of("audit/*.txt"))),
+    Target("_denials/lines.parse_record", mutated([*APPARMOR_LINES, *LOG_LINES]), repeats="bytes"),
+    Target("_denials/_apparmor/records.parse_apparmor", mutated(APPARMOR_LINES), _profile_record, repeats="bytes"),
+    Target("_denials/_apparmor/records.parse_apparmor_fields", texts(*APPARMOR_LINES)),
+    Target("_denials/_apparmor/records.parse_apparmor_fields", texts(*APPARMOR_LINES), with_more(interpreted=True)),
+    Target(
+        "_denials/groups.Groups",
+        mutated([b"\n".join(APPARMOR_LINES) + b"\n"]),
+        _groups,
+        repeats="bytes",
+        hostile=(other_files, other_profiles),
+    ),
     Target(
         "_denials/groups.Groups",
         mutated(fixtures("audit/*.txt")),
@@ -970,12 +1007,19 @@ CASES: tuple[Target, ...] = (
         repeats="bytes",
     ),
     Target("_denials/sources.read_journal", texts(*lines_of("audit/*.txt")), _journal, raises=REFUSED),
+    Target("_denials/sources.read_journal", texts(*APPARMOR_LINES), _journal, raises=REFUSED),
     Target("_denials/since.parse_since", texts(*TIMES), with_more(now=1.8e9, boot=1.7e9), raises=REFUSED),
     Target("_denials/criu_logs.read_signs", texts(*LOGS).map(str.splitlines), with_more("/a"), repeats="lines"),
     Target(
         "_denials/report.read_logs",
         mutated(LOGS),
         lambda function, given: function([put("dump.log", given)]),
+        repeats="bytes",
+    ),
+    Target(
+        "_denials/report.read_logs",
+        mutated(LOGS),
+        lambda function, given: function([put("dump.log", given)], profiles=True),
         repeats="bytes",
     ),
     Target("_criu/log.tail", texts(*LOGS)),
@@ -1002,6 +1046,8 @@ CASES: tuple[Target, ...] = (
         texts(*fixtures("criu/*bad-config*")),
         lambda function, given: function(completed(given)),
     ),
+    Target("_criu/offer.parse_offered", texts(*fixtures("apt/*show-criu.txt"))),
+    Target("_criu/offer.parse_upstream", texts(b"1:4.1.1-1+b1")),
     Target("_criu_config/lint.parse", texts(*CONF_SEEDS)),
     Target(
         "_criu_config/lint.parse_line",
@@ -1056,7 +1102,7 @@ CASES: tuple[Target, ...] = (
         mutated([b"40\n", *RELEASES]),
         lambda function, given: [
             below(f"/proc/sys/kernel/{name}")(function, given)
-            for name in ("osrelease", "cap_last_cap", "yama/ptrace_scope")
+            for name in ("osrelease", "arch", "cap_last_cap", "yama/ptrace_scope", "io_uring_disabled")
         ],
         repeats="bytes",
     ),
@@ -1100,6 +1146,7 @@ CASES: tuple[Target, ...] = (
     Target("_host/mounts.parse_mounts", texts(MOUNTINFO)),
     Target("_host/mounts.parse_mounts", texts(MOUNTINFO), _walk_mounts),
     Target("_engines/podman/binds.parse_binds", values(OCI_BINDS).filter(is_object), repeats=""),
+    Target("_lsm/_apparmor/profile.parse_profile", texts(b"lab two (enforce)", b"a//HAT//&:box:b (mixed)")),
     Target("_lsm/_selinux/context.Context:parse", texts(b"system_u:object_r:container_file_t:s0:c1,c2", b"a:b")),
     Target("_lsm/_selinux/context.type_of", texts(b"system_u:object_r:container_file_t:s0:c1,c2", b"a:b")),
     Target("_lsm/_selinux/module.declared_booleans", texts(CIL)),
@@ -1113,13 +1160,15 @@ CASES: tuple[Target, ...] = (
     ),
     Target(
         "_criu/inspect.read_lsm",
-        mutated([b"SELINUX=enforcing\nSELINUXTYPE=targeted\n", b"1", b"0 1"]),
+        mutated([b"SELINUX=enforcing\nSELINUXTYPE=targeted\n", b"1", b"0 1", b"yama,apparmor", b"a b (enforce)\n"]),
         lambda function, given: [
             below(name)(function, given)
             for name in (
                 "/etc/selinux/config",
                 "/sys/fs/selinux/enforce",
                 "/sys/fs/selinux/booleans/criu_container_restore",
+                "/sys/kernel/security/lsm",
+                "/sys/kernel/security/apparmor/profiles",
             )
         ],
         repeats="bytes",
@@ -1212,6 +1261,7 @@ EXEMPT: dict[str, str] = {
     "_criu/features.read_check": "a command's answer",
     "_criu/inspect.read_binary": "collects read_program and parse_capabilities",
     "_criu/inspect.read_config": "returns texts as they are",
+    "_criu/offer.read_offer": "a command's answer, which parse_offered reads",
     "_criu/inspect.read_version": "a command's answer",
     "_criu/kernel_cache.read_kdat": "reads times of files",
     "_criu/program.read_capability_attribute": "returns bytes as they are",
@@ -1225,6 +1275,7 @@ EXEMPT: dict[str, str] = {
     "_criu_build/installed.read_diversion": "collects parse_diversions",
     "_criu_config/before_dump.read_files": "is lint.parse of a file",
     "_criu_config/config_file.read_version": "a command's answer",
+    "_criu/inspect.read_apparmor": "is fed through read_lsm",
     "_denials/failure.read_failure": "collects other readers for a failure",
     "_denials/report.read_groups": "collects Groups and its sources",
     "_denials/since.read_since": "collects parse_since and parse_record_time",
@@ -1236,6 +1287,7 @@ EXEMPT: dict[str, str] = {
     "_host/process.read_pids": "reads numbers of the kernel's",
     "_host/proc_files.read_sight": "collects parse_status and parse_maps",
     "_host/paths.read_xattr": "returns text as it is",
+    "_lsm/active.read_active": "is fed through read_lsm",
     "_lsm/_selinux/boolean.read_boolean": "reads one digit of the kernel's",
     "_lsm/_selinux/host.read_file": "returns bytes as they are",
     "_lsm/_selinux/loan.read_loan": "reads names of files",

@@ -134,9 +134,9 @@ def info(count: int) -> list[dict[str, Any]]:
 
 
 def denial_log() -> list[dict[str, Any]]:
-    """Compare selinux_denial_info with ausearch on 1 GiB of audit log, on this machine, if ausearch is installed."""
+    """Compare denial_info with ausearch on 1 GiB of audit log, on this machine, if ausearch is installed."""
     if shutil.which("ausearch") is None:
-        say("  selinux_denial_info / ausearch: not measured, install auditd (Debian) or audit (Red Hat family)")
+        say("  denial_info / ausearch: not measured, install auditd (Debian) or audit (Red Hat family)")
         return []
     argv = [sys.executable, str(ROOT / "tests/bench/denial_log.py"), str(BUILD), str(RESULTS / "logs"), str(LOG_ROUNDS)]
     done = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=False)

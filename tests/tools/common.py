@@ -138,8 +138,11 @@ def call(name: str, argv: Sequence[str], *, env: dict[str, str], cwd: Path = ROO
 
 
 def junit_entry(name: str, files: Sequence[Path], *, seconds: float, rc: int) -> Entry:
-    """Count the test cases of JUnit files; a nonzero exit status without a failed case counts as a failure."""
-    entry = Entry(name, seconds=seconds)
+    """Count the test cases of JUnit files, and note why some did not run.
+
+    A nonzero exit status without a failed case counts as a failure.
+    """
+    entry, skipped = Entry(name, seconds=seconds), dict[str, list[str]]()
     for file in files:
         for case in ElementTree.parse(file).iter("testcase"):
             kinds = {child.tag for child in case}
@@ -148,8 +151,14 @@ def junit_entry(name: str, files: Sequence[Path], *, seconds: float, rc: int) ->
                 entry.notes.append(f"{case.get('classname', '')}.{case.get('name', '')}"[:200])
             elif "skipped" in kinds:
                 entry.skipped += 1
+                for child in case.iter("skipped"):
+                    reason = (child.get("message") or child.text or "nothing to test").strip()
+                    skipped.setdefault(reason, []).append(case.get("name") or "?")
             else:
                 entry.passed += 1
+    for reason, names in skipped.items():
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        entry.notes.append(f"{reason} ({', '.join(names[:3])}{more})")
     if rc and not entry.failed:
         entry.failed = 1
         entry.notes.append(f"exit status {rc}")

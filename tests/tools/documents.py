@@ -11,6 +11,7 @@ import ast
 import importlib
 import re
 import sys
+import textwrap
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ import yaml
 import words
 from common import BUILD, NAME, NAMESPACE, ROOT, Entry, Report, main
 
-LIMITS = {"README.md": 150, "CONTRIBUTING.md": 80, "SECURITY.md": 60, "docs/design.md": 120, "docs/threat-model.md": 80}
+LIMITS = {"README.md": 150, "CONTRIBUTING.md": 90, "SECURITY.md": 60, "docs/design.md": 120, "docs/threat-model.md": 80}
 ROLE_LIMIT = 60
 MARKUP = re.compile(r"\b[A-Z]+\(([^()]*)\)")
 
@@ -83,7 +84,7 @@ def roles() -> list[Path]:
 def role_table() -> list[str]:
     """Return the table of the roles."""
     rows = [
-        [f"[`{NAMESPACE}.{NAME}.{role.name}`](roles/{role.name}/README.md)", plain(specs(role)["short_description"])]
+        [f"[`{NAMESPACE}.{NAME}.{role.name}`](../roles/{role.name}/README.md)", plain(specs(role)["short_description"])]
         for role in roles()
     ]
     return table(["Role", "What it does"], rows)
@@ -167,23 +168,63 @@ def engine_table() -> list[str]:
     return table(["Podman's reason", "Cause", "What Podman says", "Way out"], sorted(rows))
 
 
+SHOWN_LSMS = {
+    "selinux": "SELinux",
+    "apparmor": "AppArmor",
+    "none": "none",
+    "both": "SELinux and AppArmor",
+    "other": "another",
+}
+
+
+def host_table() -> list[str]:
+    """Return the table of the supported, experimental and refused hosts."""
+    rows = []
+    for row in plugin("_host.support").TABLE:
+        lsms = ", ".join(SHOWN_LSMS[lsm] for lsm in row.lsms) or "any"
+        why = f"{row.why[0].upper()}{row.why[1:]}. {row.advice}".strip()
+        rows.append([*row.shown, lsms, row.level, why])
+    return table(["Distribution", "Release", "Security module", "Level", "Why"], rows)
+
+
+def host_lines() -> list[str]:
+    """Return the item of the README that lists the hosts of each level."""
+    rows = [row for row in plugin("_host.support").TABLE if not set(row.lsms) & {"both", "other"}]
+    levels_of: dict[str, set[str]] = {}
+    for row in rows:
+        levels_of.setdefault(row.shown[0], set()).add(row.level)
+    hosts: dict[str, list[str]] = {}
+    for row in rows:
+        distribution, release = row.shown
+        name = f"{distribution} {release}" if len(levels_of[distribution]) > 1 else distribution
+        if name not in hosts.setdefault(row.level, []):
+            hosts[row.level].append(name)
+    levels = "; ".join(f"{level}: {', '.join(hosts[level])}" for level in ("supported", "experimental", "refused"))
+    where = "([which and why](docs/readiness.md#which-hosts)), run on x86_64 only"
+    text = f"- Hosts {where}. {levels[0].upper()}{levels[1:]}."
+    return textwrap.wrap(text, 120, subsequent_indent="  ", break_on_hyphens=False)
+
+
 @dataclass
 class Document:
-    """A Markdown file and the tables in it, by the head of their first column."""
+    """A Markdown file, its tables by the head of their first column, and its generated items by their first words."""
 
     path: Path
     limit: int
     tables: dict[str, Callable[[], list[str]]] = field(default_factory=dict)
+    items: dict[str, Callable[[], list[str]]] = field(default_factory=dict)
 
     def tabulated(self, lines: list[str], problems: list[str]) -> list[str]:
-        """Return the lines with every table as the code has it."""
-        for head, make in self.tables.items():
-            start = next((number for number, line in enumerate(lines) if line.startswith(f"| {head} ")), None)
+        """Return the lines with every table and item as the code has them."""
+        parts = [(f"| {head} ", "|", make) for head, make in self.tables.items()]
+        parts += [(f"- {words}", "  ", make) for words, make in self.items.items()]
+        for begins, goes_on, make in parts:
+            start = next((number for number, line in enumerate(lines) if line.startswith(begins)), None)
             if start is None:
-                problems.append(f"no table that begins with | {head} |")
+                problems.append(f"no table or item that begins with {begins}")
                 continue
-            end = start
-            while end < len(lines) and lines[end].startswith("|"):
+            end = start + 1
+            while end < len(lines) and lines[end].startswith(goes_on):
                 end += 1
             lines = lines[:start] + make() + lines[end:]
         return lines
@@ -215,7 +256,7 @@ def work() -> int:
     write = "--write" in sys.argv[1:]
     report = Report("documents")
     found = [Document(ROOT / name, limit) for name, limit in LIMITS.items()]
-    found[0].tables = {"Module": module_table, "Role": role_table}
+    found[0].items = {"Hosts": host_lines}
     for role in roles():
         found.append(Document(role / "README.md", ROLE_LIMIT, {"Variable": partial(variable_table, role)}))
         problems = defaults_differ(role)
@@ -226,7 +267,9 @@ def work() -> int:
             "Seen before a dump": obstacle_table,
             "Reason": criu_table,
             "Podman's reason": engine_table,
-        }
+        },
+        "reference.md": {"Module": module_table, "Role": role_table},
+        "readiness.md": {"Distribution": host_table},
     }
     found += [Document(path, 10_000, made.get(path.name, {})) for path in sorted(others)]
     for document in found:

@@ -26,26 +26,41 @@ SETUP = ("deps", "venv", "floor", "collections")
 IMAGE = "image"
 # The scenarios absent_host, domains and services_long take too long for this program; run them with make molecule
 # SCENARIO=NAME.
-SCENARIOS = ("checkpoint_host", "processes", "services", "virgin_host")
+SCENARIOS = ("checkpoint_host", "processes", "services", "apparmor_host", "virgin_host")
 # A sample of the cases of `make crash`, and the public reports, with the podman of Debian 13 and of Debian 12.
 # They need the root file system of the image.
 CRASH, REPORTS, REPORTS_12 = "crash", "reports", "reports_bookworm"
 ON_IMAGE = (*SCENARIOS, REPORTS, REPORTS_12, CRASH)
-SAMPLES = (CRASH, "fuzz")
+# A sample of the checks on a fresh Debian, of the suite that this machine is not on
+FRESH = "fresh"
+SAMPLES = (CRASH, "fuzz", FRESH)
+# What `make test` never runs: the command, and why
+NEVER = {
+    "make crash": "all cases of the crash tests take an hour: a sample was run",
+    "make fuzz": "more than 100,000 inputs take 10 minutes: a sample was run",
+    'make unit T="-m long tests/unit"': "plays of minutes",
+    "make builds": "all versions of CRIU take 15 minutes",
+    "make rules": "each rule of the policy takes an hour",
+    "make soak": "a thousand checkpoints take an hour",
+}
 # Each of two workers takes the first step that can start: scenarios need the image, and the longest come first.
-STEPS = (IMAGE, *ON_IMAGE, "lint", "unit", "fuzz", "docs", "build", "sanity")
+STEPS = (IMAGE, *ON_IMAGE, "lint", "unit", "fuzz", "docs", "build", "sanity", FRESH)
 WORKERS = 2
 # CI gives 90 minutes. On a slow machine a step that has not started so many seconds after the start would not end in
 # time; it is left out, and the summary says so.
 LATEST = {
     "processes": 50 * 60,
     "services": 45 * 60,
-    "virgin_host": 70 * 60,
+    "apparmor_host": 55 * 60,
+    "virgin_host": 60 * 60,
     REPORTS: 72 * 60,
     REPORTS_12: 70 * 60,
     CRASH: 74 * 60,
     "fuzz": 80 * 60,
+    FRESH: 78 * 60,
 }
+# The newest ansible-core in requirements/test.txt needs this Python.
+NEWEST_PYTHON = (3, 12)
 STARTED = time.monotonic()
 # Lines of the log of a failed step that the summary repeats, and names of failed checks at its end
 TAIL_LINES = 60
@@ -66,6 +81,7 @@ class Step:
     excused: bool = False
     failures: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=lambda: {"passed": 0, "failed": 0, "skipped": 0})
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def word(self) -> str:
@@ -136,6 +152,7 @@ def read_counts(step: Step, results: Path) -> None:
                 step.counts[key] += entry[key]
             if entry["failed"]:
                 step.failures.append(f"{entry['name']}: {'; '.join(entry['notes'])}"[:1000])
+            step.left_out += [f"{step.name}, {entry['name']}: {note}" for note in entry["notes"] if entry["skipped"]]
     if step.rc and not step.counts["failed"]:
         step.counts["failed"] = 1
 
@@ -176,6 +193,23 @@ def about() -> list[str]:
     ]
 
 
+def not_run(steps: list[Step]) -> list[str]:
+    """Return a line for each thing that did not run, with the reason: in these steps, and in every run of all."""
+    lines = [f"{step.name}: {step.why_not}" for step in steps if step.why_not]
+    lines += [line for step in steps for line in step.left_out]
+    if {step.name for step in steps} >= set(STEPS):
+        others = sorted(path.parent.name for path in ROOT.glob("extensions/molecule/*/molecule.yml"))
+        lines += [
+            f"make molecule SCENARIO={name}: it takes too long"
+            for name in others
+            if name not in (*SCENARIOS, "default")
+        ]
+        lines += [f"{command}: {why}" for command, why in NEVER.items()]
+    if sys.version_info < NEWEST_PYTHON and {"unit", "sanity"} & {step.name for step in steps}:
+        lines.append("unit and sanity on the newest ansible-core: no Python for it here. Run make fresh SUITE=trixie")
+    return lines
+
+
 def summarize(steps: list[Step]) -> int:
     """Print the ends of failed logs, the table of steps and the closing line; return the exit status."""
     say("")
@@ -195,6 +229,8 @@ def summarize(steps: list[Step]) -> int:
         )
         say(f"{step.name:<16}{step.word:<9}{step.seconds:>8.0f}{counts}{'  ' + step.why_not if step.why_not else ''}")
     say(f"{'all':<16}{'':<9}{time.monotonic() - STARTED:>8.0f}")
+    for line in not_run(steps):
+        say(f"not run: {line}")
     # The closing lines alone must name the checks that failed: the rest is often cut off.
     named = [f"failed in {step.name}: {text}" for step in steps for text in step.failures]
     for text in named[:NAMED]:

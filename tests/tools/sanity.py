@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run ansible-test sanity on a copy of the collection: a git checkout in the folder that ansible-test requires.
+"""Run ansible-test sanity, the newest and the oldest, on a copy of the collection: a git checkout in the folder that
+ansible-test requires.
 
 ansible-test makes a small virtual environment for each of its tests and downloads a script that installs pip in them.
 A few lines of this program, with a wheel of pip from the package index, replace that script.
+
+sanity.py [ARGUMENT...]    with arguments of ansible-test sanity, such as --test pylint
 """
 
 from __future__ import annotations
@@ -10,8 +13,8 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
-from xml.etree import ElementTree
 
 from common import (
     BUILD,
@@ -19,6 +22,7 @@ from common import (
     NAME,
     NAMESPACE,
     ROOT,
+    Entry,
     Report,
     ToolError,
     call,
@@ -66,9 +70,9 @@ def sync() -> None:
     subprocess.run([*git, *author, "commit", "--quiet", "--allow-empty", "--message", "copy"], check=True)
 
 
-def bootstrap() -> None:
+def bootstrap(venv: str) -> None:
     """Put the script that installs pip where ansible-test keeps the downloaded one."""
-    package = next((BUILD / "venv/lib").glob("python3*/site-packages/ansible_test"))
+    package = next((BUILD / venv / "lib").glob("python3*/site-packages/ansible_test"))
     source = (package / "_internal/python_requirements.py").read_text(encoding="utf-8")
     found = re.search(r"pip='([0-9.]+)'", source)
     if not found:
@@ -86,13 +90,13 @@ def bootstrap() -> None:
     script.write_text(BOOTSTRAP.format(wheel=wheel), encoding="utf-8")
 
 
-def usable_path() -> str:
+def usable_path(venv: str) -> str:
     """Return a search path on which ansible-test finds every Python of this machine.
 
     The launchers of a version manager do not work for a Python that is not selected, so its real folders are used.
     """
     folders = []
-    for folder in environment()["PATH"].split(":"):
+    for folder in environment(venv)["PATH"].split(":"):
         programs = [one for one in Path(folder).glob("python3.*") if re.fullmatch(r"python3\.\d+", one.name)]
         if all(subprocess.run([one, "-c", ""], capture_output=True, check=False).returncode == 0 for one in programs):
             folders.append(folder)
@@ -102,32 +106,24 @@ def usable_path() -> str:
     return ":".join(folders)
 
 
-def skipped(files: list[Path]) -> list[str]:
-    """Return one line for each test that did not run, with the reason."""
-    lines = []
-    for file in files:
-        for case in ElementTree.parse(file).iter("testcase"):
-            for child in case.iter("skipped"):
-                reason = child.get("message") or child.text or "the collection has no files for it"
-                lines.append(f"not run: {case.get('name')}: {reason.strip()}")
-    return sorted(set(lines))
+def run(name: str, venv: str, arguments: list[str]) -> Entry:
+    """Prepare the ansible-test of one of the environments, run it and count its results."""
+    bootstrap(venv)
+    shutil.rmtree(JUNIT, ignore_errors=True)
+    env = {**environment(venv), "PATH": usable_path(venv), "PIP_QUIET": "1"}
+    env.pop("PYTHONPATH")
+    env.pop("ANSIBLE_COLLECTIONS_PATH")
+    argv = [f"{venv_bin(venv)}/ansible-test", "sanity", "--junit", "--color", "no", *arguments]
+    seconds, rc = call(name, argv, env=env, cwd=COPY)
+    return junit_entry(name, sorted(JUNIT.glob("*.xml")), seconds=seconds, rc=rc)
 
 
 def work() -> int:
-    """Copy the collection, prepare ansible-test, run it and count its results."""
+    """Copy the collection and run both."""
     sync()
-    bootstrap()
-    shutil.rmtree(JUNIT, ignore_errors=True)
-    env = {**environment(), "PATH": usable_path(), "PIP_QUIET": "1"}
-    env.pop("PYTHONPATH")
-    env.pop("ANSIBLE_COLLECTIONS_PATH")
-    argv = [f"{venv_bin()}/ansible-test", "sanity", "--junit", "--color", "no"]
-    seconds, rc = call("ansible-test sanity", argv, env=env, cwd=COPY)
-    files = sorted(JUNIT.glob("*.xml"))
     report = Report("sanity")
-    entry = junit_entry("ansible-test sanity", files, seconds=seconds, rc=rc)
-    entry.notes += skipped(files)
-    report.add(entry)
+    for name, venv in (("ansible-test sanity", "venv"), ("ansible-test sanity, oldest ansible-core", "venv-floor")):
+        report.add(run(name, venv, sys.argv[1:]))
     return report.finish()
 
 

@@ -17,7 +17,8 @@ def place(folder: Path, name: str, *, files: dict[str, str] | None = None) -> Ho
     """Writes the recorded host below ``folder`` and returns its commands. ``files`` are changed or added."""
     recorded: dict[str, Any] = json.loads((fake.FIXTURES / f"hosts/{name}.json").read_text(encoding="utf-8"))
     put_host(folder, uid=0)
-    for path, text in {**recorded["files"], **(files or {})}.items():
+    # The recordings were made on x86_64, before the architecture was read.
+    for path, text in {"/proc/sys/kernel/arch": "x86_64\n", **recorded["files"], **(files or {})}.items():
         fake.put(folder / path.lstrip("/"), text)
     for path in recorded["programs"]:
         fake.put(folder / path.lstrip("/"), "", 0o755)

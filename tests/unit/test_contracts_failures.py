@@ -42,7 +42,7 @@ def not_said(kind: str, action: str, *but: str) -> dict[str, str]:
 
 NEVER: dict[str, dict[str, str]] = {
     "container_checkpoint": {
-        **not_said("container", "checkpoint", "mount_replaced"),
+        **not_said("container", "checkpoint", "mount_replaced", "apparmor_profile_missing"),
         "criu_not_permitted": "it needs root",
         "new_name_with_tcp": "it has no option new_name",
         "archive_unreadable": "the look at an unfinished archive catches it",

@@ -32,19 +32,22 @@ FOLDERS = (
 )
 # Pairs of folders: the first never imports the second, although the order would allow it.
 STRANGERS = {("_process", "_engines"), ("_container", "_process"), ("_nextcloud", "_unit")}
-# Only these may depend on a particular engine; Quadlet is part of Podman.
-KNOW_ENGINES = ("_engines/registry.py", "_unit/", "modules/container_unit_info.py")
+# Only these may depend on a particular engine; Quadlet is part of Podman, and criu_info describes Podman.
+KNOW_ENGINES = ("_engines/registry.py", "_unit/", "modules/container_unit_info.py", "modules/criu_info.py")
 
 # Files that may name podman permanently, and why.
 PODMAN_NAMED = {
     "_criu/readiness.py": "judges whether podman is there for the intent container",
+    "_criu/host_findings.py": "judges podman's storage, and the profile that podman loads",
     "_criu_config/readers.py": "names podman with runc and crun among the callers of CRIU, as the result does",
     "_engines/registry.py": "lists the engines",
     "_container/request.py": "has the option engine with its choices",
+    "_denials/_apparmor/": "lists the profiles and programs of engines, and threads about podman",
     "_denials/kinds.py": "lists the types, commands and sockets of engines",
     "_denials/known": "has SELinux types and folders of podman in its tables",
     "_denials/remedies.py": "names the folders that podman's type may read",
     "_host/remedies.py": "names the purpose of the policy that is for podman's type",
+    "_host/support.py": "names podman as a package",
     "_lsm/_selinux/policy/rules.py": "has the rules for podman's type",
 }
 

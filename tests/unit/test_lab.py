@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -209,3 +210,20 @@ def test_the_workload_of_a_node_is_that_of_the_image(monkeypatch, tmp_path):
     (source / "workload.tar").write_text("another")
     node.workload(tmp_path / "node")
     assert copy.read_text() == "another"
+
+
+def test_the_page_about_selinux_has_the_steps_of_the_image():
+    page = (LAB.parents[2] / "docs/selinux-on-debian.md").read_text(encoding="utf-8")
+    blocks = [" ".join(block.split()) for block in re.findall(r"```\w+\n(.*?)```", page, re.DOTALL)]
+    install, config, label, arguments = (block.replace("\\ ", "") for block in blocks)
+    assert set(install.removeprefix("# apt install ").split()) <= set(image.PACKAGES)
+    assert config == " ".join(image.FILES["etc/selinux/config"].split())
+    assert set(arguments.split()) <= set(machine.KERNEL_ARGUMENTS.format(lsm=machine.SELINUX).split())
+    ran = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(image, "run", lambda what, argv: ran.append(argv))
+        image.seal(Path("/image"), Path("/part"))
+    labelled = ran[0][ran[0].index("setfiles") :]
+    outside = "-e /proc -e /sys -e /dev"
+    assert label == f"# setfiles -F {outside} /etc/selinux/default/contexts/files/file_contexts /"
+    assert " ".join(labelled) == label.removeprefix("# ")

@@ -52,3 +52,92 @@ def test_a_looped_include_has_a_loop_variable_of_its_own(path):
     """With the variable item, Ansible warns as soon as an included task has a loop."""
     looped = [one for one in all_mappings(path) if "loop" in one and INCLUDES & set(one)]
     assert [one["name"] for one in looped if one.get("loop_control", {}).get("loop_var", "item") == "item"] == []
+
+
+PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
+# Those that stop, reboot or set up a service.
+NAMED = {
+    "checkpoint_container",
+    "checkpoint_process",
+    "nextcloud",
+    "reboot_host",
+    "restore_container",
+    "restore_process",
+    "upgrade_nextcloud",
+}
+CHECK = {
+    "name": "Check the hosts and the variables",
+    "ansible.builtin.import_tasks": "tasks/check.yml",
+    "tags": ["always"],
+}
+
+
+def plays(path):
+    return [one for one in yaml.safe_load(path.read_text(encoding="utf-8")) if "hosts" in one]
+
+
+@pytest.mark.parametrize("path", PLAYBOOKS, ids=lambda path: path.stem)
+def test_a_playbook_first_checks_its_hosts_and_variables(path):
+    (play,) = plays(path)
+    assert play["hosts"] == "{{ __playbook_hosts }}" and play["vars_files"] == ["vars/check.yml"]
+    assert play["pre_tasks"] == [CHECK]
+    # Facts would be gathered before the check, as root on the controller if the play is refused.
+    assert play["gather_facts"] is False
+    assert play["vars"]["__playbook"] == path.stem
+    assert play["vars"].get("__playbook_default") in ((None,) if path.stem in NAMED else ("all", "first"))
+
+
+@pytest.mark.parametrize("path", PLAYBOOKS, ids=lambda path: path.stem)
+def test_a_playbook_knows_the_variables_that_it_uses(path):
+    (play,) = plays(path)
+    text = path.read_text(encoding="utf-8")
+    known = {f"{path.stem}_hosts", *play["vars"].get("__playbook_variables", ())}
+    for role in play["vars"].get("__playbook_roles", ()):
+        specs = yaml.safe_load((ROOT / f"roles/{role}/meta/argument_specs.yml").read_text(encoding="utf-8"))
+        known.update(name for entry in specs["argument_specs"].values() for name in entry["options"])
+    prefixes = (path.stem, *play["vars"].get("__playbook_roles", ()))
+    used = {name for body in re.findall(r"\{\{(.*?)\}\}", text, re.DOTALL) for name in re.findall(r"\b\w+\b", body)}
+    assert {name for name in used if name.startswith(tuple(f"{one}_" for one in prefixes))} <= known
+    assert {name for needs in play["vars"].get("__playbook_needs", ()) for name in needs} <= known
+
+
+PHASES = ("preflight", "install", "configure", "run")
+ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
+
+
+def tags_of(role):
+    """The tags of each part of a role, in order."""
+    parts = yaml.safe_load((ROOT / f"roles/{role}/tasks/main.yml").read_text(encoding="utf-8"))
+    return [part["tags"] for part in parts]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_checks_of_a_role_run_under_each_of_its_tags(role):
+    first, *others = tags_of(role)
+    assert {tag for tags in others for tag in tags} <= set(first)
+    own = {tag for tag in first if tag == role or tag in {f"{role}_{one}" for one in PHASES}}
+    assert role in own and all(role in tags for tags in (first, *others))
+    # A tag that only the checks have is one that checks only.
+    assert {tag for tag in own if not any(tag in tags for tags in others)} <= {f"{role}_preflight"}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_tags_of_a_role_are_in_its_readme(role):
+    text = (ROOT / f"roles/{role}/README.md").read_text(encoding="utf-8")
+    own = {tag for tag in tags_of(role)[0] if tag == role or tag in {f"{role}_{one}" for one in PHASES}}
+    assert [tag for tag in sorted(own) if f"`{tag}`" not in text] == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "roles").glob("*/tasks/*.yml")), ids=lambda path: str(path)[-40:])
+def test_the_tasks_of_an_include_run_if_the_include_runs(path):
+    """Ansible does not pass the tags of a dynamic include to its tasks, so --tags would skip all of them."""
+    for one in all_mappings(path):
+        tasks = one.get("ansible.builtin.include_tasks")
+        assert tasks is None or tasks.get("apply", {}).get("tags") == ["always"]
+        role = one.get("ansible.builtin.include_role")
+        assert role is None or role.get("apply", {}).get("tags")
+
+
+def test_no_path_of_the_controller_is_read_with_a_program():
+    """The controller may be macOS or an execution environment."""
+    assert [path for path in FILES if "lookup('ansible.builtin.pipe'" in path.read_text(encoding="utf-8")] == []

@@ -141,6 +141,7 @@ class Host:
         given = {
             "ansible_python_interpreter": sys.executable,
             "ansible_become": False,
+            "reboot_host_hosts": "localhost",
             "reboot_host_storage": str(self.folder),
             **variables,
         }

@@ -34,8 +34,8 @@ def test_scenarios_wait_for_the_image_and_come_first_then(run_all: Any) -> None:
     while (name := queue.take()) is not None:
         left.append(name)
     assert left == [
-        *("services", "virgin_host", "reports", "reports_bookworm", "crash", "unit", "fuzz", "docs", "build"),
-        "sanity",
+        *("services", "apparmor_host", "virgin_host", "reports", "reports_bookworm", "crash"),
+        *("unit", "fuzz", "docs", "build", "sanity", "fresh"),
     ]
 
 
@@ -75,3 +75,18 @@ def test_the_closing_lines_name_the_checks_that_failed(
     assert run_all.summarize([step]) == 1
     printed = capsys.readouterr().out.splitlines()
     assert printed[-2:] == ["failed in reports: bad: shows 0; does not count", "1 passed, 1 failed"]
+
+
+def test_summary_says_what_did_not_run_and_why(run_all: Any, tmp_path: Path) -> None:
+    results = tmp_path / "unit.json"
+    entry = {"name": "unit", "passed": 3, "failed": 0, "skipped": 1, "notes": ["needs SELinux (test_x)"]}
+    results.write_text(run_all.json.dumps([entry, {**entry, "skipped": 0, "notes": ["fine"]}]))
+    steps = [run_all.Step(name, rc=0) for name in run_all.STEPS]
+    run_all.read_counts(steps[0], results)
+    steps[1].why_not = "slow machine"
+    lines = run_all.not_run(steps)
+    assert lines[:2] == [f"{steps[1].name}: slow machine", "image, unit: needs SELinux (test_x)"]
+    assert "make molecule SCENARIO=domains: it takes too long" in lines
+    assert not [line for line in lines if "SCENARIO=processes" in line or "SCENARIO=default" in line]
+    assert "make crash: all cases of the crash tests take hours: a sample was run" in lines
+    assert not [line for line in run_all.not_run(steps[2:4]) if line.startswith("make")]

@@ -218,6 +218,7 @@ class Host:
         given = {
             "ansible_python_interpreter": sys.executable,
             "ansible_become": False,
+            "upgrade_nextcloud_hosts": "localhost",
             "nextcloud_name": "cloud",
             "nextcloud_directory": str(self.cloud),
             "nextcloud_database_password": "p",

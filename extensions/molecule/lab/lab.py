@@ -36,6 +36,7 @@ NEEDS = {
     "qemu-system-x86": "qemu-system-x86_64",
     "qemu-utils": "qemu-img",
     "e2fsprogs": "mke2fs",
+    "mount": "mount",
     "debian-archive-keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
     "zstd": "zstd",
     "openssh-client": "ssh",

@@ -13,9 +13,10 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import apparmor_image
+import services_image
 from base import BUILD, LabError, digest, output, say, write_atomic
 from image import ensure_image, image_dir, remove_old, remove_tree, ssh_key
-from services_image import MACHINES, PREFIX, ensure_services_image, services_dir
 
 QEMU = "qemu-system-x86_64"
 MEMORY_MIB = 2048
@@ -24,9 +25,11 @@ SERVICES_MEMORY_MIB = 3072
 SNAPSHOT = "virgin"
 BOOT_SECONDS = 600
 KERNEL_ARGUMENTS = (
-    "root=/dev/vda rw console=ttyS0 security=selinux selinux=1 enforcing=1 net.ifnames=0 mitigations=off panic=1 "
+    "root=/dev/vda rw console=ttyS0 {lsm} net.ifnames=0 mitigations=off panic=1 "
     "audit=1 audit_backlog_limit=8192 systemd.show_status=0 loglevel=4 nokaslr"
 )
+SELINUX = "security=selinux selinux=1 enforcing=1"
+APPARMOR = "security=apparmor apparmor=1"
 
 
 @dataclass(frozen=True)
@@ -64,13 +67,13 @@ def qemu_argv(machine: Machine, image: Path, snapshot: str | None = None) -> lis
         "-smp",
         "1",
         "-m",
-        str(SERVICES_MEMORY_MIB if machine.image.startswith(PREFIX) else MEMORY_MIB),
+        str(SERVICES_MEMORY_MIB if machine.image.startswith(services_image.PREFIX) else MEMORY_MIB),
         "-kernel",
         str(image / "vmlinuz"),
         "-initrd",
         str(image / "initrd.img"),
         "-append",
-        KERNEL_ARGUMENTS,
+        KERNEL_ARGUMENTS.format(lsm=APPARMOR if machine.image.startswith(apparmor_image.PREFIX) else SELINUX),
         "-drive",
         f"file={folder}/disk.qcow2,format=qcow2,if=virtio,cache=unsafe",
         "-netdev",
@@ -166,9 +169,18 @@ def pid_of(machine: Machine) -> int | None:
     return pid if f"{machine.folder}/qemu.pid".encode() in arguments else None
 
 
+def image_of(name: str) -> Path:
+    """Return the folder of a machine's image; make it if it does not exist."""
+    if name in services_image.MACHINES:
+        return services_image.ensure_services_image()
+    if name in apparmor_image.MACHINES:
+        return apparmor_image.ensure_apparmor_image()
+    return ensure_image()
+
+
 def start(name: str) -> Machine:
     """Start a machine from the snapshot of a booted one, which is made if it does not exist."""
-    image = ensure_services_image() if name in MACHINES else ensure_image()
+    image = image_of(name)
     accel = probe_accel(image)
     virgin = ensure_snapshot(image, accel)
     stop(name)
@@ -251,7 +263,10 @@ def ensure_snapshot(image: Path, accel: str) -> Path:
     output(["qemu-img", "create", "-q", "-f", "qcow2", "-b", f"../{image.name}/disk.raw", "-F", "raw", overlay])
     try:
         launch(machine, image, None)
-        state = ssh(machine, "systemctl is-system-running --wait || systemctl --failed --no-legend; getenforce")
+        state = ssh(
+            machine,
+            "systemctl is-system-running --wait || systemctl --failed --no-legend; cat /sys/kernel/security/lsm",
+        )
         say(f"{SNAPSHOT}: {', '.join(state.split())}")
         ssh(machine, "sync; echo 1 > /proc/sys/vm/drop_caches")
         say("saving the snapshot")
@@ -386,7 +401,7 @@ def write_group(names: list[str]) -> None:
 
 def tidy() -> None:
     """Remove images and snapshots of older sources that no machine uses."""
-    images = {image_dir().name, services_dir().name}
+    images = {image_dir().name, services_image.services_dir().name, apparmor_image.apparmor_dir().name}
     keep = images | {machine.image for machine in machines()}
     for path in BUILD.glob("virgin-*"):
         head = (path / "disk.qcow2").open("rb").read(4096)

@@ -13,7 +13,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Sequence
 
 import image
 from base import BUILD, HERE, digest, output, run, say
@@ -93,7 +93,8 @@ def ensure_services_image() -> Path:
     remove_tree(part)
     part.mkdir()
     root = part / "root"
-    add_packages(base / "root", root)
+    add_packages(base / "root", root, PACKAGES, "installing web servers and databases on the base root, about 60 s")
+    run("disabling services, systemctl in the root of the image", chroot_argv(root, ["systemctl", "disable", *STOPPED]))
     archive = root / "var/lib/lab/images.tar"
     write_archive(php, part / "layers", archive)
     load(root, archive)
@@ -107,12 +108,12 @@ def ensure_services_image() -> Path:
     return final
 
 
-def add_packages(base: Path, root: Path) -> None:
-    """Make a root file system from the base one and more packages; their services are disabled."""
+def add_packages(base: Path, root: Path, packages: Sequence[str], what: str) -> None:
+    """Make a root file system from the base one and more packages."""
     # mmdebstrap mounts the devices of this machine there before its hooks run: a copy of /dev would change them.
     copy = f'find {base} -mindepth 1 -maxdepth 1 ! -name dev -exec cp -a --reflink=auto -t "$1" {{}} +'
     run(
-        "installing web servers and databases on the base root, about 60 s",
+        what,
         [
             "mmdebstrap",
             "--mode=root",
@@ -120,7 +121,7 @@ def add_packages(base: Path, root: Path) -> None:
             *(f"--dpkgopt={option}" for option in image.SLIM),
             '--aptopt=Acquire::Retries "3"',
             f"--setup-hook={copy}",
-            f"--include={','.join(PACKAGES)}",
+            f"--include={','.join(packages)}",
             SUITE,
             str(root),
         ],
@@ -129,7 +130,6 @@ def add_packages(base: Path, root: Path) -> None:
     for name in ("etc/resolv.conf", "etc/hostname"):
         (root / name).write_text(image.FILES[name])
     shutil.copyfile(base / "etc/machine-id", root / "etc/machine-id")
-    run("disabling services, systemctl in the root of the image", chroot_argv(root, ["systemctl", "disable", *STOPPED]))
 
 
 def ensure_php_root() -> Path:

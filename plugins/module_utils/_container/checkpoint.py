@@ -304,10 +304,10 @@ def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -
     risks = check_dump(ctx.paths, engine, container)
     losses = (*engine.losses(container, desired.archive_path), *(risk.message for risk in risks))
     source = host_labels(ctx.paths)
-    tree = read_tree(ctx.paths, container.pid, source) if selinux.enabled else {}
-    labels = to_record(thread for threads in tree.values() for thread in threads)
+    tree = read_tree(ctx.paths, container.pid, source) if source.lsm != "none" else {}
+    threads = tuple(thread for of_one in tree.values() for thread in of_one)
     traces = traces_to_record(read_traces(ctx.paths, tree, source))
-    writer = RecordWriter(engine, desired, container, selinux, criu.text, labels, traces)
+    writer = RecordWriter(engine, desired, container, selinux, criu.text, to_record(threads), traces)
     state = "running" if desired.options.leave_running else "exited"
     plan = Plan(
         before={"name": desired.name, "state": container.status, "checkpoint": "none of this run"},
@@ -330,4 +330,9 @@ def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -
     }
     storage = engine.storage_warnings(selinux.enabled)
     warnings = (*storage, *losses, *runs_on_warning(desired), *permissive_warning(selinux, "checkpoint"))
+    if source.lsm == "apparmor":
+        # Hosts with SELinux need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._lsm._apparmor.hats import hat_warning
+
+        warnings = (*warnings, *hat_warning(threads, f"container {container.name!r}"))
     return Outcome("checkpoint", view(desired, container, writer.written, state), plan, facts, warnings)

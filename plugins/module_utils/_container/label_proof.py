@@ -97,14 +97,18 @@ def prove(
         CheckpointError: label_changed, with ``then`` in its message.
     """
     threads = tuple(thread for of_one in tree.values() for thread in of_one)
-    pairs = compare(situation.before, threads, situation.process_label or container.process_label)
+    labels = host_labels(paths)
+    known = situation.known(labels.lsm)
+    pairs = compare(known, threads, situation.label(labels.lsm, container))
     before = from_record(situation.record.traces if situation.record else None)
-    after = read_traces(paths, tree, host_labels(paths))
-    differences = compare_sockcreate(situation.before, threads) + compare_traces(before, after)
+    after = read_traces(paths, tree, labels)
+    differences = compare_sockcreate(known, threads) + compare_traces(before, after)
     passed = desired.on_label_mismatch == "warn"
     if passed:
         then = "It keeps running, since on_label_mismatch is warn."
-    error = changed_error(pairs, container.name, then) or grave_error(differences, pairs, container.name, then)
+    error = changed_error(pairs, container.name, then, lsm=labels.lsm) or grave_error(
+        differences, pairs, container.name, then
+    )
     if error is not None and not passed:
         error.facts["label_differences"] = to_facts(differences)
         raise error

@@ -21,6 +21,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loan impo
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._container.label_proof import Proof
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+    from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Step
     from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
     from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread
 
@@ -32,6 +33,7 @@ class Restore:
     ``began`` is when it began, in seconds since 1970. ``taken``: the name or id was somebody else's before the engine
     came to it. ``noted``: the restore is written down before it begins. ``looked``: the engine has answered how the
     container runs after the restore. ``warnings``: what is not as before.
+    ``first`` are steps that the restore needs before it begins.
     """
 
     ctx: Context
@@ -48,6 +50,7 @@ class Restore:
     noted: bool = True
     looked: bool = False
     warnings: list[str] = field(default_factory=list)
+    first: tuple[Step, ...] = ()
 
     @property
     def imported_id(self) -> str:
@@ -82,6 +85,16 @@ class Restore:
     def unread(self) -> bool:
         """Returns whether it is not known yet how the restored container runs."""
         return not self.looked
+
+    @property
+    def lsm(self) -> str:
+        """The LSM whose labels are compared: selinux, apparmor, or none."""
+        if self.situation.selinux.enabled:
+            return "selinux"
+        # A task that finds nothing to do need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._lsm.labels import host_labels
+
+        return host_labels(self.ctx.paths).lsm
 
     @property
     def wrong(self) -> CheckpointError | None:
@@ -166,7 +179,7 @@ def plan_restore(work: Restore) -> Plan:
         # A task that finds nothing to do need not compile this.
         from ansible_collections.criu.hosts.plugins.module_utils._container.restore_steps import all_steps
 
-        steps = all_steps(work)
+        steps = (*work.first, *all_steps(work))
     return Plan(before=before, after=after, steps=steps)
 
 
@@ -174,13 +187,17 @@ def carry_out(work: Restore) -> Plan:
     """Applies the plan and returns it. In check mode ``work.container`` stays None.
 
     Raises:
-        CheckpointError: mount_source_missing, host_mounts_at_risk, before anything was done; what its steps raise.
+        CheckpointError: mount_source_missing, host_mounts_at_risk, apparmor_profile_missing, apparmor_parser_missing,
+            before anything was done; what its steps raise.
     """
     if work.source != "nowhere":
         # A task that finds nothing to do need not compile this.
         from ansible_collections.criu.hosts.plugins.module_utils._container.binds import require_binds
+        from ansible_collections.criu.hosts.plugins.module_utils._container.leftovers import clear
+        from ansible_collections.criu.hosts.plugins.module_utils._container.profiles import require_profiles
 
         require_binds(work)
+        work.first = (*clear(work), *require_profiles(work))
     plan = plan_restore(work)
     applied = work.ctx.apply(plan)
     if applied is not None:
@@ -216,9 +233,11 @@ def proof_word(work: Restore) -> str:
     situation = work.situation
     if work.container is None:
         return "not_needed"
-    if not situation.selinux.enabled:
+    lsm = work.lsm
+    if lsm == "none":
         return "selinux_disabled"
     if work.wrong is not None:
         return "label_changed"
-    known = situation.before or situation.process_label or work.container.process_label
-    return situation.selinux.mode if known else "label_unknown"
+    if not (situation.known(lsm) or situation.label(lsm, work.container)):
+        return "label_unknown"
+    return situation.selinux.mode if lsm == "selinux" else lsm

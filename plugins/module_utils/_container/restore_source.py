@@ -38,6 +38,16 @@ class Situation:
 
         return from_record(self.record.labels)
 
+    def known(self, lsm: str) -> tuple[Thread, ...]:
+        """Returns the threads in the record; none if it has labels of a different LSM."""
+        return self.before if self.record is not None and self.record.lsm == lsm else ()
+
+    def label(self, lsm: str, now: Container) -> str:
+        """Returns the label that the container had; podman notes none of AppArmor, so that of its first thread then."""
+        if lsm == "selinux":
+            return self.process_label or now.process_label
+        return next((one.label for one in self.known(lsm)), "")
+
     @property
     def process_label(self) -> str:
         known = self.record.process_label if self.record else ""

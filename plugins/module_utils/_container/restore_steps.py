@@ -8,6 +8,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ansible_collections.criu.hosts.plugins.module_utils._container.leftovers import leftovers
 from ansible_collections.criu.hosts.plugins.module_utils._container.notes import removal
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_health import health_steps
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_note import (
@@ -31,10 +32,10 @@ def restore_steps(work: Restore) -> tuple[Step, ...]:
     """Plans the engine's steps, with the boolean switched on for their time, and the reaction to their failure."""
     engine, desired, situation = work.engine, work.desired, work.situation
     steps: tuple[Step, ...] = ()
-    undo: tuple[Step, ...] = close_steps(work)
+    undo: tuple[Step, ...] = (*leftovers(work), *close_steps(work))
     if work.source == "container" and situation.container is not None:
         # The engine may throw the checkpoint away after a restore: it has to stay until the labels are proved.
-        keep = desired.options.keep or situation.selinux.enabled
+        keep = desired.options.keep or work.lsm != "none"
         steps = engine.restore_steps(situation.container, replace(desired.options, keep=keep))
         steps = limited(steps, folder_bytes(engine.images_dir(situation.container)))
     elif work.source == "archive":
@@ -57,7 +58,7 @@ def proof_steps(work: Restore) -> tuple[Step, ...]:
     # If the engine gives no answer, the next task looks again, and completes the restore.
     known = tuple(replace(one, unless=work.unread) for one in close)
     find = Check(work.find, why=f"find container {name!r}", undo=known)
-    if not work.situation.selinux.enabled:
+    if work.lsm == "none":
         return (seen, find)
     if work.source == "container":
         stop = work.engine.stop_steps(work.situation.container or name, f"stop container {name!r}")
@@ -93,7 +94,7 @@ def last_steps(work: Restore) -> tuple[Step, ...]:
             WriteFile(place, text, why="note that the container runs on in"),
         )
     paths: tuple[str, ...] = (place_record_path(work.ctx.paths, container.id),)
-    if work.situation.selinux.enabled:
+    if work.lsm != "none":
         paths = (*work.engine.checkpoint_files(container), *paths)
     return removal(work.engine, container, paths, container.stamp)
 

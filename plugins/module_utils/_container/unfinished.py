@@ -184,7 +184,7 @@ def _prove(settled: Settled, note: Begun, box: Container, source: str, *, keep: 
     settled.warnings = (*settled.warnings, *work.warnings)
     if source == "container" and not desired.options.keep:
         settled.container = replace(box, stamp="")
-    how = "has compared its labels" if situation.selinux.enabled else "has found it running"
+    how = "has compared its labels" if work.lsm != "none" else "has found it running"
     settled.warn(
         f"An earlier task died when it restored container {box.name!r}. This task {how}, and has completed that "
         "restore."

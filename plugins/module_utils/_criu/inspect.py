@@ -18,7 +18,13 @@ from ansible_collections.criu.hosts.plugins.module_utils._formats.elf import Elf
 from ansible_collections.criu.hosts.plugins.module_utils._formats.file_capabilities import parse_capabilities
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import BOOLEANS
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._apparmor.labels import apparmor_rules
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._apparmor.loaded import (
+    CONTAINER_PROFILE,
+    read_loaded,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.selinuxfs import boolean_value, read_mode
+from ansible_collections.criu.hosts.plugins.module_utils._lsm.active import read_active, ruling
 
 # The default PATH of systemd, which a unit, and Podman in it, searches in this order.
 FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
@@ -48,27 +54,41 @@ def find(paths: Paths, name: str) -> str | None:
     return next(iter(find_all(paths, name)), None)
 
 
+def _shown(text: str) -> str:
+    """Returns a text for a return value: bytes that are not UTF-8 are replaced."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def _read(path: str) -> str | None:
-    """Reads a small file for a return value, so it replaces bytes that are not UTF-8; None if it cannot be read."""
+    """Reads a small file for a return value; None if it cannot be read."""
     text = read_text(path, may_fail=True)
-    return None if text is None else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").strip()
+    return None if text is None else _shown(text).strip()
+
+
+def read_apparmor(paths: Paths) -> dict[str, Any]:
+    """Reads whether AppArmor is on, whether its parser is installed, and which profiles of containers are loaded."""
+    loaded = read_loaded(paths)
+    mine = None if loaded is None else sorted(_shown(name) for name in loaded if name.startswith(CONTAINER_PROFILE))
+    return {"enabled": apparmor_rules(paths), "parser": find(paths, "apparmor_parser"), "container_profiles": mine}
 
 
 def read_lsm(paths: Paths) -> dict[str, Any]:
-    """Reads the mode, the policy and the booleans of SELinux, and whether AppArmor is on."""
-    selinuxfs = paths.selinuxfs
+    """Reads which security modules are active, and the state of SELinux and AppArmor."""
+    selinuxfs, active, apparmor = paths.selinuxfs, read_active(paths), read_apparmor(paths)
     mode = read_mode(selinuxfs)
     enabled = mode != "disabled"
     config = re.search(
         r"^[ \t]*SELINUXTYPE[ \t]*=[ \t]*(\S+)", _read(paths.below("/etc/selinux/config")) or "", re.MULTILINE
     )
     return {
+        "active": None if active is None else [_shown(name) for name in active],
+        "ruling": ruling(active, selinux=enabled, apparmor=apparmor["enabled"]),
         "selinux": {
             "mode": mode,
             "policy": config.group(1) if config and enabled else None,
             "booleans": {name: ON_OFF[boolean_value(selinuxfs, name)] if enabled else None for name in BOOLEANS},
         },
-        "apparmor": _read(paths.below("/sys/module/apparmor/parameters/enabled")) == "Y",
+        "apparmor": apparmor,
     }
 
 

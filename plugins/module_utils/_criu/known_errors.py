@@ -14,6 +14,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu.log import (
     LABEL_BOUNDED,
     LABEL_REFUSED,
     LABEL_UNKNOWN,
+    PROFILE_MISSING,
     RESTORER_REFUSED,
     SECCOMP_REFUSED,
 )
@@ -403,6 +404,15 @@ KNOWN_ERRORS: tuple[KnownError, ...] = (
             "Load the policy module that declares it.",
             reason="policy_missing",
         ),
+    ),
+    KnownError(
+        (PROFILE_MISSING,),
+        Cause(
+            "its AppArmor profile is not loaded",
+            "Run the task again: it has the profile loaded, or names the way to load it.",
+            reason="apparmor_profile_missing",
+        ),
+        actions=RESTORE,
     ),
     KnownError(
         (RESTORER_REFUSED,),

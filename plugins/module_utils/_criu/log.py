@@ -26,6 +26,8 @@ SECCOMP_REFUSED = r"SECCOMP_SET_MODE_FILTER returned -13\b"
 LABEL_REFUSED = r"can't write lsm profile -13\b"
 LABEL_BOUNDED = r"can't write lsm profile -1\b"
 LABEL_UNKNOWN = r"can't write lsm profile -22\b"
+# With AppArmor only: the profile is not loaded (ENOENT; criu#2464).
+PROFILE_MISSING = r"can't write lsm profile -2\b"
 RESTORER_REFUSED = r"Can't map restorer code: Permission denied\b"
 
 

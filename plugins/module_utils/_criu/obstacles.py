@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Finds in /proc what CRIU is certain to refuse, before a dump. The table is for the documentation as well."""
+"""Finds in /proc what CRIU is certain to refuse or cannot restore, before a dump. The documentation has the table."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Path
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import Version
 from ansible_collections.criu.hosts.plugins.module_utils._criu import obstacle_signs as signs
 from ansible_collections.criu.hosts.plugins.module_utils._criu.obstacle_mounts import foreign_mounts
+from ansible_collections.criu.hosts.plugins.module_utils._criu.obstacle_profiles import blank_names, stacks
 from ansible_collections.criu.hosts.plugins.module_utils._criu.obstacle_signs import Around
 from ansible_collections.criu.hosts.plugins.module_utils._host.proc_files import PROCESSES, Sight, read_sight
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import read_pids
@@ -24,7 +25,7 @@ GRAPHICS_PLUGINS = ("amdgpu_plugin.so", "cuda_plugin.so")
 
 @dataclass(frozen=True)
 class Obstacle:
-    """A reason for which CRIU is certain to refuse a dump. ``text`` has a process as its subject."""
+    """A reason for which CRIU is certain to refuse a dump, or to restore it wrongly. ``text`` begins with a process."""
 
     reason: str
     text: str
@@ -108,6 +109,19 @@ OBSTACLES: tuple[Row, ...] = (
         "drop-in, or run the program in a container.",
         foreign_mounts,
         pre_dump=True,
+    ),
+    Row(
+        "apparmor_profile_name",
+        "a blank in the name of the AppArmor profile in `attr/current`",
+        "Give the profile a name without blanks, load it, and restart the program.",
+        blank_names,
+    ),
+    Row(
+        "apparmor_profile_stacked",
+        "`//&` in the AppArmor profile in `attr/current`, without a policy namespace",
+        "Start the program in one profile, without a stack.",
+        stacks,
+        kernel=True,
     ),
 )
 

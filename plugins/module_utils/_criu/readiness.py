@@ -8,12 +8,26 @@ It works on the return value of criu_info only, so the rules can be read and tes
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any, Iterable, Mapping
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import version_tuple
+from ansible_collections.criu.hosts.plugins.module_utils._criu.finding import (
+    BLOCKS,
+    CONTAINERS,
+    INTENTS,
+    LEVELS,
+    NON_ROOT,
+    UNKNOWN,
+    WARNS,
+    Finding,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._criu.host_findings import (
+    lsm_findings,
+    storage_findings,
+    support_findings,
+    without_roles,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._criu.known_faults import (
-    EVERYTHING,
     ROOTLESS_SOURCE,
     known_bad,
     runtime_limits,
@@ -21,39 +35,10 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu.known_faults impo
 from ansible_collections.criu.hosts.plugins.module_utils._host import remedies
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import DISTRIBUTION_BOOLEAN, RESTORE_BOOLEAN
 
-CONTAINERS = ("container", "migration_source", "migration_target")
-NON_ROOT = ("non_root",)
-INTENTS = (
-    "container",
-    "multi_threaded",
-    "tcp_established",
-    "file_locks",
-    "pre_dump",
-    "lazy_pages",
-    "non_root",
-    "rootless",
-    "migration_source",
-    "migration_target",
-)
 # The features that the intents depend on; uffd-noncoop includes uffd.
 FEATURES = ("clone3_set_tid", "fdinfo_lock", "mem_dirty_track", "network_lock_nftables", "uffd-noncoop")
-# The levels, most severe first.
-BLOCKS, UNKNOWN, WARNS = LEVELS = ("blocks", "unknown", "warns")
 LOCK_OPTION = re.compile(r"^[ \t]*network-lock[ \t=]+[\"']?([a-z]+)", re.MULTILINE)
 Value = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A reason, as one rule finds it for some of the intents."""
-
-    code: str
-    level: str
-    message: str
-    advice: str
-    task: remedies.Task | None = None
-    source: str | None = None
-    intents: tuple[str, ...] = EVERYTHING
 
 
 def network_lock(value: Value, *, iptables: bool) -> dict[str, Any]:
@@ -299,8 +284,9 @@ def judge(value: Value) -> dict[str, Any]:
 
     Both lists begin with the most severe. ``ready`` is None if it is unknown.
     """
+    host = [*support_findings(value), *lsm_findings(value), *storage_findings(value)]
     if value["path"] is None:
-        findings = [*missing_findings(value), *engine_findings(value), *rootless_findings()]
+        findings = [*missing_findings(value), *engine_findings(value), *rootless_findings(), *host]
     else:
         findings = [
             *criu_findings(value),
@@ -310,8 +296,10 @@ def judge(value: Value) -> dict[str, Any]:
             *engine_findings(value),
             *rootless_findings(),
             *user_findings(value),
+            *host,
         ]
-    findings = sorted((one for one in findings if one.intents), key=lambda one: LEVELS.index(one.level))
+    known = without_roles(value, findings)
+    findings = sorted((one for one in known if one.intents), key=lambda one: LEVELS.index(one.level))
     codes = unique(one.code for one in findings)
     return {
         "reasons": [merge([one for one in findings if one.code == code]) for code in codes],

@@ -27,12 +27,14 @@ from ansible_collections.criu.hosts.plugins.module_utils._denials import remedie
 from ansible_collections.criu.hosts.plugins.module_utils._denials import verdict as policy
 from ansible_collections.criu.hosts.plugins.module_utils._denials.explain import settle
 from ansible_collections.criu.hosts.plugins.module_utils._denials.kinds import CONTAINER
+from ansible_collections.criu.hosts.plugins.module_utils._denials.records import SELINUX
 from ansible_collections.criu.hosts.plugins.module_utils._denials.remedies import Remedy
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context import type_of
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loaded_policy import LoadedPolicy
 
 # CRIU logs the label before it sets it. The refused process had that label already, or was requesting it.
-_LABEL = re.compile(BEFORE + r"restoring lsm profile \(current\) (\S{1,400})\Z")
+# A profile of AppArmor is written as a command.
+_LABEL = re.compile(BEFORE + r"restoring lsm profile \(current\) (?:changeprofile )?(\S{1,400})\Z")
 _DENIED = re.compile(r"(?:Permission denied|Operation not permitted|returned -13\b.*|profile -(?:13|1))\Z")
 # CRIU's own lines have at most a page.
 LINE_LIMIT = 4096
@@ -212,8 +214,10 @@ class Finding:
     label: str = ""
 
 
-def read_signs(lines: Iterable[str], path: str) -> list[Finding]:
-    """Returns the first line for each sign in a log of CRIU, or an unknown refusal if there is no sign."""
+def read_signs(
+    lines: Iterable[str], path: str, signs: tuple[Sign, ...] = SIGNS, other: Sign = UNKNOWN
+) -> list[Finding]:
+    """Returns the first line for each sign in a log of CRIU, or an unknown refusal (``other``) if there is no sign."""
     found: dict[str, Finding] = {}
     label, unknown = "", ""
     for line in lines:
@@ -223,13 +227,13 @@ def read_signs(lines: Iterable[str], path: str) -> list[Finding]:
         said = words_of(line[:LINE_LIMIT]) if "Error" in line else ""
         if not said:
             continue
-        sign = next((sign for sign in SIGNS if re.match(sign.pattern, said)), None)
+        sign = next((sign for sign in signs if re.match(sign.pattern, said)), None)
         if sign is not None:
             found.setdefault(sign.id, Finding(sign, path, line.strip()[:LINE_LENGTH], label))
         elif not unknown and _DENIED.search(said):
             unknown = line.strip()[:LINE_LENGTH]
     if not found and unknown:
-        return [Finding(UNKNOWN, path, unknown, label)]
+        return [Finding(other, path, unknown, label)]
     return list(found.values())
 
 
@@ -287,6 +291,7 @@ def explain_logs(
         entries.append(
             {
                 "id": sign.id,
+                "lsm": SELINUX,
                 "path": finding.path,
                 "line": finding.line,
                 "label": finding.label or None,

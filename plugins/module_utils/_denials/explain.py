@@ -6,23 +6,25 @@ from __future__ import annotations
 
 import datetime
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._denials import remedies as remedy
 from ansible_collections.criu.hosts.plugins.module_utils._denials import verdict as policy
+from ansible_collections.criu.hosts.plugins.module_utils._denials.explanation import Explanation
 from ansible_collections.criu.hosts.plugins.module_utils._denials.groups import Group, Groups
 from ansible_collections.criu.hosts.plugins.module_utils._denials.heads import parse_time
 from ansible_collections.criu.hosts.plugins.module_utils._denials.kinds import (
+    ENGINE_SOCKET_ID,
     Known,
     is_container,
     object_path,
     related,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._denials.known import KNOWN
-from ansible_collections.criu.hosts.plugins.module_utils._denials.known_elsewhere import ENGINE_SOCKET_ID
+from ansible_collections.criu.hosts.plugins.module_utils._denials.lines import parse_record
 from ansible_collections.criu.hosts.plugins.module_utils._denials.own_rules import find_rule
-from ansible_collections.criu.hosts.plugins.module_utils._denials.records import BOUNDED_TRANSITION, Record, parse_line
+from ansible_collections.criu.hosts.plugins.module_utils._denials.records import APPARMOR, BOUNDED_TRANSITION, Record
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import (
     DISTRIBUTION_BOOLEAN,
     DYNTRANS_BOOLEAN,
@@ -43,19 +45,6 @@ def find_known(record: Record, *, fallback: bool, logs: frozenset[str] = frozens
     if object_path(record) in logs and is_container(type_of(record.source)) and record.tclass == "file":
         return next(known for known in KNOWN if known.id == "dump_log")
     return next((known for known in KNOWN if known.fallback is fallback and known.fits(record)), None)
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """The explanation of a denial."""
-
-    id: str | None
-    verdict: str
-    cause: str
-    matters: str
-    remedy: remedy.Remedy
-    candidate_rule: str | None = None
-    recorded: tuple[str, ...] = ()
 
 
 # A log that somebody else has written may have other words in these places, and they may be a rule themselves.
@@ -161,6 +150,11 @@ def identity_note(record: Record, loaded: LoadedPolicy) -> str:
 def explain(group: Group, loaded: LoadedPolicy, logs: frozenset[str] = frozenset()) -> Explanation:
     """Explains a group; ``logs``: where CRIU's configuration has moved its log to."""
     record = group.record
+    if record.lsm == APPARMOR:
+        # Hosts with SELinux need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._denials._apparmor.explain import explain_profile
+
+        return explain_profile(record)
     if record.kind == "selinux_err":
         return explain_error(group)
     verdict = policy.judge(loaded, record.source, record.target, record.tclass, record.permissions)
@@ -207,6 +201,7 @@ def view(group: Group, told: Explanation) -> dict[str, Any]:
     times = sorted((parse_time(group.earlier), parse_time(group.line)))
     return {
         "id": told.id,
+        "lsm": record.lsm,
         "kind": record.kind,
         "count": group.count,
         "first": utc(times[0]),
@@ -217,6 +212,7 @@ def view(group: Group, told: Explanation) -> dict[str, Any]:
         "target": record.target,
         "class": record.tclass,
         "command": record.comm,
+        "operation": record.op,
         "object": record.object or record.op,
         "verdict": told.verdict,
         "cause": told.cause,
@@ -228,18 +224,21 @@ def view(group: Group, told: Explanation) -> dict[str, Any]:
     }
 
 
-def _rank(group: Group, told: Explanation) -> tuple[bool, int, float]:
-    return told.id != ENGINE_SOCKET_ID, _ORDER[told.matters], -group.record.time
-
-
 _ORDER = {"yes": 0, "unknown": 1, "unrelated": 2, "no": 3}
+
+
+def in_order(denials: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the denials that matter first, and of these the latest first; an engine's socket before all else."""
+    latest = sorted(denials, key=lambda one: str(one["last"]), reverse=True)
+    return sorted(latest, key=lambda one: (one["id"] != ENGINE_SOCKET_ID, _ORDER[one["matters"]]))
 
 
 def merge_key(group: Group, told: Explanation) -> tuple[Any, ...]:
     """Returns the key by which groups are merged into one, with the permissions of all."""
     record = group.record
-    types = (type_of(record.source), type_of(record.target), record.tclass)
-    return (told.id, told.verdict, told.cause, record.kind, *types, record.comm, record.permissive, record.op)
+    types = (*record.types, record.tclass)
+    key = (told.id, told.verdict, told.cause, record.kind, *types, record.comm, record.permissive, record.op)
+    return (*key, told.remedy.advice, told.candidate_rule) if record.lsm == APPARMOR else key
 
 
 def merge(one: Group, other: Group) -> Group:
@@ -253,22 +252,19 @@ def merge(one: Group, other: Group) -> Group:
 
 
 def explain_all(groups: Groups, loaded: LoadedPolicy, logs: frozenset[str] = frozenset()) -> list[dict[str, Any]]:
-    """Explains all groups: those that matter first, and of these the latest first.
-
-    A container that asks for an engine's socket comes before all else.
-    """
+    """Explains all groups, and puts them in order."""
     groups.settle_lines({})
     merged: dict[tuple[Any, ...], tuple[Group, Explanation]] = {}
     for group in groups.groups.values():
-        current = parse_line(group.line)
+        current = parse_record(group.line)
         group = replace(group, record=current) if current is not None else group
         told = explain(group, loaded, logs)
         key = merge_key(group, told)
         if key in merged:
             group = merge(merged[key][0], group)
             rule = candidate_rule(group.record) if told.candidate_rule else None
+            rule = told.candidate_rule if group.record.lsm == APPARMOR else rule
             help_ = remedy.NOT_KNOWN if told.remedy is remedy.REVIEW and not rule else told.remedy
             told = replace(told, candidate_rule=rule, remedy=help_)
         merged[key] = (group, told)
-    ordered = sorted(merged.values(), key=lambda pair: _rank(*pair))
-    return [view(group, explanation) for group, explanation in ordered]
+    return in_order([view(group, explanation) for group, explanation in merged.values()])

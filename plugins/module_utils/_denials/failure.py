@@ -16,18 +16,20 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu.causes import cau
 from ansible_collections.criu.hosts.plugins.module_utils._criu.log import first_error, tail
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_end
 
+# As _denials/records.py names it, which a task that succeeds need not compile.
+APPARMOR = "apparmor"
 # The errors are at the end of the log, and a person reads twenty lines.
 LOG_LIMIT = 4 << 20
 # A file's time may be so much behind the clock: the kernel takes that of its last tick (100 Hz at least).
 CLOCK_SECONDS = 0.02
 SLOW = "Look at the load of the host and at its disks, then run the task again."
-# What a denial by SELinux explains better.
+# What a denial explains better.
 UNSURE = ("tool_failed", "process_traced", "mapping_refused", "capabilities_missing", "label_unreadable")
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A failed step, the logs of CRIU and SELinux, and the cause (None if the command does not run CRIU)."""
+    """A failed step, the log of CRIU, the denials, and the cause (None if the command does not run CRIU)."""
 
     error: CheckpointError
     cause: Cause | None
@@ -73,7 +75,7 @@ def read_failure(
     owns: Callable[[Completed], bool],
     cause_of: Callable[[Completed], Cause],
 ) -> Failure:
-    """Reads CRIU's log and the denials since the task began, which it explains as selinux_denial_info does.
+    """Reads CRIU's log and the denials since the task began, which it explains as denial_info does.
 
     The cause is looked for only if ``owns`` accepts the command.
     """
@@ -86,7 +88,8 @@ def read_failure(
     found = look_back(paths, STARTED, [path] if path else [])
     cause = None
     if isinstance(error, CommandError) and owns(error.completed):
-        cause = denied_cause(logged_cause(error.completed, lines, (kind, action), cause_of), found["denials"])
+        cause = logged_cause(error.completed, lines, (kind, action), cause_of)
+        cause = denied_cause(cause, found["denials"], found["silent_denials"])
         if error.reason == "timed_out":
             cause = Cause(error.completed.err.rstrip("."), SLOW, reason="timed_out")
     return Failure(error, cause, path, lines, found["denials"], found["silent_denials"])
@@ -121,13 +124,31 @@ def logged_cause(
     return cause_in_log(lines, *of) or (replace(cause, why=f"{cause.why} ({said})") if said else cause)
 
 
-def denied_cause(cause: Cause, denials: list[dict[str, Any]]) -> Cause:
-    """Returns ``cause``, or what SELinux refused if the cause is not known."""
+def _profile_cause(cause: Cause, silent: list[dict[str, Any]]) -> Cause | None:
+    """Returns what AppArmor refused by CRIU's log, whose errors of the label are the same for both LSMs."""
+    shown = [one for one in silent if one["lsm"] == APPARMOR and one["id"] != "unknown"]
+    if not shown or cause.reason not in (*UNSURE, "policy_missing"):
+        return None
+    return Cause(_sentence(shown[0]["cause"]), shown[0]["remedy"]["advice"], reason="apparmor_denied")
+
+
+def _sentence(text: str) -> str:
+    return text.rstrip(".")
+
+
+def denied_cause(cause: Cause, denials: list[dict[str, Any]], silent: list[dict[str, Any]]) -> Cause:
+    """Returns ``cause``, or what SELinux or AppArmor refused if the cause is not known."""
     from ansible_collections.criu.hosts.plugins.module_utils._denials.known_elsewhere import of_checkpoints
 
+    told = _profile_cause(cause, silent)
+    if told is not None:
+        return told
     refused = [one for one in denials if of_checkpoints(one) and one["permissive"] is False]
     if cause.reason not in UNSURE or not refused:
         return cause
     first = refused[0]
-    why = f"{cause.why}; SELinux refused it: {first['cause'].rstrip('.')}"
+    if first["lsm"] == APPARMOR:
+        why = f"{cause.why}; AppArmor refused it: {_sentence(first['cause'])}"
+        return Cause(why, first["remedy"]["advice"], reason="apparmor_denied")
+    why = f"{cause.why}; SELinux refused it: {_sentence(first['cause'])}"
     return Cause(why, first["remedy"]["advice"], reason="policy_missing")

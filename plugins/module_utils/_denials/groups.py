@@ -17,6 +17,12 @@ from ansible_collections.criu.hosts.plugins.module_utils._denials.heads import (
     parse_head,
     parse_time,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._denials.lines import (
+    is_notice,
+    parse_record,
+    quick_key,
+    shape,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._denials.records import (
     AVC_MARK,
     BOUNDED_TRANSITION,
@@ -26,12 +32,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._denials.records import
     Record,
     count_keys,
     find_lines,
-    parse_line,
-    raw_key,
     syscall_after,
     without_names,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context import type_of
 
 # Kinds of denials beyond these are counted, but not kept: a log may contain any number, memory may not.
 GROUPS = 500
@@ -49,6 +52,8 @@ After = Union[bytes, Callable[[], bytes]]
 @dataclass
 class Group:
     """Denials with the same types, class, permissions, command and mode: the first (``earlier``) and the last.
+
+    For AppArmor the types are profiles, and the operation and the form of the object are the same, too.
 
     ``syscall`` and ``caller`` are of the SYSCALL record of a SELINUX_ERR: which call it was, and whose.
     """
@@ -94,7 +99,7 @@ class Groups:
             self.settle_lines({})
         if len(line) > LONGEST:
             return
-        key = raw_key(line)
+        key = quick_key(line)
         known = self._keys.get(key) if key is not None and not self._mixed else None
         if known is None:
             self._add_new(line, after, key)
@@ -163,19 +168,19 @@ class Groups:
     def _compare_recent(self) -> None:
         self._mixed = True
         for line in self._recent:
-            record = parse_line(line)
+            record = parse_record(line)
             if record is not None:
                 self._is_repeated(AUDITD, record)
         self._recent.clear()
 
     def _note_unread(self, line: bytes) -> None:
         head = parse_any_head(line)
-        if head is None or head.kind != OTHER:
+        if (head is None or head.kind != OTHER) and not is_notice(line):
             self.unread += 1
             self.unread_line = self.unread_line or line
 
     def _add_new(self, line: bytes, after: After, key: Key | None) -> None:
-        record, head = parse_line(line), parse_head(line)
+        record, head = parse_record(line), parse_head(line)
         if record is None or head is None:
             self._note_unread(line)
             return
@@ -198,8 +203,8 @@ class Groups:
     def _group_of(self, record: Record, line: bytes) -> Group | None:
         """Returns the group that counts the denial; None if there are too many groups."""
         kind = (
-            *(record.kind, type_of(record.source), type_of(record.target), record.tclass),
-            *(record.permissions, record.comm, record.permissive, record.op),
+            *(record.kind, *record.types, record.tclass),
+            *(record.permissions, record.comm, record.permissive, record.op, shape(record)),
         )
         group = self.groups.get(kind)
         if group is not None:

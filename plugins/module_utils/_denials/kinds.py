@@ -45,7 +45,8 @@ COMMANDS = words(
     "docker dockerd docker-proxy docker-containe containerd containerd-shim crio crictl kubelet nerdctl "
     "fuse-overlayfs rootlessport catatonit"
 )
-_PLACES = re.compile(r"/containers/|/overlay-containers/|/libpod|/docker/|/\.criu\.|/crtools-|/criu-|/cr-tmpfs\.")
+PLACES = re.compile(r"/containers/|/overlay-containers/|/libpod|/docker/|/\.criu\.|/crtools-|/criu-|/cr-tmpfs\.")
+ENGINE_SOCKET_ID = "engine_socket"
 ENGINE_SOCKET = r"(?:\A|/)(?:podman|docker|containerd|crio|buildkitd|cri-dockerd|io\.podman)\.sock\Z"
 
 
@@ -77,7 +78,7 @@ def related(record: Record, caller: str = "") -> bool:
     return (
         any(is_container(name) or name in ENGINE or _RELATED.fullmatch(name) for name in types)
         or any(is_command(name, known) for name in (*_names(record), caller) for known in COMMANDS)
-        or _PLACES.search(object_path(record)) is not None
+        or PLACES.search(object_path(record)) is not None
         or re.search(ENGINE_SOCKET, object_path(record)) is not None
     )
 

@@ -16,6 +16,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._denials.kinds import (
     CONTAINER,
     ENGINE,
     ENGINE_SOCKET,
+    ENGINE_SOCKET_ID,
     GITHUB,
     SELF,
     SERVICE,
@@ -24,10 +25,10 @@ from ansible_collections.criu.hosts.plugins.module_utils._denials.kinds import (
     Known,
     words,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._denials.records import SELINUX
 
 _SELINUX = f"{GITHUB}containers/container-selinux"
 _PODMAN = f"{GITHUB}podman-container-tools/podman"
-ENGINE_SOCKET_ID = "engine_socket"
 
 # They come before all others.
 FIRST: tuple[Known, ...] = (
@@ -165,4 +166,10 @@ _ELSEWHERE_IDS = frozenset(known.id for known in (*FIRST, *ELSEWHERE) if known.e
 
 def of_checkpoints(denial: dict[str, Any]) -> bool:
     """Returns whether a checkpoint or restore can fail because of an explained denial."""
-    return denial["matters"] == "yes" and denial["id"] not in _ELSEWHERE_IDS
+    if denial["matters"] != "yes" or denial["id"] in _ELSEWHERE_IDS:
+        return False
+    if denial["lsm"] == SELINUX:
+        return True
+    from ansible_collections.criu.hosts.plugins.module_utils._denials._apparmor.known import ELSEWHERE_IDS
+
+    return denial["id"] not in ELSEWHERE_IDS

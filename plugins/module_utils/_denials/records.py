@@ -20,12 +20,16 @@ from ansible_collections.criu.hosts.plugins.module_utils._denials.heads import (
     parse_any_head,
     parse_head,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context import type_of
 
 # What a line must contain to be parsed. In text that was copied from a page, the two blanks may be one. A mark whose
 # last character is rare is found faster.
 AVC_MARK = b"avc:  denied  {"
 ERROR_MARK = b"SELINUX_ERR"
-MARKS = (AVC_MARK, b"avc: denied {", ERROR_MARK, b"type=1401 audit(")
+APPARMOR_MARK = b"apparmor="
+MARKS = (AVC_MARK, b"avc: denied {", ERROR_MARK, b"type=1401 audit(", APPARMOR_MARK)
+# Who refused.
+SELINUX, APPARMOR = "selinux", "apparmor"
 # The one operation whose system call matters.
 BOUNDED_TRANSITION = "security_bounded_transition"
 _DENIED = re.compile(r"avc: {1,2}denied {1,2}\{")
@@ -36,7 +40,10 @@ _CLOSING = {'"': '"', "[": "]"}
 # The longest record that auditd writes is a little over 8 KiB; a longer "line" is not a record.
 LONGEST = 1 << 16
 # The fields that describe the object, the most useful first.
-_OBJECTS = ("path", "name", "capability", "kmod", "dest", "anonclass", "ioctlcmd", "sig", "netif", "cmdline")
+_OBJECTS = {
+    SELINUX: ("path", "name", "capability", "kmod", "dest", "anonclass", "ioctlcmd", "sig", "netif", "cmdline"),
+    APPARMOR: ("name", "target", "peer_addr", "addr", "capname", "signal", "srcname", "fstype", "family", "sock_type"),
+}
 _HEX_FIELDS = ("comm", "path", "name", "exe", "cmdline")
 # Beyond these lines, and this time, a SYSCALL record belongs to something else.
 _EVENT_LINES, _EVENT_SECONDS = 64, 0.05
@@ -44,7 +51,10 @@ _EVENT_LINES, _EVENT_SECONDS = 64, 0.05
 
 @dataclass(frozen=True)
 class Record:
-    """A refusal. ``source`` and ``target`` are whole contexts; ``op`` is set for SELINUX_ERR only."""
+    """A refusal. ``source`` and ``target`` are whole labels: contexts, or for AppArmor profiles.
+
+    ``op`` is the operation of a SELINUX_ERR, or of AppArmor.
+    """
 
     kind: str
     time: float
@@ -56,11 +66,20 @@ class Record:
     permissive: bool | None = None
     op: str = ""
     fields: dict[str, str] = field(default_factory=dict, hash=False, compare=False)
+    lsm: str = SELINUX
 
     @property
     def object(self) -> str:
         """Describes the object: ``path=/dev/urandom``."""
-        return " ".join(f"{key}={self.fields[key]}" for key in _OBJECTS if key in self.fields)
+        named = ((key, self.fields.get(key, "none")) for key in _OBJECTS[self.lsm])
+        return " ".join(f"{key}={value}" for key, value in named if value != "none")
+
+    @property
+    def types(self) -> tuple[str, str]:
+        """Returns what denials of one kind have in common: the types of both contexts, or both profiles."""
+        if self.lsm == APPARMOR:
+            return self.source, self.target
+        return type_of(self.source), type_of(self.target)
 
 
 def unhex(value: str) -> str:
@@ -73,9 +92,9 @@ def unhex(value: str) -> str:
     return value
 
 
-def _pairs(text: str) -> dict[str, str]:
+def pairs(text: str) -> dict[str, str]:
     """Finds the ``key=value`` pairs. A quote that is not closed is looked for only once, however many there are."""
-    pairs: dict[str, str] = {}
+    found_pairs: dict[str, str] = {}
     unclosed: set[str] = set()
     found = _KEY.search(text)
     while found:
@@ -87,32 +106,33 @@ def _pairs(text: str) -> dict[str, str]:
             blank = _BLANK.search(text, start)
             end = blank.start() if blank else len(text)
         if end > start:
-            pairs[found.group(1)] = text[start:end]
+            found_pairs[found.group(1)] = text[start:end]
         found = _KEY.search(text, end)
-    return pairs
+    return found_pairs
 
 
 def parse_fields(text: str, *, interpreted: bool = False) -> dict[str, str]:
     """Parses the ``key=value`` pairs of a record; ``interpreted``: no value is in hexadecimal digits."""
     clean = _unquote if interpreted else unhex
-    return {key: clean(value) if key in _HEX_FIELDS else value.strip("\"'[]") for key, value in _pairs(text).items()}
+    return {key: clean(value) if key in _HEX_FIELDS else value.strip("\"'[]") for key, value in pairs(text).items()}
 
 
 def _unquote(value: str) -> str:
     return value.strip('"')
 
 
-def _text(line: bytes) -> str:
+def text_of(line: bytes) -> str:
+    """Returns a record as text."""
     # After this character auditd repeats the numbers as names.
     return line.partition(b"\x1d")[0].decode("utf-8", "replace").rstrip("\n")
 
 
 def parse_line(line: bytes) -> Record | None:
-    """Parses the denial in a line; None if there is none, or if it is truncated."""
+    """Parses the denial by SELinux in a line; None if there is none, or if it is truncated."""
     head = parse_head(line)
     if head is None:
         return None
-    text = _text(line)
+    text = text_of(line)
     if head.kind == "selinux_err":
         return _parse_error(head, text)
     found = _DENIED.search(text)
@@ -229,7 +249,7 @@ def syscall_after(lines: bytes, serial: bytes, *, moment: float = 0.0, subject: 
         head = parse_any_head(line) if b"syscall=" in line else None
         if head is None or head.kind != SYSCALL:
             continue
-        fields = parse_fields(_text(line), interpreted=head.form == INTERPRETED)
+        fields = parse_fields(text_of(line), interpreted=head.form == INTERPRETED)
         near = subject and fields.get("subj") == subject and abs(head.time - moment) <= _EVENT_SECONDS
         if (head.serial == serial) if head.serial and serial else near:
             return fields

@@ -15,11 +15,18 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._denials.criu_logs import (
     LINE_LIMIT,
+    SIGNS,
+    UNKNOWN,
     Finding,
     explain_logs,
     read_signs,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._denials.explain import EXAMPLE_LENGTH, explain_all, utc
+from ansible_collections.criu.hosts.plugins.module_utils._denials.explain import (
+    EXAMPLE_LENGTH,
+    explain_all,
+    in_order,
+    utc,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._denials.groups import Groups
 from ansible_collections.criu.hosts.plugins.module_utils._denials.sources import (
     AUDIT_LOG,
@@ -60,6 +67,18 @@ class Host:
     def mode(self) -> str:
         return read_mode(self.paths.selinuxfs)
 
+    @property
+    def apparmor(self) -> bool:
+        """Returns whether AppArmor is on."""
+        from ansible_collections.criu.hosts.plugins.module_utils._lsm._apparmor.labels import apparmor_rules
+
+        return apparmor_rules(self.paths)
+
+    @property
+    def explains_profiles(self) -> bool:
+        """Returns whether AppArmor, and not SELinux, refuses what CRIU's log shows. CRIU itself has one of the two."""
+        return self.mode == "disabled" and self.apparmor
+
 
 def read_groups(
     host: Host, runner: Runner | None, *, source: str, audit_path: str, since: float, limit: int = sys.maxsize
@@ -98,17 +117,36 @@ def unread_warnings(found: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def read_logs(paths: list[str]) -> tuple[list[str], list[Finding]]:
-    """Reads the logs of CRIU that exist, of each the end, where the errors are."""
+def read_logs(paths: list[str], *, profiles: bool = False) -> tuple[list[str], list[Finding]]:
+    """Reads the logs of CRIU that exist, of each the end, where the errors are; ``profiles``: AppArmor refuses."""
+    table = (SIGNS, UNKNOWN)
+    if profiles:
+        from ansible_collections.criu.hosts.plugins.module_utils._denials._apparmor import criu_logs
+
+        table = (criu_logs.SIGNS, criu_logs.UNKNOWN)
     read: list[str] = []
     findings: list[Finding] = []
     for path in paths:
         data = read_end(path, limit=LOG_LIMIT)
         if data is not None:
             lines = (line[:LINE_LIMIT].decode("utf-8", "replace") for line in io.BytesIO(data))
-            findings += read_signs(lines, path)
+            findings += read_signs(lines, path, *table)
             read.append(path)
     return read, findings
+
+
+def explain_findings(
+    host: Host, findings: list[Finding], denials: list[dict[str, Any]], loaded: LoadedPolicy
+) -> list[dict[str, Any]]:
+    """Explains what the logs of CRIU show, by the LSM of the host."""
+    if not host.explains_profiles:
+        return explain_logs(findings, denials, loaded, without_selinux=host.mode == "disabled")
+    from ansible_collections.criu.hosts.plugins.module_utils._denials._apparmor.criu_logs import explain_profile_logs
+
+    entries = explain_profile_logs(findings, denials)
+    # Some matter that did not before.
+    denials[:] = in_order(denials)
+    return entries
 
 
 def look(
@@ -121,16 +159,18 @@ def look(
     criu_logs: list[str],
     limit: int = sys.maxsize,
 ) -> dict[str, Any]:
-    """Returns the facts of selinux_denial_info, of auditd's log for its last ``limit`` bytes."""
+    """Returns the facts of denial_info, of auditd's log for its last ``limit`` bytes."""
     kind, files, groups = read_groups(host, runner, source=source, audit_path=audit_path, since=since, limit=limit)
     loaded = host.policy
     denials = explain_all(groups, loaded, moved_logs(host.paths))
-    logs, findings = read_logs([host.paths.below(path) for path in criu_logs])
+    logs, findings = read_logs([host.paths.below(path) for path in criu_logs], profiles=host.explains_profiles)
+    silent = explain_findings(host, findings, denials, loaded)
     return {
         "source": kind,
         "files": list(files),
         "since": utc(since) if since else None,
         "selinux_mode": host.mode,
+        "apparmor": host.apparmor,
         "policy_asked": loaded.there,
         "records": groups.records,
         "left_out": groups.left_out,
@@ -138,7 +178,7 @@ def look(
         "unread_example": groups.unread_line[:EXAMPLE_LENGTH].decode("utf-8", "replace"),
         "denials": denials,
         "logs": logs,
-        "silent_denials": explain_logs(findings, denials, loaded, without_selinux=host.mode == "disabled"),
+        "silent_denials": silent,
     }
 
 
@@ -146,7 +186,7 @@ def look_back(paths: Paths, since: float, criu_logs: list[str]) -> dict[str, Any
     """Returns the denials since a task began, for its failure: runs no command, and never fails itself."""
     host = Host(paths)
     found: dict[str, Any] = {"denials": [], "silent_denials": []}
-    if host.mode == "disabled":
+    if host.mode == "disabled" and not host.apparmor:
         return found
     try:
         found = look(
@@ -158,7 +198,8 @@ def look_back(paths: Paths, since: float, criu_logs: list[str]) -> dict[str, Any
             criu_logs=[],
             limit=LOOK_BACK_LIMIT,
         )
-        found["silent_denials"] = explain_logs(read_logs(criu_logs)[1], found["denials"], host.policy)
+        findings = read_logs(criu_logs, profiles=host.explains_profiles)[1]
+        found["silent_denials"] = explain_findings(host, findings, found["denials"], host.policy)
     except (OSError, ValueError, CheckpointError):
         return found
     return {**found, "denials": [one for one in found["denials"] if one["matters"] in ("yes", "unknown")]}

@@ -160,7 +160,7 @@ def journal_argv(since: float) -> tuple[str, ...]:
     start = (f"--since=@{since:.0f}",) if since > 0 else ()
     return (
         *("journalctl", "--quiet", "--no-pager", "--output=short-unix", f"--lines={JOURNAL_LINES}"),
-        *("--grep=avc:  denied|SELINUX_ERR|type=1401 ", "--case-sensitive=true"),
+        *('--grep=avc:  denied|SELINUX_ERR|type=1401 |apparmor="(DENIED|ALLOWED|KILLED)"', "--case-sensitive=true"),
         *start,
         *("_TRANSPORT=audit", "+", "_TRANSPORT=kernel"),
     )

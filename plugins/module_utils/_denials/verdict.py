@@ -19,6 +19,9 @@ CONSTRAINT_LEVEL = "constraint_level"
 CONTEXT_UNKNOWN = "context_unknown"
 ALLOWED_NOW = "allowed_now"
 BOUNDED = "bounded"
+# Of AppArmor only.
+PROFILE_MISSING = "profile_missing"
+PATH_DISCONNECTED = "path_disconnected"
 
 
 def judge(policy: LoadedPolicy, source: str, target: str, tclass: str, permissions: tuple[str, ...]) -> str:

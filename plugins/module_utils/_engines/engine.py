@@ -9,13 +9,13 @@ reading commands, in check mode too.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Mapping, Protocol
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Protocol
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
     from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause
-    from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Step
+    from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Step
     from ansible_collections.criu.hosts.plugins.module_utils._engines.container import (
         Abilities,
         Bind,
@@ -81,6 +81,15 @@ class Engine(Protocol):
 
     def import_steps(self, archive: str, runtime: str, new_name: str | None, options: Options) -> tuple[Step, ...]:
         """Restore from ``archive`` with the OCI runtime ``runtime`` (empty: the default), label "restore"."""
+
+    def profile(self, container: Container) -> str:
+        """The AppArmor profile that the container was made with; empty if it has none."""
+
+    def profile_steps(self, name: str, image_id: str, runtime: str, profile: str) -> tuple[Step, ...]:
+        """Load an AppArmor profile that the engine makes itself; no step for any other, or if that is not possible."""
+
+    def leftover_steps(self, container_id: str, runtime: str, alive: Callable[[], bool]) -> tuple[Command, ...]:
+        """Remove what a failed restore has left, with ``unless`` for each command: it is not there, or ``alive``."""
 
     def thaw_steps(self, container: Container) -> tuple[Step, ...]:
         """Let a running container go on that a dump which was cut off has left frozen; no step otherwise."""

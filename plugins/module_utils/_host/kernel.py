@@ -14,6 +14,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.names import KDAT
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 
 CAP_CHECKPOINT_RESTORE = 40
+# The values of the sysctl kernel.io_uring_disabled, since Linux 6.6.
+IO_URING = {"0": "allowed", "1": "group", "2": "disabled"}
 
 
 def _read(path: str) -> str:
@@ -35,15 +37,21 @@ def parse_release(release: str, version: str) -> Version:
 
 
 def read_kernel(paths: Paths) -> dict[str, Any]:
-    """Reads release, version, whether it has CAP_CHECKPOINT_RESTORE, and Yama's limit of ptrace (None without Yama)."""
+    """Reads release, version, architecture, whether it has CAP_CHECKPOINT_RESTORE, and two limits.
+
+    These are Yama's limit of ptrace (None without Yama) and who may use io_uring (None before Linux 6.6).
+    """
     sysctl = f"{paths.proc}/sys/kernel"
     release = _read(f"{sysctl}/osrelease") or None
     last = _number(_read(f"{sysctl}/cap_last_cap"))
     return {
         "release": release,
         "version": list(parse_release(release or "", _read(f"{sysctl}/version"))),
+        # Linux 6.1 and newer have it as a sysctl.
+        "architecture": _read(f"{sysctl}/arch") or os.uname().machine,
         "checkpoint_restore": None if last is None else last >= CAP_CHECKPOINT_RESTORE,
         "ptrace_scope": _number(_read(f"{sysctl}/yama/ptrace_scope")),
+        "io_uring": IO_URING.get(_read(f"{sysctl}/io_uring_disabled")),
     }
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Lists the tasks that fix a host, as criu_info and selinux_denial_info return them: ready to paste into a play."""
+"""Lists the tasks that fix a host, as criu_info and denial_info return them: ready to paste into a play."""
 
 from __future__ import annotations
 
@@ -22,6 +22,10 @@ def role(name: str, role_name: str, **variables: Any) -> Task:
     """Returns a task that applies a role of the collection."""
     task: Task = {"name": name, "ansible.builtin.include_role": {"name": f"criu.hosts.{role_name}"}}
     return {**task, "vars": variables} if variables else task
+
+
+def applies_role(task: Task) -> bool:
+    return "ansible.builtin.include_role" in task
 
 
 def enable_host(origin: Mapping[str, str]) -> Task:
@@ -58,6 +62,10 @@ CORRECT_CONFIG: Task = {
 INSTALL_IPTABLES: Task = {
     "name": "Install iptables",
     "ansible.builtin.package": {"name": "iptables", "state": "present"},
+}
+INSTALL_APPARMOR: Task = {
+    "name": "Install AppArmor's parser",
+    "ansible.builtin.package": {"name": "apparmor", "state": "present"},
 }
 FORGET_KERNEL: Task = {
     "name": "Let CRIU ask the kernel again",

@@ -153,8 +153,17 @@ def summary(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
     return list(grouped.values())
 
 
-def changed_error(pairs: Iterable[Pair], name: str, what_then: str, kind: str = "Container") -> CheckpointError | None:
-    """Returns the error of a restore that changed labels; None if every label is unchanged."""
+# What to look at if a restore has changed a label of the LSM.
+ADVICE = {
+    "selinux": "Check that the CRIU in use is linked with libselinux (role criu.hosts.criu).",
+    "apparmor": "See with 'aa-status' whether its AppArmor profile is loaded, and in which mode.",
+}
+
+
+def changed_error(
+    pairs: Iterable[Pair], name: str, what_then: str, kind: str = "Container", lsm: str = "selinux"
+) -> CheckpointError | None:
+    """Returns the error of a restore that changed labels of ``lsm``; None if every label is unchanged."""
     pairs = tuple(pairs)
     wrong = [pair for pair in pairs if not pair.equal]
     if not wrong:
@@ -163,7 +172,7 @@ def changed_error(pairs: Iterable[Pair], name: str, what_then: str, kind: str = 
     return CheckpointError(
         f"{kind} {name!r} lost its label in the restore: process {first.thread.pid} ({first.thread.comm!r}) had "
         f"{first.before!r} and now has {first.thread.label!r}; {len(wrong)} of {len(pairs)} threads are affected. "
-        f"{what_then} Check that the CRIU in use is linked with libselinux (role criu.hosts.criu).",
+        f"{what_then} {ADVICE[lsm]}",
         reason="label_changed",
         label_before=first.before,
         label_after=first.thread.label,

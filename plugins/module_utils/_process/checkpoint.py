@@ -10,11 +10,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome, Plan
 from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_criu
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import read_statistics
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECORD
+from ansible_collections.criu.hosts.plugins.module_utils._host.process import Process
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import permissive_warning, read_selinux
+from ansible_collections.criu.hosts.plugins.module_utils._lsm.labels import host_labels
+from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread, read_threads
 from ansible_collections.criu.hosts.plugins.module_utils._process.checkpoint_steps import Dump, dump_steps
 from ansible_collections.criu.hosts.plugins.module_utils._process.copies import begun_path
 from ansible_collections.criu.hosts.plugins.module_utils._process.locks import hold_images, hold_process, hold_units
@@ -123,6 +127,22 @@ def ensure(ctx: Context, options: ProcessOptions, target: Target, found: Found) 
     return make(ctx, options, target, found)
 
 
+def profiled_threads(paths: Paths, process: Process, options: ProcessOptions) -> tuple[Thread, ...]:
+    """Returns the threads with their AppArmor profiles; none under a different LSM, whose labels CRIU saves whole."""
+    labels = host_labels(paths)
+    return read_threads(paths, process.pid, labels) if labels.lsm == "apparmor" and not options.pre_dump else ()
+
+
+def hats(threads: tuple[Thread, ...], process: Process) -> tuple[str, ...]:
+    """Returns the warning about threads in a hat."""
+    if not threads:
+        return ()
+    # Hosts with SELinux need not compile this.
+    from ansible_collections.criu.hosts.plugins.module_utils._lsm._apparmor.hats import hat_warning
+
+    return hat_warning(threads, process.text)
+
+
 def make(ctx: Context, options: ProcessOptions, target: Target, found: Found) -> Outcome:
     """Applies the plan of the checkpoint."""
     process = refuse(ctx.paths, target)
@@ -130,6 +150,7 @@ def make(ctx: Context, options: ProcessOptions, target: Target, found: Found) ->
     criu = read_criu(ctx.runner, MINIMUM_CRIU, selinux, ctx.paths)
     refuse_without_capabilities(ctx, criu, process.text)
     refuse_obstacles_of(ctx, options, process, criu)
+    threads = profiled_threads(ctx.paths, process, options)
     work = Dump(
         ctx.paths,
         process,
@@ -141,6 +162,7 @@ def make(ctx: Context, options: ProcessOptions, target: Target, found: Found) ->
         parent=read_parent(options, process),
         replaced=not is_empty(options.images_path),
         program=program_of(ctx.paths, process.pid),
+        profiles=tuple(sorted({one.label for one in threads})),
     )
     refuse_unrestorable(ctx, target, process, options)
     if target.unit is not None and work.ends:
@@ -160,7 +182,7 @@ def make(ctx: Context, options: ProcessOptions, target: Target, found: Found) ->
         raise recover(ctx, work, error) from error
     images = read_images(options.images_path) if applied else None
     statistics = read_statistics(os.path.join(work_path(options.images_path), "stats-dump")) if applied else {}
-    warnings = (*found.warnings, *permissive_warning(selinux, "checkpoint"))
+    warnings = (*found.warnings, *permissive_warning(selinux, "checkpoint"), *hats(threads, process))
     value = view(options, target, images, state="present", process_state=state)
     plan = replace(plan, steps=(*found.steps, *plan.steps))
     return Outcome("checkpoint", value, plan, {"statistics": statistics}, warnings)

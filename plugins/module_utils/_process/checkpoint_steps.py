@@ -45,7 +45,10 @@ _ROOM_FILES, _ROOM_BYTES = 5, 16 << 10
 
 @dataclass(frozen=True)
 class Dump:
-    """What a dump is planned from. ``inherit``: the process's own connections to the journal."""
+    """What a dump is planned from.
+
+    ``inherit``: the process's own connections to the journal. ``profiles``: those of its threads (AppArmor).
+    """
 
     paths: Paths
     process: Process
@@ -57,6 +60,7 @@ class Dump:
     parent: Images | None = None
     replaced: bool = False
     program: str = ""
+    profiles: tuple[str, ...] = ()
 
     @property
     def ends(self) -> bool:
@@ -88,6 +92,7 @@ class Dump:
                 tcp_established=options.tcp_established,
                 file_locks=options.file_locks,
                 program=self.program,
+                profiles=self.profiles,
             )
         )
 

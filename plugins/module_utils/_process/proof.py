@@ -34,13 +34,32 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.begun import Beg
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import (
     Images,
     pid_file_path,
+    read_labels,
     work_path,
 )
 
 
+def labels_before(paths: Paths, images: Images) -> tuple[Thread, ...]:
+    """Returns the labels that the restored threads must have; none if the images have those of a different LSM.
+
+    Raises:
+        CheckpointError: images_invalid.
+    """
+    lsm = host_labels(paths).lsm
+    if images.inventory.lsm != lsm:
+        return ()
+    saved = read_labels(images)
+    if lsm != "apparmor":
+        return saved
+    # Hosts with SELinux need not compile this.
+    from ansible_collections.criu.hosts.plugins.module_utils._lsm._apparmor.in_images import with_recorded
+
+    return with_recorded(saved, images.record.profiles if images.record is not None else ())
+
+
 @dataclass(frozen=True)
 class Evidence:
-    """What a proof needs. ``before``: the labels in the images. The images may be read from a temporary name."""
+    """What a proof needs. ``before``: the labels at the dump. The images may be read from a temporary name."""
 
     paths: Paths
     images: Images
@@ -51,6 +70,11 @@ class Evidence:
     @property
     def path(self) -> str:
         return self.options.images_path
+
+    @property
+    def lsm(self) -> str:
+        """The LSM whose labels are compared: selinux, apparmor, or none."""
+        return host_labels(self.paths).lsm
 
     @property
     def label(self) -> str:
@@ -128,14 +152,20 @@ class Proof:
             CheckpointError: label_changed.
         """
         work, process = self.work, self.process
-        if process is not None and work.selinux.enabled and work.before:
+        if process is not None and work.before:
             accepted = work.options.on_label_mismatch == "warn"
             then = "It is ended, and its images are kept."
             if accepted:
                 then = "It keeps running, because on_label_mismatch is warn."
-            threads = read_threads(work.paths, process.pid, host_labels(work.paths))
+            labels = host_labels(work.paths)
+            threads = read_threads(work.paths, process.pid, labels)
             self.pairs = compare(work.before, threads, work.label)
-            self.wrong = changed_error(self.pairs, process.comm, then, kind="Process")
+            if labels.lsm == "apparmor":
+                # Hosts with SELinux need not compile this.
+                from ansible_collections.criu.hosts.plugins.module_utils._lsm._apparmor.in_images import without_modes
+
+                self.pairs = without_modes(self.pairs)
+            self.wrong = changed_error(self.pairs, process.comm, then, kind="Process", lsm=labels.lsm)
             if self.wrong is not None and not accepted:
                 raise self.wrong
         self.proved = True
@@ -168,8 +198,11 @@ class Proof:
 
     def word(self) -> str:
         """Returns what the comparison of labels is worth."""
-        if not self.work.selinux.enabled:
+        lsm = self.work.lsm
+        if lsm == "none":
             return "selinux_disabled"
         if self.wrong is not None:
             return "label_changed"
-        return self.work.selinux.mode if self.work.before else "label_unknown"
+        if not self.work.before:
+            return "label_unknown"
+        return self.work.selinux.mode if lsm == "selinux" else lsm

@@ -35,6 +35,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._process.options import
     require_root_for,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._process.permission import refuse_without_capabilities
+from ansible_collections.criu.hosts.plugins.module_utils._process.profiles import refuse_missing_profiles
+from ansible_collections.criu.hosts.plugins.module_utils._process.proof import labels_before
 from ansible_collections.criu.hosts.plugins.module_utils._process.recorded import as_recorded, lost_locks
 from ansible_collections.criu.hosts.plugins.module_utils._process.restore_steps import Restore, Restored, restore_steps
 from ansible_collections.criu.hosts.plugins.module_utils._process.second_copy import (
@@ -52,7 +54,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder imp
     Images,
     check_parents,
     read_images,
-    read_labels,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_images_path
 
@@ -104,7 +105,7 @@ def preflight(ctx: Context, images: Images, options: ProcessOptions) -> Restore:
     options = as_recorded(images, options)
     if options.file_locks:
         refuse_held_locks(ctx.paths, images)
-    before, selinux = read_labels(images), read_selinux(ctx.paths)
+    before, selinux = labels_before(ctx.paths, images), read_selinux(ctx.paths)
     criu = read_criu(ctx.runner, MINIMUM_CRIU, selinux, ctx.paths)
     refuse_without_capabilities(ctx, criu, images.text)
     refuse_changed_files(ctx.paths, images)
@@ -115,6 +116,7 @@ def preflight(ctx: Context, images: Images, options: ProcessOptions) -> Restore:
             f"does not have the boolean {DYNTRANS_BOOLEAN!r}. Apply the role criu.hosts.criu_selinux.",
             reason="policy_missing",
         )
+    refuse_missing_profiles(ctx.paths, images)
     unit = choose_unit(ctx, images, options, before if selinux.mode == "enforcing" else ())
     loan = read_loan(ctx.paths, DYNTRANS_BOOLEAN) if ctx.is_root else None
     return Restore(ctx.paths, images, options, selinux, before, criu, unit, loan)

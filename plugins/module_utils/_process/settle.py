@@ -29,7 +29,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._process.copies import 
     restored_by,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._process.options import ProcessOptions
-from ansible_collections.criu.hosts.plugins.module_utils._process.proof import Evidence, Proof
+from ansible_collections.criu.hosts.plugins.module_utils._process.proof import Evidence, Proof, labels_before
 from ansible_collections.criu.hosts.plugins.module_utils._process.restore_unit import drop_in_path
 from ansible_collections.criu.hosts.plugins.module_utils._store.begun import Begun, end_step
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import (
@@ -161,7 +161,9 @@ def _now(path: str) -> Images | None:
 
 
 def _proof(ctx: Context, options: ProcessOptions, images: Images, process: Process) -> Proof:
-    return Proof(Evidence(ctx.paths, images, options, read_selinux(ctx.paths), read_labels(images)), process)
+    return Proof(
+        Evidence(ctx.paths, images, options, read_selinux(ctx.paths), labels_before(ctx.paths, images)), process
+    )
 
 
 def _dumping(ctx: Context, options: ProcessOptions, record: ProcessRecord) -> Found:

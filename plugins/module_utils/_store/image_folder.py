@@ -160,8 +160,8 @@ def invalid(
 
 
 def read_labels(images: Images) -> tuple[Thread, ...]:
-    """Returns the label of every thread, as CRIU read it while they were frozen; empty without SELinux."""
-    if images.inventory.lsm != "selinux":
+    """Returns the label of every thread, as CRIU read it while they were frozen; none without an LSM."""
+    if images.inventory.lsm == "none":
         return ()
     found = []
     for task in images.tasks:

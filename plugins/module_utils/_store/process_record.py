@@ -28,7 +28,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.record_text impo
 class ProcessRecord:
     """The state of a process when it was checkpointed; ``inventory`` ties the record to its images.
 
-    ``program``: the SHA-256 of its command line and working folder. Older releases did not write the last three fields.
+    ``program``: the SHA-256 of its command line and working folder. ``profiles``: those of AppArmor that its threads
+    had, each with its mode; which thread had which is in the images. Older releases did not write the last four fields.
     """
 
     pid: int
@@ -52,6 +53,7 @@ class ProcessRecord:
     tcp_established: bool = False
     file_locks: bool = False
     program: str = ""
+    profiles: Any = ()
 
     @property
     def text(self) -> str:
@@ -87,6 +89,7 @@ RULES: dict[str, Rule] = {
     "checkpointed_at": matches(TIME),
     **dict.fromkeys(("criu", "selinux"), is_text),
     "external": list_of(is_free_text, 4096),
+    "profiles": list_of(is_text, 4096),
 }
 
 

@@ -31,6 +31,7 @@ class Record:
     """The state of a container when it was checkpointed.
 
     ``ran_on``: the container ran on after that, so the checkpoint in place is not its last state.
+    ``apparmor_profile``: the one that the container was made with, as an archive without ``labels`` has it.
     """
 
     engine: str
@@ -54,6 +55,12 @@ class Record:
     sha256: str = ""
     ran_on: bool = False
     health: dict[str, Any] = field(default_factory=dict)
+    apparmor_profile: str = ""
+
+    @property
+    def lsm(self) -> str:
+        """The LSM whose labels the record has: without SELinux, only AppArmor labels."""
+        return "apparmor" if self.selinux == "disabled" else "selinux"
 
 
 _MOST = 1 << 20
@@ -94,7 +101,7 @@ def _is_health(value: Any) -> bool:
 PID = r"([0-9]{1,10}(/[0-9]{1,10}){0,31})?"
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("engine", "id", "name", "image_id"), matches(NAME)),
-    **dict.fromkeys(("image", "process_label", "run", "criu", "selinux"), is_text),
+    **dict.fromkeys(("image", "process_label", "run", "criu", "selinux", "apparmor_profile"), is_text),
     # Which of these the host has is a matter of the engine.
     "runtime": matches(rf"{NAME}|/.+"),
     "stamp": matches(r"[0-9]{0,20}"),

@@ -45,6 +45,7 @@ def test_the_proof_is_kept_on_the_host(host: Any, runtime: str) -> None:
     kept = json.loads(host.file("/etc/ansible/facts.d/checkpoint_host.fact").content_string)
     proofs = [proof for proof in kept["proofs"] if proof["runtime"] == runtime]
     assert len(proofs) == 1
+    assert proofs[0]["label_proof"] == "enforcing"
     assert proofs[0]["threads"] >= 5
     assert proofs[0]["label_before"] == proofs[0]["label_after"]
     assert ":container_t:" in proofs[0]["label_after"]

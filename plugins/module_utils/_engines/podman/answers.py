@@ -24,6 +24,20 @@ STATISTICS = {
     "pages_skipped_cow": "skipped_pages",
     "pages_restored": "restored_pages",
 }
+# Below a container's own folder; the list is the one that podman removes after a restore without --keep.
+CHECKPOINT_FILES = (
+    "checkpoint",
+    "pre-checkpoint",
+    "volumes",
+    "restore.log",
+    "dump.log",
+    "stats-dump",
+    "stats-restore",
+    "devshm-checkpoint.tar",
+    "network.status",
+    "rootfs-diff.tar",
+    "deleted.files",
+)
 # The largest number of the system; no process has a larger one.
 PID_LIMIT = 1 << 22
 
@@ -124,6 +138,7 @@ def _container(entry: dict[str, Any]) -> Container:
             "work_dir": _path(entry, "StaticDir"),
             "pid_file": _path(entry, "PidFile"),
             "network": word(host, "NetworkMode"),
+            "apparmor": word(entry, "AppArmorProfile"),
             "dependencies": " ".join(words(entry, "Dependencies")),
             "pod": word(entry, "Pod"),
             "layers": word(inner(inner(entry, "GraphDriver"), "Data"), "LowerDir"),

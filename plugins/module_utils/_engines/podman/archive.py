@@ -168,6 +168,7 @@ def _record(dumps: dict[str, dict[str, Any]]) -> Record:
         image_id=_word(config, "rootfsImageID", _IMAGE_ID),
         runtime=_word(config, "runtime"),
         process_label=_word(config, "ProcessLabel") or _word(process, "selinuxLabel"),
+        apparmor_profile=_word(process, "apparmorProfile"),
         volumes=tuple(_volumes(config)),
         binds=tuple(to_record(parse_binds(dumps.get("spec.dump", {})))),
         health=_health(config),

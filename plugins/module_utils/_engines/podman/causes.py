@@ -15,6 +15,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import REA
 ERROR = "Error: "
 _PLAIN = r"[^/\"'`]*"
 LINE_LENGTH = 2000
+TIMEOUT = "container creation timeout"
+# iproute2 says it when CRIU gives a container its addresses again, and CRIU goes on. It is no error of podman.
+NOISE = re.compile(r"ipv[46]: address already assigned\W*\Z", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,11 @@ class Answer:
     cause: Cause
 
 
+LEFTOVERS = Cause(
+    "an earlier restore failed, and has left its state in the OCI runtime or in systemd",
+    "Run the task again: it removes that first.",
+    reason="restore_leftovers",
+)
 CAUSES: tuple[Answer, ...] = (
     # "No space left" is said of cpuset.cpus and of inotify watches too, "quota exceeded" of keyrings.
     Answer(
@@ -143,6 +151,23 @@ CAUSES: tuple[Answer, ...] = (
             reason="mount_source_missing",
         ),
     ),
+    # runc (libcontainer/error.go), crun (status.c), and systemd, whose words crun passes on.
+    Answer(
+        "container with given ID already exists",
+        rf"{_PLAIN}container with given ID already exists",
+        LEFTOVERS,
+    ),
+    Answer(
+        "crun: container `NAME` already exists",
+        r"(?:OCI runtime error: )?crun: container `[0-9a-f]{64}` already exists",
+        LEFTOVERS,
+    ),
+    Answer(
+        "Unit NAME was already loaded or has a fragment file",
+        r"(?:OCI runtime error: )?(?:crun: )?sd-bus call: Unit libpod-[0-9a-f]{64}\.scope was already loaded or has a "
+        r"fragment file",
+        LEFTOVERS,
+    ),
     # EBADRQC, by which CRIU (cr-service.c) refuses its options before it writes a log.
     Answer(
         "criu failed: type TYPE errno 56",
@@ -158,7 +183,8 @@ CAUSES: tuple[Answer, ...] = (
 
 def cause_of(completed: Completed) -> Cause:
     """Returns the first cause that matches the output; if there is none, Podman's own words."""
-    lines = [line[:LINE_LENGTH].strip() for line in f"{completed.err}\n{completed.out}".split("\n")]
+    every = [line[:LINE_LENGTH].strip() for line in f"{completed.err}\n{completed.out}".split("\n")]
+    lines = [line for line in every if not NOISE.match(line[len(ERROR) :] if line.startswith(ERROR) else line)]
     said = [line[len(ERROR) :] if line.startswith(ERROR) else line for line in lines]
     for answer in CAUSES:
         for line in said:
@@ -168,5 +194,9 @@ def cause_of(completed: Completed) -> Cause:
                 return replace(answer.cause, why=answer.cause.why.format(name=name))
     errors = [line[len(ERROR) :] for line in lines if line.startswith(ERROR)]
     why = errors[0] if errors else completed.last_line[:LINE_LENGTH]
+    if why.startswith(TIMEOUT):
+        # Podman's wait for conmon is over (define.ContainerCreateTimeout, 240 s): why CRIU has not come back, its log
+        # may say.
+        why = "podman has waited for the OCI runtime in vain"
     why = re.sub(r"`([^\s`]+) [^`]*` failed", r"\1 failed", why)
     return Cause(why.rstrip("."), READ_TAIL, reason="tool_failed")

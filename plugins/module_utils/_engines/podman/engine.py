@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, Callable, ClassVar
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, Runner, check
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause, CheckpointError
@@ -22,6 +22,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.container impo
     Options,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers import (
+    CHECKPOINT_FILES,
     parse_image,
     parse_inspect,
     parse_statistics,
@@ -38,20 +39,6 @@ if TYPE_CHECKING:
 IMAGE_ID = r"[0-9a-f]{1,128}"
 # The second: there is no container of this name, and the ids of several begin with it (podman 5.4.2).
 NO_CONTAINER = ("no such container", "more than one result for container")
-# Below a container's own folder; the list is the one that podman removes after a restore without --keep.
-CHECKPOINT_FILES = (
-    "checkpoint",
-    "pre-checkpoint",
-    "volumes",
-    "restore.log",
-    "dump.log",
-    "stats-dump",
-    "stats-restore",
-    "devshm-checkpoint.tar",
-    "network.status",
-    "rootfs-diff.tar",
-    "deleted.files",
-)
 
 
 def run_podman(runner: Runner, argv: tuple[str, ...]) -> Completed:
@@ -193,6 +180,21 @@ class Podman:
         argv += [*_flags(options, archive=True), f"--import={archive}", *([f"--name={new_name}"] if new_name else [])]
         why = f"restore from the archive {archive!r}"
         return (Command(tuple(argv), why=why, label="restore", finish=True),)
+
+    def profile(self, container: Container) -> str:
+        return container.own.get("apparmor", "")
+
+    def profile_steps(self, name: str, image_id: str, runtime: str, profile: str) -> tuple[Step, ...]:
+        # Only a restore after a boot of a host with AppArmor needs to compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.profile import profile_steps
+
+        return profile_steps(name, image_id, runtime, profile)
+
+    def leftover_steps(self, container_id: str, runtime: str, alive: Callable[[], bool]) -> tuple[Command, ...]:
+        # Only a restore needs to compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.leftovers import leftover_steps
+
+        return leftover_steps(self.paths, container_id, runtime, alive)
 
     def thaw_steps(self, container: Container) -> tuple[Step, ...]:
         # CRIU freezes the cgroup; podman knows nothing of that, so it would refuse to unpause.

@@ -20,7 +20,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context i
 LISTS = ("containers.json", "volatile-containers.json")
 # An entry has some 2 KiB.
 LIMIT = 32 << 20
-_SETTING = r"^[ \t]*(graphroot|runroot)[ \t]*=[ \t]*[\"']([^\"'\n]+)[\"']"
+_SETTING = r"^[ \t]*(graphroot|runroot|driver)[ \t]*=[ \t]*[\"']([^\"'\n]+)[\"']"
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,30 @@ def parse_list(data: bytes | None) -> list[Listed]:
     ]
 
 
-def roots(paths: Paths) -> tuple[str, str]:
-    """Returns the folder that podman keeps, and the one that is emptied at a boot, as storage.conf sets them."""
+def _settings(paths: Paths) -> dict[str, str]:
+    """Returns what storage.conf sets, of the settings that matter here."""
     own = read_text(paths.below("/etc/containers/storage.conf"), may_fail=True)
     text = own or read_text(paths.below("/usr/share/containers/storage.conf"), may_fail=True) or ""
-    given = dict(re.findall(_SETTING, text, re.MULTILINE))
+    return dict(re.findall(_SETTING, text, re.MULTILINE))
+
+
+def roots(paths: Paths) -> tuple[str, str]:
+    """Returns the folder that podman keeps, and the one that is emptied at a boot, as storage.conf sets them."""
+    given = _settings(paths)
     run = given.get("runroot", "/run/containers/storage")
     return paths.below(given["graphroot"]) if "graphroot" in given else paths.storage, paths.below(run)
+
+
+def storage_of(paths: Paths) -> dict[str, str]:
+    """Returns the folder that podman keeps and its storage driver.
+
+    The folders show the driver once podman has run; before, storage.conf or podman's default (overlay) is taken.
+    """
+    given, used = _settings(paths), _drivers(roots(paths)[0])
+    of_folder = used[0].rpartition("-")[0] if len(used) == 1 else ""
+    root = given.get("graphroot", "/var/lib/containers/storage")
+    values = {"root": root, "driver": of_folder or given.get("driver", "overlay")}
+    return {key: text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for key, text in values.items()}
 
 
 def _drivers(folder: str) -> list[str]:

@@ -50,7 +50,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.unpausin
 # Once podman has restored the container, only these end it: a wrong label, and its own end.
 ENDS = ("label_changed", "container_ended")
 # A restore that fails so has lost nothing, and succeeds when the host is put right: the state is never given up for it.
-CURABLE = ("disk_full", "file_failed")
+CURABLE = ("disk_full", "file_failed", "apparmor_profile_missing", "apparmor_parser_missing")
 # So long to wait before a restore is tried again that had no chance, since other units are started at the same time.
 BUSY_PAUSE = 2.0
 

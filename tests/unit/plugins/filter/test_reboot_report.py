@@ -70,6 +70,7 @@ PROBLEMS = [
         {**RESTORED, "label_proof": "label_changed"}, "active", "its labels are changed", id="changed-it-says"
     ),
     pytest.param({**RESTORED, "label_proof": "selinux_disabled", "labels": []}, "active", "", id="no-selinux"),
+    pytest.param({**RESTORED, "label_proof": "apparmor"}, "active", "", id="apparmor"),
     pytest.param({**RESTORED, "action": "fresh", "why": "no room"}, "active", "no room", id="fresh"),
     pytest.param({**RESTORED, "action": "fresh", "why": None}, "active", "it was not restored", id="fresh-unsaid"),
     pytest.param({**RESTORED, "action": "refused"}, "failed", "it is failed", id="refused"),
@@ -82,6 +83,8 @@ PROBLEMS = [
 def test_problems(after: Any, state: str, problem: str) -> None:
     row = report(after, state=state)
     assert row["problem"] == problem
+    if after and after.get("label_proof") == "apparmor":
+        assert row["labels"] == "same"
     if after and after.get("label_proof") == "selinux_disabled":
         assert row["labels"] == "none"
     if after is DUMPED:

@@ -31,6 +31,7 @@ from ansible_collections.criu.hosts.tests.unit.containers import (
     world,
 )
 from ansible_collections.criu.hosts.tests.unit.harness import PLACE, Case, Host, Reply, Write
+from ansible_collections.criu.hosts.tests.unit.plugins.modules import test_container_apparmor
 
 Built = tuple[dict[str, Any], Host]
 LEFT_RUNNING = Path(__file__).parents[2] / "fixtures/criu/4.2.1-leave-running"
@@ -88,6 +89,11 @@ def no_selinux(folder: Path) -> Built:
     return to_archive(folder, world(folder, selinux="disabled"))
 
 
+def apparmor(folder: Path) -> Built:
+    """One of the threads is in a hat, which is a warning."""
+    return {"name": "web"}, test_container_apparmor.runs(folder, "lab (enforce)", "lab//HAT (enforce)").host
+
+
 def archive_absent(folder: Path) -> Built:
     made = world(folder)
     archive = folder / "web.tar.zst"
@@ -120,6 +126,7 @@ CONTRACT_CASES = [
     Case("leave-running", leave_running),
     Case("leave-running-in-place", leave_running_in_place),
     Case("without-selinux", no_selinux),
+    Case("apparmor", apparmor),
     Case("checkpointed-already", checkpointed_already, changed=False),
     Case("archive-absent", archive_absent),
     Case("in-place-absent", in_place_absent),

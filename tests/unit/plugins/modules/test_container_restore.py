@@ -27,6 +27,7 @@ from ansible_collections.criu.hosts.tests.unit.containers import (
     world,
 )
 from ansible_collections.criu.hosts.tests.unit.harness import PLACE, Case, Host, Reply, Write
+from ansible_collections.criu.hosts.tests.unit.plugins.modules import test_container_apparmor
 
 Built = tuple[dict[str, Any], Host]
 IMAGE = "8177af7fce5c44dc2c28897f0dc59bfd96320387eaeb1bbb5e11cdbf0bf1f20c"
@@ -182,6 +183,10 @@ def without_selinux(folder: Path) -> Built:
     return {"name": "web"}, made.host
 
 
+def apparmor(folder: Path) -> Built:
+    return {"name": "web"}, test_container_apparmor.checkpointed(folder).host
+
+
 CONTRACT_CASES = [
     Case("in-place", in_place),
     Case("running-already", running_already, changed=False),
@@ -191,6 +196,7 @@ CONTRACT_CASES = [
     Case("clone", clone),
     Case("stopped-in-the-archive", stopped_in_the_archive),
     Case("without-selinux", without_selinux),
+    Case("apparmor", apparmor),
 ]
 
 

@@ -8,7 +8,7 @@ from typing import Any, Callable
 import pytest
 import yaml
 
-from ansible_collections.criu.hosts.plugins.module_utils._criu import readiness
+from ansible_collections.criu.hosts.plugins.module_utils._criu import offer, readiness
 from ansible_collections.criu.hosts.plugins.module_utils._criu.features import FEATURE_NAMES
 from ansible_collections.criu.hosts.plugins.modules import criu_info
 from ansible_collections.criu.hosts.tests.unit import criu_host as fake
@@ -188,6 +188,48 @@ def test_a_host_without_selinux(ask: Callable[..., Any]) -> None:
     assert "criu_artifact" in reasons_of(found)["podman_missing"]["task"]["vars"], "this CRIU is one of criu_build"
 
 
+APPARMOR = {
+    "/sys/module/apparmor/parameters/enabled": "Y\n",
+    "/sys/kernel/security/lsm": "lockdown,capability,landlock,yama,apparmor,tomoyo,bpf,ipe,ima,evm",
+    "/sys/kernel/security/apparmor/profiles": "lsb_release (enforce)\n",
+}
+
+
+def test_a_host_with_apparmor_after_a_boot(ask: Callable[..., Any], tmp_path: Path) -> None:
+    fake.put(tmp_path / "usr/sbin/apparmor_parser", "", 0o755)
+    found = ask("kernel618-criu421", ours=True, files=APPARMOR)
+    assert found["support"]["text"].startswith("Debian 13 with AppArmor is supported: ")
+    assert found["lsm"]["ruling"] == "apparmor" and "tomoyo" in found["lsm"]["active"]
+    assert codes(found, "container", "warns") == ["apparmor_profile_missing"]
+    assert codes(found, "file_locks", "warns") == [], "a plain process has a profile of its own, or none"
+    profiles = "containers-default-0.62.2 (enforce)\nlsb_release (enforce)\n"
+    found = ask("kernel618-criu421", files={**APPARMOR, "/sys/kernel/security/apparmor/profiles": profiles})
+    assert found["lsm"]["apparmor"]["container_profiles"] == ["containers-default-0.62.2"]
+    assert "apparmor_profile_missing" not in reasons_of(found)
+
+
+@pytest.mark.parametrize(
+    ("files", "code"),
+    [
+        pytest.param({**APPARMOR, "/sys/fs/selinux/enforce": "1"}, "lsm_stacked", id="both"),
+        pytest.param({"/sys/kernel/security/lsm": "capability,selinux,apparmor"}, "lsm_stacked", id="both-in-the-list"),
+        pytest.param({"/sys/kernel/security/lsm": "capability,smack"}, "lsm_unknown", id="smack"),
+        pytest.param({"/etc/os-release": "ID=opensuse-leap\nVERSION_ID=15.6\n"}, "host_refused", id="suse"),
+    ],
+)
+def test_a_host_of_which_nothing_is_known(files: dict[str, str], code: str, ask: Callable[..., Any]) -> None:
+    found = ask("kernel618-criu421" if code == "lsm_unknown" else "debian13-enabled", ours=True, files=files)
+    assert found["support"]["level"] == "refused" and "host_refused" in reasons_of(found)
+    assert found["readiness"]["file_locks"]["ready"] is None and code in codes(found, "file_locks", "unknown")
+
+
+def test_where_podman_keeps_its_containers(ask: Callable[..., Any]) -> None:
+    conf = '[storage]\ndriver = "btrfs"\ngraphroot = "/srv/podman"\n'
+    found = ask("debian13-enabled", ours=True, files={"/etc/containers/storage.conf": conf})
+    assert found["podman"]["storage"] == {"root": "/srv/podman", "driver": "btrfs"}
+    assert codes(found, "container", "warns") == ["storage_untried"]
+
+
 def test_without_selinux_the_distributions_package_is_advised(ask: Callable[..., Any]) -> None:
     found = ask("kernel618-criu421")
     assert reasons_of(found)["podman_missing"]["task"]["vars"] == {"criu_method": "distribution_package"}
@@ -231,9 +273,10 @@ def test_a_subset_sets_its_keys_and_no_others(subset: str, ask: Callable[..., An
     found = ask("debian13-enabled", ours=True, gather=[subset])
     del found["ran"]
     everything = {key for keys in criu_info.SUBSETS.values() for key in keys}
-    gathered = {"readiness": everything - set(criu_info.SUBSETS["features"])}.get(
-        subset, set(criu_info.SUBSETS[subset])
-    )
+    gathered = {
+        "readiness": everything - {*criu_info.SUBSETS["features"], "offer"},
+        "offer": {*criu_info.SUBSETS["offer"], *criu_info.SUBSETS["binary"], *criu_info.SUBSETS["kernel"]},
+    }.get(subset, set(criu_info.SUBSETS[subset]))
     assert set(found) == {"path", *everything} and found["path"]
     may_be_null = {"capabilities", "config_error"}
     assert {key for key, value in found.items() if value is not None} >= {"path", *gathered} - may_be_null
@@ -247,6 +290,23 @@ def test_subsets_are_documented() -> None:
         assert set(re.findall(r"RV\(criu\.(\w+)\)", text)) == set(keys)
     documented = set(yaml.safe_load(criu_info.RETURN)["criu"]["contains"])
     assert documented == {"path", *(key for keys in criu_info.SUBSETS.values() for key in keys)}
+
+
+def test_the_offer_of_an_enabled_host_costs_no_question(ask: Callable[..., Any]) -> None:
+    found = ask("debian13-enabled", ours=True, gather=["offer"])
+    assert found["offer"]["why_not"] is None and found["offer"]["package"] is None
+    assert not [argv for argv in found["ran"] if "apt-cache" in argv[0]]
+    assert found["offer"]["built"] is False and found["offer"]["platform"].startswith("debian 13 ")
+
+
+def test_the_offer_of_a_host_without_criu(tmp_path: Path, module: Callable[..., Any]) -> None:
+    replies = host_below(tmp_path)
+    (tmp_path / "usr/sbin/criu").unlink()
+    fake.put(tmp_path / "var/lib/criu-hosts/criu.tar.gz", "")
+    shown = Reply([*offer.ASK], text("apt/2.6.1-show-criu.txt"))
+    found = module("criu_info", {"gather": ["offer"]}, host=Host([*replies[1:], shown])).result["criu"]["offer"]
+    assert found["why_not"] == "CRIU is not installed" and found["built"] is True
+    assert found["package"]["version"] == "3.17.1-2+deb12u2"
 
 
 def test_features_need_their_subset(tmp_path: Path, module: Callable[..., Any]) -> None:

@@ -16,10 +16,12 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Comma
 from ansible_collections.criu.hosts.plugins.module_utils._criu.log import TAIL_LINES, tail
 from ansible_collections.criu.hosts.plugins.module_utils._denials.remedies import ARCHIVE_PLACE
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.engine import Podman, parse_inspect
+from ansible_collections.criu.hosts.tests.unit.apparmor_denials import apparmor_host, record_of
 from ansible_collections.criu.hosts.tests.unit.containers import recorded, world
 from ansible_collections.criu.hosts.tests.unit.denials import enforcing_host, lines, soon
 from ansible_collections.criu.hosts.tests.unit.harness import PLACE
 
+FIXTURES = Path(__file__).parents[3] / "fixtures/criu"
 RUNC = "Error: `/usr/bin/runc checkpoint --image-path /x f00` failed: exit status 1\n"
 
 
@@ -168,3 +170,80 @@ def test_silent_refusal_is_beside_the_known_cause(tmp_path: Path) -> None:
     assert error.reason == "policy_missing"
     assert [one["id"] for one in error.facts["silent_denials"]] == ["seccomp"]
     assert error.facts["denials"] == []
+
+
+def refused_by_profile(folder: Path, log: str, *records: bytes, action: str = "checkpoint") -> CheckpointError:
+    """A failed ``action`` on a host with AppArmor whose log got these records while the task ran."""
+    made = world(folder)
+    (made.userdata / {"checkpoint": "dump.log", "restore": "restore.log"}[action]).write_text(log)
+    apparmor_host(folder, b"".join(soon(record) + b"\n" for record in records))
+    container = parse_inspect(made.inspected("running"))
+    error = CommandError(Completed(("podman",), 125, "", RUNC), "Cannot do it.")
+    return read_failure(PLACE.paths, Podman(), error, container, action).told(f"{action} 'web'", "It runs.")
+
+
+PROC = record_of("parasite_proc").encode()
+PROC_ERROR = "pie: Error (criu/pie/parasite.c:828): can't get /proc fd\n"
+
+
+def test_what_apparmor_refused_is_in_the_failure_with_the_line_of_the_profile(tmp_path: Path) -> None:
+    error = refused_by_profile(tmp_path, PROC_ERROR, PROC)
+    assert error.reason == "apparmor_denied"
+    assert error.message.startswith("Cannot checkpoint 'web': CRIU's parasite, the code that runs inside a process")
+    assert "Add to the profile '/usr/local/bin/lab', which is below /etc/apparmor.d: @{PROC}/ r," in error.message
+    assert [(one["id"], one["matters"]) for one in error.facts["denials"]] == [("parasite_proc", "yes")]
+    assert [(one["id"], one["logged"]) for one in error.facts["silent_denials"]] == [("parasite_proc", True)]
+
+
+def test_denial_of_apparmor_explains_an_error_that_criu_does_not(tmp_path: Path) -> None:
+    log = "Error (compel/src/lib/ptrace.c:73): POKEDATA failed: No such process\n"
+    error = refused_by_profile(tmp_path, log, record_of("criu_signal").encode())
+    assert error.reason == "apparmor_denied"
+    assert (
+        "AppArmor refused it: A process under the profile 'lab-tight' does not receive the signal 'kill'"
+        in error.message
+    )
+    assert "signal (receive) peer=unconfined," in error.message
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        pytest.param(PROC, id="ps-may-have-done-it"),
+        pytest.param(record_of("criu_signal").replace("DENIED", "ALLOWED").encode(), id="complain-mode"),
+        pytest.param(record_of("engine_signal").encode(), id="not-about-checkpoints"),
+        pytest.param(record_of("engine_socket").encode(), id="what-a-container-asks-for"),
+    ],
+)
+def test_denials_of_apparmor_that_are_not_the_cause_are_listed_only(tmp_path: Path, record: bytes) -> None:
+    error = refused_by_profile(tmp_path, "", record)
+    assert error.reason == "tool_failed"
+    assert "AppArmor" not in error.message
+    assert len(error.facts["denials"]) == 1
+
+
+def test_errors_of_the_label_are_apparmors_on_its_hosts(tmp_path: Path) -> None:
+    error = refused_by_profile(tmp_path, "pie: 1: Error (criu/pie/restorer.c:196): can't write lsm profile -13\n")
+    assert error.reason == "apparmor_denied"
+    assert "SELinux" not in error.message
+
+
+def test_profile_that_is_missing_was_not_denied(tmp_path: Path) -> None:
+    """The restore would be refused for it, so the next task loads the profile or names the way."""
+    log = (FIXTURES / "public-podman-12437.txt").read_text()
+    error = refused_by_profile(tmp_path, log, record_of("criu_signal").encode(), action="restore")
+    assert error.reason == "apparmor_profile_missing"
+    assert "its AppArmor profile is not loaded" in error.message
+    assert [(one["lsm"], one["id"]) for one in error.facts["silent_denials"]] == [("apparmor", "profile_missing")]
+
+
+def test_host_with_neither_lists_nothing(tmp_path: Path) -> None:
+    made = world(tmp_path)
+    (made.userdata / "dump.log").write_text(PROC_ERROR)
+    apparmor_host(tmp_path, soon(PROC) + b"\n")
+    (tmp_path / "sys/module/apparmor/parameters/enabled").write_text("N\n")
+    container = parse_inspect(made.inspected("running"))
+    failed = CommandError(Completed(("podman",), 125, "", RUNC), "Cannot do it.")
+    error = read_failure(PLACE.paths, Podman(), failed, container, "checkpoint").told("checkpoint 'web'", "It runs.")
+    assert error.reason == "tool_failed"
+    assert (error.facts["denials"], error.facts["silent_denials"]) == ([], [])

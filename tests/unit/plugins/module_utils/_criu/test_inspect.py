@@ -53,16 +53,35 @@ def test_find_all_takes_the_order_of_a_unit_and_each_file_once(tmp_path: Path) -
 def test_read_lsm(tmp_path: Path) -> None:
     off = {"mode": "disabled", "policy": None, "booleans": dict.fromkeys(BOOLEANS)}
     put(tmp_path / "etc/selinux/config", "# SELINUXTYPE= can be\nSELINUX=enforcing\nSELINUXTYPE=default\n")
-    assert read_lsm(Paths(str(tmp_path))) == {"selinux": off, "apparmor": False}
+    nothing = {"enabled": False, "parser": None, "container_profiles": None}
+    expected = {"active": None, "ruling": "none", "selinux": off, "apparmor": nothing}
+    assert read_lsm(Paths(str(tmp_path))) == expected
     put(tmp_path / "sys/fs/selinux/enforce", "1")
     put(tmp_path / "sys/fs/selinux/booleans/criu_container_restore", "0 0")
-    put(tmp_path / "sys/module/apparmor/parameters/enabled", "Y\n")
     found = read_lsm(Paths(str(tmp_path)))
     assert found["selinux"]["mode"] == "enforcing" and found["selinux"]["policy"] == "default"
     assert found["selinux"]["booleans"] == {**dict.fromkeys(BOOLEANS), "criu_container_restore": "off"}
-    assert found["apparmor"] is True
+    assert (found["ruling"], found["apparmor"]) == ("selinux", nothing)
     put(tmp_path / "sys/fs/selinux/enforce", "0")
-    assert read_lsm(Paths(str(tmp_path)))["selinux"]["mode"] == "permissive"
+    found = read_lsm(Paths(str(tmp_path)))
+    assert (found["ruling"], found["selinux"]["mode"]) == ("selinux", "permissive")
+
+
+def test_read_lsm_with_apparmor(tmp_path: Path) -> None:
+    put(tmp_path / "sys/module/apparmor/parameters/enabled", "Y\n")
+    assert read_lsm(Paths(str(tmp_path)))["apparmor"] == {"enabled": True, "parser": None, "container_profiles": None}
+    parser = put(tmp_path / "usr/sbin/apparmor_parser", "", 0o755)
+    put(tmp_path / "sys/kernel/security/lsm", b"lockdown,capability,landlock,yama,apparmor,tomoyo,bpf,\xff")
+    profiles = "containers-default-0.62.2 (enforce)\ncontainers-default-0.50.1 (complain)\nlab two words (enforce)\n"
+    put(tmp_path / "sys/kernel/security/apparmor/profiles", profiles)
+    found = read_lsm(Paths(str(tmp_path)))
+    assert found["active"] == ["lockdown", "capability", "landlock", "yama", "apparmor", "tomoyo", "bpf", "\ufffd"]
+    assert found["ruling"] == "apparmor"
+    assert found["apparmor"] == {
+        "enabled": True,
+        "parser": str(parser),
+        "container_profiles": ["containers-default-0.50.1", "containers-default-0.62.2"],
+    }
 
 
 def test_a_read_only_selinuxfs_means_disabled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +90,8 @@ def test_a_read_only_selinuxfs_means_disabled(tmp_path: Path, monkeypatch: pytes
     put(tmp_path / "sys/fs/selinux/booleans/criu_container_restore", "1 1")
     monkeypatch.setattr("os.statvfs", lambda dummy_path: SimpleNamespace(f_flag=os.ST_RDONLY))
     off = {"mode": "disabled", "policy": None, "booleans": dict.fromkeys(BOOLEANS)}
-    assert read_lsm(Paths(str(tmp_path))) == {"selinux": off, "apparmor": False}
+    found = read_lsm(Paths(str(tmp_path)))
+    assert (found["ruling"], found["selinux"]) == ("none", off)
 
 
 def test_read_config(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.criu.hosts.plugins.module_utils._criu import readiness
+from ansible_collections.criu.hosts.plugins.module_utils._criu import host_findings, readiness
 from ansible_collections.criu.hosts.plugins.module_utils._host import remedies
+from ansible_collections.criu.hosts.plugins.module_utils._host.names import BOOLEANS
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.policy.rules import PURPOSES
 from ansible_collections.criu.hosts.plugins.modules import criu_info
 
@@ -31,18 +32,33 @@ READY: dict[str, Any] = {
     "config_error": None,
     "installed": {"intact": True},
     "lsm": {
+        "ruling": "selinux",
+        "active": ["capability", "yama", "selinux"],
+        "apparmor": {"enabled": False, "parser": None, "container_profiles": None},
         "selinux": {
             "mode": "enforcing",
             "policy": "default",
             "booleans": {"criu_container_restore": "off", "virt_sandbox_use_all_caps": None},
             "lets_users": True,
-        }
+        },
     },
     "system": {"family": "debian", "name": "debian 13"},
-    "kernel": {"release": "6.12.117", "version": [6, 12, 117], "checkpoint_restore": True, "ptrace_scope": 0},
+    "support": {"level": "supported", "text": "Debian 13 with SELinux is supported: x."},
+    "kernel": {
+        "release": "6.12.117",
+        "version": [6, 12, 117],
+        "architecture": "x86_64",
+        "checkpoint_restore": True,
+        "ptrace_scope": 0,
+        "io_uring": "allowed",
+    },
     "kdat": {"path": "/run/criu.kdat", "present": True, "stale": None},
     "network_lock": {"backend": "nftables", "source": "build", "usable": True},
-    "podman": {"path": "/usr/bin/podman", "version": "5.4.2"},
+    "podman": {
+        "path": "/usr/bin/podman",
+        "version": "5.4.2",
+        "storage": {"root": "/var/lib/containers/storage", "driver": "overlay"},
+    },
     "runtimes": [
         {"name": "runc", "path": "/usr/sbin/runc", "version": "1.1.15", "checkpoint": True, "why_not": None},
         {"name": "crun", "path": "/usr/bin/crun", "version": "1.21", "checkpoint": True, "why_not": None},
@@ -138,6 +154,11 @@ def test_what_blocks(changes: dict[str, Any], code: str, intents: set[str]) -> N
     assert blocked(changed(**changes)) == {intent: [code] for intent in readiness.INTENTS if intent in intents}
 
 
+ENABLED = {"enabled": True, "parser": "/usr/sbin/apparmor_parser", "container_profiles": []}
+OFF = {"mode": "disabled", "policy": None, "booleans": dict.fromkeys(BOOLEANS), "lets_users": None}
+APPARMOR = {"ruling": "apparmor", "active": ["apparmor"], "selinux": OFF, "apparmor": ENABLED}
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "intent"),
     [
@@ -151,6 +172,25 @@ def test_what_blocks(changes: dict[str, Any], code: str, intents: set[str]) -> N
         pytest.param({"network_lock__backend": "skip"}, "network_not_locked", "tcp_established", id="skip"),
         pytest.param({"version": "4.1"}, "known_bad_pair", "migration_target", id="mounts"),
         pytest.param({}, "runtime_limited", "lazy_pages", id="crun-without-lazy-pages"),
+        pytest.param({"support__level": "experimental"}, "host_experimental", "non_root", id="experimental"),
+        pytest.param({"kernel__architecture": "aarch64"}, "architecture_untried", "container", id="aarch64"),
+        pytest.param(
+            {"podman__storage__driver": "btrfs"}, "storage_untried", "migration_target", id="storage-on-btrfs"
+        ),
+        pytest.param({"podman__storage__root": "/srv/podman"}, "storage_untried", "container", id="storage-moved"),
+        pytest.param({"lsm": APPARMOR}, "apparmor_profile_missing", "container", id="apparmor-after-a-boot"),
+        pytest.param(
+            {"lsm": {**APPARMOR, "apparmor": {**ENABLED, "parser": None}}},
+            "apparmor_parser_missing",
+            "container",
+            id="apparmor-without-parser",
+        ),
+        pytest.param(
+            {"lsm": {**APPARMOR, "apparmor": {**ENABLED, "container_profiles": None}}},
+            "apparmor_profiles_unreadable",
+            "migration_source",
+            id="apparmor-without-securityfs",
+        ),
     ],
 )
 def test_what_warns(changes: dict[str, Any], code: str, intent: str) -> None:
@@ -158,6 +198,45 @@ def test_what_warns(changes: dict[str, Any], code: str, intent: str) -> None:
     answer = answers(value)[intent]
     assert answer["ready"] is True
     assert code in answer["reasons"] and level(reasons(value)[code], intent) == "warns"
+
+
+def test_apparmor_with_the_profile_of_containers() -> None:
+    loaded = {**APPARMOR, "apparmor": {**ENABLED, "container_profiles": ["containers-default-0.62.2"]}}
+    assert answers(changed(lsm=loaded))["container"] == {"ready": True, "reasons": []}
+
+
+def test_the_labels_of_a_moved_storage_are_advised_only_with_selinux() -> None:
+    moved = {"podman__storage__root": "/srv/podman"}
+    assert "restorecon -R /srv/podman" in reasons(changed(**moved))["storage_untried"]["advice"]
+    loaded = {**APPARMOR, "apparmor": {**ENABLED, "container_profiles": ["containers-default-0.62.2"]}}
+    advice = reasons(changed(**moved, lsm=loaded))["storage_untried"]["advice"]
+    assert advice == "Run the self-test of the role checkpoint_host."
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        pytest.param({"support__level": "refused"}, "host_refused", id="refused"),
+        pytest.param({"lsm__ruling": "other", "lsm__active": ["smack"]}, "lsm_unknown", id="smack"),
+        pytest.param({"lsm__ruling": "both", "lsm__apparmor": ENABLED}, "lsm_stacked", id="selinux-and-apparmor"),
+    ],
+)
+def test_what_is_unknown(changes: dict[str, Any], code: str) -> None:
+    value = changed(**changes)
+    found = answers(value)
+    assert {intent: answer["ready"] for intent, answer in found.items()} == {
+        **dict.fromkeys(readiness.INTENTS, None),
+        "rootless": False,
+    }
+    assert level(reasons(value)[code], "file_locks") == "unknown"
+
+
+def test_no_role_is_advised_on_a_host_that_the_roles_refuse() -> None:
+    value = changed(support__level="refused", selinux=False, capabilities=None, kdat__stale="boot")
+    found = reasons(value)
+    assert found["labels_lost"]["task"] is None and found["file_capability_missing"]["task"] is None
+    assert "artifact" not in found["labels_lost"]["advice"] and "host_refused" in found["labels_lost"]["advice"]
+    assert found["kdat_stale"]["task"] == remedies.FORGET_KERNEL
 
 
 def test_one_runtime_that_cannot_only_warns() -> None:
@@ -359,9 +438,10 @@ def test_every_remedy_is_a_task_that_exists(task: dict[str, Any]) -> None:
 
 
 def test_every_code_is_documented() -> None:
-    source = Path(readiness.__file__).read_text(encoding="utf-8")
+    sources = [Path(one.__file__).read_text(encoding="utf-8") for one in (readiness, host_findings)]
     codes = {
         node.args[0].value
+        for source in sources
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Call)
         and getattr(node.func, "id", "") == "Finding"

@@ -201,8 +201,15 @@ def test_boolean_is_not_advised_where_a_constraint_stops_it() -> None:
     [("engine_socket", "tool_failed"), ("volume_label", "tool_failed"), ("criu_without_libselinux", "policy_missing")],
 )
 def test_failure_is_not_blamed_on_what_a_container_does(id_: str, reason: str) -> None:
-    denial = {"id": id_, "matters": "yes", "permissive": False, "cause": "A.", "remedy": {"advice": "B.", "task": None}}
-    assert denied_cause(Cause("it failed", "Read the log.", reason="tool_failed"), [denial]).reason == reason
+    denial = {
+        "id": id_,
+        "lsm": "selinux",
+        "matters": "yes",
+        "permissive": False,
+        "cause": "A.",
+        "remedy": {"advice": "B.", "task": None},
+    }
+    assert denied_cause(Cause("it failed", "Read the log.", reason="tool_failed"), [denial], []).reason == reason
 
 
 def test_engines_socket_matters_also_where_the_policy_allows_it(tmp_path: Path) -> None:

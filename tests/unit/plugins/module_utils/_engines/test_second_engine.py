@@ -104,6 +104,15 @@ class Box:
             Command(("box", "start", "--from", "loaded", "web"), why="restore", label="restore"),
         )
 
+    def profile(self, container: Container) -> str:
+        return ""
+
+    def profile_steps(self, name: str, image_id: str, runtime: str, profile: str) -> tuple[Step, ...]:
+        return ()
+
+    def leftover_steps(self, container_id: str, runtime: str, alive: Callable[[], bool]) -> tuple[Command, ...]:
+        return ()
+
     def thaw_steps(self, container: Container) -> tuple[Step, ...]:
         return (Command(("box", "thaw", container.name), why="thaw"),)
 

@@ -28,13 +28,23 @@ def test_parse_release(release: str, version: str, expected: tuple[int, ...]) ->
 
 
 def test_read_kernel(tmp_path: Path) -> None:
-    empty = {"release": None, "version": [], "checkpoint_restore": None, "ptrace_scope": None}
-    assert kernel.read_kernel(Paths(str(tmp_path))) == empty
+    empty = {"release": None, "version": [], "checkpoint_restore": None, "ptrace_scope": None, "io_uring": None}
+    assert kernel.read_kernel(Paths(str(tmp_path))) == {**empty, "architecture": os.uname().machine}
     put(tmp_path / "proc/sys/kernel/osrelease", "6.12.117\n")
     put(tmp_path / "proc/sys/kernel/cap_last_cap", "39\n")
     put(tmp_path / "proc/sys/kernel/yama/ptrace_scope", "1\n")
-    expected = {"release": "6.12.117", "version": [6, 12, 117], "checkpoint_restore": False, "ptrace_scope": 1}
-    assert kernel.read_kernel(Paths(str(tmp_path))) == expected
+    put(tmp_path / "proc/sys/kernel/arch", "riscv64\n")
+    put(tmp_path / "proc/sys/kernel/io_uring_disabled", "2\n")
+    assert kernel.read_kernel(Paths(str(tmp_path))) == {
+        "release": "6.12.117",
+        "version": [6, 12, 117],
+        "architecture": "riscv64",
+        "checkpoint_restore": False,
+        "ptrace_scope": 1,
+        "io_uring": "disabled",
+    }
+    put(tmp_path / "proc/sys/kernel/io_uring_disabled", "3\n")
+    assert kernel.read_kernel(Paths(str(tmp_path)))["io_uring"] is None
     put(tmp_path / "proc/sys/kernel/cap_last_cap", "40\n")
     assert kernel.read_kernel(Paths(str(tmp_path)))["checkpoint_restore"] is True
 

@@ -75,6 +75,11 @@ def test_the_label_of_an_archive_of_podman_4(tmp_path: Path) -> None:
     assert read(tmp_path, archived(config=config(ProcessLabel=None), spec=spec)).process_label == "a:b:c:s0"
 
 
+def test_the_apparmor_profile_of_an_archive(tmp_path: Path) -> None:
+    spec = json.dumps({"process": {"apparmorProfile": "containers-default-0.62.2"}}).encode()
+    assert read(tmp_path, archived(spec=spec)).apparmor_profile == "containers-default-0.62.2"
+
+
 BAD = [
     pytest.param(b"", id="empty"),
     pytest.param(END, id="no-members"),

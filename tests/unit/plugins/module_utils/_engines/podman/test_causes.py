@@ -38,6 +38,13 @@ def cause(err: str) -> Cause:
             "that container to be able to reuse that name: that name is already in use\n",
             "name_in_use",
         ),
+        (f"Error: OCI runtime error: crun: container `{'0f' * 32}` already exists\n", "restore_leftovers"),
+        ("Error: OCI runtime error: runc: container with given ID already exists\n", "restore_leftovers"),
+        (
+            f"Error: OCI runtime error: crun: sd-bus call: Unit libpod-{'0f' * 32}.scope was already loaded or has a "
+            "fragment file.: File exists\n",
+            "restore_leftovers",
+        ),
         ('Error: short-name "web" did not resolve to an alias\n', "image_missing"),
     ],
 )
@@ -71,6 +78,7 @@ def test_the_cause_names_the_thing(recording: str, named: str) -> None:
         "cgroup is not empty",
         "initializing source",
         "no such image",
+        "container with given ID already exists",
         "no space left on device",
     ],
 )
@@ -87,3 +95,22 @@ def test_names_are_no_reason(words: str, form: str) -> None:
 def test_endless_lines(text: str) -> None:
     for err in (text, f"Error: {text}", f"checkpoint archive {text}", f"{text}\n" * 3):
         assert len(cause(err).why) <= 2000
+
+
+@pytest.mark.parametrize(
+    "noise", ["Error: ipv4: Address already assigned.\n", "Error: ipv6: address already assigned\n"]
+)
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        pytest.param("Error: no such thing\n", "no such thing", id="an-error"),
+        pytest.param(
+            "Error: container creation timeout: internal libpod error\n",
+            "podman has waited for the OCI runtime in vain",
+            id="the-end-of-its-patience",
+        ),
+    ],
+)
+def test_noise_of_crius_tools_is_not_quoted(noise: str, words: str, why: str) -> None:
+    assert cause(noise + words).why == why
+    assert cause(words + noise).why == why

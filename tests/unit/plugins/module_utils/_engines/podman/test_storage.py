@@ -13,6 +13,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.command import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.engine import Podman
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.storage import storage_of
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context import categories
 from ansible_collections.criu.hosts.tests.unit.harness import PLACE, put_host
 
@@ -65,6 +66,40 @@ def test_another_place_than_the_usual(tmp_path: Path, storage: Path) -> None:
     conf.write_text('[storage]\ndriver = "btrfs"\n# graphroot = "/old"\ngraphroot = "/srv/podman"\n')
     put(tmp_path / "srv/podman/btrfs-containers/containers.json", "", LABEL)
     assert Podman(PLACE.paths).sharing(LABEL) == ("c1",)
+
+
+def test_another_driver_in_the_usual_place(storage: Path) -> None:
+    put(storage / "btrfs-containers/containers.json", "", LABEL)
+    assert Podman(PLACE.paths).sharing(LABEL) == ("c1",)
+
+
+def test_a_place_that_is_not_known_is_no_silence(tmp_path: Path) -> None:
+    conf = tmp_path / "etc/containers/storage.conf"
+    conf.parent.mkdir(parents=True)
+    conf.write_text('[storage]\ngraphroot = "/srv/gone"\n')
+    with pytest.raises(CheckpointError, match=r"Check graphroot in storage\.conf") as caught:
+        Podman(PLACE.paths).sharing(LABEL)
+    assert caught.value.reason == "categories_unknown"
+
+
+@pytest.mark.parametrize(
+    ("conf", "used", "expected"),
+    [
+        ("", [], ("/var/lib/containers/storage", "overlay")),
+        ('driver = "overlay"\n', ["btrfs"], ("/var/lib/containers/storage", "btrfs")),
+        ('driver = "btrfs"\n', ["btrfs", "overlay"], ("/var/lib/containers/storage", "btrfs")),
+        ('driver = ""\n#graphroot = "/old"\n', ["vfs"], ("/var/lib/containers/storage", "vfs")),
+        ('driver = "zfs"\ngraphroot = "/srv/podman"\n', ["overlay"], ("/srv/podman", "zfs")),
+    ],
+)
+def test_the_storage(tmp_path: Path, conf: str, used: list[str], expected: tuple[str, str]) -> None:
+    root = tmp_path / "var/lib/containers/storage"
+    (root / "overlay-containers").rmdir()
+    for driver in used:
+        (root / f"{driver}-containers").mkdir()
+    (tmp_path / "etc/containers").mkdir(parents=True)
+    (tmp_path / "etc/containers/storage.conf").write_text(f"[storage]\n{conf}")
+    assert storage_of(PLACE.paths) == dict(zip(("root", "driver"), expected))
 
 
 @pytest.mark.parametrize(

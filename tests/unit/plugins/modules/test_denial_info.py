@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""selinux_denial_info from its parameters to its result."""
+"""denial_info from its parameters to its result."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._denials.sources import journal_argv, syscall_argv
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux import loaded_policy
+from ansible_collections.criu.hosts.tests.unit.apparmor_denials import apparmor_host, record_of
 from ansible_collections.criu.hosts.tests.unit.denials import CORPUS, FIXTURES, answer, lines, selinuxfs
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host, ModuleRun, Reply, put_host
 
@@ -54,7 +55,7 @@ def recorded_policy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def found(module: Run, params: dict[str, Any], **options: Any) -> dict[str, Any]:
-    ran = module("selinux_denial_info", params, **options)
+    ran = module("denial_info", params, **options)
     assert not ran.failed, ran.result
     assert ran.result["commands"] == [] and ran.result["changed"] is False
     return dict(ran.result)
@@ -121,7 +122,7 @@ def test_since_a_checkpoint(module: Run, tmp_path: Path, kind: str) -> None:
 )
 def test_failures(module: Run, tmp_path: Path, params: dict[str, Any], reason: str) -> None:
     host(tmp_path, "debian13-no-policy-unit.txt")
-    ran = module("selinux_denial_info", params)
+    ran = module("denial_info", params)
     assert ran.failed
     assert ran.result["reason"] == reason
     assert "\n" not in ran.result["msg"]
@@ -130,7 +131,7 @@ def test_failures(module: Run, tmp_path: Path, params: dict[str, Any], reason: s
 def test_record_that_is_none(module: Run, tmp_path: Path) -> None:
     host(tmp_path)
     (tmp_path / "x.json").write_text("{}")
-    ran = module("selinux_denial_info", {"checkpoint_path": str(tmp_path / "x.json")})
+    ran = module("denial_info", {"checkpoint_path": str(tmp_path / "x.json")})
     assert ran.result["reason"] == "record_invalid"
 
 
@@ -152,7 +153,7 @@ def test_journal_where_auditd_does_not_run(module: Run, tmp_path: Path) -> None:
 )
 def test_journal_without_a_match_is_no_failure(module: Run, tmp_path: Path, reply: Reply, records: int | None) -> None:
     host(tmp_path)
-    ran = module("selinux_denial_info", {"source": "journal"}, commands=[reply])
+    ran = module("denial_info", {"source": "journal"}, commands=[reply])
     assert ran.failed is (records is None)
     if records is None:
         assert ran.result["reason"] == "tool_failed"
@@ -290,3 +291,19 @@ def test_a_kernel_without_a_policy_is_named_where_selinux_is_disabled(module: Ru
     (tmp_path / "criu.log").write_bytes((FIXTURES / "criu/public-criu-1402.txt").read_bytes())
     (one,) = found(module, {"source": "audit", "criu_logs": ["/criu.log"]})["silent_denials"]
     assert one["id"] == "no_policy" and "no policy was loaded" in one["cause"]
+
+
+def test_denials_of_a_host_with_apparmor(module: Run, tmp_path: Path) -> None:
+    put_host(tmp_path)
+    ids = ("parasite_proc", "engine_socket", "criu_signal")
+    apparmor_host(tmp_path, "".join(f"{record_of(one)}\n" for one in ids).encode())
+    (tmp_path / "dump.log").write_text("pie: Error (criu/pie/parasite.c:828): can't get /proc fd\n")
+    value = found(module, {"source": "audit", "criu_logs": ["/dump.log"]})
+    assert (value["apparmor"], value["selinux_mode"], value["policy_asked"]) == (True, "disabled", False)
+    assert [(one["lsm"], one["id"], one["matters"]) for one in value["denials"]] == [
+        ("apparmor", "engine_socket", "yes"),
+        ("apparmor", "parasite_proc", "yes"),
+        ("apparmor", "criu_signal", "yes"),
+    ]
+    (silent,) = value["silent_denials"]
+    assert (silent["lsm"], silent["id"], silent["logged"]) == ("apparmor", "parasite_proc", True)

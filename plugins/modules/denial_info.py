@@ -1,21 +1,22 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Ansible module: report the denials by SELinux, with causes and fixes."""
+"""Ansible module: report the denials by SELinux and AppArmor, with causes and fixes."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: selinux_denial_info
-short_description: Report the denials by SELinux, with their causes, their effects and their fixes
+module: denial_info
+short_description: Report the denials by SELinux and AppArmor, with their causes, their effects and their fixes
 version_added: 0.1.0
 description:
   - Reads the denials of a host and groups them. For each group it returns the cause, whether a checkpoint or restore
     fails because of it, and the task of this collection that fixes it.
-  - The text of a denial is the same for a missing rule and for a constraint on user, role or categories. To distinguish
-    them, the module asks the loaded policy through the kernel's C(/sys/fs/selinux/access), with one part of a label
-    changed at a time. It needs no tool for this, and changes nothing.
-  - Refusals that SELinux does not log are recognized in the logs of CRIU, see O(criu_logs).
+  - The text of a denial by SELinux is the same for a missing rule and for a constraint on user, role or categories. To
+    distinguish them, the module asks the loaded policy through the kernel's C(/sys/fs/selinux/access), with one part of
+    a label changed at a time. It needs no tool for this, and changes nothing.
+  - A denial by AppArmor is explained by its own record, with the line that the profile lacks.
+  - Refusals that are not logged are recognized in the logs of CRIU, see O(criu_logs).
   - An unknown denial is returned unchanged, with an unreviewed candidate rule. The module never loads a rule.
   - A log of any size is read in constant memory.
 author:
@@ -51,7 +52,8 @@ options:
     default: /var/log/audit/audit.log
   criu_logs:
     description:
-      - Logs of CRIU (C(dump.log), C(restore.log)) to search for refusals by SELinux that were not logged.
+      - Logs of CRIU (C(dump.log), C(restore.log)) to search for refusals that were not logged. On a host with AppArmor
+        they also confirm that CRIU, and not the program in the process, was refused something.
       - A missing log is skipped. RV(logs) lists those that were read.
     type: list
     elements: path
@@ -62,7 +64,9 @@ notes:
   - Needs root for most logs, and to ask the policy.
   - From the journal only the newest 100000 denials are read, as a command prints them. Beyond 500 kinds, denials of
     further kinds are only counted, in RV(left_out).
-  - Where SELinux is disabled there is no policy to ask. Then every verdict is V(not_asked), and the rest works.
+  - Where SELinux is disabled there is no policy to ask. Then the verdict of each denial by SELinux is V(not_asked), and
+    the rest works.
+  - The name of the module was C(selinux_denial_info) in 0.1.0.
 seealso:
   - module: criu.hosts.container_restore
   - module: criu.hosts.selinux_boolean
@@ -73,7 +77,7 @@ seealso:
 
 EXAMPLES = r"""
 - name: Report the denials since the boot
-  criu.hosts.selinux_denial_info:
+  criu.hosts.denial_info:
     since: boot
   register: denied
 
@@ -85,7 +89,7 @@ EXAMPLES = r"""
     label: "{{ item.command }} {{ item.permissions | join(' ') }}"
 
 - name: Report the denials since a checkpoint, including those that were not logged
-  criu.hosts.selinux_denial_info:
+  criu.hosts.denial_info:
     checkpoint_path: /var/lib/checkpoints/web.tar.zst
     criu_logs: [/var/lib/containers/storage/overlay-containers/91f0/userdata/restore.log]
 """
@@ -112,6 +116,11 @@ selinux_mode:
   returned: success
   type: str
   sample: enforcing
+apparmor:
+  description: Whether AppArmor is on.
+  returned: success
+  type: bool
+  sample: false
 policy_asked:
   description: Whether a loaded policy was asked.
   returned: success
@@ -149,6 +158,10 @@ denials:
       description: Stable name of a kind of denial that the collection knows; V(null) for an unknown kind.
       type: str
       sample: dyntransition_unconfined
+    lsm:
+      description: Who refused, V(selinux) or V(apparmor).
+      type: str
+      sample: selinux
     kind:
       description:
         - V(avc) for a denial by the kernel, V(user_avc) by a program such as systemd, and V(selinux_err) for an
@@ -168,20 +181,22 @@ denials:
       type: str
       sample: "2026-11-22T21:54:34.322Z"
     permissive:
-      description: Whether it was only logged and not refused; V(null) if the kernel does not log this.
+      description:
+        - Whether it was only logged and not refused (SELinux permissive, or a profile of AppArmor in complain mode);
+          V(null) if the kernel does not log this.
       type: bool
       sample: false
     permissions:
-      description: The permissions that were refused.
+      description: The permissions that were refused; for AppArmor the letters or words of the record's C(denied_mask).
       type: list
       elements: str
       sample: [dyntransition]
     source:
-      description: Source label in the last record.
+      description: Source label in the last record, a context of SELinux or a profile of AppArmor.
       type: str
       sample: unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023
     target:
-      description: Target label in the last record.
+      description: Target label in the last record; for AppArmor the profile of the peer, empty if there is none.
       type: str
       sample: system_u:system_r:initrc_t:s0
     class:
@@ -192,6 +207,10 @@ denials:
       description: Command name of the process.
       type: str
       sample: thr
+    operation:
+      description: The operation of a denial by AppArmor or of V(selinux_err), such as V(open); otherwise empty.
+      type: str
+      sample: ""
     object:
       description: The object in the words of the record, such as its path; the operation for V(selinux_err).
       type: str
@@ -201,6 +220,8 @@ denials:
         - V(rule_missing), V(constraint_identity) (SELinux user or role differ), V(constraint_level) (categories or
           levels differ), V(bounded) (the new label is not bounded by the old), V(context_unknown) (the loaded
           policy does not know a label), V(allowed_now) (the policy allows it now) or V(not_asked).
+        - For AppArmor V(rule_missing), V(bounded) (C(no_new_privs), or a stack of profiles), V(profile_missing) (the
+          profile is not loaded) or V(path_disconnected) (the file is outside of the process's root).
       type: str
       sample: rule_missing
     cause:
@@ -228,7 +249,7 @@ denials:
           criu.hosts.process_restore: {"images_path": /var/lib/checkpoints/NAME}
           become: true
     candidate_rule:
-      description: For an unknown denial, the refused access as a rule in CIL. It is not reviewed.
+      description: For an unknown denial, the refused access as a rule in CIL or in a profile. It is not reviewed.
       type: str
       sample: |-
         ; unreviewed
@@ -249,7 +270,7 @@ logs:
   elements: str
   sample: [/var/lib/containers/storage/overlay-containers/91f0/userdata/restore.log]
 silent_denials:
-  description: The errors in CRIU's logs that SELinux causes, one entry for each kind and log.
+  description: The errors in CRIU's logs that SELinux or AppArmor causes, one entry for each kind and log.
   returned: success
   type: list
   elements: dict
@@ -258,6 +279,10 @@ silent_denials:
       description: Stable name of the kind of error; V(unknown) if the log shows no more than a refusal.
       type: str
       sample: seccomp
+    lsm:
+      description: Whose refusals the log was searched for, V(selinux) or V(apparmor).
+      type: str
+      sample: selinux
     path:
       description: The log.
       type: str
@@ -271,7 +296,7 @@ silent_denials:
       type: str
       sample: system_u:system_r:container_t:s0:c441,c720
     permission:
-      description: Class and permission that were refused.
+      description: Class and permission that were refused, or the operation for AppArmor.
       type: str
       sample: capability sys_admin
     logged:
