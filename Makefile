@@ -5,9 +5,10 @@ SCENARIO ?= $(filter-out default,$(notdir $(patsubst %/molecule.yml,%,$(wildcard
 TOOLS := tests/tools
 LAB := extensions/molecule/lab/lab.py
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.build/pycache
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench builds rules crash crash-sample soak reports fresh fresh-sample deps venv collections lint format sanity unit fuzz fuzz-sample docs tables build image molecule clean
+.PHONY: help demo test bench builds rules crash crash-sample soak power reports hosts fresh fresh-sample deps venv collections lint format sanity unit fuzz fuzz-sample docs tables build disk image molecule clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -36,9 +37,15 @@ crash-sample: deps venv collections image
 soak: deps venv collections image ## checkpoint and restore CYCLES times, with a kill in half of them; SEED=NUMBER repeats a run (root)
 	@$(PYTHON) $(TOOLS)/soak.py $(or $(CYCLES),1000) $(SEED)
 
+power: deps venv collections ## reset a machine in the middle of checkpoints into a store (root)
+	@$(PYTHON) $(TOOLS)/scenarios.py power_loss
+
 reports: deps venv collections image ## try what people reported elsewhere, with real podman, CRIU and systemd; NAME=REPORT for one (root)
 	@if [ -n "$(SUITE)" ]; then $(PYTHON) $(LAB) node $(SUITE); fi
 	@$(PYTHON) $(TOOLS)/reports.py $(SUITE) $(NAME)
+
+hosts: deps venv collections ## enable a host of each kind that make test does not cover, one at a time; NAME=MACHINE for one (root)
+	@$(PYTHON) $(TOOLS)/in_env.py $(TOOLS)/hosts.py $(NAME)
 
 fresh: venv ## run the checks that need no machine on a fresh Debian; SUITE=bookworm or SUITE=trixie (root)
 	@$(PYTHON) $(TOOLS)/fresh.py $(SUITE)
@@ -86,8 +93,10 @@ build: collections ## build and install the collection archive, and load each pl
 sanity: floor ## run ansible-test sanity, of the oldest ansible-core too; T="ARGUMENTS" for some
 	@$(PYTHON) $(TOOLS)/sanity.py $(T)
 
-image: deps ## make the disk image of the machines and the CRIU for them (root)
+disk: deps
 	@$(PYTHON) $(LAB) image
+
+image: disk ## make the disk image of the machines and the CRIU for them (root)
 	@$(PYTHON) $(LAB) artifact
 
 molecule: deps collections ## run the Molecule scenarios on real machines; SCENARIO=NAME for one (root)

@@ -2,6 +2,7 @@
 """Measure in the lab: the modules against plain commands and hand-written tasks, an unchanged play, info modules.
 
 bench.py [ROUNDS]    print medians over ROUNDS (default 5) alternating rounds, and ratios within the same run
+bench.py archives    only archives, which need the image of the machines, and no machine
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from common import BUILD, LAB, RESULTS, ROOT, ToolError, environment, main, say, venv_bin
+from crash import host_argv, remove_host
 
 MACHINE = "bench"
 # A machine with the services image, which has the containers of the applications
@@ -28,6 +30,12 @@ GOALS = {"dump against bare": 1.3, "restore against bare": 1.3, "dump against ha
 UNCHANGED_TASKS, UNCHANGED_RATIO = 15, 3.0
 INFO_RATIO = 1.5
 LOG_RATIO, LOG_ROUNDS, LOG_PEAK_KIB = 1.0, 3, 65536
+# Archives of containers with so many MiB of memory; a store with so many checkpoints
+ARCHIVE_MIB, ARCHIVE_ROUNDS, ENTRIES = (64, 1024), 3, 1000
+ARCHIVE_GOALS = {"write": 0.9, "restore": 1.3}
+VERIFY_RATIO, LIST_SECONDS, LIST_KIB = 1.3, 2.0, 100 << 10
+# The memory of a task with the largest archive, compared with that of the smallest
+MEMORY_RATIO = 1.1
 
 
 def lab(*arguments: str) -> str:
@@ -189,6 +197,62 @@ def service_lines(name: str, seen: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+def archives() -> list[dict[str, Any]]:
+    """Compare archives with bare podman and sha256sum, on a host out of namespaces (see crash.py)."""
+    words = [str(number) for number in (ARCHIVE_ROUNDS, ENTRIES, *ARCHIVE_MIB)]
+    argv = host_argv("bench/archive_seconds.py", *words)
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
+    finally:
+        remove_host()
+    if done.returncode:
+        raise ToolError(f"tests/bench/archive_seconds.py failed:\n{done.stdout[-3000:]}")
+    seen = json.loads(done.stdout.splitlines()[-1])
+    return [line for size, one in seen["sizes"].items() for line in archive_lines(size, one)] + [
+        *memory_lines(seen["sizes"]),
+        list_line(seen["list"]),
+    ]
+
+
+def archive_lines(size: str, seen: dict[str, Any]) -> list[dict[str, Any]]:
+    """Print and return the ratios of archives of one size."""
+    found = []
+    for compression, both in seen.items():
+        ours, bare = both["ours"], both["bare"]
+        for verb, goal in ARCHIVE_GOALS.items():
+            values = ([one[verb] for one in ours], [one[verb] for one in bare])
+            found.append(compare(f"{verb} {size} MiB, {compression}", *values, goal))
+        values = ([one["verify"] for one in ours], [one["sha256sum"] for one in ours])
+        found.append(compare(f"verify {size} MiB, {compression}", *values, VERIFY_RATIO))
+    return found
+
+
+def memory_lines(sizes: dict[str, Any]) -> list[dict[str, Any]]:
+    """Print and return how much more memory a task needs for the largest archive than for the smallest."""
+    smallest, largest = (sizes[str(size)] for size in (min(ARCHIVE_MIB), max(ARCHIVE_MIB)))
+    found = []
+    for task in ("write", "verify", "restore"):
+        for compression in smallest:
+            small, large = (
+                max(one[f"{task}_kib"] for one in seen[compression]["ours"]) for seen in (smallest, largest)
+            )
+            name, ratio = f"memory, {task}, {compression}", large / small
+            word = "reached" if ratio <= MEMORY_RATIO else "MISSED"
+            text = f"{large / 1024:6.1f} MiB / {small / 1024:6.1f} MiB = {ratio:4.2f}   goal {MEMORY_RATIO}: {word}"
+            say(f"  {name:28} {text}")
+            found.append({"name": name, "ours": large, "other": small, "ratio": ratio, "reached": word == "reached"})
+    return found
+
+
+def list_line(seen: dict[str, Any]) -> dict[str, Any]:
+    """Print and return the seconds and the memory of the list of a store."""
+    seconds, peak = statistics.median(seen["seconds"]), seen["peak_kib"]
+    reached = seconds <= LIST_SECONDS and peak <= LIST_KIB
+    goals = f"goal {LIST_SECONDS:.0f} s, {LIST_KIB >> 10} MiB: {'reached' if reached else 'MISSED'}"
+    say(f"  {'list of ' + str(seen['entries']) + ' checkpoints':28} {seconds:6.2f} s, {peak / 1024:.1f} MiB   {goals}")
+    return {"name": "list of checkpoints", **seen, "reached": reached}
+
+
 def measure(count: int) -> int:
     """Run all measurements; a missed goal is printed and is not an error."""
     artifact = lab("artifact").splitlines()[-1]
@@ -211,6 +275,8 @@ def measure(count: int) -> int:
     found += info(count)
     found += unchanged_play(artifact, count)
     found += denial_log()
+    say(f"\nArchives, the work of the modules without Ansible's share, medians of {ARCHIVE_ROUNDS} rounds:")
+    found += archives()
     say(f"\nServices, from the call of systemctl to the first good answer, medians of {SERVICES_ROUNDS} rounds:")
     found += services(artifact, SERVICES_ROUNDS)
     (RESULTS / "bench.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
@@ -224,6 +290,8 @@ def work() -> int:
     if not Path(venv_bin()).exists():
         raise ToolError("Cannot measure: the tools are not installed. Run `make bench`.")
     RESULTS.mkdir(parents=True, exist_ok=True)
+    if sys.argv[1:] == ["archives"]:
+        return int(not archives())
     try:
         return measure(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
     finally:

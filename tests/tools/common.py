@@ -24,6 +24,10 @@ NAMESPACE, NAME = "criu", "hosts"
 LINK = BUILD / "ansible_collections" / NAMESPACE / NAME
 
 
+# The machines of the scenarios that have others than one with the name of the scenario
+MACHINES = {"plain_hosts": ("node-bookworm", "node-trixie")}
+
+
 class ToolError(Exception):
     """An error for the person at the keyboard, in one line: why, and what to do."""
 
@@ -31,6 +35,11 @@ class ToolError(Exception):
 def say(text: str) -> None:
     """Print one progress line."""
     print(text, flush=True)
+
+
+def machines_of(scenario: str) -> tuple[str, ...]:
+    """Return the names of the machines of a scenario."""
+    return MACHINES.get(scenario, (scenario.replace("_", "-"),))
 
 
 def venv_bin(venv: str = "venv") -> Path:
@@ -49,8 +58,10 @@ def environment(venv: str = "venv") -> dict[str, str]:
     """Return the environment of every check: home and caches inside the build folder, a UTF-8 locale."""
     HOME.mkdir(parents=True, exist_ok=True)
     searched = [str(venv_bin(venv)), *os.environ.get("PATH", "").split(":"), "/usr/sbin", "/sbin"]
+    # With PYTHONPYCACHEPREFIX and without this, every process would compile the standard library again.
+    inherited = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     return {
-        **os.environ,
+        **inherited,
         **pip_settings(),
         "ANSIBLE_COLLECTIONS_PATH": f"{BUILD}:{BUILD / 'collections'}",
         "ANSIBLE_HOME": str(BUILD / "ansible"),

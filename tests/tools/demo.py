@@ -7,19 +7,28 @@ The machine is removed at the end in any case. The containers are cases of tests
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Sequence
 
 from common import BUILD, LAB, ROOT, ToolError, environment, main, say, venv_bin
 
 MACHINE = "demo"
-CASES = "threads-runc|redis-crun|unit-runc"
+# enable_host has proved containers with threads for both runtimes, in place: here one of them comes from an archive,
+# and the other runtime keeps a TCP connection.
+CASES, ARCHIVES = "threads-runc|redis-crun", "threads"
 REPORT = BUILD / "results" / "demo.json"
 STARTED = time.monotonic()
+# The title and the start of each part
+PARTS: list[tuple[str, float]] = []
+# The aim, from a fresh clone; a second run, which has the image and CRIU, needs half of it.
+MINUTES = {"kvm": 3, "tcg": 8}
 GOOD = """\
 The demonstration succeeded. With SELinux enforcing, each container was checkpointed and restored:
   * every thread runs with the SELinux label that it had before,
@@ -33,9 +42,15 @@ CLIENT = re.compile(r"count (?P<count>\d+) port (?P<port>\d+)")
 
 # Commands for the pristine host. The first caller of podman determines the labels, so a unit must import the image
 # before a unit starts a container from it.
+MARK = "== status"
 UNIT = ["systemd-run", "--quiet", "--service-type=oneshot", "--remain-after-exit"]
 START = ["podman", "--runtime", "runc", "run", "-d", "--network=none"]
 PROGRAM = ["lab-virgin", "python3", "/app/threads.py"]
+LOOK = [
+    ["getenforce"],
+    ["sh", "-c", "criu --version | head -n1"],
+    ["sh", "-c", "ldd $(command -v criu) | grep -q libselinux"],
+]
 PREPARE = [
     ["modprobe", "overlay"],
     ["chcon", "--type", "container_file_t", "/var/lib/lab/workload.tar"],
@@ -57,28 +72,78 @@ BEFORE = [
 ]
 
 
+def clock(seconds: float) -> str:
+    """Return minutes and seconds."""
+    return "{:02d}:{:02d}".format(*divmod(int(seconds), 60))
+
+
 def heading(text: str) -> None:
     """Print the title of the next part, with the time since the start."""
-    minutes, seconds = divmod(int(time.monotonic() - STARTED), 60)
-    say(f"\n=== [{minutes:02d}:{seconds:02d}] {text}")
+    PARTS.append((text, time.monotonic()))
+    say(f"\n=== [{clock(time.monotonic() - STARTED)}] {text}")
 
 
-def lab(*arguments: str, capture: bool = False) -> str:
-    """Run lab.py with its progress shown; return its output if ``capture``."""
-    done = subprocess.run(
-        [sys.executable, str(LAB), *arguments], stdout=subprocess.PIPE if capture else None, text=True, check=False
-    )
-    if done.returncode:
+def times(parts: Sequence[tuple[str, float]], end: float) -> list[str]:
+    """Return a line with the duration of each part, and of all."""
+    ends = [*(began for dummy, began in parts[1:]), end]
+    lines = [f"  {clock(until - began)}  {title}" for (title, began), until in zip(parts, ends)]
+    return [*lines, f"  {clock(end - parts[0][1])}  all"]
+
+
+def expected() -> str:
+    """Return how long it takes, as far as it is known before there is a kernel to try KVM with."""
+    if os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return (
+            f"This takes about {MINUTES['kvm']} minutes if a kernel boots with KVM here, which is tried as soon as "
+            f"there is one, and about {MINUTES['tcg']} minutes with emulation."
+        )
+    why = "may not be used" if Path("/dev/kvm").exists() else "does not exist"
+    return f"There is no KVM: /dev/kvm {why}. The machine is emulated, which takes about {MINUTES['tcg']} minutes."
+
+
+def lab(*arguments: str) -> list[str]:
+    """Run lab.py with its progress shown, after the name of the command; return the lines of its output."""
+    argv = [sys.executable, str(LAB), *arguments]
+    with subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout and process.stderr
+        for line in process.stderr:
+            say(f"{arguments[0]:<8} | {line.rstrip()}")
+        # One or two lines, which fit into the pipe until the progress has ended.
+        printed = process.stdout.read().splitlines()
+    if process.returncode:
         raise ToolError(f"lab.py {' '.join(arguments)} failed. See the output above.")
-    return (done.stdout or "").strip()
+    return printed
 
 
-def on_machine(argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run a command on the machine over ssh."""
-    quoted = " ".join("'" + word.replace("'", "'\\''") + "'" for word in argv)
-    return subprocess.run(
-        ["ssh", "-F", str(BUILD / "lab/ssh_config"), MACHINE, quoted], capture_output=True, text=True, check=False
-    )
+def accelerator() -> str:
+    """Return a sentence about the machine that runs: with KVM or emulated."""
+    (line,) = [line for line in lab("status") if line.split()[0] == MACHINE]
+    accel = "kvm" if " kvm " in line else "tcg"
+    how = "runs with KVM" if accel == "kvm" else "is emulated, since no kernel boots with KVM here"
+    return f"The machine {how}: about {MINUTES[accel]} minutes in all, or half of that if the image was there."
+
+
+def script(commands: Sequence[Sequence[str]]) -> str:
+    """Return a shell script that runs commands one after the other, and prints the exit status of each."""
+    return "".join(f"{{ {shlex.join(argv)}; }} 2>&1; printf '\\n{MARK} %s\\n' $?\n" for argv in commands)
+
+
+def answers(text: str) -> list[tuple[int, str]]:
+    """Return the exit status and the output of each command of such a script."""
+    parts = re.split(rf"\n{MARK} (\d+)\n", text)
+    return [(int(status), output.strip()) for output, status in zip(parts[0::2], parts[1::2])]
+
+
+def on_machine(*commands: Sequence[str]) -> list[tuple[int, str]]:
+    """Run commands on the machine over one connection; return the exit status and the output of each."""
+    argv = ["ssh", "-F", str(BUILD / "lab/ssh_config"), MACHINE, script(commands)]
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    found = answers(done.stdout)
+    if len(found) < len(commands):
+        raise ToolError(f"The machine did not answer: {done.stderr.strip() or 'ssh ended'}. Run `make demo` again.")
+    return found
 
 
 def playbook(*arguments: str) -> None:
@@ -91,21 +156,18 @@ def playbook(*arguments: str) -> None:
 
 def show_pristine_host() -> None:
     """Try to checkpoint containers on a host without the collection, and print the errors."""
-    say(f"SELinux: {on_machine(['getenforce']).stdout.strip()}")
-    version = on_machine(["sh", "-c", "criu --version | head -n1"]).stdout.strip().removeprefix("Version: ")
-    linked = on_machine(["sh", "-c", "ldd $(command -v criu) | grep -q libselinux"]).returncode == 0
-    say(f"CRIU: {version}, the package of Debian, linked {'with' if linked else 'without'} libselinux")
+    (dummy, mode), (dummy, version), (unlinked, dummy_output), *dummy_prepared = on_machine(*LOOK, *PREPARE)
+    say(f"SELinux: {mode}")
+    linked = "without" if unlinked else "with"
+    say(f"CRIU: {version.removeprefix('Version: ')}, the package of Debian, linked {linked} libselinux")
     say("Each checkpoint fails and prints why:")
-    for argv in PREPARE:
-        on_machine(argv)
-    for what, argv, why in BEFORE:
-        done = on_machine(argv)
-        say(f"  {what}: {'ok' if done.returncode == 0 else f'failed with exit status {done.returncode}'}")
-        if done.returncode and why:
-            for line in on_machine(why).stdout.splitlines()[:2]:
-                say(f"      {line[:150]}")
-    on_machine(["podman", "rm", "--force", "--all", "--time", "0"])
-    on_machine(["podman", "rmi", "--force", "lab-virgin"])
+    for start, dump in zip(BEFORE[0::2], BEFORE[1::2]):
+        *statuses, (dummy, why) = on_machine(start[1], dump[1], dump[2])
+        for (what, *dummy_commands), (status, dummy_output) in zip((start, dump), statuses):
+            say(f"  {what}: {f'failed with exit status {status}' if status else 'ok'}")
+        for line in why.splitlines()[:2] if statuses[-1][0] else ():
+            say(f"      {line[:150]}")
+    on_machine(["podman", "rm", "--force", "--all", "--time", "0"], ["podman", "rmi", "--force", "lab-virgin"])
 
 
 def seconds(result: dict[str, Any]) -> str:
@@ -162,20 +224,24 @@ def print_table(report: dict[str, Any]) -> bool:
 
 def show() -> bool:
     """Run the demonstration; return whether labels and state were kept and SELinux denied nothing."""
-    heading(
-        "Boot a disposable Debian 13 machine with SELinux enforcing (the first time, its image is made: some minutes)"
-    )
-    artifact = lab("artifact", capture=True).splitlines()[-1]
-    lab("up", MACHINE)
-    heading("Before: checkpoints fail on the pristine host")
-    show_pristine_host()
+    heading("Boot a disposable Debian 13 machine with SELinux enforcing, and build CRIU beside it")
+    say(expected())
+    with ThreadPoolExecutor(1) as pool:
+        # CRIU is needed last, so the machine does not wait for it.
+        building = pool.submit(lab, "artifact")
+        lab("up", MACHINE)
+        say(accelerator())
+        heading("Before: checkpoints fail on the pristine host")
+        show_pristine_host()
+        if not building.done():
+            heading("Wait for CRIU, which is still being built")
+        artifact = building.result()[-1]
     heading("Fix: the playbook criu.hosts.enable_host installs CRIU and the SELinux policy, and tests both")
     playbook("criu.hosts.enable_host", "-e", f"criu_artifact={artifact}")
-    heading("After: checkpoint and restore real containers, in place and from archives")
+    heading("After: checkpoint and restore real containers, in place and from an archive")
     REPORT.parent.mkdir(parents=True, exist_ok=True)
-    playbook(
-        str(ROOT / "tests/testinfra/matrix/matrix.yml"), "-e", f"matrix_report={REPORT}", "-e", f"matrix_only={CASES}"
-    )
+    given = {"matrix_report": str(REPORT), "matrix_only": CASES, "matrix_archives": ARCHIVES, "matrix_again": False}
+    playbook(str(ROOT / "tests/testinfra/matrix/matrix.yml"), "-e", json.dumps(given))
     heading("Result")
     return print_table(json.loads(REPORT.read_text(encoding="utf-8")))
 
@@ -189,6 +255,9 @@ def work() -> int:
     finally:
         heading("Remove the disposable machine")
         lab("down", MACHINE)
+    heading("Times, in minutes and seconds")
+    for line in times(PARTS[:-1], PARTS[-1][1]):
+        say(line)
     say(f"\n{GOOD if good else BAD}")
     return 0 if good else 1
 

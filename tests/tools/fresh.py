@@ -30,6 +30,7 @@ sys.path.insert(0, str(LAB.parent))
 from base import LabError, lock
 from base import run as run_logged
 from lab import deps
+from native import apt_settings
 
 SUITES = ("bookworm", "trixie")
 NEEDS = {"mmdebstrap": "mmdebstrap", "debian-archive-keyring": "/usr/share/keyrings/debian-archive-keyring.gpg"}
@@ -55,8 +56,6 @@ NOT_IN_SAMPLE = "lint, sanity, fuzz and all unit tests but the contracts"
 # The settings of pip, apt and TLS that a machine may have in its environment; pip's files are asked for with pip.
 SETTINGS = re.compile(r"PIP_\w+|(?:https?|ftp|all|no)_proxy|SSL_CERT_FILE|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE", re.I)
 OWN = ("PIP_CONFIG_FILE", "PIP_CACHE_DIR")
-# What apt needs to reach the mirror; the rest of a machine's configuration is for its packages.
-APT_SETTINGS = re.compile(r"Acquire::(?:https?|ftp|Check-|Retries|ForceIPv|Languages\b)", re.I)
 FILES = ("/etc/resolv.conf", "/etc/hosts")
 CERTIFICATES = "/usr/local/share/ca-certificates"
 
@@ -103,7 +102,7 @@ def named_paths(values: Iterable[str]) -> Iterator[Path]:
 
 def apt_options(dump: str) -> list[str]:
     """Return the options of mmdebstrap that repeat the settings which ``apt-config dump`` printed."""
-    return [f"--aptopt={line.rstrip(';')}" for line in dump.splitlines() if APT_SETTINGS.match(line)]
+    return [f"--aptopt={line}" for line in apt_settings(dump)]
 
 
 def asked(argv: list[str]) -> str:

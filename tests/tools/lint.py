@@ -23,8 +23,8 @@ def work() -> int:
     mypy = [f"{tool}/mypy", "--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(BUILD / "mypy")]
     report.check("mypy, plugins", [*mypy, "--python-version", "3.11", f"{LINK}/plugins"], cwd=BUILD)
     for name in ("extensions/molecule/lab", "tests/tools", "tests/crash", "tests/reports", "tests/fuzz"):
-        # builds.py imports from the lab, the reports from the crash harness.
-        paths = (ROOT / name, ROOT / "extensions/molecule/lab", ROOT / "tests/crash")
+        # builds.py imports from the lab, the reports from the crash harness, hosts.py from the host tests.
+        paths = [ROOT / one for one in (name, "extensions/molecule/lab", "tests/crash", "tests/testinfra")]
         report.check(f"mypy, {name}", [*mypy, name], MYPYPATH=":".join(map(str, paths)))
     report.check("changelog", [f"{tool}/antsibull-changelog", "lint"])
     report.check("ansible-lint", [f"{tool}/ansible-lint", "--profile", "production", "--offline", "--strict"])

@@ -3,6 +3,7 @@
 
 reports.py [SUITE]            all reports, on a host of Debian 13 (trixie), or of another suite (bookworm)
 reports.py [SUITE] NAME...    these reports
+reports.py [SUITE] --sample   each third report
 
 See crash.py for the host; here systemd is its process 1. On a kernel without checkpoints the reports are skipped.
 """

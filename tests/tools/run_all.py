@@ -19,45 +19,69 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common import BUILD, COLOR, LAB, RESULTS, ROOT, ToolError, environment, main, say, venv_bin
+from common import BUILD, COLOR, LAB, RESULTS, ROOT, ToolError, environment, machines_of, main, say, venv_bin
 
 LOGS = BUILD / "logs"
 SETUP = ("deps", "venv", "floor", "collections")
-IMAGE = "image"
+# The disk of the machines, and after it the CRIU for them
+DISK, IMAGE = "disk", "image"
 # The scenarios absent_host, domains and services_long take too long for this program; run them with make molecule
 # SCENARIO=NAME.
 SCENARIOS = ("checkpoint_host", "processes", "services", "apparmor_host", "virgin_host")
-# A sample of the cases of `make crash`, and the public reports, with the podman of Debian 13 and of Debian 12.
+# A sample of the cases of `make crash`; the public reports with the podman of Debian 13, and a sample with Debian 12's.
 # They need the root file system of the image.
 CRASH, REPORTS, REPORTS_12 = "crash", "reports", "reports_bookworm"
 ON_IMAGE = (*SCENARIOS, REPORTS, REPORTS_12, CRASH)
+# A scenario on hosts in namespaces, which need no image
+PLAIN = "plain_hosts"
+# The scenario of `make power`
+POWER = "power_loss"
 # A sample of the checks on a fresh Debian, of the suite that this machine is not on
 FRESH = "fresh"
 SAMPLES = (CRASH, "fuzz", FRESH)
 # What `make test` never runs: the command, and why
 NEVER = {
-    "make crash": "all cases of the crash tests take an hour: a sample was run",
-    "make fuzz": "more than 100,000 inputs take 10 minutes: a sample was run",
+    "make crash": "all cases of the crash tests take three hours",
+    "make fuzz": "more than 100,000 inputs take 10 minutes",
+    "make reports SUITE=bookworm": "all reports run with Debian 13's podman",
+    "make fresh SUITE=trixie": "all checks on a fresh Debian take half an hour, and SUITE=bookworm as long",
     'make unit T="-m long tests/unit"': "plays of minutes",
+    "make hosts": "Debian 12 and 13 with each security module: six more machines take an hour",
     "make builds": "all versions of CRIU take 15 minutes",
-    "make rules": "each rule of the policy takes an hour",
+    "make rules": "all rules of the policy take an hour",
     "make soak": "a thousand checkpoints take an hour",
+    "make power": "it boots a machine nine times",
+    "make demo": "it shows to a person what the scenarios check",
+    "make bench": "it measures, which needs a quiet machine",
 }
-# Each of two workers takes the first step that can start: scenarios need the image, and the longest come first.
-STEPS = (IMAGE, *ON_IMAGE, "lint", "unit", "fuzz", "docs", "build", "sanity", FRESH)
+# Of these a sample is run, in the step
+SAMPLED = {
+    "make crash": CRASH,
+    "make fuzz": "fuzz",
+    "make reports SUITE=bookworm": REPORTS_12,
+    "make fresh SUITE=trixie": FRESH,
+}
+# Each of two workers takes the first step that can start (needs). The longest come first, and before them what is never
+# left out.
+STEPS = (
+    *("deps", DISK, "venv", "floor", "collections"),
+    *(IMAGE, "unit", "lint", "docs", "build", "checkpoint_host", "sanity", "processes", "services", "apparmor_host"),
+    *("virgin_host", PLAIN, REPORTS, REPORTS_12, CRASH, "fuzz", FRESH),
+)
 WORKERS = 2
 # CI gives 90 minutes. On a slow machine a step that has not started so many seconds after the start would not end in
 # time; it is left out, and the summary says so.
 LATEST = {
     "processes": 50 * 60,
     "services": 45 * 60,
-    "apparmor_host": 55 * 60,
-    "virgin_host": 60 * 60,
+    "apparmor_host": 45 * 60,
+    "virgin_host": 52 * 60,
     REPORTS: 72 * 60,
     REPORTS_12: 70 * 60,
     CRASH: 74 * 60,
     "fuzz": 80 * 60,
-    FRESH: 78 * 60,
+    FRESH: 75 * 60,
+    PLAIN: 68 * 60,
 }
 # The newest ansible-core in requirements/test.txt needs this Python.
 NEWEST_PYTHON = (3, 12)
@@ -100,8 +124,8 @@ def target(name: str) -> list[str]:
     if name in SAMPLES:
         return [f"{name}-sample"]
     if name == REPORTS_12:
-        return [REPORTS, "SUITE=bookworm"]
-    return ["molecule", f"SCENARIO={name}"] if name in SCENARIOS else [name]
+        return [REPORTS, "SUITE=bookworm", "NAME=--sample"]
+    return ["molecule", f"SCENARIO={name}"] if name in (*SCENARIOS, PLAIN) else [name]
 
 
 def run_step(name: str) -> Step:
@@ -202,9 +226,13 @@ def not_run(steps: list[Step]) -> list[str]:
         lines += [
             f"make molecule SCENARIO={name}: it takes too long"
             for name in others
-            if name not in (*SCENARIOS, "default")
+            if name not in (*SCENARIOS, PLAIN, POWER, "default")
         ]
-        lines += [f"{command}: {why}" for command, why in NEVER.items()]
+        ran = {step.name for step in steps if not step.why_not}
+        lines += [
+            f"{command}: {why}{': a sample was run' if SAMPLED.get(command) in ran else ''}"
+            for command, why in NEVER.items()
+        ]
     if sys.version_info < NEWEST_PYTHON and {"unit", "sanity"} & {step.name for step in steps}:
         lines.append("unit and sanity on the newest ansible-core: no Python for it here. Run make fresh SUITE=trixie")
     return lines
@@ -251,37 +279,53 @@ def stopped(number: int, dummy_frame: object) -> None:
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
+def needs(name: str) -> tuple[str, ...]:
+    """Return the steps that must have succeeded before this one starts. The disk is made beside the tools."""
+    if name in ("deps", DISK, "venv"):
+        return () if name == "deps" else ("deps",)
+    if name in SETUP:
+        return ("venv",)
+    return ("floor", "collections", *((DISK,) if name == IMAGE else (IMAGE,) if name in ON_IMAGE else ()))
+
+
 @dataclass
 class Queue:
-    """The steps that no worker has taken yet. ``image``: whether it is there, None while that is open."""
+    """The steps that no worker has taken yet, and the result of each step that has ended: whether it succeeded.
+
+    A step that is not wanted counts as a success.
+    """
 
     waiting: list[str]
-    image: bool | None
+    ended: dict[str, bool] = field(default_factory=dict)
     change: threading.Condition = field(default_factory=threading.Condition)
 
+    def __post_init__(self) -> None:
+        self.ended.update(dict.fromkeys(set(STEPS) - set(self.waiting), True))
+
     def take(self) -> str | None:
-        """Return the first step that can start; wait for the image if all others have been taken. None: no more."""
+        """Return the first step whose needs have ended; wait for them if there is none. None: no more."""
         with self.change:
             while self.waiting and not STOPPING.is_set():
                 for name in self.waiting:
-                    if name not in ON_IMAGE or self.image is not None:
+                    if set(needs(name)) <= set(self.ended):
                         self.waiting.remove(name)
                         return name
                 self.change.wait(1)
             return None
 
-    def set_image(self, image: bool) -> None:
-        """Record whether the image is there."""
+    def end(self, name: str, good: bool) -> None:
+        """Record that a step has ended."""
         with self.change:
-            self.image = image
+            self.ended[name] = good
             self.change.notify_all()
 
 
 def run_next(name: str, queue: Queue) -> Step:
-    """Run a step, unless it has no image, or would not end in CI's time."""
+    """Run a step, unless one that it needs has failed, or it would not end in CI's time."""
     late = time.monotonic() - STARTED
-    if name in ON_IMAGE and not queue.image:
-        return Step(name, why_not="no image")
+    missing = [one for one in needs(name) if not queue.ended[one]]
+    if missing:
+        return Step(name, why_not=f"no {missing[0]}")
     if late > LATEST.get(name, late):
         why = f"slow machine: {late / 60:.0f} minutes have passed. Run make {' '.join(target(name))}"
         say(f"{stamp()} {name}: not run, {why}")
@@ -294,14 +338,13 @@ def run_worker(queue: Queue) -> list[Step]:
     steps: list[Step] = []
     while (name := queue.take()) is not None:
         steps.append(run_next(name, queue))
-        if name == IMAGE:
-            queue.set_image(steps[-1].rc == 0)
+        queue.end(name, steps[-1].rc == 0)
     return steps
 
 
 def run_parallel(wanted: list[str]) -> list[Step]:
     """Run the wanted steps with all workers; stop them if this program is interrupted."""
-    queue = Queue([name for name in STEPS if name in wanted], None if IMAGE in wanted else False)
+    queue = Queue([name for name in STEPS if name in wanted])
     with ThreadPoolExecutor(WORKERS) as pool:
         try:
             futures = [pool.submit(run_worker, queue) for dummy in range(WORKERS)]
@@ -312,13 +355,13 @@ def run_parallel(wanted: list[str]) -> list[Step]:
             for process in list(RUNNING):
                 stop(process)
             # A scenario that was killed could not remove its machine.
-            machines = [name.replace("_", "-") for name in SCENARIOS if name in wanted]
+            machines = [one for name in (*SCENARIOS, PLAIN) if name in wanted for one in machines_of(name)]
             subprocess.run([sys.executable, str(LAB), "down", *machines], env=environment(), check=False)
             raise
 
 
 def work() -> int:
-    """Run the setup, then the wanted steps."""
+    """Run the wanted steps, and those that they need."""
     wanted = sys.argv[1:] or list(STEPS)
     unknown = set(wanted) - set(STEPS)
     if unknown:
@@ -326,18 +369,13 @@ def work() -> int:
         raise ToolError(f"Cannot run {names}: no such step. Choose from {', '.join(STEPS)}.")
     signal.signal(signal.SIGTERM, stopped)
     LOGS.mkdir(parents=True, exist_ok=True)
-    needs_machines = bool(set(wanted) & {IMAGE, *ON_IMAGE})
-    if needs_machines:
-        wanted.append(IMAGE)
-    steps: list[Step] = []
-    for name in SETUP:
-        if name == "deps" and not needs_machines:
-            continue
-        step = run_step(name)
-        if step.rc:
-            return summarize([*steps, step])
-        steps.append(step)
-    return summarize(steps + run_parallel(wanted))
+    asked = set(wanted)
+    for name in reversed(STEPS):
+        if name in wanted:
+            wanted += needs(name)
+    if not asked & {"deps", PLAIN} and DISK not in wanted:
+        wanted.remove("deps")  # the packages of the lab, for which root is needed
+    return summarize(run_parallel(wanted))
 
 
 if __name__ == "__main__":

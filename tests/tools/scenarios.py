@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run a Molecule scenario on a machine of its own and count its actions and tests.
+"""Run a Molecule scenario on machines of its own and count its actions and tests.
 
 scenarios.py NAME    the name of the folder in extensions/molecule
 """
@@ -11,23 +11,31 @@ import subprocess
 import sys
 import time
 
-from common import COLOR, LAB, ROOT, Entry, Report, environment, main, pytest_counts, say, venv_bin
+from common import COLOR, LAB, ROOT, Entry, Report, environment, machines_of, main, pytest_counts, say, venv_bin
+
+sys.path.insert(0, str(LAB.parent))
+
+import native
 
 DONE = re.compile(r"\[([\w-]+) > (\w+)\] Executed: (\w+)")
 FAILED = re.compile(r"(?:FAILED|ERROR) (\S+::\S+)")
 
 
 def work() -> int:
-    """Run the scenario; remove the machine in any case."""
+    """Run the scenario; remove its machines in any case."""
     name = sys.argv[1]
-    machine = name.replace("_", "-")
+    machines = machines_of(name)
     report = Report(name)
+    why_not = native.why_not() if any(native.is_node(machine) for machine in machines) else ""
+    if why_not:
+        report.add(Entry(f"scenario {name}", skipped=1, notes=[why_not]))
+        return report.finish()
     argv = [f"{venv_bin()}/molecule", "test", "--scenario-name", name]
     env = {
         **environment(),
         "ANSIBLE_FORCE_COLOR": "0",
         "NO_COLOR": "1",
-        "LAB_MACHINES": machine,
+        "LAB_MACHINES": ",".join(machines),
         # Without it, create and destroy get the inventory of machines that do not exist, and Ansible warns.
         "MOLECULE_ANSIBLE_ARGS_STRICT_MODE": "1",
     }
@@ -50,7 +58,7 @@ def work() -> int:
                 count(line, entry)
         rc = process.returncode
     finally:
-        subprocess.run([sys.executable, str(LAB), "down", machine], env=environment(), check=False)
+        subprocess.run([sys.executable, str(LAB), "down", *machines], env=environment(), check=False)
     entry.seconds = time.monotonic() - began
     if rc and not entry.failed:
         entry.failed = 1

@@ -12,8 +12,13 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
-from common import BUILD, LINK, ROOT, ToolError, environment, main, say, venv_bin
+from common import BUILD, LAB, LINK, ROOT, ToolError, environment, main, say, venv_bin
+
+sys.path.insert(0, str(LAB.parent))
+
+import zip_bytecode
 
 FLOOR = (3, 11)
 
@@ -44,7 +49,8 @@ def make_link() -> None:
 def make_venv(name: str, file: str) -> None:
     """Recreate the environment unless its stamp matches the requirements and this Python."""
     requirements = ROOT / "requirements" / file
-    key = hashlib.sha256(requirements.read_bytes() + sys.version.encode() + str(ROOT).encode()).hexdigest()
+    sources = requirements.read_bytes() + Path(zip_bytecode.__file__).read_bytes()
+    key = hashlib.sha256(sources + sys.version.encode() + str(ROOT).encode()).hexdigest()
     folder = BUILD / name
     stamp = folder / "stamp"
     if stamp.exists() and stamp.read_text(encoding="ascii") == key:
@@ -59,6 +65,8 @@ def make_venv(name: str, file: str) -> None:
     ):
         if subprocess.run(argv, env=env, check=False).returncode:
             raise ToolError(f"{argv[0]} {' '.join(argv[1:4])} failed. See the output above.")
+    # The plays of the unit tests run modules on this machine.
+    zip_bytecode.install(str(next(folder.glob("lib/python*/site-packages"))))
     stamp.write_text(key, encoding="ascii")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run the unit and contract tests with branch coverage, then all but the slow plays on the oldest ansible-core.
+"""Run the unit and contract tests with branch coverage, then those that meet ansible-core on the oldest one.
 
 Plays that take minutes (marked long) run only when the arguments name them.
 
@@ -14,6 +14,8 @@ from pathlib import Path
 from common import BUILD, RESULTS, Entry, Report, call, environment, junit_entry, main, venv_bin
 
 GATE = 90
+# The files that these tests load import nothing of ansible-core, but for module.py, which the tests of modules load.
+FLOOR_LEAVES_OUT = ("--ignore=tests/unit/plugins/module_utils",)
 
 
 def run(name: str, venv: str, arguments: list[str]) -> Entry:
@@ -45,7 +47,7 @@ def work() -> int:
         run(
             "unit, oldest ansible-core",
             "venv-floor",
-            ["tests/unit", "-m", "not slow and not long", "--continue-on-collection-errors"],
+            ["tests/unit", "-m", "not slow and not long", "--continue-on-collection-errors", *FLOOR_LEAVES_OUT],
         )
     )
     return report.finish()

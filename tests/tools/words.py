@@ -67,7 +67,7 @@ BETTER_FOR_USERS: tuple[tuple[str, str], ...] = (
 )
 
 VERBS = (
-    "Allow Build Checkpoint Configure Gather Install List Manage Plan Reboot Rebuild Report Restore Run Set Show "
+    "Allow Build Checkpoint Configure Copy Gather Install List Manage Plan Reboot Rebuild Report Restore Run Set Show "
     "Upgrade"
 ).split()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make the AppArmor image: the base image plus Debian's AppArmor, for machines whose kernel starts with it."""
+"""Make the AppArmor image: the base image plus Debian's AppArmor, for machines without SELinux."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from base import BUILD, digest, say
 from image import ensure_image, image_dir, remove_tree, seal
 from services_image import add_packages
 
-# The machines that use this image, and whose kernel uses AppArmor instead of SELinux
-MACHINES = frozenset({"apparmor-host"})
 PREFIX = "image-apparmor-"
 # The machine has no package mirror, so it has what enable_host would install: iptables, which Debian's CRIU uses.
 PACKAGES = ("apparmor", "apparmor-utils", "iptables")

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Sequence
 
-from base import BUILD, PROJECT, LabError, digest, output, run, say
+from base import BUILD, PROJECT, LabError, digest, lock, output, run, say
 from image import SUITE, chroot_argv, debootstrap, remove_tree
 
 SOURCE_SUITE = "sid"
@@ -147,35 +147,41 @@ def ensure_root(suite: str = SUITE) -> Path:
 def ensure_source(root: Path) -> Path:
     """Return Debian's source tarball of CRIU; apt verifies its signature and checksum."""
     folder = BUILD / f"source-{SOURCE_VERSION}"
-    if not folder.exists():
-        part = BUILD / "source.part"
-        remove_tree(part)
-        lists = part / "lists"
-        for name in ("lists/partial", "archives/partial"):
-            (part / name).mkdir(parents=True)
-        mirror = (root / "etc/apt/sources.list").read_text().split()[1]
-        (part / "sources.list").write_text(f"deb-src {mirror} {SOURCE_SUITE} main\n")
-        options = [
-            f"Dir::Etc::sourcelist={part}/sources.list",
-            "Dir::Etc::sourceparts=/dev/null",
-            f"Dir::State::lists={lists}",
-            f"Dir::Cache={part}/archives",
-            "Acquire::Check-Valid-Until=false",
-            "APT::Sandbox::User=root",
-            "Acquire::Languages=none",
-            "Dir::State::status=/dev/null",
-        ]
-        flags = [word for option in options for word in ("-o", option)]
-        run("updating the source index, apt-get update", ["apt-get", *flags, "update"])
-        run(
-            "downloading the source of CRIU, apt-get source",
-            ["apt-get", *flags, "source", "--download-only", "--tar-only", newest_wanted(flags)],
-            cwd=part,
-        )
-        for name in ("lists", "archives"):
-            remove_tree(part / name)
-        os.replace(part, folder)
+    with lock("source.lock"):
+        if not folder.exists():
+            download_source(root, folder)
     return next(folder.glob("criu_*.orig.tar.*z"))
+
+
+def download_source(root: Path, folder: Path) -> None:
+    """Download the source tarball with the mirror of a root file system."""
+    part = BUILD / "source.part"
+    remove_tree(part)
+    lists = part / "lists"
+    for name in ("lists/partial", "archives/partial"):
+        (part / name).mkdir(parents=True)
+    mirror = (root / "etc/apt/sources.list").read_text().split()[1]
+    (part / "sources.list").write_text(f"deb-src {mirror} {SOURCE_SUITE} main\n")
+    options = [
+        f"Dir::Etc::sourcelist={part}/sources.list",
+        "Dir::Etc::sourceparts=/dev/null",
+        f"Dir::State::lists={lists}",
+        f"Dir::Cache={part}/archives",
+        "Acquire::Check-Valid-Until=false",
+        "APT::Sandbox::User=root",
+        "Acquire::Languages=none",
+        "Dir::State::status=/dev/null",
+    ]
+    flags = [word for option in options for word in ("-o", option)]
+    run("updating the source index, apt-get update", ["apt-get", *flags, "update"])
+    run(
+        "downloading the source of CRIU, apt-get source",
+        ["apt-get", *flags, "source", "--download-only", "--tar-only", newest_wanted(flags)],
+        cwd=part,
+    )
+    for name in ("lists", "archives"):
+        remove_tree(part / name)
+    os.replace(part, folder)
 
 
 def newest_wanted(flags: list[str]) -> str:

@@ -8,9 +8,11 @@ import shutil
 from pathlib import Path
 from typing import Sequence
 
+import zip_bytecode
 from base import BUILD, HERE, LabError, digest, output, run, say
 
 SUITE = "trixie"
+PYTHON_PACKAGES = "usr/lib/python3/dist-packages"
 DISK_SIZE = "10G"
 PACKAGES = (
     "aardvark-dns auditd ca-certificates conmon criu crun dbus iproute2 libcap2-bin libcriu2 linux-image-cloud-amd64 "
@@ -59,7 +61,7 @@ def payload_files() -> list[Path]:
 
 def image_key(public_key: str) -> str:
     """Return the key of an image: a digest of all its sources."""
-    return digest([public_key], [HERE / "image.py", *payload_files()])
+    return digest([public_key], [HERE / "image.py", HERE / "zip_bytecode.py", *payload_files()])
 
 
 def ssh_key() -> Path:
@@ -91,8 +93,7 @@ def ensure_image() -> Path:
     add_workload(root, part / "workload")
     configure(root)
     seal(root, part)
-    for name in ("vmlinuz", "initrd.img"):
-        shutil.copyfile(root / os.readlink(root / name), part / name)
+    take_kernel(root, part)
     # The root file system is kept beside its disk: other images are built on top of it.
     os.replace(part, final)
     say(f"image {final.name} is ready")
@@ -111,6 +112,12 @@ def seal(root: Path, part: Path) -> None:
         "making the disk, mke2fs",
         ["mke2fs", "-q", "-t", "ext4", "-m", "0", "-L", "lab", "-d", str(root), str(part / "disk.raw"), DISK_SIZE],
     )
+
+
+def take_kernel(root: Path, part: Path) -> None:
+    """Copy the kernel and its initrd out of a root file system, for QEMU."""
+    for name in ("vmlinuz", "initrd.img"):
+        shutil.copyfile(root / os.readlink(root / name), part / name)
 
 
 def debootstrap(root: Path, suite: str, packages: Sequence[str], what: str, variant: str = "minbase") -> None:
@@ -162,6 +169,7 @@ def configure(root: Path) -> None:
     ssh.mkdir(mode=0o700, exist_ok=True)
     shutil.copyfile(ssh_key().with_suffix(".pub"), ssh / "authorized_keys")
     (root / "etc/machine-id").write_text(digest(["lab"]).ljust(32, "0") + "\n")
+    zip_bytecode.install(str(root / PYTHON_PACKAGES))
     for unit in MASKED:
         link = root / "etc/systemd/system" / unit
         link.unlink(missing_ok=True)

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run disposable virtual machines with SELinux enforcing, made from Debian packages.
+"""Run disposable virtual machines with SELinux enforcing (the names in kinds.py: others), made from Debian packages.
 
 lab.py deps            install the packages that the lab needs (as root on Debian), or list the missing ones
 lab.py image           make the disk image and the snapshot of its first boot, unless they exist
-lab.py artifact        build CRIU for the machines unless it exists, and print the path of the artifact
+lab.py artifact [NAME...]
+                       build CRIU for these machines (Debian 13 if there is no name) unless it exists, and print the
+                       path of each artifact
 lab.py node SUITE      make the root file system and the CRIU of a node, a host for namespaces (bookworm)
-lab.py up NAME...      start machines; write .build/lab/ssh_config, inventory.yml (all) and inventory-NAME,NAME.yml
+lab.py up NAME...      start machines, or nodes: node-bookworm, node-trixie, or one of them with -WORD; write
+                       .build/lab/ssh_config, inventory.yml (all) and inventory-NAME,NAME.yml
+lab.py reset NAME      reset a machine, which loses what is not on its disk, and wait until it has booted again
 lab.py down [NAME...]  remove machines (all if no name is given)
 lab.py status          list the machines
 """
@@ -26,9 +30,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import artifact
 import image
 import machine
+import native
 import node
 import services_image
 from base import BUILD, LabError, lock, say
+from kinds import kind_of
 
 # Debian package -> the program, file or Python module whose presence shows that it is installed
 NEEDS = {
@@ -40,10 +46,18 @@ NEEDS = {
     "debian-archive-keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
     "zstd": "zstd",
     "openssh-client": "ssh",
+    "age": "age",
+    "gnupg": "gpg",
     "python3-venv": "ensurepip",
 }
 # The browser for the tests of web applications; installed when the first machine with the services image is started
 SERVICES_NEEDS = {"chromium": "chromium", "chromium-driver": "chromedriver"}
+
+# Connects nodes with the network; installed when the first one is started
+NODE_NEEDS = {
+    **{name: NEEDS[name] for name in ("mmdebstrap", "mount", "debian-archive-keyring", "openssh-client")},
+    "slirp4netns": "slirp4netns",
+}
 
 
 def missing_packages(needs: dict[str, str]) -> list[str]:
@@ -115,9 +129,11 @@ def main() -> int:
     """Read the command line and run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("deps", "image", "artifact", "status"):
+    for name in ("deps", "image", "status"):
         commands.add_parser(name)
     commands.add_parser("node").add_argument("suite", choices=node.PACKAGES)
+    commands.add_parser("artifact").add_argument("names", nargs="*")
+    commands.add_parser("reset").add_argument("name")
     commands.add_parser("up").add_argument("names", nargs="+")
     commands.add_parser("down").add_argument("names", nargs="*")
     arguments = parser.parse_args()
@@ -129,9 +145,12 @@ def main() -> int:
             deps(NEEDS)
         elif arguments.command == "status":
             status()
+        elif arguments.command == "reset":
+            machine.reset(arguments.name)  # without the lock: it has to be at once
         elif arguments.command == "artifact":
             with lock("artifact.lock"):
-                print(artifact.ensure_artifact())
+                for suite in sorted({kind_of(name).suite for name in arguments.names or [""]}):
+                    print(artifact.ensure_artifact(suite))
         elif arguments.command == "node":
             # Machines wait for the first lock, so that nothing is compiled under it.
             with lock("artifact.lock"):
@@ -139,8 +158,10 @@ def main() -> int:
             with lock():
                 print(node.ensure_node(arguments.suite))
         else:
-            if arguments.command == "up" and services_image.MACHINES.intersection(arguments.names):
+            if arguments.command == "up" and "services" in {kind_of(name).image for name in arguments.names}:
                 prepare_services()
+            if arguments.command == "up":
+                prepare_nodes([name for name in arguments.names if native.is_node(name)])
             with lock():
                 change(arguments)
     except LabError as error:
@@ -161,11 +182,22 @@ def prepare_services() -> None:
         services_image.ensure_services_image()
 
 
+def prepare_nodes(names: list[str]) -> None:
+    """Make the root file systems of nodes before the lock is taken that machines wait for."""
+    if names and (why := native.why_not()):
+        raise LabError(f"Cannot start {' '.join(names)}: {why}.")
+    if names:
+        deps(NODE_NEEDS)
+    for suite in sorted({native.suite_of(name) for name in names}):
+        with lock("nodes.lock"):
+            artifact.ensure_source(native.ensure_root(suite))
+
+
 def change(arguments: argparse.Namespace) -> None:
     """Run a command that changes the build folder."""
     if arguments.command == "image":
         made = image.ensure_image()
-        machine.ensure_snapshot(made, machine.probe_accel(made))
+        machine.ensure_snapshot(made, machine.probe_accel(made), kind_of("").lsm)
         machine.tidy()
         print(made)
     elif arguments.command == "up":

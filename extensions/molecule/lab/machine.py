@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -12,11 +13,16 @@ import subprocess
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Callable
 
-import apparmor_image
-import services_image
+import native
+from apparmor_image import apparmor_dir, ensure_apparmor_image
 from base import BUILD, LabError, digest, output, say, write_atomic
+from bookworm_image import bookworm_dir, ensure_bookworm_image
 from image import ensure_image, image_dir, remove_old, remove_tree, ssh_key
+from kinds import LSMS, kind_of
+from services_image import PREFIX as SERVICES_PREFIX
+from services_image import ensure_services_image, services_dir
 
 QEMU = "qemu-system-x86_64"
 MEMORY_MIB = 2048
@@ -28,22 +34,36 @@ KERNEL_ARGUMENTS = (
     "root=/dev/vda rw console=ttyS0 {lsm} net.ifnames=0 mitigations=off panic=1 "
     "audit=1 audit_backlog_limit=8192 systemd.show_status=0 loglevel=4 nokaslr"
 )
-SELINUX = "security=selinux selinux=1 enforcing=1"
-APPARMOR = "security=apparmor apparmor=1"
+# The name of an image in kinds.py -> the folder of its current sources, and what makes it
+IMAGES: dict[str, tuple[Callable[[], Path], Callable[[], Path]]] = {
+    "base": (image_dir, ensure_image),
+    "services": (services_dir, ensure_services_image),
+    "apparmor": (apparmor_dir, ensure_apparmor_image),
+    "bookworm": (bookworm_dir, ensure_bookworm_image),
+}
+
+
+def folder_of(name: str) -> Path:
+    """Return the folder of a machine or node."""
+    return BUILD / f"machine-{name}"
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A virtual machine; its folder holds the overlay disk, the console log and QEMU's sockets."""
+    """A virtual machine or a node; the folder of a machine holds its disk, its console log and QEMU's sockets.
+
+    ``lsm``: see LSMS.
+    """
 
     name: str
     port: int
     image: str
     accel: str
+    lsm: str = "enforcing"
 
     @property
     def folder(self) -> Path:
-        return BUILD / f"machine-{self.name}"
+        return folder_of(self.name)
 
 
 def qemu_argv(machine: Machine, image: Path, snapshot: str | None = None) -> list[str]:
@@ -67,13 +87,13 @@ def qemu_argv(machine: Machine, image: Path, snapshot: str | None = None) -> lis
         "-smp",
         "1",
         "-m",
-        str(SERVICES_MEMORY_MIB if machine.image.startswith(services_image.PREFIX) else MEMORY_MIB),
+        str(SERVICES_MEMORY_MIB if machine.image.startswith(SERVICES_PREFIX) else MEMORY_MIB),
         "-kernel",
         str(image / "vmlinuz"),
         "-initrd",
         str(image / "initrd.img"),
         "-append",
-        KERNEL_ARGUMENTS.format(lsm=APPARMOR if machine.image.startswith(apparmor_image.PREFIX) else SELINUX),
+        KERNEL_ARGUMENTS.format(lsm=LSMS[machine.lsm]),
         "-drive",
         f"file={folder}/disk.qcow2,format=qcow2,if=virtio,cache=unsafe",
         "-netdev",
@@ -160,7 +180,9 @@ def machines() -> list[Machine]:
 
 
 def pid_of(machine: Machine) -> int | None:
-    """Return the process id of a machine's QEMU, or None if that process is not this QEMU."""
+    """Return the process id of a machine's QEMU or of a node's systemd, or None if it has ended."""
+    if native.is_node(machine.name):
+        return native.pid_of(machine.folder)
     try:
         pid = int((machine.folder / "qemu.pid").read_text())
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
@@ -169,22 +191,16 @@ def pid_of(machine: Machine) -> int | None:
     return pid if f"{machine.folder}/qemu.pid".encode() in arguments else None
 
 
-def image_of(name: str) -> Path:
-    """Return the folder of a machine's image; make it if it does not exist."""
-    if name in services_image.MACHINES:
-        return services_image.ensure_services_image()
-    if name in apparmor_image.MACHINES:
-        return apparmor_image.ensure_apparmor_image()
-    return ensure_image()
-
-
 def start(name: str) -> Machine:
-    """Start a machine from the snapshot of a booted one, which is made if it does not exist."""
-    image = image_of(name)
+    """Start a node, or a machine from the snapshot of a booted one, which is made if it does not exist."""
+    if native.is_node(name):
+        return start_node(name)
+    kind = kind_of(name)
+    image = IMAGES[kind.image][1]()
     accel = probe_accel(image)
-    virgin = ensure_snapshot(image, accel)
+    virgin = ensure_snapshot(image, accel, kind.lsm)
     stop(name)
-    machine = Machine(name=name, port=free_port(), image=image.name, accel=accel)
+    machine = Machine(name, free_port(), image.name, accel, kind.lsm)
     try:
         prepare_folder(machine)
         shutil.copyfile(virgin / "disk.qcow2", machine.folder / "disk.qcow2")
@@ -195,6 +211,20 @@ def start(name: str) -> Machine:
     return machine
 
 
+def start_node(name: str) -> Machine:
+    """Start a node in place of the one of the same name."""
+    machine = Machine(name=name, port=0, image=native.suite_of(name), accel="namespaces")
+    stop(name)
+    try:
+        prepare_folder(machine)
+        native.start(name, machine.folder)
+    except BaseException:
+        stop(name)
+        raise
+    write_access()
+    return machine
+
+
 def prepare_folder(machine: Machine) -> None:
     """Make the machine's folder and record the machine in it."""
     machine.folder.mkdir(parents=True)
@@ -202,7 +232,7 @@ def prepare_folder(machine: Machine) -> None:
 
 
 def launch(machine: Machine, image: Path, snapshot: str | None) -> None:
-    """Start QEMU, wait until ssh works, and set the machine's time and name."""
+    """Start QEMU, and wait until the machine is ready."""
     how = "resuming from the snapshot" if snapshot else "booting"
     say(f"{machine.name}: {how} ({machine.accel}, port {machine.port})")
     done = subprocess.run(
@@ -211,9 +241,31 @@ def launch(machine: Machine, image: Path, snapshot: str | None) -> None:
     if done.returncode:
         raise LabError(f"{machine.name}: {QEMU} failed with exit status {done.returncode}: {done.stderr.strip()}")
     write_access()
+    wait_until_ready(machine)
+
+
+def wait_until_ready(machine: Machine) -> None:
+    """Wait until ssh works, and set the machine's time and name."""
     wait_for_ssh(machine)
     ssh(machine, f"date -u -s @{int(time.time()) + 1}; echo {machine.name} > /etc/hostname; hostname {machine.name}")
     say(f"{machine.name}: ready")
+
+
+def reset(name: str) -> None:
+    """Reset a machine as its button does, and wait until it has booted again from the same disk.
+
+    What the guest has not written to its disk by then is lost, as with the power: its page cache. What it has written
+    stays, flushed or not, since QEMU goes on (cache=unsafe). So a missing fsync shows, a missing flush of the kernel
+    does not. A kill of QEMU would be no better: the tables of the qcow2 file that QEMU has in memory would be lost.
+    """
+    machine = next((one for one in machines() if one.name == name), None)
+    if machine is None or native.is_node(name) or pid_of(machine) is None:
+        raise LabError(f"Cannot reset {name!r}: it is no machine that runs. Start it with lab.py up {name}.")
+    say(f"{name}: reset")
+    monitor(machine, "system_reset")
+    # The connection that is shared ended with the machine.
+    subprocess.run(["ssh", "-F", str(BUILD / "ssh_config"), "-O", "exit", name], capture_output=True, check=False)
+    wait_until_ready(machine)
 
 
 def wait_for_ssh(machine: Machine) -> None:
@@ -249,15 +301,16 @@ def ssh(machine: Machine, command: str) -> str:
     return output(["ssh", "-F", str(BUILD / "ssh_config"), machine.name, command])
 
 
-def ensure_snapshot(image: Path, accel: str) -> Path:
+def ensure_snapshot(image: Path, accel: str, lsm: str) -> Path:
     """Return the folder with the snapshot of a machine that has just booted; make it if it does not exist."""
-    key = digest([image.name, " ".join(qemu_argv(Machine("x", 1, image.name, accel), Path("x"))), qemu_version()])
+    any_machine = Machine("x", 1, image.name, accel, lsm)
+    key = digest([image.name, " ".join(qemu_argv(any_machine, Path("x"))), qemu_version()])
     final = BUILD / f"virgin-{key}"
     if final.exists():
         return final
     tidy()
     stop(SNAPSHOT)
-    machine = Machine(name=SNAPSHOT, port=free_port(), image=image.name, accel=accel)
+    machine = Machine(SNAPSHOT, free_port(), image.name, accel, lsm)
     prepare_folder(machine)
     overlay = str(machine.folder / "disk.qcow2")
     output(["qemu-img", "create", "-q", "-f", "qcow2", "-b", f"../{image.name}/disk.raw", "-F", "raw", overlay])
@@ -320,13 +373,16 @@ def wait_gone(machine: Machine) -> None:
 
 def stop(name: str) -> bool:
     """Remove a machine and its disk; return whether it existed."""
-    folder = BUILD / f"machine-{name}"
+    folder = folder_of(name)
     if not folder.exists():
         return False
     machine = Machine(name=name, port=0, image="", accel="")
     pid = pid_of(machine)
     if pid is not None:
         subprocess.run(["ssh", "-F", str(BUILD / "ssh_config"), "-O", "exit", name], capture_output=True, check=False)
+    if native.is_node(name):
+        native.stop(folder)
+    elif pid is not None:
         os.kill(pid, signal.SIGTERM)
         wait_gone(machine)
     remove_tree(folder)
@@ -334,13 +390,13 @@ def stop(name: str) -> bool:
     return True
 
 
-def control_path() -> str | None:
+def control_path(mark: str) -> str | None:
     """Return the path of ssh's shared connections, or None if it would be too long for a socket."""
-    path = f"{BUILD}/ssh-%p"
+    path = f"{BUILD}/ssh-{mark}"
     return path if len(path) < 80 else None
 
 
-def ssh_options() -> dict[str, str]:
+def ssh_options(mark: str = "%p") -> dict[str, str]:
     """Return the ssh options for the lab's machines: fast, and without traces in the user's own files."""
     options = {
         "StrictHostKeyChecking": "no",
@@ -352,23 +408,38 @@ def ssh_options() -> dict[str, str]:
         "ServerAliveCountMax": "20",
         "Compression": "no",
     }
-    path = control_path()
+    path = control_path(mark)
     return {**options, **({"ControlMaster": "auto", "ControlPersist": "600", "ControlPath": path} if path else {})}
+
+
+def proxy_command(name: str) -> str:
+    """Return the command by which ssh reaches a node."""
+    return shlex.join(native.script_argv("session", folder_of(name)))
 
 
 def render_ssh_config(found: list[Machine], key: Path) -> str:
     """Return an ssh configuration with the machines by name."""
-    common = "".join(f"  {name} {value}\n" for name, value in ssh_options().items())
-    return "".join(
-        f"Host {one.name}\n  HostName 127.0.0.1\n  Port {one.port}\n  User root\n  IdentityFile {key}\n{common}"
-        for one in found
-    )
+
+    def block(one: Machine) -> str:
+        if native.is_node(one.name):
+            lines = {"ProxyCommand": proxy_command(one.name), **ssh_options(one.name)}
+        else:
+            lines = {"HostName": "127.0.0.1", "Port": str(one.port), **ssh_options()}
+        lines = {"User": "root", "IdentityFile": str(key), **lines}
+        return f"Host {one.name}\n" + "".join(f"  {name} {value}\n" for name, value in lines.items())
+
+    return "".join(block(one) for one in found)
 
 
 def render_inventory(found: list[Machine], key: Path) -> str:
     """Return an Ansible inventory of the machines, in JSON, which is YAML as well."""
     arguments = " ".join(f"-o {name}={value}" for name, value in ssh_options().items())
-    hosts = {one.name: {"ansible_host": "127.0.0.1", "ansible_port": one.port} for one in found}
+    hosts: dict[str, dict[str, str | int]] = {
+        one.name: {"ansible_ssh_common_args": f"-F {shlex.quote(str(BUILD / 'ssh_config'))}"}
+        if native.is_node(one.name)
+        else {"ansible_host": "127.0.0.1", "ansible_port": one.port}
+        for one in found
+    }
     variables = {
         "ansible_user": "root",
         # The machines have no sudo; root becomes another user with su.
@@ -401,7 +472,7 @@ def write_group(names: list[str]) -> None:
 
 def tidy() -> None:
     """Remove images and snapshots of older sources that no machine uses."""
-    images = {image_dir().name, services_image.services_dir().name, apparmor_image.apparmor_dir().name}
+    images = {folder().name for folder, dummy in IMAGES.values()}
     keep = images | {machine.image for machine in machines()}
     for path in BUILD.glob("virgin-*"):
         head = (path / "disk.qcow2").open("rb").read(4096)

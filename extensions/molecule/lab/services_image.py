@@ -19,8 +19,6 @@ import image
 from base import BUILD, HERE, digest, output, run, say
 from image import NOT_IN_CONTAINERS, SUITE, chroot_argv, debootstrap, ensure_image, image_dir, remove_tree, seal
 
-# The machines that use this image; all others use the base image.
-MACHINES = frozenset({"services", "services-long", "web"})
 PREFIX = "image-services-"
 PAYLOAD = HERE / "payload/nextcloud"
 PACKAGES = "acl apache2 curl nginx-light openssl postgresql python3-psycopg2 redis-server rsync ssl-cert".split()
