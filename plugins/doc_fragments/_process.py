@@ -15,8 +15,21 @@ options:
         files have mode V(0600), and only their owner may be able to write to the parent folder.
       - C(criu-hosts.json) in the folder is a record of the process. CRIU's logs and statistics are in C(.NAME.criu)
         beside the folder.
+      - Either this or O(store) is needed.
     type: path
-    required: true
+  store:
+    description:
+      - Absolute path of a folder that keeps checkpoints, each in a folder of its own below C(processes/NAME). It is
+        made with mode V(0700) if it is missing.
+      - A checkpoint gets its name, an ID with its time, when it is complete. A crash leaves a complete one or none. The
+        images are in its folder C(images). Its C(manifest.json) says what it is, how and where it was made, and the
+        SHA-256 of each image.
+      - Excludes O(images_path).
+    type: path
+  name:
+    description:
+      - The name of the process in O(store). Without it, that of O(unit) is taken, without the suffix.
+    type: str
   unit:
     description:
       - Name of a systemd service. A checkpoint is made of its main process.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: container_checkpoint
-short_description: Checkpoint a container, in place or to an archive
+short_description: Checkpoint a container, in place, to an archive or to an image
 version_added: 0.1.0
 description:
   - Saves the state of a running container, including its memory, and stops it (unless O(leave_running=true)).
@@ -28,23 +28,116 @@ options:
   state:
     description:
       - V(present) makes a checkpoint of the running container, unless there is one of this run already.
-      - V(absent) removes the archive with its record, or the checkpoint in place. It never removes the container.
+      - V(absent) removes the archive or the image (O(create_image)) with its record, or the checkpoint in place. It
+        never removes the container.
     type: str
     choices: [present, absent]
     default: present
+  create_image:
+    description:
+      - Full name of an image to make in podman's storage that holds the checkpoint, such as
+        V(localhost/checkpoints/web:latest). Without a tag, it gets V(latest). It is an OCI image of one layer with the
+        files of an archive, and podman's annotations say what it holds, so it can be pushed, pulled and saved like any
+        image.
+      - The image holds the memory of the processes, with every secret in it, and so does every registry that it is
+        pushed to. Nothing in it is encrypted or signed.
+      - An image of that name that holds this run of the container is current. One of an earlier run is replaced when
+        the new one is complete, and removed unless it has another name. The task never replaces an image of that name
+        of which this host has no record.
+      - The record with the labels stays on this host, in C(/var/lib/criu-hosts/images). On a different host, a restore
+        compares each thread with the label of the container.
+      - Podman writes the memory several times meanwhile, so there has to be room for five times as much. It makes no
+        image of a container that was made with C(--rm), and leaves nothing out (O(ignore_rootfs), O(ignore_volumes)).
+      - The checkpoint in place stays as well, unless O(leave_running=true).
+      - With O(state=absent), the image is removed. Excludes O(archive_path) and O(store).
+      - Podman has this since 4.1.
+    type: str
   leave_running:
     description:
       - Leave the container running after the checkpoint.
-      - With O(archive_path), podman before 6.0 copies the container's files to the archive while the container runs on,
-        so files that it writes then are newer than its memory. The task warns about that, and fails if an open file has
-        a different size in the archive, which no restore would accept. Other differences stay unnoticed.
+      - With O(archive_path), O(store) or O(create_image), podman before 6.0 copies the container's files to the archive
+        while the container runs on, so files that it writes then are newer than its memory. The task warns about that,
+        and fails if an open file has a different size in the copy, which no restore would accept. Other differences
+        stay unnoticed.
     type: bool
     default: false
+  max_age:
+    description:
+      - How old an archive of a container that runs on may be, for example V(1h), V(30m), V(7d) or a number of seconds.
+        One that is older is made again; it stays until the new one is complete. Without it, an archive of this run of
+        the container is current however old it is.
+      - The age counts from RV(checkpoint.checkpointed_at). A time in the future, as after a clock that was wrong, makes
+        an archive outdated, and a warning says so.
+      - It matters with O(leave_running). An archive of a container that has ended, or was removed, has its last state,
+        and stays current.
+      - Needs O(archive_path), O(store) or O(create_image), since podman overwrites a checkpoint in place before the new
+        one is complete.
+    type: str
+  when:
+    description:
+      - V(changed) makes no checkpoint of a run of the container that has one already, unless that is older than
+        O(max_age).
+      - V(always) makes one in each run of the task, for a container that runs on (O(leave_running)). An old one in
+        O(store) is kept; one at O(archive_path) or O(create_image) stays until the new one is complete. Needs one of
+        these.
+    type: str
+    choices: [changed, always]
+    default: changed
+    version_added: 0.1.0
+  store:
+    description:
+      - Absolute path of a folder that keeps checkpoints, each in a folder of its own below
+        C(containers/NAME), where C(NAME) is the container. It is made with mode V(0700) if it is missing.
+      - A checkpoint gets its name, an ID with its time, when it is complete. A crash leaves a complete one or none. Its
+        C(manifest.json) says what it is, how and where it was made, and the SHA-256 of each file.
+      - The newest checkpoint counts as the one that is current. None is ever replaced.
+      - Excludes O(archive_path). O(state=absent) does not take it.
+    type: path
+  why:
+    description: Why the checkpoint is made, in one line, for its manifest. Needs O(store).
+    type: str
+  signing_key:
+    description:
+      - Absolute path on the host of a private key of OpenSSH, by which C(ssh-keygen) signs the manifest of the
+        checkpoint, and so every file of it. The key has no passphrase. Or the path of a public key, whose private key
+        an agent holds that the task reaches (C(SSH_AUTH_SOCK)).
+      - A checkpoint without a signature counts as none while the container runs. One that the container is stopped in
+        gets a signature, if this host has kept its record. Any other may come from elsewhere, and is not signed.
+      - The role P(criu.hosts.checkpoint_host#role) lets a host restore only what certain keys have signed.
+    type: path
+  encrypt_to:
+    description:
+      - For whom to encrypt the archive. Each is a public key, or the absolute path of a file with public keys on the
+        host.
+      - A key for V(age) begins with C(age1), C(ssh-ed25519) or C(ssh-rsa), one for V(gpg) is the fingerprint of a key
+        in root's keyring, with 40 or 64 hexadecimal digits.
+      - The archive is encrypted on its way to the disk, and no file of it is ever plain text. The engine itself still
+        writes the memory to its storage, see the guide on trust.
+      - With O(archive_path), that ends with C(.age) or C(.gpg). A checkpoint in place cannot be encrypted.
+      - With O(leave_running), an encrypted archive is not searched for files that the container changed before they
+        were copied.
+    type: list
+    elements: str
+    default: []
+  encryption:
+    description: The program that encrypts.
+    type: str
+    choices: [age, gpg]
+    default: age
   compression:
     description: How the archive is compressed.
     type: str
     choices: [none, gzip, zstd]
     default: zstd
+  compression_level:
+    description:
+      - How much to compress, from V(1) (fast) to V(9) for V(gzip) or V(19) for V(zstd). Without it, podman compresses
+        with a level of its own, on all processors.
+      - An archive of this run with a different level stays current.
+      - With a level, the module compresses what podman writes. V(zstd) needs libzstd for that, which nearly all hosts
+        have, and uses all processors; without libzstd, a warning says that the level has no effect. V(gzip) uses one
+        processor.
+    type: int
 seealso:
   - module: criu.hosts.denial_info
     description: Explains denials by SELinux and AppArmor.
@@ -65,6 +158,34 @@ EXAMPLES = r"""
     archive_path: /var/lib/checkpoints/redis.tar.zst
     tcp_established: true
   register: checkpointed
+
+- name: Have a checkpoint that is not older than an hour, of a container that runs on
+  criu.hosts.container_checkpoint:
+    name: web
+    archive_path: /var/lib/checkpoints/web.tar.zst
+    leave_running: true
+    max_age: 1h
+
+- name: Keep a checkpoint of every hour in a store, of a container that runs on
+  criu.hosts.container_checkpoint:
+    name: web
+    store: /var/lib/checkpoints/store
+    leave_running: true
+    max_age: 1h
+    why: hourly
+
+- name: Keep signed and encrypted checkpoints, which this host cannot read itself
+  criu.hosts.container_checkpoint:
+    name: web
+    store: /var/lib/checkpoints/store
+    signing_key: /etc/criu-hosts/sign
+    encrypt_to:
+      - age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
+
+- name: Keep the last state in an image, which podman can push to a registry
+  criu.hosts.container_checkpoint:
+    name: web
+    create_image: localhost/checkpoints/web:latest
 
 - name: Remove the archive
   criu.hosts.container_checkpoint:
@@ -96,15 +217,31 @@ checkpoint:
       type: str
       sample: exited
     archive_path:
-      description: Path of the archive; null in place.
+      description: Path of the archive; null in place, and in check mode if it would be made in a store.
       type: str
       sample: /var/lib/checkpoints/web.tar.zst
+    image:
+      description: Full name of the image (O(create_image)); null without one.
+      type: str
+      sample: localhost/checkpoints/web:latest
+    image_id:
+      description: Id of the image; null without one, and in check mode if it would be made.
+      type: str
+      sample: d1ddd1b6b179f26cc3985dff4cf0b09065bbc293b9c093405b0d9a3c4c098644
+    store:
+      description: The store; null without one.
+      type: str
+      sample: null
+    checkpoint_id:
+      description: ID of the checkpoint in the store; null without one, and in check mode if it would be made.
+      type: str
+      sample: null
     record_path:
-      description: Path of the record; null in place.
+      description: Path of the record; null in place, and for an image.
       type: str
       sample: /var/lib/checkpoints/web.tar.zst.json
     size_bytes:
-      description: Size of the archive; null in place and in check mode.
+      description: Size of the archive or image; null in place and in check mode.
       type: int
       sample: 1230488
     sha256:
@@ -186,7 +323,7 @@ reason:
     - V(container_missing) if there is no such container.
     - V(container_paused) if the container is paused.
     - V(container_not_running) if the container does not run, so there is no state to save.
-    - V(auto_remove) if a checkpoint in place is wanted of a container that was made with C(--rm).
+    - V(auto_remove) if a checkpoint in place or an image is wanted of a container that was made with C(--rm).
     - V(unit_managed) if the container belongs to an active systemd unit, which would start it again; see RV(unit).
     - V(mount_replaced) if a file or folder of the host that the container has mounted was replaced since; see
       RV(path). No checkpoint of this run could be restored.
@@ -194,19 +331,34 @@ reason:
       From a restore that an earlier task had begun, it may also be missing for that.
     - V(host_mounts_at_risk) if a restore that an earlier task had begun, or that brings the container back after a
       failure, would unmount a file system from the host; see RV(path).
-    - V(has_dependencies) if O(archive_path) is set and the container uses namespaces of a different one.
-    - V(in_pod) if O(archive_path) is set and the container is in a pod.
+    - V(has_dependencies) if O(archive_path) or O(create_image) is set and the container uses namespaces of a different
+      one.
+    - V(in_pod) if O(archive_path) or O(create_image) is set and the container is in a pod.
     - V(archive_inconsistent) if O(leave_running=true) and the container changed an open file before it was copied to
-      the archive, so that no restore would succeed. The archive is removed, and the container keeps running.
+      the archive or image, so that no restore would succeed. That is removed, and the container keeps running.
     - V(secret_not_restorable) if a secret is mounted below C(/run/secrets), where no restore from an archive finds it.
     - V(checkpoint_in_use) if the checkpoint to remove is the only state of a stopped container, or the archive was
       completed just now for a task that had died.
-    - V(archive_mismatch) if the archive to remove holds a different container.
+    - V(archive_mismatch) if the archive or image to remove holds a different container, or no checkpoint.
+    - V(archive_partial) if an earlier task died when it encrypted the archive of a container that is gone. Nobody has
+      seen that archive complete, and it is all that is left; the message says what to do.
+    - V(image_exists) if an image has the name in O(create_image) of which this host has no record, or which holds a
+      different container.
+    - V(answer_invalid) if the output of podman about that image cannot be read.
     - V(archive_path_unsafe) if others can change the file, or which file the path names.
     - V(name_invalid) if O(name) cannot be the name of a container.
+    - V(option_invalid) if O(create_image) is not the full name of an image, O(max_age) is no duration, O(compression)
+      does not have O(compression_level), O(why) is not one line, O(encrypt_to) has no key, or an option needs O(store)
+      or excludes it; see RV(option).
+    - V(encryption_failed) if the archive cannot be encrypted for one in O(encrypt_to). This is tried before the dump.
+    - V(signing_failed) if O(signing_key) cannot sign, which is tried before the dump, or if the current checkpoint has
+      no signature and nothing proves that it was made on this host.
+    - V(store_unsafe) if others can change O(store), or which folder it names.
+    - V(store_unreadable) if the store cannot be read.
+    - V(checkpoint_damaged) if the newest checkpoint in the store has no archive that this release can restore.
     - V(rootless_unsupported) if the task does not run as root, or the container is rootless.
     - V(podman_missing) if podman is not installed.
-    - V(ability_missing) if the engine cannot do what an option asks for.
+    - V(ability_missing) if the engine, or its release, cannot do what an option asks for.
     - V(criu_missing) if CRIU is not installed.
     - V(criu_too_old) if podman needs a newer CRIU.
     - V(criu_without_selinux) if CRIU is not linked with libselinux, so the labels would be lost.
@@ -260,6 +412,11 @@ unit:
   returned: failure with reason unit_managed
   type: str
   sample: web.service
+option:
+  description: The option that cannot be used.
+  returned: failure with reason option_invalid
+  type: str
+  sample: max_age
 profile:
   description: The AppArmor profile that is not loaded.
   returned: failure with reason apparmor_profile_missing or apparmor_parser_missing
@@ -385,8 +542,16 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.registry impor
 SPEC: dict[str, Any] = {
     **SHARED_SPEC,
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "create_image": {"type": "str"},
     "leave_running": {"type": "bool", "default": False},
+    "max_age": {"type": "str"},
     "compression": {"type": "str", "choices": ["none", "gzip", "zstd"], "default": "zstd"},
+    "compression_level": {"type": "int"},
+    "when": {"type": "str", "choices": ["changed", "always"], "default": "changed"},
+    "why": {"type": "str"},
+    "signing_key": {"type": "path"},
+    "encrypt_to": {"type": "list", "elements": "str", "default": []},
+    "encryption": {"type": "str", "choices": ["age", "gpg"], "default": "age"},
 }
 
 
@@ -397,7 +562,13 @@ def run(ctx: Context) -> Outcome:
 
 
 def main() -> NoReturn:
-    execute(run, argument_spec=SPEC, supports_check_mode=True)
+    execute(
+        run,
+        argument_spec=SPEC,
+        supports_check_mode=True,
+        mutually_exclusive=[("archive_path", "store", "create_image")],
+        required_by={"why": ["store"], "signing_key": ["store"]},
+    )
 
 
 if __name__ == "__main__":

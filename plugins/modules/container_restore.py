@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: container_restore
-short_description: Restore a container from its checkpoint, in place or from an archive
+short_description: Restore a container from its checkpoint, in place, from an archive or from an image
 version_added: 0.1.0
 description:
   - Restores a container from its checkpoint. A container that runs already is left alone.
@@ -25,12 +25,75 @@ extends_documentation_fragment:
   - criu.hosts._attributes
   - criu.hosts._checkpoint
 options:
+  store:
+    description:
+      - Absolute path of a folder with checkpoints, as M(criu.hosts.container_checkpoint) makes them.
+      - The manifest names the record, and the record the archive. A checkpoint with a file that is not the one in its
+        manifest is refused.
+      - Excludes O(archive_path).
+    type: path
+  checkpoint:
+    description:
+      - Which checkpoint in O(store) to restore, V(latest) or an ID. V(latest), the default, is the newest one without a
+        fault that is seen without reading the archive.
+      - An archive with a wrong SHA-256 is refused; no other is taken in its place.
+    type: str
+  image:
+    description:
+      - Full name of an image on this host that holds a checkpoint, as
+        O(criu.hosts.container_checkpoint#module:create_image) and C(podman container checkpoint --create-image) make
+        them. Without a tag, V(latest) is taken.
+      - The image stays, whatever happens. The record that the host which made it has kept belongs to that very image,
+        by its id. Without one, each thread is compared with the label of the container.
+      - Podman takes no addresses out of an image, so the container gets one of its network, unless it was made with
+        one (C(--ip)). Connections (O(tcp_established)) need the old address.
+      - Excludes O(archive_path) and O(store). Podman has this since 4.1. Its storage driver has to be overlay.
+    type: str
+  decryption_key:
+    description:
+      - Absolute path on the host of the file with the secret key of age (its identity, or a private key of OpenSSH
+        without a passphrase) for an archive that is encrypted with it, as the end of its name, C(.age), says.
+      - An archive of gpg (C(.gpg)) needs a key in root's keyring that asks for no passphrase, and no O(decryption_key).
+      - The engine reads what is decrypted from a pipe; no file has it as plain text. Podman reads it twice.
+    type: path
   new_name:
     description:
       - Restore the archive as a container with this name and a new id. The container keeps the SELinux label in the
         archive, see O(shared_categories).
       - Under runc, such a clone runs in the cgroup of the original, which cannot be restored until the clone has ended.
     type: str
+  tcp_close:
+    description:
+      - Close the TCP connections in the checkpoint instead of restoring them, so an archive with connections can be
+        restored under a new name, too. The programs see that their connections have ended.
+      - The checkpoint still needs O(criu.hosts.container_checkpoint#module:tcp_established=true). Excludes
+        O(tcp_established).
+      - Needs podman 5.7 or newer, and an OCI runtime that has it, as crun 1.23 and newer do, and runc does not. It was
+        never run on a host, since the tests have podman 5.4.2.
+    type: bool
+    default: false
+  publish:
+    description:
+      - Ports to publish instead of those that the container had, in the syntax of podman, such as V(8080:80) or
+        V(127.0.0.1:8443:443/tcp). Put each in quotes, since YAML reads a text such as 22:22 as a number.
+      - Only for a restore from an archive. A container that runs already keeps its ports, and so does one that is
+        stopped in the very checkpoint of the archive, which is refused. Without a network of its own, a container
+        publishes none.
+      - Podman has this since 3.3. It was not run on a host yet.
+    type: list
+    elements: str
+    default: []
+  ignore_static_ip:
+    description:
+      - Give the container an IP address of its network, instead of the one that it had or was made with (C(--ip)).
+        With O(new_name), podman asks for the latter only. Connections (O(tcp_established)) need the old address.
+      - Podman has this since 1.5; without O(archive_path), it works since 4.4. It was not run on a host yet.
+    type: bool
+    default: false
+  ignore_static_mac:
+    description: The same for the MAC address (C(--mac-address)).
+    type: bool
+    default: false
   on_label_mismatch:
     description:
       - How to react if the label of a thread, the label for its new sockets, or the label of a mount has changed.
@@ -71,6 +134,41 @@ EXAMPLES = r"""
     archive_path: /var/lib/checkpoints/redis.tar.zst
     tcp_established: true
 
+- name: Restore a container from an image
+  criu.hosts.container_restore:
+    name: web
+    image: localhost/checkpoints/web:latest
+
+- name: Restore the latest checkpoint of a store, which is encrypted
+  criu.hosts.container_restore:
+    name: web
+    store: /var/lib/checkpoints/store
+    decryption_key: /root/age.key
+
+- name: Restore a copy on a second port, with an address of its own
+  criu.hosts.container_restore:
+    name: web
+    new_name: web-test
+    shared_categories: accept # the original is there and has the same categories
+    archive_path: /var/lib/checkpoints/web.tar.zst
+    publish: ["127.0.0.1:8081:80"]
+    ignore_static_ip: true
+    ignore_static_mac: true
+
+- name: Restore an archive with connections under a new name, and close them (podman 5.7, crun 1.23)
+  criu.hosts.container_restore:
+    name: redis
+    new_name: redis-copy
+    shared_categories: accept # the original is there and has the same categories
+    archive_path: /var/lib/checkpoints/redis.tar.zst
+    tcp_close: true
+
+- name: Restore the newest checkpoint of a container that a store has
+  criu.hosts.container_restore:
+    name: web
+    store: /var/lib/checkpoints/store
+    checkpoint: latest
+
 - name: Make a checkpoint, and a clone from it
   block:
     - name: Checkpoint the container and let it run on
@@ -106,13 +204,17 @@ restore:
       type: str
       sample: running
     source:
-      description: V(container) for a checkpoint in place, or V(archive); null if the container ran already.
+      description: V(container) for a checkpoint in place, V(archive) or V(image); null if the container ran already.
       type: str
       sample: container
     archive_path:
-      description: The archive of the task; null in place.
+      description: The archive of the task; null in place, and with O(image).
       type: str
       sample: /var/lib/checkpoints/web.tar.zst
+    image:
+      description: Full name of the image of the task; null without one.
+      type: str
+      sample: null
     runtime:
       description: OCI runtime of the container.
       type: str
@@ -227,14 +329,26 @@ commands:
 reason:
   description:
     - Machine-readable error code, which stays the same between releases.
-    - V(container_missing) if there is no such container and no O(archive_path).
+    - V(container_missing) if there is no such container and none of O(archive_path), O(store) and O(image).
     - V(not_checkpointed) if the container has no checkpoint in place.
     - V(container_paused) if the container is paused, with or without a checkpoint.
     - V(container_ending) if the container is being stopped or removed at this moment, or its stop was cut off.
     - V(container_ended) if the container ended right after the restore.
-    - V(container_exists) if a stopped container has the name, or a container with a different name has the id.
+    - V(container_exists) if a stopped container has the name, or a container with a different name has the id, or if
+      O(publish) is set and the archive's own container is stopped in that checkpoint.
     - V(name_in_use) if a container that is not stopped and does not come from this archive has the name.
     - V(new_name_with_tcp) if O(new_name) and O(tcp_established) are both set, as a clone cannot take connections.
+    - V(options_conflict) if O(tcp_close) and O(tcp_established) are both set, or O(publish) or O(new_name) without
+      O(archive_path), O(store) and O(image).
+    - V(decryption_key_missing) if the archive is encrypted and O(decryption_key) is missing, or it needs none.
+    - V(decryption_failed) if the archive cannot be decrypted, as with a wrong key. Nothing of it is left.
+    - V(store_unsafe) if others can change O(store), or which folder it names.
+    - V(store_unreadable) if the store cannot be read.
+    - V(checkpoint_missing) if the store has no such checkpoint of the container, or the host no such O(image).
+    - V(checkpoint_damaged) if the checkpoint lacks a file, or has one that is not the one in its manifest; see
+      RV(path).
+    - V(option_invalid) if podman would refuse a value of O(publish), O(image) is not the full name of an image, or an
+      option does not fit O(store); see RV(option).
     - V(categories_shared) if a container has the label in the archive; see RV(label) and RV(containers).
     - V(categories_unknown) if the list of the host's containers cannot be read; see RV(label).
     - V(dependency_restarted) if the container uses namespaces of a different one, which has not run on since.
@@ -246,7 +360,7 @@ reason:
     - V(apparmor_parser_missing) if C(apparmor_parser), by which the engine loads its profile, is not installed.
     - V(restore_leftovers) if the state that an earlier failed restore has left in the OCI runtime or in systemd is in
       the way; the next task removes it.
-    - V(image_missing) if the image of the container is not on this host.
+    - V(image_missing) if the image of the container is not on this host, or has lost its name there.
     - V(mount_source_missing) if a file or folder of the host that the container has mounted is missing; see RV(path).
     - V(host_mounts_at_risk) if a file system is mounted below a folder of the host that the container has mounted, and
       runc would unmount it from the host; see RV(path). Nothing was done.
@@ -256,12 +370,17 @@ reason:
       cannot be restored.
     - V(volume_exists) if a volume in the archive exists on this host already.
     - V(archive_missing) if there is no such archive.
-    - V(archive_invalid) if the archive is truncated, damaged or not a checkpoint, if its record cannot be used, or if
-      its OCI runtime is a program that the engine does not know.
+    - V(archive_invalid) if the archive or image is truncated, damaged or not a checkpoint, if its record cannot be
+      used, or if its OCI runtime is a program that the engine does not know.
     - V(record_invalid) if the record of a checkpoint in place cannot be used.
     - V(archive_unreadable) if the archive has no record and the host lacks libzstd, with which it is compressed.
-    - V(archive_mismatch) if the archive holds a different container.
+    - V(archive_mismatch) if the archive or image holds a different container.
+    - V(archive_partial) if an earlier task died when it encrypted the archive of a container that is gone. Nobody has
+      seen that archive complete, and it is all that is left; the message says what to do.
+    - V(answer_invalid) if the output of podman about O(image) cannot be read.
     - V(archive_path_unsafe) if others can change the file, or which file the path names.
+    - V(trust_refused) if the trust policy of the host does not accept the archive; see RV(refusals).
+    - V(trust_policy_invalid) if that policy cannot be used, or others can change it.
     - V(archive_runtime_missing) if the OCI runtime that made the archive is not installed.
     - V(external_socket) if the container is connected to a Unix socket of the host or of a different container.
     - V(mount_unsupported) if CRIU cannot save, or restore, one of its mounts.
@@ -272,6 +391,7 @@ reason:
     - V(pid_in_use) if a different process has one of its ids, which happens without a pid namespace of its own.
     - V(port_in_use) if a published port is taken.
     - V(address_in_use) if a different container has its IP address.
+    - V(network_missing) if a network of the container is not on this host.
     - V(tcp_established_needed) if the images have established TCP connections and O(tcp_established=false).
     - V(config_broken) if CRIU refuses its options, as with a wrong word in one of its configuration files.
     - V(timed_out) if the command took longer than its limit, see the guide on checkpoints; nothing of it is left.
@@ -279,17 +399,23 @@ reason:
     - V(name_invalid) if O(name) or O(new_name) cannot be the name of a container.
     - V(rootless_unsupported) if the task does not run as root, or the container is rootless.
     - V(podman_missing) if podman is not installed.
-    - V(ability_missing) if the engine cannot do what an option asks for.
+    - V(ability_missing) if the engine, its release or the OCI runtime cannot do what an option asks for.
     - V(criu_missing) if CRIU is not installed.
-    - V(criu_too_old) if podman needs a newer CRIU.
+    - V(criu_too_old) if podman needs a newer CRIU, or the checkpoint was made by a newer one.
+    - V(architecture_mismatch) if the checkpoint was made on a host of a different architecture.
+    - V(cpu_mismatch) if the processor lacks instructions that the one of the checkpoint's host has.
+    - V(kernel_too_old) if the kernel is older than the one of the checkpoint, by its first two numbers.
+    - V(engine_too_old) if podman is older than the one of the checkpoint, by its first two numbers.
+    - V(cgroup_mismatch) if the host has a different version of control groups.
+    - V(lsm_mismatch) if the threads have labels of a security module that this host does not have.
     - V(criu_without_selinux) if CRIU is not linked with libselinux, so the labels would be lost.
     - V(policy_missing) if SELinux does not allow the restore.
     - V(apparmor_denied) if AppArmor has refused the restore, or a part of it.
     - V(runtime_cannot_checkpoint) if the OCI runtime cannot restore.
     - V(network_lock_missing) if CRIU cannot lock the network of the container.
     - V(busy) if another task works on the container or the archive, or holds the SELinux boolean, for a minute.
-    - V(disk_full) if there is no space left.
-    - V(file_failed) if a file or folder could not be written.
+    - V(disk_full) if there is no space left, or less than an archive needs.
+    - V(file_failed) if a file or folder could not be written, or the process that decrypts the archive was killed.
     - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
     - V(tool_missing) if a command is not installed, or may not be run.
     - V(tool_failed) if a command failed and its output matches no other reason.
@@ -297,6 +423,47 @@ reason:
   returned: failure
   type: str
   sample: not_checkpointed
+reasons:
+  description:
+    - All that was found to keep the restore from succeeding, in the order in which it was looked for. The first entry
+      is that of RV(reason).
+  returned: failure before the restore has begun, but for wrong options and an archive that cannot be read
+  type: list
+  elements: dict
+  contains:
+    reason:
+      description: As RV(reason).
+      type: str
+      sample: image_missing
+    message:
+      description: Why the restore would fail.
+      type: str
+      sample: "Cannot restore '/ckpt/web.tar.zst': its image 'localhost/web:latest' (25b6c0b9a81c) is not on this host."
+    remedy:
+      description: What to do about it.
+      type: str
+      sample: >-
+        Pull or load that very image first; on a host that has it, 'podman save localhost/web:latest | ssh HOST podman
+        load' brings it here.
+refusals:
+  description: Every reason for which the trust policy of the host refuses the archive.
+  returned: failure with reason trust_refused
+  type: list
+  elements: dict
+  contains:
+    reason:
+      description:
+        - V(signature_missing), V(signature_invalid) or V(signer_unknown) if no signer whom the policy names has
+          signed exactly this checkpoint.
+        - V(trust_image), V(trust_label), V(trust_mount), V(trust_capability) or V(trust_device) if it would bring
+          something that the policy does not list.
+        - V(trust_unknown) if it cannot be found out what the checkpoint would bring to this host.
+      type: str
+      sample: trust_label
+    message:
+      description: The reason as a clause of a sentence.
+      type: str
+      sample: "the label 'spc_t' is not in its list of labels"
 label:
   description: The label in the archive.
   returned: failure with reason categories_shared or categories_unknown
@@ -308,6 +475,11 @@ containers:
   type: list
   elements: str
   sample: [web]
+option:
+  description: The option that cannot be used.
+  returned: failure with reason option_invalid
+  type: str
+  sample: publish
 profile:
   description: The AppArmor profile that is not loaded.
   returned: failure with reason apparmor_profile_missing or apparmor_parser_missing
@@ -396,7 +568,14 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.registry impor
 
 SPEC: dict[str, Any] = {
     **SHARED_SPEC,
+    "checkpoint": {"type": "str"},
+    "image": {"type": "str"},
+    "decryption_key": {"type": "path"},
     "new_name": {"type": "str"},
+    "tcp_close": {"type": "bool", "default": False},
+    "publish": {"type": "list", "elements": "str", "default": []},
+    "ignore_static_ip": {"type": "bool", "default": False},
+    "ignore_static_mac": {"type": "bool", "default": False},
     "on_label_mismatch": {"type": "str", "choices": ["stop", "warn"], "default": "stop"},
     "shared_categories": {"type": "str", "choices": ["refuse", "accept"], "default": "refuse"},
 }
@@ -408,7 +587,13 @@ def run(ctx: Context) -> Outcome:
 
 
 def main() -> NoReturn:
-    execute(run, argument_spec=SPEC, supports_check_mode=True, required_by={"new_name": ["archive_path"]})
+    execute(
+        run,
+        argument_spec=SPEC,
+        supports_check_mode=True,
+        mutually_exclusive=[("archive_path", "store", "image")],
+        required_by={"checkpoint": ["store"]},
+    )
 
 
 if __name__ == "__main__":

@@ -293,13 +293,10 @@ options:
     description:
       - What a start does if the restore fails. V(fresh) puts the checkpoint aside and starts the container without its
         state. V(refuse) fails and leaves the checkpoint in place.
-<<<<<<< HEAD
       - A host that cannot write before the restore begins (C(disk_full), C(file_failed)) has lost nothing. The start
         fails with either value, and the next one restores.
-=======
       - If an AppArmor profile of the container is not loaded, and Podman cannot load it, the start fails and leaves the
         checkpoint in place in any case.
->>>>>>> parent of 2ddd3b0 (apparmor, enable_host: take any Debian host back until make test has passed)
     type: str
     choices: [fresh, refuse]
     default: fresh

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: process_checkpoint
-short_description: Checkpoint a process and its descendants to a folder of images
+short_description: Checkpoint a process and its descendants to a folder of images or a store
 version_added: 0.1.0
 description:
   - Saves the state of a running process and its descendants, including their memory, and ends them (unless
     O(leave_running=true) or O(pre_dump=true)).
   - If the checkpoint fails, the processes keep running. If CRIU has already ended them, for example because the disk is
     full, the module restores them.
-  - If a task was killed, the next task with the same O(images_path) completes or undoes what it had begun. A warning
-    says so.
+  - If a task was killed, the next task with the same O(images_path), or the same O(store) and O(name), completes or
+    undoes what it had begun. A warning says so.
   - The main process of a systemd service can be checkpointed as well. Systemd does not restart the service then.
 author:
   - The criu.hosts authors (!UNKNOWN)
@@ -36,9 +36,29 @@ options:
       - V(present) makes images of the running process, unless the images are of this very process already.
       - V(absent) removes the images with their record and logs. It never ends the process. If a checkpoint was cut off,
         it puts the images in place and fails with V(images_partial), and removes them only when it runs again.
+      - V(absent) does not take O(store). Use M(criu.hosts.checkpoint_retention).
     type: str
     choices: [present, absent]
     default: present
+  why:
+    description: Why the checkpoint is made, in one line, for its manifest. Needs O(store).
+    type: str
+  max_age:
+    description:
+      - How old the images of a process that runs on may be, for example V(1h), V(30m), V(7d) or a number of seconds.
+        Older ones are made again. Without it, images of this very process are current however old they are.
+      - The age counts from RV(checkpoint.checkpointed_at). A time in the future, as after a clock that was wrong, makes
+        them outdated, and a warning says so.
+      - It matters with O(leave_running). Images of a process that has ended have its last state, and stay current.
+    type: str
+  when:
+    description:
+      - V(changed) makes no checkpoint of a process that has one already, unless that is older than O(max_age).
+      - V(always) makes one in each run of the task, of a process that runs on (O(leave_running)). An old one in
+        O(store) is kept; one at O(images_path) stays until the new one is complete.
+    type: str
+    choices: [changed, always]
+    default: changed
   leave_running:
     description: Leave the process running after the checkpoint.
     type: bool
@@ -47,10 +67,13 @@ options:
     description:
       - Save memory only, and leave the process running. A later checkpoint with O(parent_path) saves only the changes
         since then, and the process stands still for a shorter time.
+      - Needs O(images_path), as a store keeps whole checkpoints only.
     type: bool
     default: false
   parent_path:
-    description: Images of a pre-dump of this process, in the same parent folder. A restore needs them as well.
+    description:
+      - Images of a pre-dump of this process, in the same parent folder. A restore needs them as well.
+      - Needs O(images_path).
     type: path
 seealso:
   - module: criu.hosts.denial_info
@@ -72,6 +95,14 @@ EXAMPLES = r"""
   criu.hosts.process_checkpoint:
     unit: worker.service
     images_path: /var/lib/checkpoints/worker
+
+- name: Keep a checkpoint of every hour in a store, of a service that runs on
+  criu.hosts.process_checkpoint:
+    unit: worker.service
+    store: /var/lib/checkpoints/store
+    why: hourly
+    leave_running: true
+    max_age: 55m
 
 - name: Save most of the memory while the process runs
   criu.hosts.process_checkpoint:
@@ -113,11 +144,19 @@ checkpoint:
       type: str
       sample: absent
     images_path:
-      description: Path of the images.
+      description: Path of the images; null in check mode if they would be made in a store.
       type: str
       sample: /var/lib/checkpoints/worker
+    store:
+      description: The store; null without one.
+      type: str
+      sample: /var/lib/checkpoints/store
+    checkpoint_id:
+      description: ID of the checkpoint in the store; null without one, and in check mode if it would be made.
+      type: str
+      sample: 20261130T164500Z-1a2b3c4d
     record_path:
-      description: Path of the record.
+      description: Path of the record; null in check mode if it would be made in a store.
       type: str
       sample: /var/lib/checkpoints/worker/criu-hosts.json
     size_bytes:
@@ -201,6 +240,11 @@ reason:
     - V(unit_running) if a restore from the images was cut off and its service is still starting; see RV(pid).
     - V(label_changed) if a restore from the images was cut off and the process has a different label.
     - V(busy) if a different task has worked on the images, the service or the process for a minute.
+    - V(option_invalid) if O(max_age) is no duration, O(why) is not one line, O(name) is missing or cannot be a name in
+      a store, or an option needs or excludes O(store); see RV(option).
+    - V(store_unsafe) if others can change O(store), or which folder it names.
+    - V(store_unreadable) if the store cannot be read.
+    - V(checkpoint_damaged) if the record of the images is gone when the manifest is to be made.
     - V(images_path_unsafe) if others can change the folder, or which folder the path names.
     - V(images_invalid) if the folder holds damaged images, a record or note that cannot be used, or anything else than
       images.
@@ -249,6 +293,11 @@ reason:
   returned: failure
   type: str
   sample: process_missing
+option:
+  description: The option that cannot be used.
+  returned: failure with reason option_invalid
+  type: str
+  sample: max_age
 path:
   description: The file or folder that the failure is about.
   returned: failure that concerns a file or folder
@@ -363,7 +412,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.context import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._process.checkpoint import checkpoint
-from ansible_collections.criu.hosts.plugins.module_utils._process.options import SHARED_SPEC
+from ansible_collections.criu.hosts.plugins.module_utils._process.options import PLACES, SHARED_SPEC
 from ansible_collections.criu.hosts.plugins.module_utils._process.remove import remove
 
 SPEC: dict[str, Any] = {
@@ -371,6 +420,9 @@ SPEC: dict[str, Any] = {
     "pid": {"type": "int"},
     "pid_file": {"type": "path"},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "why": {"type": "str"},
+    "max_age": {"type": "str"},
+    "when": {"type": "str", "choices": ["changed", "always"], "default": "changed"},
     "leave_running": {"type": "bool", "default": False},
     "pre_dump": {"type": "bool", "default": False},
     "parent_path": {"type": "path"},
@@ -387,7 +439,9 @@ def main() -> NoReturn:
         run,
         argument_spec=SPEC,
         supports_check_mode=True,
-        mutually_exclusive=[("pid", "pid_file", "unit")],
+        mutually_exclusive=[("pid", "pid_file", "unit"), PLACES],
+        required_one_of=[PLACES],
+        required_by={"name": ["store"], "why": ["store"]},
         required_if=[("state", "present", ("pid", "pid_file", "unit"), True)],
     )
 

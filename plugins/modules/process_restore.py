@@ -7,15 +7,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: process_restore
-short_description: Restore a process and its descendants from a folder of images
+short_description: Restore a process and its descendants from a folder of images or a store
 version_added: 0.1.0
 description:
   - Restores a process and its descendants from their images, with their old ids. A process that was restored from the
     images and still runs is left alone.
   - There are never two copies. If the original process is still running, or one of its ids is in use, the module fails
     before it changes anything.
-  - If a task was killed after the restore, the next task with the same O(images_path) finds the process, compares its
-    labels, and notes it.
+  - If a task was killed after the restore, the next task with the same images finds the process, compares its labels,
+    and notes it.
   - Compares the SELinux label or AppArmor profile of every thread with that at the checkpoint. If one differs, the
     module ends the processes and keeps the images, see O(on_label_mismatch).
   - Where SELinux is enforcing, the module switches the boolean C(unconfined_dyntrans_all) on for the restore, and off
@@ -27,6 +27,12 @@ extends_documentation_fragment:
   - criu.hosts._attributes
   - criu.hosts._process
 options:
+  checkpoint:
+    description:
+      - Which checkpoint in O(store) to restore, V(latest) or an ID. V(latest), the default, is the newest one without a
+        fault that is seen without reading the images.
+      - One with an image that is not the one in its manifest is refused; no other is taken in its place.
+    type: str
   terminal:
     description:
       - Path of the terminal for a shell job, such as V(/dev/pts/3). It must not be the controlling terminal of another
@@ -57,6 +63,11 @@ EXAMPLES = r"""
     images_path: /var/lib/checkpoints/worker
     tcp_established: true
 
+- name: Restore the newest checkpoint of a service in a store
+  criu.hosts.process_restore:
+    unit: worker.service
+    store: /var/lib/checkpoints/store
+
 - name: Restore a process in a service of its own
   criu.hosts.process_restore:
     images_path: /var/lib/checkpoints/worker
@@ -85,6 +96,14 @@ restore:
       description: Path of the images.
       type: str
       sample: /var/lib/checkpoints/worker
+    store:
+      description: The store; null without one.
+      type: str
+      sample: /var/lib/checkpoints/store
+    checkpoint_id:
+      description: ID of the checkpoint in the store; null without one.
+      type: str
+      sample: 20261130T164500Z-1a2b3c4d
     unit:
       description: The service that the process was restored into; null if there is none.
       type: str
@@ -190,7 +209,17 @@ reason:
     - V(systemd_missing) if systemd does not run on the host.
     - V(external_invalid) if a value in O(external) does not have the syntax of CRIU.
     - V(root_needed) if O(unit) or O(terminal) is set and the task does not run as root.
+    - V(trust_refused) if the trust policy of the host does not accept the images; see RV(refusals).
+    - V(trust_policy_invalid) if that policy cannot be used, or others can change it.
     - V(parent_changed) if the parent images are missing or have changed.
+    - V(option_invalid) if O(name) is missing or cannot be a name in a store; see RV(option).
+    - V(store_unsafe) if others can change O(store), or which folder it names.
+    - V(store_unreadable) if the store cannot be read.
+    - V(checkpoint_missing) if the store has no such checkpoint of the process.
+    - V(checkpoint_damaged) if the checkpoint lacks an image, or has one that is not the one in its manifest; see
+      RV(path).
+    - V(images_partial) if O(store) has images without a record that an interrupted checkpoint has left, which may be
+      the only copy of a process.
     - V(images_path_unsafe) if others can change the folder, or which folder the path names.
     - V(images_invalid) if the folder holds damaged images, a record or note that cannot be used, or anything else than
       images.
@@ -218,6 +247,30 @@ profile:
   returned: failure with reason apparmor_profile_missing
   type: str
   sample: /usr/sbin/worker
+refusals:
+  description: Every reason for which the trust policy of the host refuses the images.
+  returned: failure with reason trust_refused
+  type: list
+  elements: dict
+  contains:
+    reason:
+      description:
+        - V(signature_missing), V(signature_invalid) or V(signer_unknown) if no signer whom the policy names has
+          signed exactly this checkpoint.
+        - V(trust_label) or V(trust_capability) if a process has a label or a capability that the policy does not
+          list.
+        - V(trust_unknown) if it cannot be found out what the checkpoint would bring to this host.
+      type: str
+      sample: trust_label
+    message:
+      description: The reason as a clause of a sentence.
+      type: str
+      sample: "the label 'spc_t' is not in its list of labels"
+option:
+  description: The option that cannot be used.
+  returned: failure with reason option_invalid
+  type: str
+  sample: name
 path:
   description: The file or folder that the failure is about.
   returned: failure that concerns a file or folder
@@ -300,11 +353,12 @@ from typing import Any, NoReturn
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome
-from ansible_collections.criu.hosts.plugins.module_utils._process.options import SHARED_SPEC
+from ansible_collections.criu.hosts.plugins.module_utils._process.options import PLACES, SHARED_SPEC
 from ansible_collections.criu.hosts.plugins.module_utils._process.restore import restore
 
 SPEC: dict[str, Any] = {
     **SHARED_SPEC,
+    "checkpoint": {"type": "str"},
     "terminal": {"type": "path"},
     "on_label_mismatch": {"type": "str", "choices": ["stop", "warn"], "default": "stop"},
 }
@@ -315,7 +369,14 @@ def run(ctx: Context) -> Outcome:
 
 
 def main() -> NoReturn:
-    execute(run, argument_spec=SPEC, supports_check_mode=True)
+    execute(
+        run,
+        argument_spec=SPEC,
+        supports_check_mode=True,
+        mutually_exclusive=[PLACES],
+        required_one_of=[PLACES],
+        required_by={"name": ["store"], "checkpoint": ["store"]},
+    )
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -33,6 +34,9 @@ class TimedRunner:
     def __init__(self, completed: Any) -> None:
         self.completed = completed
         self.seconds: list[float] = []
+
+    def which(self, program: str) -> str | None:
+        return shutil.which(program)
 
     def run(self, argv: Sequence[str], **dummy_options: Any) -> Any:
         began = time.monotonic()

@@ -10,6 +10,8 @@ from typing import Iterable, Sequence
 SIGNALS = ("TERM", "HUP", "INT", "QUIT", "KILL")
 ERRORS = ("ENOSPC", "EIO")
 SECOND = ("same", "opposite")
+# What happens to the file system of a store: it cannot be written to any more, or is not there any more.
+AWAY = ("read-only", "gone")
 # Kinds of steps that change files, that wait for the disk, and that take long enough to be disturbed in the middle.
 WRITING = ("MakeDir", "WriteFile", "Rename", "Link", "Remove", "Unpack", "Together")
 SYNCING = ("WriteFile", "Rename")
@@ -41,8 +43,11 @@ def parse_case(name: str) -> Case:
     return Case(plan, int(step), when, what)
 
 
-def cases_of(plan: str, kinds: Sequence[str], *, full_disk: bool = False) -> list[Case]:
-    """Return all cases of a plan whose steps are of these kinds (the first words of their texts)."""
+def cases_of(plan: str, kinds: Sequence[str], *, full_disk: bool = False, store: str = "") -> list[Case]:
+    """Return all cases of a plan whose steps are of these kinds (the first words of their texts).
+
+    ``store``: when the file system of a store is taken away, "before" each step, or "during" a command as well.
+    """
     found: list[Case] = []
     for number, kind in enumerate(kinds, 1):
         more = ("during",) if kind in LONG else ("inside",) if kind in SYNCING else ()
@@ -50,6 +55,9 @@ def cases_of(plan: str, kinds: Sequence[str], *, full_disk: bool = False) -> lis
         if kind in WRITING:
             found += [Case(plan, number, when, what) for when in ("first", "sync") for what in ERRORS]
         found += [Case(plan, number, when, what) for when in ("before", "after") for what in SECOND]
+        if store:
+            found += [Case(plan, number, "before", what) for what in AWAY]
+            found += [Case(plan, number, when, "gone") for when in more if when == store]
     found = [replace(case, important=_is_important(case, kinds)) for case in found]
     if full_disk:
         found.append(Case(plan, 0, "during", "full disk", important=True))

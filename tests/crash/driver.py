@@ -10,6 +10,7 @@ driver.py ORDER   with ORDER, an object of JSON:
   pause             [number of a step, "before", "inside" or "after"]; inside: at its first fsync
   fail              [number of a step, errno, "first" or "sync"]: its file operations fail, all or fsync only
   hold              seconds to wait for the lock of a thing
+  clock             seconds by which the clock of the task is wrong; that of the kernel and of podman stays
 """
 
 from __future__ import annotations
@@ -115,6 +116,17 @@ def hold_for(seconds: float) -> None:
     unit.TRY_SECONDS = unit.WAIT_SECONDS = seconds  # type: ignore[attr-defined]
 
 
+def set_clock(seconds: int) -> None:
+    """Moves the clock that the modules read."""
+    read, take_apart = time.time, time.gmtime
+
+    def gmtime(when: Any = None) -> time.struct_time:
+        return take_apart(time.time() if when is None else when)
+
+    time.time = lambda: read() + seconds
+    time.gmtime = gmtime
+
+
 def carry_out(order: dict[str, Any]) -> None:
     """Carry out the order."""
     for name in ("events", "go"):
@@ -124,6 +136,8 @@ def carry_out(order: dict[str, Any]) -> None:
     apply.apply_step = Watch(order, apply.apply_step)  # type: ignore[attr-defined]
     if order.get("hold") is not None:
         hold_for(order["hold"])
+    if order.get("clock"):
+        set_clock(order["clock"])
     if "words" in order:
         program = importlib.import_module(f"{PACKAGE}.module_utils._unit.stateful.main")
         sys.exit(program.main(["unit", *order["words"]]))

@@ -31,6 +31,10 @@ mkdir "$work/upper" "$work/scratch" "$work/root"
 mount -t overlay -o "lowerdir=$root,upperdir=$work/upper,workdir=$work/scratch" overlay "$work/root"
 cd "$work/root"
 tar -xzf "$artifact" -C usr sbin lib
+# The image of the lab has no age; that of the machine serves, if there is one.
+for name in age age-keygen; do
+    ! program=$(command -v "$name") || cp "$program" usr/bin/
+done
 mount -t proc proc proc
 if [ "$how" = boot ]; then
     # Systemd changes nodes of devices, so it gets a folder of its own.

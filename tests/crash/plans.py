@@ -3,17 +3,37 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from dataclasses import dataclass
-from typing import Callable
+from typing import Any, Callable
 
 import task
 from task import Call, Result
-from world import ARCHIVE, IMAGES, NAME, World, copies, podman
+from world import (
+    AGE_KEY,
+    ARCHIVE,
+    IMAGES,
+    NAME,
+    STATES,
+    STORE,
+    World,
+    checkpoints,
+    copies,
+    leftovers,
+    manifest_of,
+    podman,
+)
 
 PLACE = {"name": NAME}
 ARCHIVED = {"name": NAME, "archive_path": str(ARCHIVE)}
 COPY = {**ARCHIVED, "new_name": f"{NAME}-2"}
 IMAGED = {"images_path": str(IMAGES)}
+STORED = {"name": NAME, "store": str(STORE)}
+AGE = ("age", "age-keygen")
+LIVE = {"leave_running": True, "when": "always"}
+# How far the clock of a task goes back, in seconds
+BACK = 7200
 
 
 def checkpoint(**args: object) -> Call:
@@ -30,6 +50,10 @@ def process_checkpoint(**args: object) -> Call:
 
 def process_restore(**args: object) -> Call:
     return Call("process_restore", {**IMAGED, **args})
+
+
+def prune(**args: object) -> Call:
+    return Call("checkpoint_retention", {"store": str(STORE), **args})
 
 
 def unit(action: str, **environment: str) -> Call:
@@ -51,12 +75,23 @@ def prepared(call: Call) -> None:
 
 @dataclass(frozen=True)
 class Plan:
-    """One plan. ``settle`` runs the next tasks after the disturbed one and returns what is wrong."""
+    """One plan. ``settle`` runs the next tasks after the disturbed one and returns what is wrong.
+
+    ``needs`` are programs that the image of the lab may not have. ``store`` is as for ``cases_of``: "before" for a
+    container made with --rm, since podman removes it although it could not write its archive (docs/promises.md).
+    """
 
     name: str
     prepare: Callable[[World], tuple[Call, Call]]
     settle: Callable[[World, Call, Result], list[str]]
     full_disk: bool = False
+    store: str = ""
+    needs: tuple[str, ...] = ()
+
+    @property
+    def more(self) -> dict[str, Any]:
+        """The kinds of cases beside those that all plans have."""
+        return {"full_disk": self.full_disk, "store": self.store}
 
 
 def place(world: World) -> tuple[Call, Call]:
@@ -79,7 +114,7 @@ def archive(*options: str, **more: object) -> Callable[[World], tuple[Call, Call
     return prepare
 
 
-def settle_archive(world: World, call: Call, dummy: Result) -> list[str]:
+def settle_archive(world: World, call: Call, dummy: Result, back: Call | None = None) -> list[str]:
     """Proves that the archive is complete: it is all that is left for the restore."""
     found = must(call)
     if call.args.get("leave_running"):
@@ -88,7 +123,7 @@ def settle_archive(world: World, call: Call, dummy: Result) -> list[str]:
         # The archive may be older than the last count.
         world.counter.count = 0
     podman("rm", "--force", "--time=0", "--ignore", NAME)
-    return found + must(restore(**ARCHIVED), "the restore after it") + world.alive("after the restore")
+    return found + must(back or restore(**ARCHIVED), "the restore after it") + world.alive("after the restore")
 
 
 def from_place(world: World) -> tuple[Call, Call]:
@@ -170,6 +205,151 @@ def settle_unit(world: World, call: Call, result: Result) -> list[str]:
     return found + must(unit("start"), "the next start") + world.alive("after the next start")
 
 
+def store(*options: str, **more: object) -> Callable[[World], tuple[Call, Call]]:
+    def prepare(world: World) -> tuple[Call, Call]:
+        world.start_container(*options)
+        return checkpoint(**STORED, **more), restore(**STORED)
+
+    return prepare
+
+
+def settle_store(world: World, call: Call, result: Result) -> list[str]:
+    return settle_archive(world, call, result, restore(**STORED))
+
+
+def from_store(world: World) -> tuple[Call, Call]:
+    world.start_container()
+    prepared(checkpoint(**STORED))
+    podman("rm", "--force", NAME)
+    return restore(**STORED), checkpoint(**STORED)
+
+
+def age_recipient() -> str:
+    """Make a key of age; return its public part."""
+    AGE_KEY.unlink(missing_ok=True)
+    subprocess.run(["age-keygen", "-o", str(AGE_KEY)], capture_output=True, check=True)
+    return subprocess.run(["age-keygen", "-y", str(AGE_KEY)], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def opened(**args: object) -> Call:
+    return restore(**STORED, decryption_key=str(AGE_KEY), **args)
+
+
+def encrypted(*options: str) -> Callable[[World], tuple[Call, Call]]:
+    def prepare(world: World) -> tuple[Call, Call]:
+        world.start_container(*options)
+        return checkpoint(**STORED, encrypt_to=[age_recipient()]), opened()
+
+    return prepare
+
+
+def settle_encrypted(world: World, call: Call, result: Result) -> list[str]:
+    return settle_archive(world, call, result, opened())
+
+
+def from_encrypted(world: World) -> tuple[Call, Call]:
+    world.start_container()
+    sealed = checkpoint(**STORED, encrypt_to=[age_recipient()])
+    prepared(sealed)
+    podman("rm", "--force", NAME)
+    return opened(), sealed
+
+
+def clock_back(world: World) -> tuple[Call, Call]:
+    """The clock goes back after a checkpoint, which so is of the future; max_age makes a new one."""
+    world.start_container()
+    prepared(checkpoint(**STORED, leave_running=True))
+    again = {**STORED, "leave_running": True, "max_age": "1h"}
+    return Call("container_checkpoint", again, clock=-BACK), restore(**STORED)
+
+
+def settle_clock(world: World, call: Call, result: Result) -> list[str]:
+    """Proves that the id of the checkpoint made by the wrong clock sorts last, so that a restore takes it."""
+    found = must(call)
+    times = [manifest_of(path)["made_at"] for path in checkpoints()]
+    if len(times) < 2 or times[-1] > times[0]:
+        found.append(f"next run: the checkpoint with the clock set back is not the newest: {times}")
+    return found + settle_store(world, call, result)
+
+
+def old_checkpoints(world: World) -> tuple[Call, Call]:
+    world.start_container()
+    for dummy in range(3):
+        prepared(checkpoint(**STORED, **LIVE))
+    return prune(keep_last=1), checkpoint(**STORED, **LIVE)
+
+
+def settle_pruned(world: World, call: Call, dummy: Result) -> list[str]:
+    """Proves that the newest is left, and that a restore can use it."""
+    newest = checkpoints()[-1:]
+    found = must(call)
+    if not newest or checkpoints() != newest:
+        found.append(f"next run: {len(checkpoints())} checkpoints are left, and the newest was {newest}")
+    world.counter.count = 0
+    podman("rm", "--force", "--time=0", NAME)
+    return found + must(restore(**STORED), "the restore after it") + world.alive("after the restore")
+
+
+def settle_removed(world: World, dummy: Call, dummy_result: Result) -> list[str]:
+    """Somebody removes the container after the disturbed task, and the retention comes by; then there is a new one."""
+    podman("rm", "--force", "--time=0", "--ignore", NAME)
+    found = must(prune(keep_last=1), "the retention")
+    found += [one for one in leftovers() if str(STORE) in one]
+    world.start_container()
+    return found + must(checkpoint(**STORED), "the checkpoint of the new container")
+
+
+def stored_process(**more: object) -> Callable[[World], tuple[Call, Call]]:
+    def prepare(world: World) -> tuple[Call, Call]:
+        call = Call("process_checkpoint", {**STORED, "pid": world.start_process(), **more})
+        return call, Call("process_restore", STORED)
+
+    return prepare
+
+
+def settle_stored_process(world: World, call: Call, dummy: Result) -> list[str]:
+    found = must(call)
+    if call.args.get("leave_running"):
+        found += world.alive("after the next run")
+        again = {**STORED, "pid": call.args["pid"]}
+        found += must(Call("process_checkpoint", again), "the checkpoint after it")
+    back = Call("process_restore", STORED)
+    return found + must(back, "the restore after it") + world.alive("after the restore")
+
+
+def from_stored_process(world: World) -> tuple[Call, Call]:
+    call, back = stored_process()(world)
+    prepared(call)
+    return back, call
+
+
+def older_process(world: World) -> tuple[Call, Call]:
+    """Restores a checkpoint that no rule keeps: a newer one of the same process is there."""
+    call, dummy = stored_process(**LIVE)(world)
+    prepared(call)
+    prepared(Call("process_checkpoint", {**STORED, "pid": call.args["pid"]}))
+    world.counter.count = 0
+    wanted = checkpoints()[0].name
+    return Call("process_restore", {**STORED, "checkpoint": wanted}), prune(keep_last=1)
+
+
+def settle_older_process(world: World, call: Call, dummy: Result) -> list[str]:
+    """The retention comes by before the next restore: it may not remove what a killed restore has begun with."""
+    wanted = str(call.args["checkpoint"])
+    notes = [*STORE.rglob("begun.json"), *STATES[1].glob("restored/*.begun.json")]
+    begun = any("restoring" in json.loads(path.read_text()).values() for path in notes)
+    found = must(prune(keep_last=1), "the retention")
+    kept = wanted in [path.name for path in checkpoints()]
+    if begun and not kept:
+        found.append("the retention: it has removed the checkpoint from which a restore has begun")
+    if kept:
+        found += must(call)
+    elif not copies():
+        found += must(Call("process_restore", STORED), "the restore of the newest")
+    world.counter.count = 0
+    return found + world.alive("after the next run")
+
+
 PLANS = {
     plan.name: plan
     for plan in (
@@ -184,6 +364,20 @@ PLANS = {
         Plan("process_checkpoint", process(), settle_process, full_disk=True),
         Plan("process_checkpoint_leave", process(leave_running=True), settle_process, full_disk=True),
         Plan("process_restore", from_images, settle_restored),
+        Plan("container_checkpoint_store", store(), settle_store, full_disk=True, store="during"),
+        Plan("container_checkpoint_store_rm", store("--rm"), settle_store, full_disk=True, store="before"),
+        Plan("container_checkpoint_store_leave", store(**LIVE), settle_store, full_disk=True, store="during"),
+        Plan("container_checkpoint_store_age", encrypted(), settle_encrypted, True, store="during", needs=AGE),
+        Plan("container_checkpoint_store_age_rm", encrypted("--rm"), settle_encrypted, True, store="before", needs=AGE),
+        Plan("container_checkpoint_store_clock", clock_back, settle_clock),
+        Plan("container_checkpoint_store_removed", store(), settle_removed),
+        Plan("container_restore_store", from_store, settle_restored, store="during"),
+        Plan("container_restore_store_age", from_encrypted, settle_restored, store="during", needs=AGE),
+        Plan("process_checkpoint_store", stored_process(), settle_stored_process, full_disk=True, store="during"),
+        Plan("process_checkpoint_store_leave", stored_process(**LIVE), settle_stored_process, True, store="during"),
+        Plan("process_restore_store", from_stored_process, settle_restored, store="during"),
+        Plan("process_restore_store_older", older_process, settle_older_process),
+        Plan("checkpoint_retention", old_checkpoints, settle_pruned, store="during"),
         Plan("unit_stop", stop_unit, settle_unit),
         Plan("unit_start", start_unit, settle_unit),
     )

@@ -2,7 +2,8 @@
 """Run cases on the test host: disturb a task, run the next ones, and check what was promised.
 
 run.py ORDER   with ORDER, an object of JSON: plans, sample (a number; 0: all cases), seed, shard [number, of], only
-(names of cases). Each line of the output is an object: {"plan": ...}, {"of": ...}, {"case": ...} or {"unusable": ...}.
+(names of cases). Each line of the output is an object: {"plan": ...}, {"of": ...}, {"case": ...}, {"unusable": ...}, or
+{"without": a plan, "program": that it needs}.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import task
-from cases import ERRORS, SECOND, Case, cases_of, parse_case, sample
+from cases import AWAY, ERRORS, SECOND, Case, cases_of, parse_case, sample
 from plans import PLANS, Plan
 from task import Call, Result, Task
-from world import FOLDER, IMAGE, NAME, World, at_most_one, leftovers, podman
+from world import FOLDER, IMAGE, NAME, World, at_most_one, leftovers, not_whole, podman
 
 MODULES = Path(__file__).parents[2] / "plugins/modules"
 WORKLOAD = "/var/lib/lab/workload.tar"
@@ -82,8 +83,11 @@ def disturb(case: Case, call: Call, opposite: Call, seconds: float) -> tuple[Res
     else:
         if case.when == "during":
             time.sleep(seconds / 2)
-        running.send(getattr(signal, f"SIG{case.what}"))
-        time.sleep(0.05)
+        if case.what in AWAY:
+            (World.protect if case.what == "read-only" else World.take_away)()
+        else:
+            running.send(getattr(signal, f"SIG{case.what}"))
+            time.sleep(0.05)
     running.go()
     result = running.finish()
     if case.what in SECOND and result.failed:
@@ -98,15 +102,18 @@ def run_case(case: Case, plan: Plan, seconds: float) -> list[str]:
     try:
         if case.what == "full disk":
             world.fill()
+        elif case.what in AWAY:
+            world.separate()
         call, opposite = plan.prepare(world)
         world.look()
         if case.what == "full disk" and call.module.startswith("process"):
             (FOLDER / "filler").write_bytes(bytes(40 << 10))
         result, found = disturb(case, call, opposite, seconds)
         found += at_most_one("after the disturbed task")
-        world.enlarge()
+        world.give_back()
+        found += not_whole("after the disturbed task")
         found += plan.settle(world, call, result)
-        return found + at_most_one("at the end") + leftovers()
+        return found + at_most_one("at the end") + not_whole("at the end", settled=True) + leftovers()
     except (RuntimeError, OSError) as error:
         return [f"the harness failed: {error}"]
 
@@ -128,8 +135,18 @@ def record(plan: Plan) -> tuple[list[str], dict[int, float], list[str]]:
         else:
             seconds[one["step"]] = one["time"] - began[one["step"]]
     found = form(result, killed=False) + ([f"undisturbed: {result.line}"] if result.failed else [])
-    found += plan.settle(world, call, result) + leftovers()
+    found += plan.settle(world, call, result) + not_whole("at the end", settled=True) + leftovers()
     return texts, seconds, found
+
+
+def lacks(plan: Plan) -> str:
+    """Return the program that a plan needs and that does not run here; empty if there is none."""
+    for program in plan.needs:
+        try:
+            subprocess.run([program, "--version"], capture_output=True, check=True)
+        except (OSError, subprocess.CalledProcessError):
+            return program
+    return ""
 
 
 def usable() -> str:
@@ -161,13 +178,20 @@ def main() -> int:
     cases: list[Case] = []
     durations: dict[str, dict[int, float]] = {}
     for name in names:
+        missing = lacks(PLANS[name])
+        if missing:
+            say(without=name, program=missing)
+            continue
         try:
             texts, durations[name], problems = record(PLANS[name])
         except (RuntimeError, OSError) as error:
             texts, durations[name], problems = [], {}, [f"the harness failed: {error}"]
         say(plan=name, steps=texts, problems=problems)
-        cases += cases_of(name, [text.split()[0] for text in texts], full_disk=PLANS[name].full_disk)
-    chosen = only or (sample(cases, order["sample"], order["seed"]) if order["sample"] else cases)
+        cases += cases_of(name, [text.split()[0] for text in texts], **PLANS[name].more)
+    only = [case for case in only if case.plan in durations]
+    chosen = only if order["only"] else cases
+    if order["sample"]:
+        chosen = sample(cases, order["sample"], order["seed"])
     number, of = order["shard"]
     say(of=len(cases), chosen=len(chosen))
     for index, case in enumerate(chosen):

@@ -25,16 +25,21 @@ SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Call:
-    """A module with its parameters, or the words of the program of stateful units with its environment."""
+    """A module with its parameters, or the words of the program of stateful units with its environment.
+
+    ``clock``: how many seconds the clock of the task is wrong.
+    """
 
     module: str = ""
     args: dict[str, Any] = field(default_factory=dict)
     words: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
+    clock: int = 0
 
     @property
     def order(self) -> dict[str, Any]:
-        return {"words": list(self.words)} if self.words else {"module": self.module, "args": self.args}
+        what = {"words": list(self.words)} if self.words else {"module": self.module, "args": self.args}
+        return {**what, "clock": self.clock}
 
     @property
     def text(self) -> str:

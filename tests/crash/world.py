@@ -7,6 +7,7 @@ as another word, and a second copy as a second process.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 MARK = "crash-counter"
 IMAGE = "localhost/crash:1"
@@ -23,6 +25,10 @@ NAME = "web"
 FOLDER = Path("/srv/crash")
 ARCHIVE = FOLDER / "web.tar.zst"
 IMAGES = FOLDER / "images"
+STORE = FOLDER / "store"
+# Where a file system is that a case has taken away from the store.
+AWAY = Path("/srv/crash-away")
+AGE_KEY = Path("/srv/crash-key")
 STATES = (Path("/var/lib/criu-hosts"), Path("/run/criu-hosts"))
 PROGRAM = """\
 import os, signal, sys, time
@@ -41,8 +47,15 @@ SPEC = Path(f"/etc/criu-hosts/units/{NAME}.json")
 PID_FILE = Path(f"/run/containers/{NAME}.conmon.pid")
 DIGEST = "0" * 16
 # Names of files that are there only while a task works.
-PARTIAL = re.compile(r"\.(partial|old|new)$|^\..*\.(criu-hosts|[a-z0-9_]{8})$")
+PARTIAL = re.compile(r"\.(partial|old|new)$|^\..*\.(criu-hosts|[a-z0-9_]{8})$|^\.(part|gone)-")
+# The folder of the notes of a restore from images, and of CRIU's logs
+CRIU_LOGS = ".images.criu/"
 SECONDS = 60.0
+
+
+def mount(source: str, target: Path, options: str) -> None:
+    """Mount a file system in memory, or change one."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, source, str(target)], check=True)
 
 
 def podman(*words: str, check: bool = True) -> str:
@@ -121,9 +134,10 @@ class World:
             except ProcessLookupError:
                 pass
         podman("rm", "--all", "--force", "--time=0", check=False)
-        if os.path.ismount(FOLDER):
-            subprocess.run(["umount", "-l", str(FOLDER)], check=True)
-        for folder in (FOLDER, *STATES, SPEC.parent):
+        for folder in (AWAY, STORE, FOLDER):
+            while os.path.ismount(folder):
+                subprocess.run(["umount", "-l", str(folder)], check=True)
+        for folder in (FOLDER, AWAY, *STATES, SPEC.parent):
             shutil.rmtree(folder, ignore_errors=True)
         PID_FILE.unlink(missing_ok=True)
         FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -131,14 +145,34 @@ class World:
     @staticmethod
     def fill() -> None:
         """Put a file system that is too small for an archive in place of the archive's folder."""
-        argv = ["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", str(FOLDER)]
-        subprocess.run(argv, check=True)
+        mount("tmpfs", FOLDER, "size=64k,mode=0700")
 
     @staticmethod
-    def enlarge() -> None:
-        """Give it room."""
-        if os.path.ismount(FOLDER):
-            subprocess.run(["mount", "-o", "remount,size=64m", str(FOLDER)], check=True)
+    def separate() -> None:
+        """Give the store a file system of its own, on a folder that nobody can write to without it."""
+        STORE.mkdir(mode=0o700)
+        mount("tmpfs", STORE, "ro,size=4k,mode=0700")
+        mount("tmpfs", STORE, "size=64m,mode=0700")
+
+    @staticmethod
+    def protect() -> None:
+        """Make the file system of the store read-only."""
+        mount("tmpfs", STORE, "remount,ro")
+
+    @staticmethod
+    def take_away() -> None:
+        """Take the file system of the store away; what has a file of it open keeps that."""
+        AWAY.mkdir(exist_ok=True)
+        subprocess.run(["mount", "--move", str(STORE), str(AWAY)], check=True)
+
+    @staticmethod
+    def give_back() -> None:
+        """Undo what was done to a file system: room, writing, its place."""
+        if os.path.ismount(AWAY):
+            subprocess.run(["mount", "--move", str(AWAY), str(STORE)], check=True)
+        for folder in (FOLDER, STORE):
+            if os.path.ismount(folder):
+                mount("tmpfs", folder, "remount,rw,size=64m")
 
     def start_container(self, *options: str) -> None:
         """Start a container that counts."""
@@ -215,3 +249,41 @@ def leftovers() -> list[str]:
     bad += [str(path) for path in STATES[1].glob("borrowed/*")]
     bad += [str(path) for path in Path("/run/systemd/system").glob("*.d/*criu*")]
     return [f"left over: {path}" for path in sorted(bad)]
+
+
+def checkpoints() -> list[Path]:
+    """Return the folders in the store that have the name of a whole checkpoint, oldest first."""
+    return sorted((path for path in STORE.glob("*/*/[!.]*")), key=lambda path: path.name)
+
+
+def manifest_of(path: Path) -> dict[str, Any]:
+    """Return the manifest of a checkpoint."""
+    found = json.loads((path / "manifest.json").read_text())
+    assert isinstance(found, dict)
+    return found
+
+
+def not_whole(when: str, *, settled: bool = False) -> list[str]:
+    """Return what is wrong with the promise that each checkpoint of the store is whole: by its manifest, file by file.
+
+    ``settled``: a task has ended that nobody has disturbed, so no file may be there that no manifest has.
+    """
+    bad = []
+    for path in checkpoints():
+        try:
+            parts = {part["name"]: part for part in manifest_of(path)["parts"]}
+            for name, part in parts.items():
+                data = (path / name).read_bytes()
+                if (len(data), hashlib.sha256(data).hexdigest()) != (part["size_bytes"], part["sha256"]):
+                    bad.append(f"{when}: {path / name} is not the one in its manifest")
+        except (OSError, ValueError, KeyError) as error:
+            bad.append(f"{when}: {path} is not whole: {error!r}")
+            continue
+        known = {*parts, "manifest.json", "manifest.json.sig", "pinned"}
+        names = {str(one.relative_to(path)) for one in path.rglob("*") if not one.is_dir()}
+        names = {name for name in names if not name.startswith(CRIU_LOGS)}
+        bad += [f"{when}: {path / name} is in no manifest" for name in sorted(names - known) if settled]
+        # CRIU's statistics in it have another mode.
+        private = (path, *(path / name for name in known if (path / name).exists()))
+        bad += [f"{when}: others can read {one}" for one in private if one.stat().st_mode & 0o077]
+    return bad

@@ -41,6 +41,7 @@ from ansible_collections.criu.hosts.tests.fuzz.strategies import (
     values,
     zstd,
 )
+from ansible_collections.criu.hosts.tests.unit.pages import Page
 
 PLUGINS = "ansible_collections.criu.hosts.plugins"
 SCRATCH = tempfile.mkdtemp(prefix="criu-hosts-fuzz-")
@@ -89,7 +90,7 @@ def function_of(name: str) -> Callable[..., Any]:
 
 def module_of(place: str) -> str:
     dotted = place.replace("/", ".")
-    return dotted if dotted.split(".")[0] in ("filter", "modules") else f"module_utils.{dotted}"
+    return dotted if dotted.split(".")[0] in ("filter", "modules", "plugin_utils") else f"module_utils.{dotted}"
 
 
 def clean() -> None:
@@ -170,6 +171,13 @@ def is_object(value: Any) -> bool:
     return isinstance(value, dict)
 
 
+def files_of(path: Any) -> dict[str, bytes]:
+    """Returns the files in a tar archive."""
+    with open(path, "rb") as handle:
+        archive = function_of("_core/tar.open_tar")(handle, 1 << 26)
+        return {one.name: archive.content(1 << 26) for one in archive if one.kind == "file"}
+
+
 def lines_of(pattern: str) -> list[bytes]:
     """Returns single lines of recordings."""
     return [line for data in fixtures(pattern) for line in data.splitlines() if line][:400]
@@ -180,8 +188,13 @@ def loaded(*patterns: str) -> list[Any]:
 
 
 INSPECTED = loaded("podman/5.4.2-inspect-[rcnp]*.json")
-CONFIG_DUMP = loaded("podman/5.4.2-config.dump.json")[0]
+PUBLISHED = loaded("podman/5.4.2-published-config.dump.json", "podman/5.4.2-published-network.status.json")
+CONFIG_DUMP = {
+    **loaded("podman/5.4.2-config.dump.json")[0],
+    **{key: PUBLISHED[0][key] for key in ("newPortMappings", "newNetworks")},
+}
 SPEC_DUMP = loaded("podman/5.4.2-oci-secret.json")[0]
+CHECKPOINT_IMAGE = FIXTURES / "podman/5.4.2-image-inspect-checkpoint.json"
 IMAGE = [{"Id": "ab12", "Config": {"Env": ["NEXTCLOUD_VERSION=31.0.4", "PATH=/bin"]}}]
 PID = 4242
 SHA256 = "0123456789abcdef" * 4
@@ -207,6 +220,8 @@ RECORD = {
     "traces": TRACES,
     "size_bytes": 0,
     "sha256": "",
+    "ports": [{"ip": "", "port": 8080, "count": 1, "protocol": "tcp"}],
+    "networks": {"podman": ["10.88.0.2"]},
 }
 PROCESS_RECORD = {
     "schema": 1,
@@ -230,7 +245,93 @@ PROCESS_RECORD = {
     "external": ["unix[9]"],
     "profiles": ["lab (enforce)"],
 }
+STORED_ID = "20261122T213808Z-00c0ffee"
+# As checkpoint_info lists it, on two hosts.
+LISTED = {
+    "web1": [
+        {
+            "path": "/srv/web.tar.zst",
+            "reason": None,
+            "size_bytes": 4128768,
+            "container": "<b>web</b>",
+            "id": "f00",
+            "record": {"checkpointed_at": "2026-11-30T16:45:00Z"},
+            "checkpoint_size": {"memory_pages_size": 4096, "root_fs_diff_size": 0},
+            "processes": [
+                {
+                    "pid": 1,
+                    "depth": 0,
+                    "command": "a\u202eb",
+                    "cmdline": "a -b",
+                    "task_state": "Zombie",
+                    "threads": [{}],
+                }
+            ],
+            "memory": [
+                {"pid": 1, "kind": "heap", "saved_size": 4096},
+                {"pid": None, "kind": "shared", "saved_size": 1},
+            ],
+            "statistics": {"freezing_time": 312, "frozen_time": 152340, "memdump_time": 21004, "memwrite_time": 14127},
+            "labels": ["system_u:system_r:container_t:s0"],
+            "tcp_connections": [{}],
+            "restorable": False,
+            "reasons": [{"reason": "image_missing", "message": "It is <gone>.", "remedy": "Load it."}],
+        }
+    ],
+    "<i>": {"checkpoints": [{"path": "/srv/web.tar.zst", "reason": "archive_invalid", "message": "cut off"}]},
+}
+NO_CHECKPOINTS = (KeyError, TypeError, AttributeError, ValueError)
+IMAGE_OF_A_CHECKPOINT = {
+    "schemaVersion": 2,
+    "mediaType": "application/vnd.oci.image.manifest.v1+json",
+    "layers": [
+        {
+            "digest": f"sha256:{SHA256}",
+            "size": 9,
+            "annotations": {"org.opencontainers.image.title": "archive.tar.zst"},
+        }
+    ],
+    "annotations": {"io.github.criu-hosts.checkpoint.file.manifest.json": "{}"},
+}
+STORED_MANIFEST = {
+    "schema": 1,
+    "id": STORED_ID,
+    "kind": "container",
+    "name": "web",
+    "made_at": "2026-11-22T21:38:08Z",
+    "parts": [{"name": "archive.tar.zst", "size_bytes": 9, "sha256": SHA256}],
+    "record": {key: value for key, value in RECORD.items() if key != "schema"},
+    "host": {"hostname": "a", "cpu_features": ["fpu"], "cgroup_version": 2, "glibc": "2.41"},
+    "why": "before the upgrade",
+    "who": "root",
+    "parent": "",
+    "options": {"leave_running": True, "compression_level": 3},
+    "spec": {"images": ["localhost/w:1"], "mounts": ["/srv"]},
+}
+BROUGHT = {
+    "images": ["localhost/w:1"],
+    "labels": ["container_t"],
+    "mounts": ["/srv"],
+    "capabilities": [],
+    "devices": [],
+}
+TRUST_POLICY = {"schema": 1, "signers": ["backup@example.com"], "images": ["docker.io/*"], "mounts": []}
 BEGUN = {"action": "dumping", "thing": "web", "boot": "ab-1", "began": "2026-11-22T21:38:08Z", "facts": {"id": "ab"}}
+SCHEDULE = {
+    "version": 1,
+    "name": "web",
+    "store": "/s",
+    "engine": "podman",
+    **dict.fromkeys(("tcp_established", "file_locks", "ignore_rootfs", "ignore_volumes"), False),
+    "compression": "zstd",
+    "max_load": 1.5,
+    "min_free_bytes": 1,
+    "metrics_dir": "/m",
+    "rules": {
+        **dict.fromkeys(("keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly"), 1),
+        **dict.fromkeys(("max_age", "max_bytes", "max_total_bytes"), None),
+    },
+}
 SPEC = {
     "version": 1,
     "name": "web",
@@ -302,9 +403,20 @@ CHECKPOINT_TAR = tar_bytes(
     {
         "config.dump": json.dumps(CONFIG_DUMP).encode(),
         "spec.dump": json.dumps(SPEC_DUMP).encode(),
+        "network.status": json.dumps(PUBLISHED[1]).encode(),
         "checkpoint/inventory.img": IMAGES["inventory"][0],
     }
 )
+# An archive with all images of two processes.
+DUMPED = files_of(FIXTURES / "criu/4.2.1-archive.tar.gz")
+MEMORY = [data for name, data in DUMPED.items() if name.startswith("checkpoint/mm-")]
+PAGEMAPS = [data for name, data in DUMPED.items() if name.startswith("checkpoint/pagemap-")]
+SMALL_IMAGES = [
+    [name for name in DUMPED if name.startswith(f"checkpoint/{kind}")]
+    for kind in ("pstree", "core-", "ids-", "fdinfo-", "files", "fs-", "filelocks", "mm-", "pagemap-1", "inventory")
+]
+INSPECTED_TAR = tar_bytes({name: data for name, data in DUMPED.items() if len(data) < 1 << 14})
+DETAILS = ("environment", "files", "memory", "mounts", "processes", "sockets", "statistics")
 ARTIFACT_TAR = tar_bytes({"manifest.json": json.dumps(MANIFEST).encode(), "sbin/criu": ELVES[0][:4000]}, compress="gz")
 PACKAGES_TAR = tar_bytes({"packages.json": json.dumps(PACKAGES).encode(), "criu_1_amd64.deb": b"deb"})
 SOURCE_TAR = tar_bytes(
@@ -527,11 +639,58 @@ def _images(function: Callable[..., Any], given: tuple[bytes, bytes, bytes, byte
         importlib.import_module(f"{PLUGINS}.module_utils._store.image_folder").read_labels(images)
 
 
+def _brought(function: Callable[..., Any], given: tuple[bytes, bytes]) -> Any:
+    """Gathers the labels and capabilities in images of which the tree and the threads may be damaged."""
+    tree, core = given
+    tasks = [
+        SimpleNamespace(threads=one.threads[:8])
+        for one in function_of("_formats/criu_images.read_tasks")(os.path.dirname(put("brought/pstree.img", tree)))
+    ]
+    for task in tasks:
+        for tid in task.threads:
+            put(f"brought/core-{tid}.img", core)
+    return function(SimpleNamespace(path=f"{SCRATCH}/brought", tasks=tasks))
+
+
 def _locks(image: str, function: Callable[..., Any], given: bytes) -> Any:
     """Reads the locks in images of which one is damaged."""
     for path in FIXTURES.glob("criu/4.2.1-locks-images/*"):
         put(f"locks/{path.name}", given if path.name.startswith(image) else path.read_bytes())
     return function(f"{SCRATCH}/locks")
+
+
+def _contents(function: Callable[..., Any], given: bytes) -> Any:
+    with open(put("c.tar", given), "rb") as handle:
+        return function(handle, DETAILS)
+
+
+def _image_folder(function: Callable[..., Any], given: tuple[str, bytes]) -> Any:
+    """Reads a folder of images of which one is damaged."""
+    for name, data in DUMPED.items():
+        if name.startswith("checkpoint/") and not name.endswith("/"):
+            put(f"folder/{name.rpartition('/')[2]}", data)
+    put(f"folder/{given[0].rpartition('/')[2]}", given[1])
+    try:
+        return function(f"{SCRATCH}/folder", DETAILS)
+    finally:
+        shutil.rmtree(f"{SCRATCH}/folder")
+
+
+def _image(name: str, function: Callable[..., Any], given: bytes) -> Any:
+    """Reads an image into tables, and describes what is in them."""
+    tables = function_of("_formats/criu_tables.Tables")(frozenset(DETAILS))
+    function(tables, name.rpartition("/")[2], len(given), io.BytesIO(given).read)
+    return function_of("_store/contents.describe")(tables)
+
+
+def _memory(function: Callable[..., Any], given: bytes) -> Any:
+    return function(io.BytesIO(given).read, areas=True)
+
+
+def _pagemap(function: Callable[..., Any], given: bytes) -> Any:
+    """Reads a pagemap into the memory of a process of which the other image is whole."""
+    memory = function_of("_formats/criu_memory.read_memory")(io.BytesIO(MEMORY[0]).read, areas=True)
+    return function(io.BytesIO(given).read, memory, lambda size: True)
 
 
 def _descriptors(function: Callable[..., Any], given: bytes) -> Any:
@@ -594,6 +753,22 @@ def _begun_note(function: Callable[..., Any], given: str) -> Any:
     return below("/var/lib/criu-hosts/begun/container-web.json", "web")(function, given)
 
 
+def _stored(function: Callable[..., Any], given: str) -> Any:
+    put(f"store/containers/web/{STORED_ID}/manifest.json", given)
+    return function(f"{SCRATCH}/store", "container", "web", STORED_ID)
+
+
+def _received(function: Callable[..., Any], given: str) -> Any:
+    request = importlib.import_module(f"{PLUGINS}.module_utils._store.copies").Request("/store", "container", "web")
+    return function(given, request, STORED_ID, "a")
+
+
+def _page(function: Callable[..., Any], given: Any) -> None:
+    """The page is whole, whatever it shows, and nothing that it shows becomes a part of it."""
+    page = Page(function(given, "a"))
+    assert not {"script", "img", "iframe"} & {tag for tag, dummy in page.elements}
+
+
 def _is_from_archive(function: Callable[..., Any], given: str) -> Any:
     container = function_of("_engines/podman/answers.parse_inspect")(json.dumps(INSPECTED[0]))
     record = function_of("_store/record.parse_record")(json.dumps({**RECORD, "id": "", "sha256": SHA256}))
@@ -637,7 +812,32 @@ CASES: tuple[Target, ...] = (
     Target("_formats/json_text.parse_object", json_texts(LAST, SPEC), raises=(ValueError,)),
     Target("_engines/podman/answers.parse_inspect", json_texts(*INSPECTED), raises=REFUSED),
     Target("_engines/podman/answers.parse_image", json_texts(IMAGE), raises=REFUSED),
+    Target(
+        "_engines/podman/images.parse_checkpoint_image",
+        json_texts(json.loads(CHECKPOINT_IMAGE.read_text())),
+        lambda function, given: function(given, "localhost/checkpoints/web:latest", "/storage"),
+        raises=(ValueError,),
+    ),
+    Target(
+        "_engines/podman/archive.parse_dump",
+        json_bytes(CONFIG_DUMP),
+        lambda function, given: function("config.dump", given),
+        raises=(ValueError,),
+        repeats="bytes",
+    ),
+    Target(
+        "_engines/podman/networks.parse_holders",
+        json_texts(loaded("podman/5.4.2-network-inspect.json")[0]),
+        raises=(ValueError,),
+    ),
     Target("_engines/podman/health.parse_version", texts("podman version 5.4.2\n")),
+    Target(
+        "_engines/podman/ports.parse_port",
+        texts("127.0.0.1:8080:80/tcp", "[::1]:8000-8009:9000-9009/udp", "80"),
+        raises=(ValueError,),
+    ),
+    Target("_core/durations.parse_duration", texts("90", "30m", "7d")),
+    Target("_store/age.parse_max_age", texts("90", "30m", "7d"), raises=REFUSED),
     Target(
         "_engines/podman/answers.parse_health",
         values({"Healthcheck": {"Test": ["CMD", "ls"], "Interval": 30000000000}}).filter(is_object),
@@ -720,6 +920,17 @@ CASES: tuple[Target, ...] = (
         json_texts(RECORD),
         lambda function, given: function(put("a.tar.json", given)[: -len(".json")]),
     ),
+    Target("_store/manifest.parse_manifest", json_texts(STORED_MANIFEST), raises=(ValueError,)),
+    Target("_store/spec.parse_spec", values(BROUGHT).filter(is_object), raises=(ValueError,), repeats=""),
+    Target("_store/trust.parse_policy", json_texts(TRUST_POLICY), raises=(ValueError,)),
+    Target("_store/trust.read_policy", json_texts(TRUST_POLICY), below("/etc/criu-hosts/trust.json"), raises=REFUSED),
+    Target("_store/signature.parse_principals", texts(b"backup@example.com\nnightly\n")),
+    Target("_store/folder.read_stored", json_texts(STORED_MANIFEST), _stored),
+    Target(
+        "_store/working.read_draft",
+        json_texts(STORED_MANIFEST),
+        at("store/.manifest.json.partial", whole=False),
+    ),
     Target("_process/copies.find_copy", json_texts(NOTE), _note, raises=REFUSED),
     Target(
         "_process/copies.find_copy",
@@ -759,6 +970,8 @@ CASES: tuple[Target, ...] = (
     Target("_lsm/object_labels.from_record", values(TRACES), repeats=""),
     Target("_lsm/thread_labels.from_record", values([THREAD, THREAD]), repeats=""),
     Target("_unit/stateful/state.parse_spec", json_texts(SPEC), with_more("web", "/a"), raises=REFUSED),
+    Target("_schedule/description.parse_schedule", json_texts(SCHEDULE), with_more("web", "/a"), raises=REFUSED),
+    Target("_schedule/guards.read_load", texts(b"0.50 0.40 0.30 1/200 4711\n"), below("/proc/loadavg")),
     Target("_unit/stateful/state.parse_last", json_texts(LAST)),
     Target("_unit/ensure.read_key", texts(SHA256.encode() + b"\n"), _key),
     Target("_unit/plan.spec_digest", json_texts(SPEC)),
@@ -825,6 +1038,20 @@ CASES: tuple[Target, ...] = (
         repeats="",
     ),
     Target(
+        "_engines/podman/spec.read_archive_spec",
+        compressed(archives(INSPECTED_TAR), zstd),
+        at("a.tar.zst"),
+        raises=(ValueError, OSError),
+        repeats="bytes",
+    ),
+    Target(
+        "_engines/podman/spec.parse_spec",
+        st.tuples(values(CONFIG_DUMP).filter(is_object), values(SPEC_DUMP).filter(is_object)),
+        lambda function, given: function(*given),
+        raises=(ValueError,),
+        repeats="",
+    ),
+    Target(
         "_core/unpack.unpack",
         compressed(archives(SOURCE_TAR), bzip2),
         _unpack,
@@ -857,7 +1084,26 @@ CASES: tuple[Target, ...] = (
         raises=(ValueError,),
         repeats="bytes",
     ),
+    Target(
+        "_engines/podman/contents.read_contents",
+        archives(INSPECTED_TAR),
+        _contents,
+        raises=(ValueError, OSError),
+        repeats="bytes",
+    ),
     # Binary formats
+    *(
+        Target(
+            "_formats/criu_tables.read_image",
+            mutated([DUMPED[name] for name in names]),
+            partial(_image, names[0]),
+            raises=(ImageError,),
+            repeats="bytes",
+        )
+        for names in SMALL_IMAGES
+    ),
+    Target("_formats/criu_memory.read_memory", mutated(MEMORY), _memory, raises=(ImageError,), repeats="bytes"),
+    Target("_formats/criu_memory.read_pagemap", mutated(PAGEMAPS), _pagemap, raises=(ImageError,), repeats="bytes"),
     Target(
         "_formats/criu_images.parse_message",
         mutated([data[8:] for one in IMAGES.values() for data in one]),
@@ -937,6 +1183,22 @@ CASES: tuple[Target, ...] = (
         repeats="bytes",
     ),
     Target("_formats/criu_images.read_statistics", mutated(IMAGES["stats"]), at("stats-dump"), repeats="bytes"),
+    Target(
+        "_process/trust.read_spec",
+        st.tuples(mutated(IMAGES["pstree"]), mutated(IMAGES["core"])),
+        _brought,
+        raises=(ImageError, ValueError),
+        repeats="",
+    ),
+    Target(
+        "_store/image_contents.read_image_contents",
+        st.sampled_from([one[0] for one in SMALL_IMAGES]).flatmap(
+            lambda name: st.tuples(st.just(name), mutated([DUMPED[name]]))
+        ),
+        _image_folder,
+        raises=(ValueError,),
+        repeats="",
+    ),
     Target(
         "_store/image_folder.read_images",
         st.tuples(*(mutated(IMAGES[name]) for name in ("inventory", "pstree", "core")), json_bytes(PROCESS_RECORD)),
@@ -1097,6 +1359,12 @@ CASES: tuple[Target, ...] = (
         lambda function, given: function(*given),
         repeats="",
     ),
+    Target("_criu/host_facts.parse_cpu_features", texts("flags\t\t: fpu vme sse2 avx512f\n", "Features\t: fp asimd\n")),
+    Target(
+        "_container/host_facts.parse_glibc",
+        st.binary(max_size=400) | mutated([b"\0GNU C Library (Debian GLIBC 2.41-12) stable release version 2.41.\n\0"]),
+        repeats="bytes",
+    ),
     Target(
         "_host/kernel.read_kernel",
         mutated([b"40\n", *RELEASES]),
@@ -1147,6 +1415,12 @@ CASES: tuple[Target, ...] = (
     Target("_host/mounts.parse_mounts", texts(MOUNTINFO), _walk_mounts),
     Target("_engines/podman/binds.parse_binds", values(OCI_BINDS).filter(is_object), repeats=""),
     Target("_lsm/_apparmor/profile.parse_profile", texts(b"lab two (enforce)", b"a//HAT//&:box:b (mixed)")),
+    Target(
+        "_lsm/_apparmor/loaded.read_loaded",
+        mutated([b"containers-default-0.62.2 (enforce)\nlab two//HAT (complain)\n", b"a (enforce)\n"]),
+        below("/sys/kernel/security/apparmor/profiles"),
+        repeats="bytes",
+    ),
     Target("_lsm/_selinux/context.Context:parse", texts(b"system_u:object_r:container_file_t:s0:c1,c2", b"a:b")),
     Target("_lsm/_selinux/context.type_of", texts(b"system_u:object_r:container_file_t:s0:c1,c2", b"a:b")),
     Target("_lsm/_selinux/module.declared_booleans", texts(CIL)),
@@ -1203,6 +1477,25 @@ CASES: tuple[Target, ...] = (
     Target("_process/second_copy.holder", PROCESS_FILES, _of_process(PID), repeats=""),
     Target("_engines/podman/losses.parse_local_addresses", texts(TCP)),
     Target("filter/reboot_plan.parse_shown", texts(SHOWN)),
+    Target("plugin_utils/_report/text.parse_time", texts(b"2026-11-30T16:45:00.5+02:00", b"9999-12-31T23:59:59-01:00")),
+    Target("plugin_utils/_report/text.parse_store_id", texts(b"20261130T164500Z-1a2b3c4d")),
+    Target("plugin_utils/_report/text.visible", texts("a\u202eb\x1b[2J\u2028".encode())),
+    Target("plugin_utils/_report/render.render", values(LISTED), _page, raises=NO_CHECKPOINTS, repeats=""),
+    # Copies of checkpoints
+    Target("_store/oci.parse_image", json_texts(IMAGE_OF_A_CHECKPOINT), raises=(ValueError,)),
+    Target(
+        "_engines/podman/checkpoint_image.parse_made",
+        json_texts(json.loads(fixtures("podman/5.4.2-checkpoint-image.json")[0])),
+        raises=(ValueError,),
+    ),
+    Target(
+        "_engines/podman/checkpoint_image.parse_created",
+        json_texts(json.loads(fixtures("podman/5.4.2-checkpoint-image-config.json")[0])),
+        raises=(ValueError,),
+    ),
+    Target("_store/registry.parse_tags", texts(*fixtures("skopeo/*-list-tags.json")), raises=(ValueError,)),
+    Target("_store/remote.parse_names", texts(b"20261130T164500Z-1a2b3c4d\n.part-20261130T164500Z-1a2b3c4d\n")),
+    Target("_store/copies.parse_received", json_texts(STORED_MANIFEST), _received, raises=REFUSED),
     # Paths
     Target("_store/safe_path.check_path", texts(b"/var/lib/a.tar", b"/a/../b", b"a", b"/", b"/a\0"), raises=REFUSED),
     Target("_store/safe_path.check_images_path", texts(b"/var/lib/a", b"/a/../b", b"a", b"/", b"/a\0"), raises=REFUSED),
@@ -1253,9 +1546,15 @@ CASES: tuple[Target, ...] = (
 
 # What is called parse or read and needs no entry: the reason. "a command's answer": a pure function parses it.
 EXEMPT: dict[str, str] = {
+    "_store/registry.read_image": "a command's answer, which parse_image reads",
+    "_formats/criu_memory.read_pages": "copies bytes to places that read_pagemap found",
+    "_formats/criu_tables.read_texts": "chooses the memory for read_pages",
     "_container/failure.read_failure": "collects other readers for a failure",
     "_container/label_proof.read_running": "collects read_threads and read_traces",
     "_container/restore_archive.read_archived": "collects read_archive",
+    "_container/restore_image.read_situation": "collects read_image_record and what describes an image",
+    "_engines/podman/spec.read_folder_spec": "collects read_image and parse_spec",
+    "_store/image_record.read_image_record": "collects read_own and parse_record",
     "_criu/binary.read_criu": "a command's answer",
     "_criu/obstacles.read_sights": "collects read_sight",
     "_criu/features.read_check": "a command's answer",
@@ -1270,6 +1569,7 @@ EXEMPT: dict[str, str] = {
     "_criu_build/package_archive.read_content": "returns bytes as they are",
     "_engines/podman/runtimes.read_runtimes": "collects parse_runtimes",
     "_engines/podman/binds.read_binds": "collects parse_binds",
+    "_engines/podman/spec.read_spec": "collects parse_spec",
     "_host/mounts.read_mounts": "collects parse_mounts",
     "_criu_build/installed.read_installed": "collects _read_tree",
     "_criu_build/installed.read_diversion": "collects parse_diversions",
@@ -1300,6 +1600,8 @@ EXEMPT: dict[str, str] = {
     "_process/target.read_parent": "collects read_images",
     "_store/archive.read_archive": "collects read_record and the engine's describe_archive",
     "_store/image_folder.read_labels": "is fed through read_images",
+    "_schedule/install.read_current": "returns texts as they are",
+    "_schedule/run.read_schedule": "collects parse_schedule",
     "_unit/installed.read_current": "returns texts as they are",
     "_unit/stateful/state.read_spec": "collects parse_spec",
     "_unit/stateful/state.read_last": "collects parse_last",

@@ -16,7 +16,8 @@ READS = re.compile(r"(parse|read)(_\w+)?")
 def readers() -> set[str]:
     """Returns the public functions called ``parse_*`` and ``read_*``, as the table names them."""
     found = set()
-    for path in sorted([*(ROOT / "module_utils").rglob("*.py"), *(ROOT / "filter").glob("*.py")]):
+    folders = ("module_utils", "plugin_utils", "filter")
+    for path in sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py")):
         base = ROOT / "module_utils" if "module_utils" in path.parts else ROOT
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef) and READS.fullmatch(node.name):

@@ -166,7 +166,7 @@ def checkpoint_argv(*flags: str) -> list[str]:
 
 
 def archive_argv(path: Path, *flags: str) -> list[str]:
-    return checkpoint_argv(*flags, f"--export={path.parent}/.{path.name}.partial", "--compress=zstd")
+    return checkpoint_argv(*flags, f"--export={path.parent}/.{path.name}.pipe", "--compress=zstd")
 
 
 def tar_archive(path: Path, *, config: bool = True, mode: str = "w:gz") -> None:
@@ -175,7 +175,8 @@ def tar_archive(path: Path, *, config: bool = True, mode: str = "w:gz") -> None:
     members = {"spec.dump": b"{}", "checkpoint/inventory.img": b"inventory"}
     if config:
         members["config.dump"] = recorded("config.dump.json").encode()
-    with tarfile.open(path, mode) as archive:
+    # The path may be a pipe.
+    with tarfile.open(str(path), mode.replace(":", "|")) as archive:
         for name, data in members.items():
             info = tarfile.TarInfo(name)
             info.size = len(data)

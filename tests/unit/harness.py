@@ -28,6 +28,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core import session
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import context_of
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
+from ansible_collections.criu.hosts.plugins.module_utils._core.pipe import Stream, Streamed
 
 try:
     from ansible.module_utils.testing import patch_module_args
@@ -110,6 +111,13 @@ class Host:
     def run_to_end(self, argv: Any, *, env: dict[str, str], **dummy_options: Any) -> tuple[int, str, str]:
         """Stands for a command that runs to its end even if the task is killed."""
         return self.run_command(None, list(argv), environ_update=env)
+
+    def stream_to_end(
+        self, argv: Any, *, stream: Stream, env: dict[str, str], **options: Any
+    ) -> tuple[int, str, str, Streamed]:
+        """Does the same for one that writes into a pipe: its effect does so, and is stored as on a real host."""
+        completed, streamed = stream.carry(lambda: self.run_to_end(argv, env=env, **options))
+        return (*completed, streamed)
 
     def get_bin_path(self, dummy_module: Any, name: str, *dummy_args: Any, **dummy_options: Any) -> str | None:
         return None if name in self.missing else f"/usr/bin/{name}"
@@ -204,6 +212,7 @@ def run_main(
     monkeypatch.setattr(basic.AnsibleModule, "run_command", run_command)
     monkeypatch.setattr(basic.AnsibleModule, "get_bin_path", get_bin_path)
     monkeypatch.setattr(session, "run_to_end", host.run_to_end)
+    monkeypatch.setattr(session, "stream_to_end", host.stream_to_end)
     monkeypatch.setattr(os, "kill", host.kill)
     # A filter's test has loaded Ansible's controller, which would treat the module's warnings as its own.
     if hasattr(ansible.module_utils, "_internal"):

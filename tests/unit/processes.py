@@ -40,6 +40,7 @@ class ProcessWorld:
     """The folder that represents the host, with the files that plain processes need."""
 
     base: World
+    place: str = "data/web"
 
     def __post_init__(self) -> None:
         boot = self.folder / "proc/sys/kernel/random"
@@ -55,7 +56,7 @@ class ProcessWorld:
 
     @property
     def images(self) -> Path:
-        return self.folder / "data/web"
+        return self.folder / self.place
 
     @property
     def criu(self) -> str:
@@ -63,7 +64,7 @@ class ProcessWorld:
 
     @property
     def work(self) -> Path:
-        return self.folder / "data/.web.criu"
+        return self.images.parent / f".{self.images.name}.criu"
 
     def process(self, pid: int = PID, start: int = 8421, label: str = LABEL, comm: str = "python3") -> None:
         """Adds a process with the recorded threads; a different pid has one thread."""
@@ -146,7 +147,7 @@ class ProcessWorld:
     def dump(self, *options: str, pre: bool = False, tail: tuple[str, ...] = (), **write: Any) -> Write:
         """Simulates criu dump (or pre-dump) of the process."""
         action = ["pre-dump" if pre else "dump", "--tree", str(PID)]
-        partial = self.folder / "data/.web.partial"
+        partial = self.images.parent / f".{self.images.name}.partial"
         argv = [self.criu, *action, *self.flags(partial, "dump.log", *options), *tail]
 
         def effect() -> None:

@@ -40,7 +40,24 @@ def not_said(kind: str, action: str, *but: str) -> dict[str, str]:
     return {reason: SAID_BY_CRIU for reason, said in rows.items() if not said and reason not in but}
 
 
+# What a restore would fail with is not a failure of checkpoint_info, but in the list reasons of its result.
+JUDGED = """
+    ability_missing address_in_use apparmor_parser_missing apparmor_profile_missing
+    architecture_mismatch archive_path_unsafe archive_runtime_missing categories_shared
+    categories_unknown cgroup_mismatch config_broken container_ending container_exists container_missing
+    container_paused cpu_mismatch criu_missing criu_not_permitted criu_too_old criu_without_selinux
+    dependency_restarted disk_full engine_too_old file_lock_held files_changed has_dependencies
+    host_mounts_at_risk image_missing images_invalid images_path_unsafe images_pre_dump in_pod
+    kernel_too_old lsm_mismatch mount_source_missing name_in_use network_missing not_checkpointed
+    parent_changed pid_in_use podman_missing policy_missing port_in_use process_running
+    rootless_unsupported shell_job_needed systemd_missing terminal_missing tool_failed tool_missing
+    decryption_key_missing timed_out trust_policy_invalid trust_refused
+    unit_invalid unit_running volume_exists cmd containers label pid profile rc refusals stderr stdout
+"""
+
+
 NEVER: dict[str, dict[str, str]] = {
+    "checkpoint_info": {JUDGED: "attempts() keeps it for the list reasons"},
     "container_checkpoint": {
         **not_said("container", "checkpoint", "mount_replaced", "apparmor_profile_missing"),
         "criu_not_permitted": "it needs root",
@@ -49,15 +66,27 @@ NEVER: dict[str, dict[str, str]] = {
         "archive_invalid archive_runtime_missing cgroup_in_use container_exists": "podman prints it for a restore only",
         "image_missing name_in_use volume_exists": "podman prints it for a restore only",
         "address_in_use": "podman prints it for a restore only",
+        "decryption_failed": "it restores in place only",
     },
-    "container_restore": {**not_said("container", "restore"), "criu_not_permitted": "it needs root"},
+    "container_restore": {
+        **not_said("container", "restore"),
+        "criu_not_permitted": "it needs root",
+        "signing_failed": "it has no option signing_key",
+    },
+    "checkpoint_retention": {
+        "podman_missing": "a host without the engine has no container",
+        "archive_invalid archive_unreadable has_dependencies in_pod": "the look at an unfinished archive catches it",
+        "cleanup_failed signing_failed timed_out": "it has no option signing_key, and so runs no such step",
+    },
     "process_checkpoint": {
         **not_said("process", "checkpoint"),
         "process_ended": "the process that a killed task has restored is known",
+        "signing_failed": "it has no option signing_key",
     },
     "process_restore": {
         **not_said("process", "restore", "shell_job_needed"),
         "parent_invalid": "it has no option parent_path",
+        "signing_failed": "it has no option signing_key",
     },
     "nextcloud_config": {
         "tool_failed cmd stdout stderr": "a failure of occ becomes occ_failed, without its output: it may have secrets",

@@ -22,7 +22,8 @@ WRITERS = (
     Writer("_core/apply.py", "os.kill os.rename os.symlink", "carries out the steps of a plan"),
     Writer(
         "_core/files.py",
-        "os.fchmod os.fdopen os.mkdir os.open os.rename os.unlink os.O_CREAT os.O_EXCL os.O_WRONLY shutil.rmtree",
+        "os.fchmod os.fdopen os.mkdir os.mkfifo os.open os.rename os.unlink "
+        "os.O_CREAT os.O_EXCL os.O_WRONLY shutil.rmtree",
         "has the functions of apply that write files",
     ),
     Writer(
@@ -40,6 +41,18 @@ WRITERS = (
         "subprocess.Popen os.kill os.killpg os.fork os.setsid os.open os.O_RDWR open",
         "runs commands in a session of their own, and ends those that take too long",
     ),
+    Writer(
+        "_core/feed.py",
+        "subprocess.Popen os.fork os.mkfifo os.open os.rename os.unlink os.write os.O_WRONLY tempfile.TemporaryFile "
+        "open",
+        "decrypts an archive into the pipe that a command of session.py reads",
+    ),
+    Writer(
+        "_core/pipe.py",
+        "subprocess.Popen os.fork os.open os.O_WRONLY os.O_TRUNC os.write open tempfile.TemporaryFile",
+        "stores what a command of a plan writes into a pipe",
+    ),
+    Writer("_core/abandoned.py", "os.open os.O_RDWR", "stands at a pipe whose own end was killed"),
     Writer("_core/program.py", "zipfile.ZipFile", "packs the program of stateful units in memory"),
     Writer(
         "_lsm/_selinux/loaded_policy.py",

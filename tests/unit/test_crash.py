@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import random
 import re
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 TESTS = Path(__file__).parents[1]
-NAMES = ("cases", "plans", "task", "world", "run", "soak", "crash", "common", "image", "base")
+NAMES = ("driver", "cases", "plans", "task", "world", "run", "soak", "crash", "common", "image", "base")
 KINDS = ("MakeDir", "Command", "WriteFile")
 
 
@@ -73,6 +78,14 @@ def test_each_sample_stops_and_kills_each_dump_and_restore(cases: Any) -> None:
     }
 
 
+def test_the_file_system_of_a_store_is_taken_away_at_each_step(cases: Any) -> None:
+    before = {f"plan:{step}:before:{what}" for step in (1, 2, 3) for what in ("read-only", "gone")}
+    for store, expected in (("before", before), ("during", {*before, "plan:2:during:gone"})):
+        found = {one.name for one in cases.cases_of("plan", KINDS, store=store) if one.what in cases.AWAY}
+        assert found == expected
+    assert not [one for one in cases.cases_of("plan", KINDS) if one.what in cases.AWAY]
+
+
 def test_a_case_is_read_back_from_its_name(cases: Any) -> None:
     for one in cases.cases_of("plan", KINDS, full_disk=True):
         assert cases.parse_case(one.name) == one
@@ -83,6 +96,50 @@ def test_both_programs_know_the_same_plans(crash_imports: Any) -> None:
     import plans  # type: ignore[import-not-found]
 
     assert tuple(plans.PLANS) == crash.PLANS
+    assert set(crash.SAMPLED) < set(crash.PLANS) and {*crash.STANDS_FOR.values()} < {*crash.SAMPLED}
+    assert len(crash.SAMPLED) == 13, "each plan more makes the sample longer"
+
+
+def test_a_part_that_is_not_the_one_in_the_manifest_is_found(crash_imports: Any, tmp_path: Path) -> None:
+    import world  # type: ignore[import-not-found]
+
+    crash_imports.setattr(world, "STORE", tmp_path)
+    one = tmp_path / "containers/web/20261130T164500Z-1a2b3c4d"
+    one.mkdir(parents=True)
+    os.chmod(one, 0o700)
+    (one / "archive.tar").write_bytes(b"memory")
+    (one / "archive.tar").chmod(0o600)
+    part = {"name": "archive.tar", "size_bytes": 6, "sha256": hashlib.sha256(b"memory").hexdigest()}
+    assert "is not whole" in world.not_whole("now")[0], "it has no manifest"
+    (one / "manifest.json").write_text(json.dumps({"parts": [part]}))
+    (one / "manifest.json").chmod(0o600)
+    assert world.not_whole("now", settled=True) == []
+    (one / "left").touch(mode=0o600)
+    assert world.not_whole("now") == [] and "is in no manifest" in world.not_whole("now", settled=True)[0]
+    (one / "archive.tar").write_bytes(b"memorY")
+    assert "is not the one in its manifest" in world.not_whole("now")[0]
+
+
+def test_a_plan_without_its_program_is_named_as_skipped(crash_imports: Any, tmp_path: Path, capsys: Any) -> None:
+    import common  # type: ignore[import-not-found]
+    import crash
+
+    crash_imports.setattr(common, "RESULTS", tmp_path)
+    results = crash.Results()
+    results.add({"without": "container_restore_store_age", "program": "age"})
+    report = common.Report("crash")
+    results.report(report)
+    assert report.entries[0].skipped == 1
+    assert "age does not run on the test host" in capsys.readouterr().out
+
+
+def test_the_clock_of_a_task_is_moved(crash_imports: Any) -> None:
+    import driver  # type: ignore[import-not-found]
+
+    clock = SimpleNamespace(time=lambda: 7200.0, gmtime=time.gmtime)
+    crash_imports.setattr(driver, "time", clock)
+    driver.set_clock(-7200)
+    assert (clock.time(), time.strftime("%H:%M", clock.gmtime()), clock.gmtime(60)[4]) == (0.0, "00:00", 1)
 
 
 def test_the_driver_patches_what_exists() -> None:

@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import json
+import marshal
 import re
 import shlex
+import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -20,11 +23,16 @@ sys.path.insert(0, str(LAB))
 
 import artifact  # noqa: E402
 import base  # noqa: E402
+import bookworm_image  # noqa: E402
 import image  # noqa: E402
+import kinds  # noqa: E402
 import machine  # noqa: E402
+import native  # noqa: E402
 import node  # noqa: E402
+import zip_bytecode  # noqa: E402
 
 ALPHA = machine.Machine(name="alpha", port=2201, image="image-1", accel="tcg")
+NODE = machine.Machine(name="node-trixie", port=0, image="trixie", accel="namespaces")
 BETA = machine.Machine(name="beta", port=2202, image="image-1", accel="kvm")
 
 
@@ -71,6 +79,52 @@ def test_a_machine_under_emulation_has_one_processor_and_boots_into_enforcing():
     assert {"security=selinux", "selinux=1", "enforcing=1", "panic=1"} <= set(following(argv, "-append")[0].split())
     assert following(argv, "-kernel") == ["/images/image-1/vmlinuz"]
     assert "-loadvm" not in argv
+
+
+@pytest.mark.parametrize(
+    "name, kind",
+    [
+        pytest.param("lab1", ("trixie", "base", "enforcing"), id="any-other-name"),
+        pytest.param("web", ("trixie", "services", "enforcing"), id="services"),
+        pytest.param("apparmor-host", ("trixie", "apparmor", "apparmor"), id="apparmor"),
+        pytest.param("trixie-plain", ("trixie", "apparmor", "none"), id="plain"),
+        pytest.param("bookworm-permissive", ("bookworm", "bookworm", "permissive"), id="debian-12"),
+    ],
+)
+def test_the_name_of_a_machine_chooses_its_kind(name, kind):
+    found = kinds.kind_of(name)
+    assert (found.suite, found.image, found.lsm) == kind
+
+
+@pytest.mark.parametrize("name", kinds.KINDS)
+def test_each_kind_has_an_image_and_a_security_module(name):
+    kind = kinds.KINDS[name]
+    assert kind.image in machine.IMAGES
+    assert kind.lsm in kinds.LSMS
+    assert kind.suite in (image.SUITE, *node.PACKAGES)
+
+
+def test_both_suites_have_a_machine_with_each_security_module():
+    found = {(kind.suite, kind.lsm) for kind in (kinds.kind_of("lab1"), *kinds.KINDS.values())}
+    assert found == {(suite, lsm) for suite in ("trixie", "bookworm") for lsm in kinds.LSMS}
+
+
+@pytest.mark.parametrize("lsm", kinds.LSMS)
+def test_the_kernel_starts_with_the_security_module_of_the_machine(lsm):
+    one = machine.Machine("alpha", 2201, "image-1", "tcg", lsm)
+    words = following(machine.qemu_argv(one, Path("/i")), "-append")[0].split()
+    assert [word for word in words if word in kinds.LSMS[lsm].split()] == kinds.LSMS[lsm].split()
+    assert sum(word.startswith(("security=", "lsm=")) for word in words) == 1
+
+
+def test_a_machine_without_security_modules_lists_the_others():
+    assert kinds.LSMS["none"].startswith("lsm=")
+    assert not {"selinux", "apparmor", "smack", "tomoyo"} & set(kinds.LSMS["none"].partition("=")[2].split(","))
+
+
+def test_the_image_of_debian_12_has_what_each_security_module_needs():
+    assert {"apparmor", "selinux-policy-default", "auditd", "iptables", "podman"} <= set(bookworm_image.PACKAGES)
+    assert not {"libcriu2", "libgnutls30t64"} & set(bookworm_image.PACKAGES)
 
 
 def test_a_machine_is_reached_from_this_host_only():
@@ -199,6 +253,67 @@ def test_each_suite_has_an_artifact_of_its_own():
     assert artifact.artifact_link(image.SUITE) != artifact.artifact_link("bookworm")
 
 
+@pytest.mark.parametrize(
+    ("name", "suite"), [("node-bookworm", "bookworm"), ("node-trixie", "trixie"), ("node-trixie-a-b", "trixie")]
+)
+def test_the_name_of_a_node_has_its_suite(name, suite):
+    assert native.is_node(name)
+    assert native.suite_of(name) == suite
+
+
+@pytest.mark.parametrize("name", ["node-sid", "node-", "node-bookworms"])
+def test_a_node_of_an_unknown_suite_is_an_error(name):
+    with pytest.raises(base.LabError, match=r"suite .* is unknown. Begin the name with node-bookworm or node-trixie"):
+        native.suite_of(name)
+
+
+def test_a_node_is_reached_without_a_port():
+    (block,) = machine.render_ssh_config([NODE], Path("/k/id")).split("Host ")[1:]
+    assert re.search(r"^  ProxyCommand sh \S+/native\.sh session \S+ \S+/machine-node-trixie$", block, re.MULTILINE)
+    assert "Port" not in block and "HostName" not in block
+    inventory = json.loads(machine.render_inventory([ALPHA, NODE], Path("/k")))["all"]["children"]["lab"]
+    assert shlex.split(inventory["hosts"]["node-trixie"]["ansible_ssh_common_args"]) == [
+        "-F",
+        f"{base.BUILD}/ssh_config",
+    ]
+    assert "ansible_port" not in inventory["hosts"]["node-trixie"]
+
+
+def test_nodes_do_not_share_a_connection(monkeypatch):
+    monkeypatch.setattr(machine, "BUILD", Path("/short"))
+    other = machine.Machine(name="node-bookworm", port=0, image="bookworm", accel="namespaces")
+    paths = re.findall(r"ControlPath (\S+)", machine.render_ssh_config([NODE, other], Path("/k")))
+    assert paths == ["/short/ssh-node-trixie", "/short/ssh-node-bookworm"]
+
+
+def test_the_network_of_a_node_does_not_lead_to_this_machine():
+    argv = native.slirp_argv(77, 5, 6)
+    assert argv[0] == "slirp4netns" and argv[-2:] == ["77", "eth0"]
+    assert {"--disable-host-loopback", "--exit-fd=5", "--ready-fd=6"} <= set(argv)
+
+
+def test_a_node_gets_the_way_to_the_mirror_and_nothing_of_ours():
+    dump = 'Acquire::http::Proxy "http://proxy.example:3142";\nAPT::Install-Recommends "0";\n'
+    files = native.seed_files("node-trixie", "192.0.2.1 mirror\n", dump)
+    assert files["etc/hosts"] == "192.0.2.1 mirror\n"
+    assert files["etc/apt/apt.conf.d/99lab"] == 'Acquire::http::Proxy "http://proxy.example:3142";\n'
+    assert files["etc/resolv.conf"] == "nameserver 10.0.2.3\n"
+    assert not {"podman", "criu", "runc", "crun", "iptables", "nftables"} & set(native.PACKAGES)
+
+
+@pytest.mark.parametrize("text", ["", "1", "x y", "1 pid:[1]", "999999999 pid:[1]"])
+def test_a_process_outside_of_the_node_is_not_its_systemd(tmp_path, text):
+    (tmp_path / "init").write_text(text)
+    assert native.pid_of(tmp_path) is None
+    done = subprocess.run(native.script_argv("session", tmp_path), capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "does not run. Start it with lab.py up.\n" in done.stderr
+
+
+def test_each_node_has_a_control_group_of_its_own():
+    groups = {native.control_group(Path(path)) for path in ("/a/node-1", "/a/node-2", "/b/node-1")}
+    assert len(groups) == 3
+
+
 def test_the_workload_of_a_node_is_that_of_the_image(monkeypatch, tmp_path):
     source = tmp_path / "image/root/var/lib/lab"
     source.mkdir(parents=True)
@@ -218,7 +333,7 @@ def test_the_page_about_selinux_has_the_steps_of_the_image():
     install, config, label, arguments = (block.replace("\\ ", "") for block in blocks)
     assert set(install.removeprefix("# apt install ").split()) <= set(image.PACKAGES)
     assert config == " ".join(image.FILES["etc/selinux/config"].split())
-    assert set(arguments.split()) <= set(machine.KERNEL_ARGUMENTS.format(lsm=machine.SELINUX).split())
+    assert set(arguments.split()) <= set(machine.KERNEL_ARGUMENTS.format(lsm=kinds.LSMS["enforcing"]).split())
     ran = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(image, "run", lambda what, argv: ran.append(argv))
@@ -227,3 +342,53 @@ def test_the_page_about_selinux_has_the_steps_of_the_image():
     outside = "-e /proc -e /sys -e /dev"
     assert label == f"# setfiles -F {outside} /etc/selinux/default/contexts/files/file_contexts /"
     assert " ".join(labelled) == label.removeprefix("# ")
+
+
+def run_zip(folder: Path, text: str) -> str:
+    """Returns what a module in a zip archive prints when a Python with kept bytecode imports it."""
+    with zipfile.ZipFile(folder / "payload.zip", "w") as archive:
+        archive.writestr("shown.py", text)
+    script = "import sys, zip_bytecode; zip_bytecode.keep(sys.argv[1]); sys.path.insert(0, sys.argv[2]); import shown"
+    argv = [sys.executable, "-c", script, str(folder / "kept"), str(folder / "payload.zip")]
+    env = {"PYTHONPATH": str(LAB)}
+    return subprocess.run(argv, env=env, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_the_bytecode_of_a_zip_archive_is_kept_and_used(tmp_path):
+    assert run_zip(tmp_path, "print('one')") == "one"
+    (kept,) = (tmp_path / "kept").iterdir()
+    kept.write_bytes(marshal.dumps(compile("print('kept')", "shown", "exec")))
+    assert run_zip(tmp_path, "print('one')") == "kept"
+    assert run_zip(tmp_path, "print('two')") == "two"
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0" * 40, b"\xe3cut", None], ids=["empty", "zeros", "cut", "folder"])
+def test_damaged_bytecode_is_left_aside(tmp_path, damage):
+    assert run_zip(tmp_path, "print('one')") == "one"
+    (kept,) = (tmp_path / "kept").iterdir()
+    kept.unlink()
+    kept.mkdir() if damage is None else kept.write_bytes(damage)
+    assert run_zip(tmp_path, "print('one')") == "one"
+
+
+def test_the_bytecode_is_kept_from_the_start_of_python(tmp_path):
+    zip_bytecode.install(str(tmp_path))
+    script = "import site, sys; site.addsitedir(sys.argv[1]); import zipimport; print(zipimport._compile_source)"
+    argv = [sys.executable, "-c", script, str(tmp_path)]
+    shown = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    assert "keep.<locals>.compile_source" in shown
+
+
+def test_only_a_machine_that_runs_is_reset(monkeypatch):
+    called = []
+    monkeypatch.setattr(machine, "machines", lambda: [ALPHA, NODE, BETA])
+    monkeypatch.setattr(machine, "pid_of", lambda one: 7 if one is not BETA else None)
+    monkeypatch.setattr(machine, "monitor", lambda one, *commands: called.append((one.name, *commands)))
+    monkeypatch.setattr(machine, "wait_until_ready", lambda one: called.append((one.name, "ready")))
+    monkeypatch.setattr(machine.subprocess, "run", lambda argv, **options: called.append((argv[-1], argv[-2])))
+    machine.reset("alpha")
+    assert called == [("alpha", "system_reset"), ("alpha", "exit"), ("alpha", "ready")]
+    for name in ("beta", "node-trixie", "gamma"):
+        with pytest.raises(base.LabError, match="no machine that runs"):
+            machine.reset(name)
+    assert len(called) == 3

@@ -42,8 +42,9 @@ def is_template(value):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_module_arguments_are_written_out(path):
-    """Ansible warns if one template gives all arguments, and splits those of command at spaces."""
+    """Ansible warns if one template gives all arguments, and splits those of command at spaces. raw has only a text."""
     keys = [(key, one[key]) for one in all_mappings(path) for key in one if isinstance(key, str)]
+    keys = [(key, value) for key, value in keys if key != "ansible.builtin.raw"]
     assert [key for key, value in keys if (MODULE.fullmatch(key) or key == "args") and is_template(value)] == []
 
 
@@ -52,6 +53,14 @@ def test_a_looped_include_has_a_loop_variable_of_its_own(path):
     """With the variable item, Ansible warns as soon as an included task has a loop."""
     looped = [one for one in all_mappings(path) if "loop" in one and INCLUDES & set(one)]
     assert [one["name"] for one in looped if one.get("loop_control", {}).get("loop_var", "item") == "item"] == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_message_is_one_line(path):
+    """YAML keeps the line break before and after a line of a folded text that is indented more."""
+    texts = [one[key] for one in all_mappings(path) for key in ("msg", "fail_msg", "success_msg", "say") if key in one]
+    outside = [re.sub(r"\{\{.*?\}\}", "", text, flags=re.DOTALL) for text in texts if isinstance(text, str)]
+    assert [text for text in outside if "\n" in text] == []
 
 
 PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))

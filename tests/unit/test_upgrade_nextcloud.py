@@ -194,7 +194,7 @@ class Host:
             (modules / f"{module}.py").write_text(f"NAME = {module!r}\n{MODULE}{text}{END}", encoding="utf-8")
         for name in ("nextcloud_info", "nextcloud_upgrade_info"):
             (hosts / f"plugins/modules/{name}.py").symlink_to(ROOT / f"plugins/modules/{name}.py")
-        for name in ("plugins/module_utils", "plugins/doc_fragments", "roles"):
+        for name in ("plugins/filter", "plugins/module_utils", "plugins/doc_fragments", "roles"):
             (hosts / name).symlink_to(ROOT / name)
         (folder / "bin").mkdir()
         for name, text in (("podman", PODMAN), ("rsync", RSYNC), ("sync", SYNC)):
@@ -281,6 +281,7 @@ def one(tmp_path: Path) -> Host:
     return Host(tmp_path)
 
 
+@pytest.mark.slow
 def test_one_version_after_the_other_and_then_nothing(one: Host) -> None:
     planned = one.play("32", "--check")
     assert planned.returncode == 0, planned.stdout
@@ -394,11 +395,11 @@ def test_what_fails_after_the_upgrade_is_not_rolled_back(one: Host) -> None:
 @pytest.mark.parametrize(
     ("pull", "missing", "pulled"),
     [
-        ("missing", [], []),
+        pytest.param("missing", [], [], marks=pytest.mark.slow),
         ("missing", ["r/cloud:31-fpm"], ["r/cloud:31-fpm"]),
-        ("always", [], ["r/cloud:31-fpm"]),
-        ("newer", ["r/cloud:31-fpm"], ["r/cloud:31-fpm"]),
-        ("never", [], []),
+        pytest.param("always", [], ["r/cloud:31-fpm"], marks=pytest.mark.slow),
+        pytest.param("newer", ["r/cloud:31-fpm"], ["r/cloud:31-fpm"], marks=pytest.mark.slow),
+        pytest.param("never", [], [], marks=pytest.mark.slow),
     ],
 )
 def test_pull(one: Host, pull: str, missing: list[str], pulled: list[str]) -> None:

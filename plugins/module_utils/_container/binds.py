@@ -142,7 +142,7 @@ def require_binds(work: Restore) -> None:
     volumes: tuple[str, ...] = ()
     if work.source == "container" and container is not None:
         binds, runtime = work.engine.binds(container), container.runtime
-    elif work.source == "archive" and record is not None:
+    elif work.imports and record is not None:
         binds, runtime = from_record(record.binds), record.runtime
         # The import makes them.
         volumes = tuple(f"/volumes/{name}/_data" for name in record.volumes)

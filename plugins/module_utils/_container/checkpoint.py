@@ -6,23 +6,25 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.binds import check_dump
 from ansible_collections.criu.hosts.plugins.module_utils._container.consistent import (
     consistency_steps,
     runs_on_warning,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._container.current import find_known
 from ansible_collections.criu.hosts.plugins.module_utils._container.held import held
 from ansible_collections.criu.hosts.plugins.module_utils._container.notes import begin, end
 from ansible_collections.criu.hosts.plugins.module_utils._container.obstacles import refuse_obstacles_of
-from ansible_collections.criu.hosts.plugins.module_utils._container.record_writer import RecordWriter, content_options
+from ansible_collections.criu.hosts.plugins.module_utils._container.record_writer import RecordWriter
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired, require_abilities
-from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import place_record
 from ansible_collections.criu.hosts.plugins.module_utils._container.settle import Settled, settle
+from ansible_collections.criu.hosts.plugins.module_utils._container.space import bytes_to_write, require_space
 from ansible_collections.criu.hosts.plugins.module_utils._container.stopped import is_in_checkpoint
+from ansible_collections.criu.hosts.plugins.module_utils._container.this_run import Known
 from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_archive import (
     place_steps,
 )
@@ -40,14 +42,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
 )
 from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_criu
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
-from ansible_collections.criu.hosts.plugins.module_utils._host.limits import limited, used_bytes
-from ansible_collections.criu.hosts.plugins.module_utils._host.resources import (
-    RESERVE_BYTES,
-    cgroup_memory,
-    free_bytes,
-    resident_memory,
-    tree_memory,
-)
+from ansible_collections.criu.hosts.plugins.module_utils._host.limits import limited
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import SERVICE
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import (
     permissive_warning,
@@ -62,7 +57,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels impo
     to_record as traces_to_record,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import read_tree, to_record
-from ansible_collections.criu.hosts.plugins.module_utils._store.archive import read_record, size_of
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, place_record_path, record_path
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import (
@@ -73,32 +67,13 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import
 )
 
 if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._container.image_writer import ImageWriter
+    from ansible_collections.criu.hosts.plugins.module_utils._container.stored import StoredWriter
+    from ansible_collections.criu.hosts.plugins.module_utils._core.apply import Applied
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
     from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 
-
-def archive_is_current(
-    paths: Paths, desired: Desired, container: Container | None, record: Record | None, size: int | None
-) -> bool:
-    """Returns whether the archive is of this run of the container; docs/checkpoints.md has the rules."""
-    if record is None or size is None or record.size_bytes != size or record.name != desired.name:
-        return False
-    if record.options != content_options(desired.options):
-        return False
-    if container is None:
-        return True
-    if container.id != record.id:
-        return False
-    if container.alive:
-        return record.run == container.run
-    return container.stamp == record.stamp and is_in_checkpoint(paths, container, record)
-
-
-def place_is_current(paths: Paths, desired: Desired, container: Container, record: Record | None) -> bool:
-    """Returns whether the checkpoint in place is of this run of the container."""
-    if is_in_checkpoint(paths, container, record):
-        return True
-    return desired.options.leave_running and container.alive and record is not None and record.run == container.run
+    Stored = Union[StoredWriter, ImageWriter, None]
 
 
 def refuse(paths: Paths, engine: Engine, desired: Desired, container: Container | None) -> Container:
@@ -120,9 +95,10 @@ def refuse(paths: Paths, engine: Engine, desired: Desired, container: Container 
         raise not_running_error(
             engine, container, is_in_checkpoint(paths, container), f"checkpoint container {desired.name!r}"
         )
-    if container.auto_remove and desired.archive_path is None:
+    if container.auto_remove and (desired.place is None or desired.image is not None):
+        where = "in place" if desired.image is None else f"to the image {desired.image!r}"
         raise CheckpointError(
-            f"Cannot checkpoint container {desired.name!r} in place: it was made with --rm, so {engine.name} would "
+            f"Cannot checkpoint container {desired.name!r} {where}: it was made with --rm, so {engine.name} would "
             "remove it with its checkpoint. Give archive_path, or make the container without --rm.",
             reason="auto_remove",
         )
@@ -148,58 +124,39 @@ def refuse_managed(runner: Runner, engine: Engine, desired: Desired, container: 
         )
 
 
-def require_space(paths: Paths, desired: Desired, container: Container) -> None:
-    """Refuses an archive without enough room for a container that is removed when it ends (--rm)."""
-    if desired.archive_path is None or not container.auto_remove:
-        return
-    free = free_bytes(os.path.dirname(desired.archive_path))
-    needed = resident_memory(paths, read_tree(paths, container.pid, host_labels(paths))) + RESERVE_BYTES
-    if free < needed:
-        raise CheckpointError(
-            f"Cannot checkpoint container {desired.name!r} to {desired.archive_path!r}: {free} bytes are free "
-            f"there, and it may need {needed}; a container made with --rm could not be restored. Free space there.",
-            reason="disk_full",
-        )
-
-
-def checkpoint_steps(paths: Paths, desired: Desired, container: Container, writer: RecordWriter) -> tuple[Step, ...]:
+def checkpoint_steps(
+    paths: Paths, desired: Desired, container: Container, writer: RecordWriter, stored: Stored = None
+) -> tuple[Step, ...]:
     """Plans a checkpoint with its record. An archive has a partial name until it is complete.
 
     The labels are written down before the dump: after it, there is no process to read them from.
     """
     engine, path = writer.engine, desired.archive_path
-    steps = engine.checkpoint_steps(container, desired.options, None if path is None else partial_path(path))
+    if desired.image is not None:
+        # Few tasks have an image: the others need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._container.image_writer import image_steps
+
+        steps = image_steps(paths, desired, container, writer)
+    elif path is None:
+        steps = engine.checkpoint_steps(container, desired.options, None)
+    else:
+        # A checkpoint in place need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._container.export import export_steps
+
+        steps = export_steps(path, desired, container, writer)
     look = Check(writer.look, why=f"find the checkpoint of container {container.name!r}")
     return (
-        *begin(paths, "dumping", container.name, writer.known(), _facts(desired, container)),
+        *begin(paths, "dumping", container.name, writer.known(), writer.facts()),
+        *(() if stored is None else stored.begin()),
         *(() if path is None else _prepare_archive(path, writer)),
-        *limited(steps, _bytes_to_write(paths, container, path)),
+        *limited(steps, bytes_to_write(paths, container, desired.origin)),
         look,
         *consistency_steps(desired, writer),
         *(() if path is None else _finish_archive(path, desired, container, writer)),
+        *(() if stored is None else stored.end()),
         *_record_steps(paths, desired, container, writer),
         *end(paths, container.name),
     )
-
-
-def _bytes_to_write(paths: Paths, container: Container, archive_path: str | None) -> int:
-    """Returns at most how much a checkpoint has to write: memory, and for an archive what is in the storage."""
-    memory = cgroup_memory(paths, container.pid) or tree_memory(paths, container.pid)
-    return memory if archive_path is None else memory + used_bytes(paths.storage)
-
-
-def _facts(desired: Desired, container: Container) -> dict[str, Any]:
-    """Returns what identifies the container and this checkpoint of it, and what a restore of it has to know."""
-    options = desired.options
-    return {
-        "id": container.id,
-        "run": container.run,
-        "stamp": container.stamp,
-        "archive_path": desired.archive_path or "",
-        "leave_running": options.leave_running,
-        "tcp_established": options.tcp_established,
-        "file_locks": options.file_locks,
-    }
 
 
 def _prepare_archive(path: str, writer: RecordWriter) -> tuple[Step, ...]:
@@ -228,7 +185,7 @@ def _finish_archive(path: str, desired: Desired, container: Container, writer: R
 def _record_steps(paths: Paths, desired: Desired, container: Container, writer: RecordWriter) -> tuple[Step, ...]:
     """Plans the record of the checkpoint in place, if one stays."""
     engine, place = writer.engine, place_record_path(paths, container.id)
-    if desired.archive_path is not None and (desired.options.leave_running or container.auto_remove):
+    if desired.origin is not None and (desired.options.leave_running or container.auto_remove):
         return ()
 
     def in_use(path: str) -> bool:
@@ -243,10 +200,6 @@ def _record_steps(paths: Paths, desired: Desired, container: Container, writer: 
     )
 
 
-def is_there(paths: Paths, pid: int) -> bool:
-    return pid > 0 and os.path.isdir(f"{paths.proc}/{pid}")
-
-
 def view(desired: Desired, container: Container | None, record: Record | None, state: str) -> dict[str, Any]:
     """Returns the value of the key checkpoint."""
     archive = desired.archive_path if record is not None and desired.archive_path else None
@@ -257,7 +210,11 @@ def view(desired: Desired, container: Container | None, record: Record | None, s
         "container_state": state,
         "archive_path": desired.archive_path,
         "record_path": record_path(desired.archive_path) if desired.archive_path else None,
-        "size_bytes": record.size_bytes if archive and record else None,
+        "store": desired.store,
+        "checkpoint_id": os.path.basename(os.path.dirname(archive)) if archive and desired.store else None,
+        "image": desired.image,
+        "image_id": record.sha256 if desired.image and record else None,
+        "size_bytes": record.size_bytes if (archive or desired.image) and record else None,
         "sha256": record.sha256 if archive and record else None,
         "checkpointed_at": record.checkpointed_at if record else None,
         "runtime": container.runtime if container else (record.runtime if record else None),
@@ -270,28 +227,44 @@ def checkpoint(ctx: Context, engine: Engine, desired: Desired) -> Outcome:
     engine.require_caller(f"checkpoint container {desired.name!r}")
     if desired.archive_path is not None:
         check_path(desired.archive_path)
+    if desired.image is not None:
+        engine.images.require(ctx, f"checkpoint container {desired.name!r} to the image {desired.image!r}")
     with held(ctx, engine, desired) as found:
         settled = settle(ctx, engine, found, "checkpoint")
         return settled.before(lambda: _checkpoint(ctx, engine, found.desired, settled))
 
 
 def _checkpoint(ctx: Context, engine: Engine, desired: Desired, settled: Settled) -> Outcome:
-    path, container = desired.archive_path, settled.container
-    if path is not None:
-        completed = settled.archived.get(path)
-        record = completed or read_record(path)
-        size = completed.size_bytes if completed is not None else size_of(path)
-        current = archive_is_current(ctx.paths, desired, container, record, size)
-    else:
-        record = settled.record or (place_record(ctx.paths, container) if container is not None else None)
-        current = container is not None and place_is_current(ctx.paths, desired, container, record)
-    if current:
+    container, known = settled.container, find_known(ctx.paths, desired, settled)
+    stale = None
+    if known.current and (desired.max_age is not None or desired.when == "always"):
+        # Few tasks have these: the others need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._container.age import find_stale
+
+        stale = find_stale(desired, container, known.record)
+    late = _late_signature(ctx, desired, container, known)
+    if known.current and stale is None and late is not None:
         state = {"name": desired.name, "state": container.status if container else "absent", "checkpoint": "current"}
-        value = view(desired, container, record, state["state"])
-        return Outcome("checkpoint", value, Plan(before=state, after=state), {"statistics": {}, "restore_risks": []})
+        value = view(replace(desired, archive_path=known.path), container, known.record, state["state"])
+        plan = Plan(before=state, after=state, steps=late)
+        ctx.apply(plan)
+        return Outcome("checkpoint", value, plan, {"statistics": {}, "restore_risks": []}, known.warnings)
     running = refuse(ctx.paths, engine, desired, container)
     refuse_managed(ctx.runner, engine, desired, running)
-    return make(ctx, engine, desired, running)
+    made = make(ctx, engine, desired, running)
+    outcome = replace(made, warnings=(*known.warnings, *made.warnings))
+    return outcome if stale is None else stale.explain(outcome)
+
+
+def _late_signature(
+    ctx: Context, desired: Desired, container: Container | None, known: Known
+) -> tuple[Step, ...] | None:
+    if desired.signing_key is None or not known.current:
+        return ()
+    # Few tasks sign: the others need not compile this.
+    from ansible_collections.criu.hosts.plugins.module_utils._container.late_signature import late_signature
+
+    return late_signature(ctx, desired.signing_key, container, known)
 
 
 def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -> Outcome:
@@ -301,38 +274,73 @@ def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -
     require_policy(selinux, container.process_label)
     refuse_obstacles_of(ctx, container, criu)
     require_space(ctx.paths, desired, container)
+    if desired.encryption is not None or desired.signing_key is not None:
+        # Few tasks have these: the others need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._container.secure import check_programs
+
+        check_programs(ctx.runner, desired)
     risks = check_dump(ctx.paths, engine, container)
-    losses = (*engine.losses(container, desired.archive_path), *(risk.message for risk in risks))
+    losses = (*engine.losses(container, desired.origin), *(risk.message for risk in risks))
     source = host_labels(ctx.paths)
     tree = read_tree(ctx.paths, container.pid, source) if source.lsm != "none" else {}
     threads = tuple(thread for of_one in tree.values() for thread in of_one)
     traces = traces_to_record(read_traces(ctx.paths, tree, source))
     writer = RecordWriter(engine, desired, container, selinux, criu.text, to_record(threads), traces)
     state = "running" if desired.options.leave_running else "exited"
+    stored = _stored(ctx, desired, container, writer)
     plan = Plan(
         before={"name": desired.name, "state": container.status, "checkpoint": "none of this run"},
         after={"name": desired.name, "state": state, "checkpoint": "current"},
-        steps=checkpoint_steps(ctx.paths, desired, container, writer),
+        steps=checkpoint_steps(ctx.paths, desired, container, writer, stored),
     )
-    try:
-        applied = ctx.apply(plan)
-    except CheckpointError as error:
-        # A task that succeeds need not compile this.
-        from ansible_collections.criu.hosts.plugins.module_utils._container.dump_failure import failed
-
-        raise failed(ctx, desired, writer, error) from error
-    if applied is not None and is_there(ctx.paths, container.pid) is not desired.options.leave_running:
+    applied = _apply(ctx, desired, writer, plan)
+    if applied is not None and os.path.isdir(f"{ctx.paths.proc}/{container.pid}") is not desired.options.leave_running:
         now = engine.inspect(ctx, container.name)
         state = now.status if now is not None else "absent"
     facts = {
         "statistics": engine.parse_statistics(applied.output("checkpoint")) if applied else {},
         "restore_risks": [asdict(risk) for risk in risks],
     }
-    storage = engine.storage_warnings(selinux.enabled)
-    warnings = (*storage, *losses, *runs_on_warning(desired), *permissive_warning(selinux, "checkpoint"))
+    warnings = (*engine.storage_warnings(selinux.enabled), *losses, *_warnings(desired, writer))
     if source.lsm == "apparmor":
         # Hosts with SELinux need not compile this.
         from ansible_collections.criu.hosts.plugins.module_utils._lsm._apparmor.hats import hat_warning
 
         warnings = (*warnings, *hat_warning(threads, f"container {container.name!r}"))
+    if stored is not None:
+        desired = replace(desired, archive_path=stored.stored_archive if applied else None)
     return Outcome("checkpoint", view(desired, container, writer.written, state), plan, facts, warnings)
+
+
+def _stored(ctx: Context, desired: Desired, container: Container, writer: RecordWriter) -> Stored:
+    if desired.image is not None:
+        # Few tasks have an image: the others need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._container.image_writer import image_writer
+
+        return image_writer(ctx, desired, writer)
+    if desired.store is None:
+        return None
+    # Few tasks have a store: the others need not compile this.
+    from ansible_collections.criu.hosts.plugins.module_utils._container.stored import writer_of
+
+    return writer_of(ctx, desired, container, writer)
+
+
+def _apply(ctx: Context, desired: Desired, writer: RecordWriter, plan: Plan) -> Applied | None:
+    try:
+        return ctx.apply(plan)
+    except CheckpointError as error:
+        # A task that succeeds need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._container.dump_failure import failed
+
+        raise failed(ctx, desired, writer, error) from error
+
+
+def _warnings(desired: Desired, writer: RecordWriter) -> tuple[str, ...]:
+    """Returns what the user should know of the options and the host."""
+    permissive = permissive_warning(writer.selinux, "checkpoint")
+    if desired.archive_path is None or desired.options.compression_level is None:
+        return (*runs_on_warning(desired), *permissive)
+    from ansible_collections.criu.hosts.plugins.module_utils._container.export import level_warning
+
+    return (*level_warning(writer.engine, desired), *runs_on_warning(desired), *permissive)

@@ -17,18 +17,19 @@ if TYPE_CHECKING:
 
 def runs_on_warning(desired: Desired) -> tuple[str, ...]:
     """Warns about an archive whose files are copied while the container writes to them."""
-    if desired.archive_path is None or not desired.options.leave_running:
+    if desired.origin is None or not desired.options.leave_running:
         return ()
     return (
-        f"Container {desired.name!r} ran on while its files were copied to {desired.archive_path!r}: files that it "
-        "wrote meanwhile are newer than its memory there. Leave out leave_running if it writes to files or volumes.",
+        f"Container {desired.name!r} ran on while its files were copied to {desired.place!r}: files that it "
+        "wrote meanwhile are newer than its memory there. Leave out leave_running if it writes to files or volumes."
+        + ("" if desired.encryption is None else " An encrypted archive is not searched for such files."),
     )
 
 
 def consistency_steps(desired: Desired, writer: RecordWriter) -> tuple[Step, ...]:
     """Plans to compare the files in such an archive with its memory; a failure removes the archive."""
     path, container, engine = desired.archive_path, writer.container, writer.engine
-    if path is None or not runs_on_warning(desired):
+    if path is None or not runs_on_warning(desired) or desired.encryption is not None:
         return ()
 
     def compare() -> None:
@@ -36,7 +37,7 @@ def consistency_steps(desired: Desired, writer: RecordWriter) -> tuple[Step, ...
         if changed:
             named = " and ".join(map(repr, changed[:3]))
             raise CheckpointError(
-                f"Cannot checkpoint container {container.name!r} to {path!r}: the container changed {named} "
+                f"Cannot checkpoint container {container.name!r} to {desired.place!r}: the container changed {named} "
                 "between the dump of its memory and the copy of its files, so no restore would succeed. The archive is "
                 "removed. Leave out leave_running, or try again when the container writes less.",
                 reason="archive_inconsistent",

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -14,6 +15,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.request impo
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore import bring_back
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import Situation
 from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_archive import (
+    left_advice,
     read_unfinished,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import STARTED
@@ -25,16 +27,21 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+    from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 
 
 @dataclass
 class _Work:
-    """A failed checkpoint. A failure in ``do`` is noted, and does not end the work."""
+    """A failed checkpoint. A failure in ``do`` is noted, and does not end the work.
+
+    ``kept``: the unfinished archive, where that is all that is left of the container.
+    """
 
     ctx: Context
     desired: Desired
     writer: RecordWriter
     failures: list[str] = field(default_factory=list)
+    kept: str = ""
 
     def do(self, what: str, call: Callable[[], Any]) -> bool:
         """Calls ``call``; returns whether it succeeded."""
@@ -71,6 +78,8 @@ def _failed(work: _Work, error: CheckpointError) -> CheckpointError:
         state, outcome, used = _back(work, now)
     else:
         state, outcome, used = _left(work, now)
+    if work.desired.image is not None:
+        _image(work, now)
     # Only now, since a log may be long; it goes with a checkpoint that is used.
     failure, unread = attempt(
         "read why it failed", lambda: read_failure(work.ctx.paths, engine, error, now or container, "checkpoint")
@@ -122,7 +131,42 @@ def _archive(work: _Work, stamp_of: Callable[[Any], Any]) -> bool:
     if error is not None:
         work.failures.append(error.message)
         return False
-    return work.apply("end the unfinished archive", *found.steps) and found.record is not None
+    work.kept = found.kept
+    if found.kept:
+        return False
+    done = work.apply("end the unfinished archive", *found.steps)
+    if work.desired.store is not None:
+        done = _store(work, path, found.record) and done
+    return done and found.record is not None
+
+
+def _store(work: _Work, path: str, record: Record | None) -> bool:
+    from ansible_collections.criu.hosts.plugins.module_utils._container.stored import end_left
+
+    ended, error = attempt(
+        "read the checkpoint",
+        lambda: end_left(os.path.dirname(path), {} if record is None else {path: record}, work.desired.signing_key),
+    )
+    if error is not None:
+        work.failures.append(error.message)
+        return False
+    return work.apply("end the unfinished checkpoint", *ended.steps)
+
+
+def _image(work: _Work, now: Container | None) -> None:
+    """Ends the unfinished image."""
+    from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_image import end_image
+
+    writer, name = work.writer, work.desired.image or ""
+    known = replace(writer.known(), stamp=now.stamp if now is not None and not now.alive else "")
+    ended, error = attempt(
+        "read the image",
+        lambda: end_image(work.ctx, writer.engine, name, known, STARTED, work.writer.old_image),
+    )
+    if error is not None:
+        work.failures.append(error.message)
+        return
+    work.apply("end the unfinished image", *ended.steps)
 
 
 def _left(work: _Work, now: Container | None) -> tuple[str, str, None]:
@@ -132,6 +176,8 @@ def _left(work: _Work, now: Container | None) -> tuple[str, str, None]:
         complete = _archive(work, lambda record: "")
         kept = "; the archive has its state" if complete else ""
         state, outcome = "absent", f"It was made with --rm and is gone{kept}."
+        if work.kept:
+            outcome = f"{outcome} {left_advice(work.kept)}"
     else:
         if now.running:
             work.apply("let the container go on", *engine.thaw_steps(now))

@@ -38,7 +38,7 @@ def leftovers(work: Restore) -> tuple[Command, ...]:
     container_id, runtime = _known(work)
 
     def alive() -> bool:
-        if work.source == "archive" and work.taken:
+        if work.imports and work.taken:
             return True  # the id is somebody else's
         found, error = attempt("read the container", lambda: work.engine.inspect(work.ctx, container_id))
         return error is not None or (found is not None and found.alive)

@@ -5,11 +5,10 @@
 from __future__ import annotations
 
 import os
-import re
 import time
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Iterable, Mapping
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.durations import seconds_of
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import MakeDir, Remove, Step, WriteFile
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
 # A note and its record are much smaller.
 NOTE_BYTES = 1 << 20
-_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6})\d*)?(Z|[+-]\d\d:\d\d)\Z")
 
 
 def known_record_path(paths: Paths, name: str) -> str:
@@ -70,19 +68,6 @@ def end(paths: Paths, name: str) -> tuple[Remove, ...]:
 def has_room(paths: Paths) -> bool:
     """Returns whether a note can be written: a restore, which frees space, must not fail for want of it."""
     return free_bytes(paths.state) >= NOTE_BYTES
-
-
-def seconds_of(text: str) -> float | None:
-    """Returns a time of an engine in seconds since 1970; None if it is none."""
-    found = _TIME.match(text)
-    if found is None:
-        return None
-    whole, fraction, zone = found.groups()
-    offset = "+00:00" if zone == "Z" else zone
-    try:
-        return datetime.fromisoformat(f"{whole}.{(fraction or '0').ljust(6, '0')}{offset}").timestamp()
-    except (ValueError, OverflowError):
-        return None
 
 
 def created_since(container: Container, since: float) -> bool:

@@ -31,6 +31,8 @@ def remove(ctx: Context, engine: Engine, desired: Desired) -> Outcome:
     engine.require_caller(f"remove the checkpoint of container {desired.name!r}")
     if desired.archive_path is not None:
         check_path(desired.archive_path)
+    if desired.image is not None:
+        engine.images.require(ctx, f"remove the image {desired.image!r}")
     with held(ctx, engine, desired) as found:
         settled = settle(ctx, engine, found, "absent")
         return settled.before(lambda: _remove(ctx, engine, found.desired, settled))
@@ -38,7 +40,12 @@ def remove(ctx: Context, engine: Engine, desired: Desired) -> Outcome:
 
 def _remove(ctx: Context, engine: Engine, desired: Desired, settled: Settled) -> Outcome:
     container = settled.container
-    if desired.archive_path is not None:
+    if desired.image is not None:
+        # Few tasks have an image: the others need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._container.remove_image import plan_remove_image
+
+        plan, shown = plan_remove_image(ctx, engine, desired), container
+    elif desired.archive_path is not None:
         plan = _plan_remove_archive(desired, settled)
         shown = None
     else:

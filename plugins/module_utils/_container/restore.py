@@ -31,9 +31,9 @@ class Restore:
     """Holds what the steps of one restore find; their functions are its methods.
 
     ``began`` is when it began, in seconds since 1970. ``taken``: the name or id was somebody else's before the engine
-    came to it. ``noted``: the restore is written down before it begins. ``looked``: the engine has answered how the
-    container runs after the restore. ``warnings``: what is not as before.
-    ``first`` are steps that the restore needs before it begins.
+    came to it. ``unsound``: the archive was not decrypted to its end. ``noted``: the restore is written down before it
+    begins. ``looked``: the engine has answered how the container runs after the restore. ``warnings``: what is not as
+    before. ``first`` are steps that the restore needs before it begins.
     """
 
     ctx: Context
@@ -47,6 +47,7 @@ class Restore:
     statistics: dict[str, Any] = field(default_factory=dict)
     began: float = field(default_factory=time.time)
     taken: bool = True
+    unsound: bool = False
     noted: bool = True
     looked: bool = False
     warnings: list[str] = field(default_factory=list)
@@ -59,8 +60,13 @@ class Restore:
         return record.id if record is not None and self.desired.new_name is None else ""
 
     @property
+    def imports(self) -> bool:
+        """Whether the engine makes the container, from an archive or an image."""
+        return self.source in ("archive", "image")
+
+    @property
     def what(self) -> str:
-        origin = f" from {self.desired.archive_path!r}" if self.source == "archive" else ""
+        origin = f" from {self.desired.origin!r}" if self.imports else ""
         return f"restore container {self.desired.target!r}{origin}"
 
     def find(self) -> None:
@@ -119,7 +125,9 @@ class Restore:
         from ansible_collections.criu.hosts.plugins.module_utils._container.label_proof import prove
 
         in_place = self.source == "container"
-        then = "It is stopped, and its checkpoint is kept." if in_place else "It is removed, and the archive is kept."
+        then = f"It is removed, and the {self.source} is kept."
+        if in_place:
+            then = "It is stopped, and its checkpoint is kept."
         if self.container is not None:
             self.proof = prove(self.ctx.paths, self.desired, self.situation, self.container, self.tree, then)
 
@@ -131,25 +139,29 @@ class Restore:
         if self.source == "container":
             container, outcome = self.situation.container, "Its checkpoint is kept."
         else:
-            found, outcome = self.engine.inspect(self.ctx, self.desired.target), "The archive is unchanged."
+            found, outcome = self.engine.inspect(self.ctx, self.desired.target), f"The {self.source} is unchanged."
             # A name may lead to a different container, as the beginning of its id.
             container = found if found is not None and found.name == self.desired.target else None
+        if error.reason == "decryption_failed":
+            # The engine may have read all that it needs, and the container may run: nothing has proved it.
+            self.taken, self.unsound = False, True
+            return CheckpointError(f"{error.message} {outcome}", reason="decryption_failed", **error.facts)
         told = read_failure(self.ctx.paths, self.engine, error, container, "restore").told(self.what, outcome)
         self.taken = told.reason == "container_exists"
-        if self.source == "archive":
+        if self.imports:
             told.facts["log_path"] = ""  # it goes with the container of the failed import
         return told
 
     def note(self) -> str:
-        """Renders the note that names the archive from which the container was restored."""
+        """Renders the note that names the archive or image from which the container was restored."""
         found = self.container.id if self.container is not None else ""
-        entry = {"id": found, "sha256": self.situation.sha256, "archive_path": self.desired.archive_path}
+        entry = {"id": found, "sha256": self.situation.sha256, "archive_path": self.desired.origin}
         return json.dumps(entry) + "\n"
 
     def left_nothing(self) -> bool:
         """Returns whether a failed import has left no container of its own, which would block the next try."""
         left = self.engine.inspect(self.ctx, self.desired.target)
-        if self.taken or left is None or left.alive or left.name != self.desired.target:
+        if self.taken or left is None or left.name != self.desired.target or (left.alive and not self.unsound):
             return True
         known = self.imported_id
         if known:
@@ -223,6 +235,7 @@ def view(container: Container | None, desired: Desired, source: str) -> dict[str
         "state": "running",
         "source": None if source == "nowhere" else source,
         "archive_path": desired.archive_path,
+        "image": desired.image,
         "runtime": container.runtime if container else None,
         "pid": container.pid if container and container.running else None,
     }

@@ -23,7 +23,7 @@ CONSEQUENCE = (
 def health_of(work: Restore) -> Health | None:
     """Returns the health check of the container that the restore brings back; None if there is none."""
     container, record = work.situation.container, work.situation.record
-    if work.source == "archive":
+    if work.imports:
         known = record.health if record is not None else {}
         return Health(tuple(known["command"]), known["interval"]) if known else None
     return container.health if container is not None else None
@@ -50,7 +50,7 @@ def health_steps(work: Restore) -> tuple[Step, ...]:
 def unplanned(work: Restore) -> tuple[str, ...]:
     """Warns of a health check that no plan knew of: the record of an archive of an earlier release has none."""
     container = work.container
-    if work.source != "archive" or container is None or container.health is None or health_of(work) is not None:
+    if not work.imports or container is None or container.health is None or health_of(work) is not None:
         return ()
     return (
         f"The record of the archive does not name the health check of container {container.name!r}, so its health is "

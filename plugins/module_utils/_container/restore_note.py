@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.notes import begin, end, has_room
+from ansible_collections.criu.hosts.plugins.module_utils._container.restore_options import to_facts
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Remove, Step
 
 if TYPE_CHECKING:
@@ -34,10 +35,12 @@ def begin_restore(work: Restore) -> tuple[Step, ...]:
         "stamp": box.stamp if in_place and box is not None else "",
         "source": work.source,
         "archive_path": "" if in_place else desired.archive_path or "",
+        "image": "" if in_place else desired.image or "",
         "sha256": situation.sha256,
         "volumes": " ".join(name for name in volumes if not engine.has_volume(name)),
         "keep": desired.options.keep,
         "on_label_mismatch": desired.on_label_mismatch,
+        **to_facts(desired.options),
     }
     return begin(work.ctx.paths, "restoring", desired.target, record, facts)
 

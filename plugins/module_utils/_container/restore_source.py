@@ -1,33 +1,37 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Reads what a restore starts from (container, record, archive), chooses its source, and refuses what would fail."""
+"""Reads what a restore starts from (container, record, archive), and chooses its source."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
-from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux, require_policy
+from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux
 
 if TYPE_CHECKING:
-    from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
     from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.images import CheckpointImage
     from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread
     from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 
 
 @dataclass(frozen=True)
 class Situation:
-    """All that a restore is planned from. ``record`` belongs to the archive, or to the checkpoint in place."""
+    """All that a restore is planned from. ``record`` belongs to the archive or image, or to the checkpoint in place.
+
+    ``sha256`` is that of the archive, or the id of the image.
+    """
 
     container: Container | None
     record: Record | None
     selinux: Selinux
     sha256: str = ""
+    image: CheckpointImage | None = None
 
     @property
     def before(self) -> tuple[Thread, ...]:
@@ -91,14 +95,14 @@ def demand_place_record(paths: Paths, container: Container) -> Record | None:
 
 
 def source_of(paths: Paths, engine: Engine, desired: Desired, situation: Situation) -> str:
-    """Returns the source of the restore: nowhere (it runs already), container (in place) or archive.
+    """Returns the source of the restore: nowhere (it runs already), container (in place), archive or image.
 
     Raises:
         CheckpointError: container_missing, rootless_unsupported, not_checkpointed, name_in_use, container_exists,
             container_paused, container_ending.
     """
     container, record = situation.container, situation.record
-    if desired.archive_path is None:
+    if desired.origin is None:
         if container is None:
             engine.explain_absence(desired.name, f"restore container {desired.name!r}")
             raise CheckpointError(
@@ -123,28 +127,3 @@ def source_of(paths: Paths, engine: Engine, desired: Desired, situation: Situati
     from ansible_collections.criu.hosts.plugins.module_utils._container.restore_archive import source_of_archive
 
     return source_of_archive(paths, engine, desired, container, record)
-
-
-def preflight(ctx: Context, engine: Engine, desired: Desired, situation: Situation, source: str) -> Situation:
-    """Refuses a restore that would fail: CRIU, policy, runtime, the archive's needs. Returns the verified situation."""
-    # A container that runs already needs no look at these.
-    from ansible_collections.criu.hosts.plugins.module_utils._container.runtime import require_runtime
-    from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_criu
-
-    runner = ctx.runner
-    read_criu(runner, engine.minimum_criu, situation.selinux, ctx.paths)
-    require_policy(situation.selinux, situation.process_label)
-    record, container = situation.record, situation.container
-    runtime = record.runtime if record else container.runtime if container else ""
-    require_runtime(ctx, engine, desired, runtime)
-    if source == "container" and container is not None:
-        engine.require_ties(ctx, container)
-    if desired.archive_path is None or record is None:
-        return situation
-    from ansible_collections.criu.hosts.plugins.module_utils._container.restore_archive import check_import
-    from ansible_collections.criu.hosts.plugins.module_utils._store.archive import verify
-
-    situation = replace(situation, sha256=verify(desired.archive_path, record))
-    if source == "archive":
-        check_import(ctx, engine, desired, record)
-    return situation

@@ -23,6 +23,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loan impo
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import size_of
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import place_record_path, restored_path
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import kind_of
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._container.restore import Restore
@@ -38,16 +39,31 @@ def restore_steps(work: Restore) -> tuple[Step, ...]:
         keep = desired.options.keep or work.lsm != "none"
         steps = engine.restore_steps(situation.container, replace(desired.options, keep=keep))
         steps = limited(steps, folder_bytes(engine.images_dir(situation.container)))
-    elif work.source == "archive":
-        runtime = situation.record.runtime if situation.record else ""
-        path = desired.archive_path or ""
-        steps = engine.import_steps(path, runtime, desired.new_name, desired.options)
-        steps = limited(steps, (size_of(path) or 0) * COMPRESSED)
+    elif work.imports:
+        steps = _import_steps(work)
         first, *volumes = removal_of_import(work, "remove what the failed restore has left")
         left = replace(first, unless=work.left_nothing) if isinstance(first, Command) else first
         undo = (left, *volumes, *undo)
     told = tuple(replace(one, explain=work.explain, undo=undo) if isinstance(one, Command) else one for one in steps)
     return borrow(told, situation.selinux, read_loan(work.ctx.paths), situation.process_label)
+
+
+def _import_steps(work: Restore) -> tuple[Step, ...]:
+    """Plans the engine's import, from an image or from an archive."""
+    engine, desired, situation = work.engine, work.desired, work.situation
+    runtime = situation.record.runtime if situation.record else ""
+    path = desired.archive_path or ""
+    if situation.image is not None:
+        steps = engine.images.import_steps(situation.image, runtime, desired.new_name, desired.options)
+        return limited(steps, situation.image.size_bytes)
+    if kind_of(path):
+        # Few archives are encrypted: the others need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._container.secure import import_steps
+
+        steps = import_steps(engine, path, runtime, desired)
+    else:
+        steps = engine.import_steps(path, runtime, desired.new_name, desired.options)
+    return limited(steps, (size_of(path) or 0) * COMPRESSED)
 
 
 def proof_steps(work: Restore) -> tuple[Step, ...]:
@@ -75,7 +91,7 @@ def proof_steps(work: Restore) -> tuple[Step, ...]:
 def last_steps(work: Restore) -> tuple[Step, ...]:
     """Plans the end: remove the used checkpoint in place, unless ``keep`` is set; or note the archive."""
     desired, container = work.desired, work.situation.container
-    if work.source == "archive":
+    if work.imports:
         path = restored_path(work.ctx.paths, desired.target)
         return (
             MakeDir(os.path.dirname(path), why="make the folder"),

@@ -22,19 +22,38 @@ def require_runtime(ctx: Context, engine: Engine, desired: Desired, runtime: str
     archive must not choose which program root runs: it has to be one of those that the engine knows.
 
     Raises:
-        CheckpointError: archive_runtime_missing, archive_invalid.
+        CheckpointError: archive_runtime_missing, archive_invalid, ability_missing.
     """
     if not runtime:
         return
-    if desired.archive_path is None:
+    if desired.origin is None:
         there = os.path.exists(ctx.paths.below(runtime)) if "/" in runtime else bool(ctx.runner.which(runtime))
     else:
-        there = _is_known(ctx, engine, desired.archive_path, runtime)
+        there = _is_known(ctx, engine, desired.origin, runtime)
     if not there:
         raise CheckpointError(
             f"Cannot restore container {desired.name!r}: it was checkpointed with the OCI runtime {runtime!r}, which "
             f"is not installed, and no other can restore it. Install {os.path.basename(runtime)!r}.",
             reason="archive_runtime_missing",
+        )
+    if desired.options.tcp_close:
+        _require_tcp_close(ctx, engine, desired, runtime)
+
+
+def program_of(ctx: Context, engine: Engine, runtime: str) -> str:
+    """Returns the program of an OCI runtime, by the places where the engine looks for it."""
+    known = (place for place in engine.runtimes().get(runtime, ()) if os.path.exists(ctx.paths.below(place)))
+    return next(known, runtime)
+
+
+def _require_tcp_close(ctx: Context, engine: Engine, desired: Desired, runtime: str) -> None:
+    """Refuses tcp_close with an OCI runtime that has no such option: crun 1.23 is the first, runc has none."""
+    completed = ctx.runner.run((program_of(ctx, engine, runtime), "restore", "--help"))
+    if "--tcp-close" not in completed.out + completed.err:
+        raise CheckpointError(
+            f"Cannot restore container {desired.target!r} with tcp_close: its OCI runtime {runtime!r} does not have "
+            "it, unlike crun 1.23 and newer. Leave tcp_close out, or make the container with such a runtime.",
+            reason="ability_missing",
         )
 
 

@@ -14,7 +14,11 @@ from typing import TYPE_CHECKING, Callable
 from ansible_collections.criu.hosts.plugins.module_utils._container.notes import known_record_path
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan, Remove
-from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import partial_path, unfinished_record_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import (
+    partial_path,
+    pipe_path,
+    unfinished_record_path,
+)
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._container.held import Held
@@ -32,7 +36,7 @@ class Settled:
 
     ``record`` belongs to the checkpoint in place, ``archived`` are the records of archives that were completed, by
     their paths. ``proved`` is the restore whose labels were compared, ``removed`` whether the checkpoint in place is
-    gone.
+    gone. ``found_at`` says where a completed archive of a store is before this task moves it.
     """
 
     ctx: Context
@@ -44,6 +48,7 @@ class Settled:
     warnings: tuple[str, ...] = ()
     record: Record | None = None
     archived: dict[str, Record] = field(default_factory=dict)
+    found_at: dict[str, str] = field(default_factory=dict)
     proved: Restore | None = None
     removed: bool = False
 
@@ -79,7 +84,8 @@ def settle(ctx: Context, engine: Engine, held: Held, task: str) -> Settled:
     """Settles what is left of tasks that died. ``task`` is checkpoint, restore or absent.
 
     Raises:
-        CheckpointError: container_ended, label_changed and others of a restore that has to be proved or repeated.
+        CheckpointError: archive_partial; of a restore that has to be proved or repeated container_ended, label_changed
+            and others.
     """
     settled = Settled(ctx, engine, held, task, held.container)
     left = [path for path in held.archives if _is_unfinished(path)]
@@ -88,17 +94,22 @@ def settle(ctx: Context, engine: Engine, held: Held, task: str) -> Settled:
         stray = known_record_path(ctx.paths, held.desired.target)
         if os.path.lexists(stray):
             settled.do(Remove(stray, why="remove the record of what had begun"))
-    if not left and held.note is None:
+    working = [path for path in held.working if os.path.lexists(path)]
+    if not left and not working and held.note is None:
         return settled
     # Few tasks find that an earlier one has died: the others need not compile this.
     from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished import settle_archive, settle_note
 
     for path in left:
         settle_archive(settled, path)
+    for path in working:
+        from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_store import settle_stored
+
+        settle_stored(settled, path)
     if held.note is not None:
         settle_note(settled, held.note)
     return settled
 
 
 def _is_unfinished(path: str) -> bool:
-    return any(os.path.lexists(one) for one in (partial_path(path), unfinished_record_path(path)))
+    return any(os.path.lexists(one) for one in (partial_path(path), unfinished_record_path(path), pipe_path(path)))

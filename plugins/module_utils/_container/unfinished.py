@@ -17,11 +17,16 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.notes import
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore import Restore, carry_out
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_health import health_steps
+from ansible_collections.criu.hosts.plugins.module_utils._container.restore_options import other_options
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import Situation
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_steps import last_steps, proof_steps
 from ansible_collections.criu.hosts.plugins.module_utils._container.status import NOT_RUN
-from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_archive import read_unfinished
-from ansible_collections.criu.hosts.plugins.module_utils._core.plan import MakeDir, Step, WriteFile
+from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_archive import (
+    left_advice,
+    read_unfinished,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import MakeDir, Remove, Step, WriteFile
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loan import borrow, read_loan
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import read_selinux
@@ -32,6 +37,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.record import (
     place_records_dir,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import pipe_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.working import is_working
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._container.settle import Settled
@@ -42,6 +49,11 @@ def settle_note(settled: Settled, note: Begun) -> None:
     ctx = settled.ctx
     # Without steps to surround, this switches off a boolean that the task has left on.
     settled.do(*borrow((), read_selinux(ctx.paths), read_loan(ctx.paths), ""))
+    if note.action == "dumping" and note.facts.get("image"):
+        # Few tasks have an image: the others need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_image import settle_image
+
+        settle_image(settled, note)
     if note.action == "dumping":
         _dumping(settled, note)
     elif note.action == "restoring":
@@ -52,7 +64,11 @@ def settle_note(settled: Settled, note: Begun) -> None:
 
 
 def settle_archive(settled: Settled, path: str) -> None:
-    """Completes an archive that podman has written whole, or removes the beginning of one."""
+    """Completes an archive that podman has written whole, or removes the beginning of one.
+
+    Raises:
+        CheckpointError: archive_partial.
+    """
     container, name = settled.container, settled.held.desired.target
 
     def stamp_of(record: Record) -> str | None:
@@ -62,9 +78,17 @@ def settle_archive(settled: Settled, path: str) -> None:
         return box.stamp if box.checkpointed and not box.alive and box.stamp else None
 
     found = read_unfinished(settled.engine, path, stamp_of)
-    settled.do(*found.steps)
+    if found.kept:
+        raise CheckpointError(
+            f"Cannot work on container {name!r}: an earlier task died when it encrypted its archive, and the container "
+            f"is gone. {left_advice(found.kept)}",
+            reason="archive_partial",
+            path=found.kept,
+        )
+    settled.do(Remove(pipe_path(path), why="remove the pipe"), *found.steps)
     if found.record is not None:
         settled.archived[path] = found.record
+    if found.record is not None and not is_working(path):
         settled.warn(
             f"An earlier task died when it wrote {path!r}, an archive of container {found.record.name!r}. This task "
             "has completed the archive and its record."
@@ -144,7 +168,7 @@ def _restoring(settled: Settled, note: Begun) -> None:
     if box is not None and not _is_import(note, box):
         return
     if box is not None and box.alive:
-        _prove(settled, note, box, "archive", keep=False)
+        _prove(settled, note, box, "image" if facts.get("image") else "archive", keep=False)
         return
     if box is not None and box.status not in NOT_RUN:
         return
@@ -157,8 +181,9 @@ def _restoring(settled: Settled, note: Begun) -> None:
     settled.container = None
     if left:
         settled.do(*left)
+        origin = facts.get("image") or facts.get("archive_path")
         settled.warn(
-            f"An earlier task died when it restored container {note.thing!r} from {facts.get('archive_path')!r}. This "
+            f"An earlier task died when it restored container {note.thing!r} from {origin!r}. This "
             "task has removed what that restore had left."
         )
 
@@ -172,7 +197,8 @@ def _is_import(note: Begun, box: Container) -> bool:
 def _prove(settled: Settled, note: Begun, box: Container, source: str, *, keep: bool) -> None:
     """Makes up for the proof of a restore, and for what follows it."""
     ctx, engine, facts = settled.ctx, settled.engine, note.facts
-    desired = replace(settled.held.desired, archive_path=facts.get("archive_path") or None)
+    archive, image = (facts.get(key) or None for key in ("archive_path", "image"))
+    desired = replace(settled.held.desired, archive_path=archive, image=image)
     if settled.task != "restore":
         options = replace(desired.options, keep=keep)
         desired = replace(desired, options=options, on_label_mismatch=facts.get("on_label_mismatch") or "stop")
@@ -189,6 +215,10 @@ def _prove(settled: Settled, note: Begun, box: Container, source: str, *, keep: 
         f"An earlier task died when it restored container {box.name!r}. This task {how}, and has completed that "
         "restore."
     )
+    others = other_options(desired.options, facts) if settled.task == "restore" else ()
+    if others:
+        kept = ", which the container keeps" if work.imports else ""
+        settled.warn(f"That restore had other values of {' and '.join(others)} than this task{kept}.")
 
 
 def _removing(settled: Settled, note: Begun) -> None:

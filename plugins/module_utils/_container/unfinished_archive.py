@@ -3,7 +3,7 @@
 """Completes an archive whose task has died, or removes what cannot become one.
 
 Beside the unfinished archive .NAME.partial lies its record .NAME.record, from before the dump begins: first with the
-labels, then, when podman has ended, with size and SHA-256.
+labels, then, when podman has written all of it, with size and SHA-256, also if the task is gone. Its time comes last.
 """
 
 from __future__ import annotations
@@ -20,7 +20,11 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import size_of
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, find_record, record_path
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
-from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import partial_path, unfinished_record_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import (
+    kind_of,
+    partial_path,
+    unfinished_record_path,
+)
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
@@ -43,10 +47,14 @@ def place_steps(path: str) -> tuple[Step, ...]:
 
 @dataclass(frozen=True)
 class Unfinished:
-    """The steps that end an unfinished archive; ``record`` is that of the archive that they complete."""
+    """The steps that end an unfinished archive; ``record`` is that of the archive that they complete.
+
+    ``kept``: the file that stays, which nobody has seen complete, and which is all that is left of its container.
+    """
 
     steps: tuple[Step, ...] = ()
     record: Record | None = None
+    kept: str = ""
 
 
 def _has_end(partial: str) -> bool:
@@ -58,14 +66,25 @@ def _has_end(partial: str) -> bool:
         return not any(handle.read())
 
 
-def _is_whole(engine: Engine, partial: str, record: Record) -> bool:
+def _is_whole(engine: Engine, path: str, record: Record) -> bool:
     """Returns whether podman has written the whole archive."""
+    partial = partial_path(path)
     if record.sha256:
         return size_of(partial) == record.size_bytes and file_sha256(partial) == record.sha256
+    if kind_of(path):
+        return False  # this host cannot read what it has encrypted, and a filter ends a file well that was cut off
     if not _has_end(partial):
         return False
     described, error = attempt("read the unfinished archive", lambda: engine.describe_archive(partial))
     return error is None and described.id in ("", record.id)
+
+
+def left_advice(kept: str) -> str:
+    """Returns what to do with the file that is left of a container that is gone."""
+    return (
+        f"{kept!r} is all that is left of it, and may be cut off. Decrypt it to a new file: if 'tar -tf' reads that to "
+        "its end, restore from it with archive_path. Then move or remove this file."
+    )
 
 
 def read_unfinished(engine: Engine, path: str, stamp_of: Callable[[Record], str | None]) -> Unfinished:
@@ -88,11 +107,12 @@ def read_unfinished(engine: Engine, path: str, stamp_of: Callable[[Record], str 
     if size is None:
         same = bool(record.sha256) and size_of(path) == record.size_bytes and file_sha256(path) == record.sha256
         return Unfinished(place_steps(path)[2:], record) if same else Unfinished(drop[1:])
-    if (stamp is None and not record.sha256) or not _is_whole(engine, partial, record):
-        return Unfinished(drop)
-    if not record.sha256:
+    if (stamp is None and not record.checkpointed_at) or not _is_whole(engine, path, record):
+        alone = stamp == "" and size > 0 and bool(kind_of(path))
+        return Unfinished(kept=partial) if alone else Unfinished(drop)
+    if not record.checkpointed_at:
         made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(os.stat(partial).st_mtime))
-        digest = file_sha256(partial)
+        digest = record.sha256 or file_sha256(partial)
         record = replace(record, stamp=stamp or "", size_bytes=size, sha256=digest, checkpointed_at=made)
     write = WriteFile(beside_it, render_record(record), why="write the record")
     return Unfinished((write, *place_steps(path)), record)

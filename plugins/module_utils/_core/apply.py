@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import (
     CommandError,
@@ -21,6 +21,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.files import (
     _fsync,
     fsync_dir,
     make_dir,
+    make_pipe,
     remove_path,
     write_file,
 )
@@ -32,6 +33,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     Kill,
     Link,
     MakeDir,
+    MakePipe,
     Plan,
     Remove,
     Rename,
@@ -46,6 +48,10 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.signals import (
     stoppable,
     watched,
 )
+
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._core.feed import Feed
+    from ansible_collections.criu.hosts.plugins.module_utils._core.pipe import Stream, Streamed
 
 # How long to wait for other tasks that do a moment's work under the same lock.
 LOCK_SECONDS = 60.0
@@ -154,6 +160,8 @@ def apply_step(runner: Runner, step: Step, applied: Applied) -> None:
             make_dir(step.path, step.mode)
         elif isinstance(step, WriteFile):
             write_file(step.path, step.content() if callable(step.content) else step.content, step.mode)
+        elif isinstance(step, MakePipe):
+            make_pipe(step.path)
         elif isinstance(step, Rename):
             _rename(step)
         elif isinstance(step, Link):
@@ -238,15 +246,46 @@ def _run(runner: Runner, step: Command, applied: Applied) -> None:
     if step.unless is not None and step.unless():
         return
     # A signal may end the wait for a command that still writes: then its partial file stays, and is replaced next time.
-    limit = {} if step.time_limit is None else {"limit": step.time_limit}
-    completed = runner.run(step.argv, cwd=step.cwd, stdin=step.stdin, finish=step.finish, **limit)
+    given: dict[str, Any] = {"limit": step.time_limit, "stream": step.stream}
+    given = {key: value for key, value in given.items() if value is not None}
+    completed = runner.run(step.argv, cwd=step.cwd, stdin=step.stdin, finish=step.finish, **given)
     if completed.rc != 0 and step.creates_partial:
         remove_path(step.creates_partial)
     if step.label:
         applied.completed[step.label] = completed
     if step.time_limit is not None and _took_too_long(completed):
         raise _timed_out(step, completed)
+    if step.stream is not None and completed.streamed is not None:
+        _refuse_filter(step.stream, completed.streamed)
     check(completed, step.why)
+    if step.stream is not None and completed.streamed is not None:
+        _take(step.stream, completed.streamed)
+
+
+def _refuse_filter(stream: Stream | Feed, streamed: Streamed) -> None:
+    """Raises the failure of a filter, which is the cause of the command's if that failed, too."""
+    from ansible_collections.criu.hosts.plugins.module_utils._core.pipe import FILTER_FAILED, FILTER_KILLED
+
+    if streamed.number == FILTER_KILLED:
+        raise CheckpointError(
+            f"Cannot read {stream.path!r}: {streamed.fault}. Run the task again.",
+            reason="file_failed",
+            path=stream.path,
+        )
+    if streamed.number == FILTER_FAILED and stream.failed is not None:
+        raise stream.failed(streamed.fault)
+
+
+def _take(stream: Stream | Feed, streamed: Streamed) -> None:
+    if streamed.number:
+        raise _os_error(WriteFile(stream.path, "", why="write"), OSError(streamed.number, streamed.fault))
+    if streamed.fault:
+        raise CheckpointError(
+            f"Cannot write {stream.path!r}: {streamed.fault}. Run the task again.",
+            reason="file_failed",
+            path=stream.path,
+        )
+    stream.done(streamed)
 
 
 def _rename(step: Rename) -> None:

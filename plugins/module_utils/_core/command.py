@@ -15,6 +15,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
+    from ansible_collections.criu.hosts.plugins.module_utils._core.feed import Feed
+    from ansible_collections.criu.hosts.plugins.module_utils._core.pipe import Stream, Streamed
+
 # LANGUAGE outranks LC_ALL for translated messages, so both are needed for output that can be parsed.
 C_LOCALE = {"LANGUAGE": "C", "LC_ALL": "C"}
 # A tool may print megabytes; a task result keeps the end, where the error is.
@@ -25,7 +28,8 @@ OUTPUT_LIMIT = 4000
 class Completed:
     """A finished command: argument list, exit status, standard output and error as text.
 
-    ``began`` is when it was started, in seconds since 1970; 0 if that is not known.
+    ``began`` is when it was started, in seconds since 1970; 0 if that is not known. ``streamed`` is what it wrote into
+    its pipe, if it had one.
     """
 
     argv: tuple[str, ...]
@@ -33,6 +37,7 @@ class Completed:
     out: str
     err: str
     began: float = field(default=0.0, compare=False)
+    streamed: Streamed | None = None
 
     @property
     def last_line(self) -> str:
@@ -71,10 +76,11 @@ class Runner(Protocol):
         stdin: str | None = None,
         finish: bool = False,
         limit: float | None = None,
+        stream: Stream | Feed | None = None,
     ) -> Completed:
         """Runs ``argv`` to its end; any exit status is accepted.
 
-        With ``finish``, nothing but a kill of it ends it, or its ``limit`` of seconds.
+        With ``finish``, nothing but a kill of it ends it, or its ``limit`` of seconds; and it may have a ``stream``.
         """
 
     def which(self, name: str) -> str | None:
@@ -95,9 +101,10 @@ class ModuleRunner:
         stdin: str | None = None,
         finish: bool = False,
         limit: float | None = None,
+        stream: Stream | Feed | None = None,
     ) -> Completed:
         if finish:
-            return to_end(argv, cwd=cwd, stdin=stdin, limit=limit)
+            return to_end(argv, cwd=cwd, stdin=stdin, limit=limit, stream=stream)
         try:
             rc, out, err = self._module.run_command(
                 list(argv),
@@ -126,17 +133,25 @@ def _environment() -> dict[str, str]:
 
 
 def to_end(
-    argv: Sequence[str], *, cwd: str | None = None, stdin: str | None = None, limit: float | None = None
+    argv: Sequence[str],
+    *,
+    cwd: str | None = None,
+    stdin: str | None = None,
+    limit: float | None = None,
+    stream: Stream | Feed | None = None,
 ) -> Completed:
     """Runs a command that neither a signal to the task nor the end of the task cuts off."""
     from ansible_collections.criu.hosts.plugins.module_utils._core import session  # few tasks need it
 
     began = time.time()
+    options: dict[str, Any] = {"cwd": cwd, "stdin": stdin, "env": _environment(), "limit": limit}
     try:
-        rc, out, err = session.run_to_end(argv, cwd=cwd, stdin=stdin, env=_environment(), limit=limit)
+        if stream is None:
+            return Completed(tuple(argv), *session.run_to_end(argv, **options), began)
+        rc, out, err, streamed = session.stream_to_end(argv, **options, stream=stream)
     except (OSError, ValueError) as error:
         raise missing(argv, error) from error
-    return Completed(tuple(argv), rc, out, err, began)
+    return Completed(tuple(argv), rc, out, err, began, streamed)
 
 
 class ProgramRunner:
@@ -153,10 +168,11 @@ class ProgramRunner:
         stdin: str | None = None,
         finish: bool = False,
         limit: float | None = None,
+        stream: Stream | Feed | None = None,
     ) -> Completed:
         if finish:
             shortest = min((one for one in (limit, self.limit) if one is not None), default=None)
-            return to_end(argv, cwd=cwd, stdin=stdin, limit=shortest)
+            return to_end(argv, cwd=cwd, stdin=stdin, limit=shortest, stream=stream)
         from ansible_collections.criu.hosts.plugins.module_utils._core import session
 
         try:

@@ -39,10 +39,10 @@ class Context:
         """Holds the lock of a thing for the time of a block, from the look to the last step; none in check mode.
 
         Kinds and things: container and its name, images and their folder, archive and its path, unit and its name,
-        process and its pid (or, for a restore, the digest of its images), config and its path, criu and the
-        installation, selinux and what is changed. The kernel frees the lock when this process has ended, and
-        every command that it runs with ``finish``. ``seconds``: how long to wait for a task that holds it
-        (lock.HOLD_SECONDS).
+        store and the folder of a container in it, process and its pid (or, for a restore, the digest of its images),
+        config and its path, criu and the installation, selinux and what is changed. The kernel frees the lock when
+        this process has ended, and every command that it runs with ``finish``. ``seconds``: how long to wait for a
+        task that holds it (lock.HOLD_SECONDS).
 
         Raises:
             CheckpointError: busy, file_failed.
@@ -52,6 +52,17 @@ class Context:
         from ansible_collections.criu.hosts.plugins.module_utils._core.lock import hold, lock_path
 
         return hold(lock_path(self.paths, self.uid, kind, thing), f"{kind} {thing!r}", seconds)
+
+    def ending(self, pipe: str) -> ContextManager[None]:
+        """Lets a command end that a killed task has left at a named pipe, for the time of a block.
+
+        The caller holds the lock of the thing; check mode holds none, so the task may be alive, and nothing is done.
+        """
+        if self.check_mode or not os.path.lexists(pipe):
+            return nullcontext()
+        from ansible_collections.criu.hosts.plugins.module_utils._core.abandoned import served
+
+        return served(pipe)
 
     def apply(self, plan: Plan) -> Applied | None:
         """Carries out ``plan``; None in check mode or without steps. Check mode is tested here only."""

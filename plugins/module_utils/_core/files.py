@@ -56,6 +56,11 @@ def _create(path: str) -> int:
         return os.open(path, flags, 0o600)
 
 
+def make_pipe(path: str) -> None:
+    remove_path(path)
+    os.mkfifo(path, 0o600)
+
+
 def write_file(path: str, content: str | bytes, mode: int) -> None:
     """Replaces ``path`` atomically: temporary name, fsync, rename, fsync of the folder.
 

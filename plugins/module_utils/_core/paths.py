@@ -40,6 +40,16 @@ class Paths:
         return self.below("/var/lib/criu-hosts")
 
     @property
+    def trust_policy(self) -> str:
+        """The file by which the administrator decides what may be restored on this host."""
+        return self.below("/etc/criu-hosts/trust.json")
+
+    @property
+    def allowed_signers(self) -> str:
+        """The keys of those who may sign checkpoints, in the format that ssh-keygen(1) describes."""
+        return self.below("/etc/criu-hosts/allowed_signers")
+
+    @property
     def run(self) -> str:
         """The folder of what it keeps until the next boot."""
         return self.below("/run/criu-hosts")

@@ -6,9 +6,13 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterable, Iterator, Union
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Union
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._core.feed import Feed
+    from ansible_collections.criu.hosts.plugins.module_utils._core.pipe import Stream
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class Command:
     argument list: it is never returned. ``time_limit``: after so many seconds it is ended, with all that it started
     (only with ``finish``). ``explain`` turns a failure into the one that the task reports; ``undo`` steps
     run after a failure. Both wait for the always-steps of the plan. ``tolerate`` gets a failure, and the plan goes on.
+    ``stream`` stores what the command writes into a pipe, or makes what it reads from one (only with ``finish``).
     """
 
     argv: tuple[str, ...]
@@ -37,6 +42,7 @@ class Command:
     undo: tuple[Any, ...] = ()
     time_limit: float | None = None
     tolerate: Union[Callable[[CheckpointError], None], None] = None
+    stream: Union[Stream, Feed, None] = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,15 @@ class WriteFile:
     path: str
     content: Union[str, Callable[[], Union[str, bytes]]]
     mode: int = 0o600
+    why: str = ""
+    always: bool = False
+
+
+@dataclass(frozen=True)
+class MakePipe:
+    """Makes the named pipe ``path``, for its owner alone; what was there is removed."""
+
+    path: str
     why: str = ""
     always: bool = False
 
@@ -169,7 +184,7 @@ class Kill:
     always: bool = False
 
 
-Step = Union[Command, MakeDir, WriteFile, Rename, Link, Remove, Unpack, Together, Check, Wait, Kill]
+Step = Union[Command, MakeDir, WriteFile, MakePipe, Rename, Link, Remove, Unpack, Together, Check, Wait, Kill]
 
 
 def _commands(steps: Iterable[Step]) -> Iterator[list[str]]:

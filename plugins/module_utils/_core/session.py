@@ -16,9 +16,15 @@ import os
 import signal
 import subprocess
 import time
-from typing import Any, Callable, NoReturn, Sequence
+from dataclasses import astuple
+from typing import TYPE_CHECKING, Any, Callable, NoReturn, Sequence
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.pipe import Streamed
 from ansible_collections.criu.hosts.plugins.module_utils._core.signals import STOPS
+
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._core.feed import Feed
+    from ansible_collections.criu.hosts.plugins.module_utils._core.pipe import Stream
 
 # The exit status of what was ended since it took too long.
 TIMED_OUT = 124
@@ -151,25 +157,54 @@ def run_to_end(
     argv: Sequence[str], *, cwd: str | None, stdin: str | None, env: dict[str, str], limit: float | None = None
 ) -> tuple[int, str, str]:
     """Does what ``communicate`` does, by a guardian that goes on when this process is killed."""
+    rc, out, err = _guarded(
+        lambda: _whole(lambda: communicate(argv, cwd=cwd, stdin=stdin, env=env, limit=limit), limit)
+    )
+    return rc, out, err
+
+
+def stream_to_end(
+    argv: Sequence[str],
+    *,
+    cwd: str | None,
+    stdin: str | None,
+    env: dict[str, str],
+    limit: float | None = None,
+    stream: Stream | Feed,
+) -> tuple[int, str, str, Streamed]:
+    """Does the same for a command that writes into a pipe, which the guardian has stored."""
+
+    def run() -> tuple[Any, ...]:
+        result, streamed = stream.carry(
+            lambda: _whole(lambda: communicate(argv, cwd=cwd, stdin=stdin, env=env, limit=limit), limit)
+        )
+        return (*result, astuple(streamed))
+
+    rc, out, err, *streamed = _guarded(run)
+    return rc, out, err, Streamed(*streamed[0]) if streamed else Streamed()
+
+
+def _guarded(run: Callable[[], tuple[Any, ...]]) -> Any:
+    """Calls ``run`` in a guardian, and returns the list of what it has returned."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(reading)
-        _guard(writing, lambda: _whole(lambda: communicate(argv, cwd=cwd, stdin=stdin, env=env, limit=limit), limit))
+        _guard(writing, run)
     os.close(writing)
     with open(reading, "rb") as handle:
         data = handle.read()
     os.waitpid(pid, 0)
     try:
-        number, rc, out, err = json.loads(data)
+        number, *result = json.loads(data)
     except ValueError:
-        return -signal.SIGKILL, "", "its guardian was killed"
+        return [-signal.SIGKILL, "", "its guardian was killed"]
     if number:
         raise OSError(number, os.strerror(number))
-    return rc, out, err
+    return result
 
 
-def _guard(writing: int, run: Callable[[], tuple[int, str, str]]) -> NoReturn:
+def _guard(writing: int, run: Callable[[], tuple[Any, ...]]) -> NoReturn:
     """Calls ``run`` in the fork. Nobody waits for its standard files, or has to: a lost connection ends there."""
     try:
         os.setsid()

@@ -161,6 +161,20 @@ class Tar:
             self._left -= len(piece)
             yield piece
 
+    def part(self, size: int) -> bytes:
+        """Returns the next ``size`` bytes of the member; fewer only at its end."""
+        data = self._stream.read(min(size, self._left))
+        if len(data) < min(size, self._left):
+            raise CutOff("it is cut off")
+        self._left -= len(data)
+        return data
+
+    def skip(self, size: int) -> None:
+        """Goes on ``size`` bytes later in the member, or at its end."""
+        step = min(size, self._left)
+        self._stream.skip(step)
+        self._left -= step
+
     def content(self, limit: int) -> bytes:
         """Returns the content of the member, which may have ``limit`` bytes."""
         if self._left > limit:

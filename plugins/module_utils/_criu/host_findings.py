@@ -64,10 +64,13 @@ def apparmor_findings(apparmor: dict[str, Any]) -> list[Finding]:
         return [Finding("apparmor_profiles_unreadable", WARNS, text, advice, intents=CONTAINERS)]
     if not apparmor["container_profiles"]:
         text = (
-            "AppArmor is on and no profile containers-default-* is loaded, as after each boot: Podman loads it when it "
+            "AppArmor is on and no profile containers-default-* is loaded, as after each boot. Podman loads it when it "
             "starts a container, not when it restores one."
         )
-        advice = "Start any container with Podman before the first restore."
+        advice = (
+            "Restore with container_restore or as a stateful unit: both make Podman load it before. Before a restore "
+            "with podman itself, start any container."
+        )
         return [Finding("apparmor_profile_missing", WARNS, text, advice, None, PROFILE_SOURCE, CONTAINERS)]
     return []
 

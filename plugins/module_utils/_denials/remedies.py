@@ -137,7 +137,8 @@ RESTORED_SOCKET = Remedy(
     "stop the container: it may call accept() without end, and fill the log."
 )
 LOAD_A_POLICY = Remedy(
-    "Install the policy of the distribution and boot with it, or switch SELinux off in the kernel (selinux=0)."
+    "Install the policy of the distribution and boot with it, or boot without SELinux: with security=apparmor on "
+    "Debian, whose kernels ignore selinux=0, else with selinux=0."
 )
 CAPABILITY = Remedy(
     "If the label is that of a container, restore with container_restore. If CRIU runs inside a container, give that "

@@ -8,6 +8,7 @@ import datetime
 import os
 import re
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.durations import parse_duration
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECORD
@@ -46,9 +47,10 @@ def parse_since(text: str, *, now: float, boot: float) -> float:
 
 def _seconds(text: str, now: float) -> float:
     """Returns the seconds since 1970; raises ValueError or OverflowError if the text is no time."""
-    ago = re.fullmatch(r"([0-9]{1,18})([smhd])", text)
-    if ago:
-        return now - int(ago.group(1)) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[ago.group(2)]
+    # A number without a unit is a time here.
+    ago = parse_duration(text) if text[-1:].isalpha() else None
+    if ago is not None:
+        return now - ago
     if re.fullmatch(r"@?-?[0-9]{1,18}(\.[0-9]{1,18})?", text):
         return float(text.lstrip("@"))
     moment = datetime.datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))

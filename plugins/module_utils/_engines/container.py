@@ -10,7 +10,10 @@ from typing import Any, Iterable, Iterator, Mapping
 
 @dataclass(frozen=True)
 class Abilities:
-    """What an engine can do. The modules refuse what it cannot (ability_missing) before anything is touched."""
+    """What an engine can do. The modules refuse what it cannot (ability_missing) before anything is touched.
+
+    ``pipe``: it can write an archive into a named pipe. ``image``: it has images of checkpoints (images.py).
+    """
 
     in_place: bool = False
     archive: bool = False
@@ -21,6 +24,10 @@ class Abilities:
     file_locks: bool = False
     pre_dump: bool = False
     publish: bool = False
+    ignore_static_ip: bool = False
+    ignore_static_mac: bool = False
+    pipe: bool = False
+    image: bool = False
 
 
 # Of a container that has neither ended nor runs: it cannot be dumped, started or restored.
@@ -66,7 +73,8 @@ class Container:
     """A container as its engine describes it. Times are the engine's own text, empty for never.
 
     ``stamp`` identifies the checkpoint on disk beside the container; empty if there is none. ``own`` is for the engine
-    alone: nothing else reads it. ``criu_config`` is the file that the annotation org.criu.config names.
+    alone: nothing else reads it. ``criu_config`` is the file that the annotation org.criu.config names. ``ports`` and
+    ``networks`` are as in its record.
     """
 
     id: str
@@ -88,6 +96,8 @@ class Container:
     labels: Mapping[str, str] = field(default_factory=dict)
     own: Mapping[str, str] = field(default_factory=dict)
     health: Health | None = None
+    ports: tuple[dict[str, Any], ...] = ()
+    networks: Mapping[str, list[str]] = field(default_factory=dict)
 
     @property
     def running(self) -> bool:
@@ -122,7 +132,10 @@ class ImageInfo:
 
 @dataclass(frozen=True)
 class Options:
-    """The options of a checkpoint or restore that the engine gets."""
+    """The options of a checkpoint or restore that the engine gets; those after ``compression`` are of a restore only.
+
+    ``publish`` are ports in the engine's own syntax. ``compression_level`` is not for the engine.
+    """
 
     tcp_established: bool = False
     file_locks: bool = False
@@ -131,3 +144,8 @@ class Options:
     keep: bool = False
     leave_running: bool = False
     compression: str = "zstd"
+    tcp_close: bool = False
+    ignore_static_ip: bool = False
+    ignore_static_mac: bool = False
+    publish: tuple[str, ...] = ()
+    compression_level: int | None = None

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
         ImageInfo,
         Options,
     )
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.images import Images
     from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
+    from ansible_collections.criu.hosts.plugins.module_utils._store.spec import Spec
 
 
 class Engine(Protocol):
@@ -46,8 +48,21 @@ class Engine(Protocol):
     def list_command(self) -> str:
         """The command with which a person lists all containers."""
 
+    def version(self, ctx: Context) -> str:
+        """The installed release, such as 5.4.2; empty if it does not say. Raises what a missing engine raises."""
+
+    def image_command(self, name: str) -> str:
+        """The command with which a person brings the image ``name`` from one host to another, with its id."""
+
     def require_caller(self, what: str) -> None:
         """Refuse a caller for whom the engine cannot do ``what``; raises CheckpointError."""
+
+    def require_options(self, ctx: Context, options: Options, what: str, *, archive: bool) -> None:
+        """Refuse options of a restore that the installed release lacks or would refuse.
+
+        ``what`` is the work, ``archive`` whether it has an archive. Raises ability_missing, option_invalid, and what
+        the engine raises if it is not installed.
+        """
 
     def explain_absence(self, name: str, what: str) -> None:
         """Raise CheckpointError if the engine knows a better reason for a missing container than its absence."""
@@ -157,14 +172,37 @@ class Engine(Protocol):
     def describe_archive(self, path: str) -> Record:
         """What an archive of this engine says about itself, for one that has no record."""
 
+    def spec(self, source: Container | str) -> Spec | None:
+        """What a restore of a container, or from an archive by its path, brings to a host, for a trust policy.
+
+        Of an archive, what CRIU's images in it have counts, too. None if the configuration of the container cannot be
+        read; raises ValueError or OSError if the archive cannot, or has what no archive of this engine has.
+        """
+
+    @property
+    def images(self) -> Images:
+        """Images of checkpoints; only of an engine that has the ability ``image``."""
+
     def runtimes(self) -> Mapping[str, tuple[str, ...]]:
         """The OCI runtimes that the engine knows by name, and the paths where it looks for each."""
 
     def has_image(self, ctx: Context, image_id: str) -> bool:
         """Whether the image is on this host."""
 
+    def naming_command(self, image_id: str, name: str) -> str:
+        """The command that gives an image its name, without which no import succeeds; empty if it has the name."""
+
     def has_volume(self, name: str) -> bool:
         """Whether a named volume is on this host; False when that is not known without a command."""
+
+    def require_networks(self, ctx: Context, networks: Mapping[str, Any], what: str, *, mine: str) -> None:
+        """Refuse a restore without one of these networks, or with an address in them that is not ``mine``.
+
+        Raises network_missing, address_in_use.
+        """
+
+    def published(self, options: Options) -> tuple[dict[str, Any], ...]:
+        """The ports of the host that these options publish, as a record keeps them."""
 
     def holder(self, container_id: str) -> str:
         """The name of the container that has this id; empty if there is none, or if that is not known."""
@@ -177,6 +215,9 @@ class Engine(Protocol):
 
     def exec_argv(self, name: str, user: str, argv: tuple[str, ...], *, stdin: bool = False) -> tuple[str, ...]:
         """The argument list that runs ``argv`` in the running container with this address, maybe with input."""
+
+    def image_digest(self, image_id: str) -> str:
+        """The digest of the image's manifest (sha256:...); empty if it is not known."""
 
     def find_image(self, ctx: Context, name: str) -> ImageInfo | None:
         """Read the image ``name``; None if it is not on this host."""

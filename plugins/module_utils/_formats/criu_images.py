@@ -11,7 +11,7 @@ import os
 import stat
 import struct
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Iterator, Union
+from typing import Any, Callable, Iterator, Union
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import without_waiting
 
@@ -108,11 +108,34 @@ def string(message: Message, field: int) -> str:
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else ""
 
 
-def _exactly(handle: BinaryIO, size: int) -> bytes:
-    data = handle.read(size)
+Read = Callable[[int], bytes]
+
+
+def _exactly(read: Read, size: int) -> bytes:
+    data = read(size)
     if len(data) != size:
         raise ImageError("it is cut off")
     return data
+
+
+def entries_from(read: Read, *magic: int, limit: int = ENTRY_LIMIT) -> Iterator[Message]:
+    """Yields the entries of an image that starts with these words; ``read`` returns the next bytes of it.
+
+    Raises:
+        ImageError: the image is of a different kind, or damaged, or an entry has more bytes than ``limit``.
+    """
+    if _exactly(read, 4 * len(magic)) != struct.pack(f"<{len(magic)}I", *magic):
+        raise ImageError("its first words are not those of this kind of image")
+    while True:
+        head = read(4)
+        if not head:
+            return
+        if len(head) < 4:
+            raise ImageError("it is cut off")
+        (size,) = struct.unpack("<I", head)
+        if size > limit:
+            raise ImageError(f"an entry claims {size} bytes")
+        yield parse_message(_exactly(read, size))
 
 
 def entries(path: str, *magic: int) -> Iterator[Message]:
@@ -128,18 +151,7 @@ def entries(path: str, *magic: int) -> Iterator[Message]:
             raise ImageError("it is not a file")
         if status.st_size > FILE_LIMIT:
             raise ImageError(f"it has {status.st_size} bytes")
-        if _exactly(handle, 4 * len(magic)) != struct.pack(f"<{len(magic)}I", *magic):
-            raise ImageError("its first words are not those of this kind of image")
-        while True:
-            head = handle.read(4)
-            if not head:
-                return
-            if len(head) < 4:
-                raise ImageError("it is cut off")
-            (size,) = struct.unpack("<I", head)
-            if size > ENTRY_LIMIT:
-                raise ImageError(f"an entry claims {size} bytes")
-            yield parse_message(_exactly(handle, size))
+        yield from entries_from(handle.read, *magic)
 
 
 def first_entry(path: str, *magic: int) -> Message:
@@ -165,17 +177,25 @@ class Task:
 
 @dataclass(frozen=True)
 class Inventory:
-    """The version of the images' format, and the LSM whose labels they hold (selinux, apparmor or none)."""
+    """The version of the images' format, and the LSM whose labels they hold (selinux, apparmor or none).
+
+    ``network_lock``: iptables, nftables or skip. A restore takes the method of the dump, whatever its options say.
+    """
 
     version: int
     lsm: str
+    network_lock: str = ""
 
 
 def read_inventory(folder: str) -> Inventory:
     """Reads inventory.img, which CRIU writes after all other images."""
-    entry = first_entry(os.path.join(folder, "inventory.img"), INVENTORY_MAGIC)
+    return inventory_of(first_entry(os.path.join(folder, "inventory.img"), INVENTORY_MAGIC))
+
+
+def inventory_of(entry: Message) -> Inventory:
+    """Returns what the entry of inventory.img holds. CRIU before 3.16 names no network lock, and means iptables."""
     lsm = {1: "selinux", 2: "apparmor"}.get(number(entry, 6), "none")
-    return Inventory(number(entry, 1), lsm)
+    return Inventory(number(entry, 1), lsm, {1: "nftables", 2: "skip"}.get(number(entry, 11), "iptables"))
 
 
 def read_tasks(folder: str) -> tuple[Task, ...]:
@@ -191,17 +211,35 @@ def read_tasks(folder: str) -> tuple[Task, ...]:
 
 @dataclass(frozen=True)
 class CoreThread:
-    """The name and the label of a thread, from its core image."""
+    """The name and the label of a thread, from its core image. ``state``: that of the process, in its first thread.
+
+    ``capabilities`` are those that it has or may take, ``bounding`` those that a program could give it, each as bits.
+    """
 
     comm: str
     label: str
+    state: int = 0
+    capabilities: int = 0
+    bounding: int = 0
 
 
 def read_core(folder: str, tid: int) -> CoreThread:
     """Reads the name and the label of one thread from core-TID.img."""
-    entry = first_entry(os.path.join(folder, f"core-{tid}.img"), COMMON_MAGIC, CORE_MAGIC)
+    return core_of(first_entry(os.path.join(folder, f"core-{tid}.img"), COMMON_MAGIC, CORE_MAGIC))
+
+
+def core_of(entry: Message) -> CoreThread:
+    """Returns what a core image holds about its thread."""
     thread, task = inner(entry, 5), inner(entry, 3)
-    return CoreThread(string(thread, 13) or string(task, 6), string(inner(thread, 10), 15))
+    creds = inner(thread, 10)
+    able = _bits(creds, 9) | _bits(creds, 10) | _bits(creds, 11)
+    name = string(thread, 13) or string(task, 6)
+    return CoreThread(name, string(creds, 15), number(task, 1), able, _bits(creds, 12))
+
+
+def _bits(creds: Message, field: int) -> int:
+    """Returns a set of capabilities, which is two words of 32 bits (images/creds.proto)."""
+    return sum((word & 0xFFFFFFFF) << 32 * index for index, word in enumerate(numbers(creds, field)[:2]))
 
 
 DUMP_STATISTICS = {
@@ -219,9 +257,13 @@ RESTORE_STATISTICS = {"forking_microseconds": 3, "restore_microseconds": 4, "res
 def read_statistics(path: str) -> dict[str, Any]:
     """Returns the times and pages in stats-dump or stats-restore; empty if the file is missing or unreadable."""
     try:
-        entry = first_entry(path, SERVICE_MAGIC, STATS_MAGIC)
-        field, names = (1, DUMP_STATISTICS) if 1 in entry else (2, RESTORE_STATISTICS)
-        found = inner(entry, field)
-        return {name: number(found, key) for name, key in names.items()}
+        return statistics_of(first_entry(path, SERVICE_MAGIC, STATS_MAGIC))
     except (ImageError, OSError):
         return {}
+
+
+def statistics_of(entry: Message) -> dict[str, Any]:
+    """Returns the times and pages in an entry of stats-dump or stats-restore."""
+    field, names = (1, DUMP_STATISTICS) if 1 in entry else (2, RESTORE_STATISTICS)
+    found = inner(entry, field)
+    return {name: number(found, key) for name, key in names.items()}

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Reads zstd streams with the system's libzstd: Python before 3.14 cannot, and hosts with Podman may lack zstd."""
+"""Reads and writes zstd with the system's libzstd: Python before 3.14 cannot, and hosts with Podman may lack zstd."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 from typing import BinaryIO
 
 MAGIC = b"\x28\xb5\x2f\xfd"
@@ -17,6 +18,11 @@ class ZstdError(OSError):
 
 class ZstdMissing(ZstdError):
     """libzstd is not on this host."""
+
+
+# zstd.h: ZSTD_cParameter and ZSTD_EndDirective, which have kept their numbers since 1.4.0.
+_LEVEL, _CHECKSUM, _WORKERS = 100, 201, 400
+_CONTINUE, _END = 0, 2
 
 
 class _Buffer(ctypes.Structure):
@@ -89,3 +95,53 @@ class ZstdReader:
         if self._stream:
             self._library.ZSTD_freeDStream(self._stream)
             self._stream = None
+
+
+def can_compress() -> bool:
+    """Returns whether this host has a libzstd that ``ZstdWriter`` can use."""
+    try:
+        return hasattr(_load(), "ZSTD_compressStream2")
+    except ZstdMissing:
+        return False
+
+
+class ZstdWriter:
+    """Compresses on all processors, into one frame with a checksum; it has the methods of zlib's compressors."""
+
+    def __init__(self, level: int) -> None:
+        self._library = _load()
+        self._library.ZSTD_createCCtx.restype = ctypes.c_void_p
+        self._library.ZSTD_CCtx_setParameter.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_int]
+        self._library.ZSTD_CCtx_setParameter.restype = ctypes.c_size_t
+        pointer = ctypes.POINTER(_Buffer)
+        self._library.ZSTD_compressStream2.argtypes = [ctypes.c_void_p, pointer, pointer, ctypes.c_int]
+        self._library.ZSTD_compressStream2.restype = ctypes.c_size_t
+        self._stream = self._library.ZSTD_createCCtx()
+        self._out = ctypes.create_string_buffer(1 << 20)
+        for parameter, value in ((_LEVEL, level), (_CHECKSUM, 1)):
+            if self._library.ZSTD_isError(self._library.ZSTD_CCtx_setParameter(self._stream, parameter, value)):
+                raise ZstdError(f"libzstd refuses {value} for its parameter {parameter}")
+        # A libzstd that was built without threads refuses this, and compresses all the same.
+        self._library.ZSTD_CCtx_setParameter(self._stream, _WORKERS, len(os.sched_getaffinity(0)))
+
+    def compress(self, data: bytes) -> bytes:
+        """Returns what is compressed so far; more data may be held back."""
+        return self._step(data, _CONTINUE)
+
+    def flush(self) -> bytes:
+        """Returns the rest of the frame, after the last data."""
+        return self._step(b"", _END)
+
+    def _step(self, data: bytes, directive: int) -> bytes:
+        source = _Buffer(ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p), len(data), 0)
+        parts = []
+        while True:
+            output = _Buffer(ctypes.addressof(self._out), len(self._out), 0)
+            left = self._library.ZSTD_compressStream2(
+                self._stream, ctypes.byref(output), ctypes.byref(source), directive
+            )
+            if self._library.ZSTD_isError(left):
+                raise ZstdError("libzstd cannot compress it")
+            parts.append(ctypes.string_at(self._out, output.pos))
+            if left == 0 if directive == _END else source.pos == source.size:
+                return b"".join(parts)

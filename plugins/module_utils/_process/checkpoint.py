@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
-from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome, Plan
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome, Plan, Step
 from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_criu
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import read_statistics
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECORD
@@ -20,7 +20,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode impo
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.labels import host_labels
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread, read_threads
 from ansible_collections.criu.hosts.plugins.module_utils._process.checkpoint_steps import Dump, dump_steps
-from ansible_collections.criu.hosts.plugins.module_utils._process.copies import begun_path
 from ansible_collections.criu.hosts.plugins.module_utils._process.locks import hold_images, hold_process, hold_units
 from ansible_collections.criu.hosts.plugins.module_utils._process.obstacles import refuse_obstacles_of
 from ansible_collections.criu.hosts.plugins.module_utils._process.only_copy import program_of, refuse_only_copy
@@ -32,6 +31,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._process.options import
 from ansible_collections.criu.hosts.plugins.module_utils._process.permission import refuse_without_capabilities
 from ansible_collections.criu.hosts.plugins.module_utils._process.settle import (
     Found,
+    Kept,
     boolean_steps,
     left_steps,
     refuse_partial,
@@ -49,19 +49,19 @@ from ansible_collections.criu.hosts.plugins.module_utils._process.unrestorable i
 from ansible_collections.criu.hosts.plugins.module_utils._store.begun import read_begun
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import (
     Images,
+    begun_path,
     is_empty,
     read_images,
     work_path,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_images_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.process_record import ProcessRecord
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 
 
-def is_current(images: Images | None, target: Target, options: ProcessOptions) -> bool:
-    """Returns whether the images are of this very process, as docs/checkpoints.md defines it."""
-    record = images.record if images else None
+def is_current(record: ProcessRecord | None, target: Target, options: ProcessOptions) -> bool:
+    """Returns whether the recorded images are of this very process, as docs/checkpoints.md defines it."""
     if record is None or (record.pre_dump, record.parent) != (options.pre_dump, options.parent_path or ""):
         return False
     if tuple(record.external) != options.external or record.shell_job is not options.shell_job:
@@ -73,18 +73,21 @@ def is_current(images: Images | None, target: Target, options: ProcessOptions) -
     return same and (record.leave_running or record.pre_dump) and (options.leave_running or options.pre_dump)
 
 
-def view(options: ProcessOptions, target: Target | None, images: Images | None, **state: str) -> dict[str, Any]:
-    """Returns the value of ``checkpoint``."""
-    record, process = images.record if images else None, target.process if target else None
+def view(options: ProcessOptions, target: Target | None, kept: Kept | None, **state: str) -> dict[str, Any]:
+    """Returns the value of ``checkpoint``; ``kept`` are the images, None if they are not there yet."""
+    record, process = kept.record if kept else None, target.process if target else None
     source = process or record
+    path = options.images_path if options.store is None else kept.path if kept else None
     return {
         "pid": source.pid if source else None,
         "comm": source.comm if source else None,
         "start_ticks": int(source.start) if source and source.start else None,
         **state,
-        "images_path": options.images_path,
-        "record_path": os.path.join(options.images_path, RECORD),
-        "size_bytes": images.size_bytes if images else None,
+        "images_path": path,
+        "record_path": os.path.join(path, RECORD) if path else None,
+        "store": options.store,
+        "checkpoint_id": os.path.basename(os.path.dirname(path)) if path and options.store else None,
+        "size_bytes": kept.size_bytes if kept else None,
         "pre_dump": options.pre_dump,
         "parent_path": options.parent_path,
         "unit": record.unit or None if record else (target.unit.name if target and target.unit else None),
@@ -92,12 +95,29 @@ def view(options: ProcessOptions, target: Target | None, images: Images | None, 
     }
 
 
+def kept_images(options: ProcessOptions, images: Images | None) -> Kept | None:
+    """Returns the images in a folder as a task shows them."""
+    return Kept(options.images_path, images.record, images.size_bytes) if images is not None else None
+
+
+def look_again(options: ProcessOptions, found: Found) -> Found:
+    """Returns what is there after the steps."""
+    if options.store is None:
+        return replace(found, images=read_images(options.images_path))
+    from ansible_collections.criu.hosts.plugins.module_utils._process.stored import newest
+
+    return replace(found, kept=newest(options))
+
+
 def checkpoint(ctx: Context) -> Outcome:
     """Brings the checkpoint to the state present."""
     options = ProcessOptions.of(ctx)
-    check_images_path(options.images_path)
     require_root_for(options)
     with ExitStack() as held:
+        if options.store is not None:
+            from ansible_collections.criu.hosts.plugins.module_utils._process.store_options import hold_store
+
+            hold_store(ctx, held, options)
         hold_images(ctx, held, options.images_path, options.parent_path)
         begun = read_begun(begun_path(options.images_path))
         units = hold_units(ctx, held, (options.unit, begun.facts.get("unit") if begun is not None else None))
@@ -107,24 +127,37 @@ def checkpoint(ctx: Context) -> Outcome:
             target = target.again(ctx.paths)
         found = settle(ctx, options, begun)
         found = replace(found, steps=(*left_steps(ctx, units, begun), *boolean_steps(ctx), *found.steps))
+        if options.store is not None:
+            from ansible_collections.criu.hosts.plugins.module_utils._process.stored import end_left
+
+            found = end_left(options, found)
         if found.steps and ctx.apply(Plan(steps=found.steps)) is not None:
-            found = replace(found, images=read_images(options.images_path))
+            found = look_again(options, found)
         return ensure(ctx, options, target, found)
 
 
 def ensure(ctx: Context, options: ProcessOptions, target: Target, found: Found) -> Outcome:
     """Makes the images unless they are current."""
-    images = found.images
-    if is_current(images, target, options) and images is not None:
+    kept = found.kept if options.store is not None else kept_images(options, found.images)
+    stale, current = None, is_current(kept.record if kept else None, target, options)
+    if current and kept is not None and kept.record is not None and (options.max_age or options.when == "always"):
+        # Few tasks have these: the others need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._process.age import find_stale
+
+        stale = find_stale(options, target, kept.record)
+    if current and stale is None:
         state = "running" if target.process else "absent"
-        after = {"images_path": options.images_path, "process": state, "checkpoint": "current"}
+        after = {**options.place, "process": state, "checkpoint": "current"}
         before = {**after, "checkpoint": "unfinished"} if found.steps else after
-        value = view(options, target, images, state="present", process_state=state)
+        value = view(options, target, kept, state="present", process_state=state)
         plan = Plan(before=before, after=after, steps=found.steps)
         return Outcome("checkpoint", value, plan, {"statistics": {}}, found.warnings)
     refuse_partial(found, options.images_path, "checkpoint to")
-    refuse_only_copy(ctx, images, target, refuse(ctx.paths, target), options.images_path)
-    return make(ctx, options, target, found)
+    process = refuse(ctx.paths, target)
+    if options.store is None:
+        refuse_only_copy(ctx, found.images, target, process, options.images_path)
+    outcome = make(ctx, options, target, found)
+    return outcome if stale is None else stale.explain(outcome)
 
 
 def profiled_threads(paths: Paths, process: Process, options: ProcessOptions) -> tuple[Thread, ...]:
@@ -141,6 +174,16 @@ def hats(threads: tuple[Thread, ...], process: Process) -> tuple[str, ...]:
     from ansible_collections.criu.hosts.plugins.module_utils._lsm._apparmor.hats import hat_warning
 
     return hat_warning(threads, process.text)
+
+
+def planned(ctx: Context, work: Dump) -> tuple[tuple[Step, ...], str]:
+    """Returns the steps of the checkpoint, and the path that its images have then."""
+    if work.options.store is None:
+        return dump_steps(work), work.options.images_path
+    from ansible_collections.criu.hosts.plugins.module_utils._process.stored import draft_of
+
+    draft = draft_of(ctx, work)
+    return draft.around(dump_steps(work)), draft.stored_images
 
 
 def make(ctx: Context, options: ProcessOptions, target: Target, found: Found) -> Outcome:
@@ -160,7 +203,7 @@ def make(ctx: Context, options: ProcessOptions, target: Target, found: Found) ->
         selinux,
         inherit=journal_sockets(ctx.paths, process) if target.unit and not options.pre_dump else (),
         parent=read_parent(options, process),
-        replaced=not is_empty(options.images_path),
+        replaced=options.store is None and not is_empty(options.images_path),
         program=program_of(ctx.paths, process.pid),
         profiles=tuple(sorted({one.label for one in threads})),
     )
@@ -168,10 +211,11 @@ def make(ctx: Context, options: ProcessOptions, target: Target, found: Found) ->
     if target.unit is not None and work.ends:
         refuse_strangers(ctx.paths, target.unit, process)
     state = "absent" if work.ends else "running"
+    steps, path = planned(ctx, work)
     plan = Plan(
-        before={"images_path": options.images_path, "process": "running", "checkpoint": "none of this process"},
-        after={"images_path": options.images_path, "process": state, "checkpoint": "current"},
-        steps=dump_steps(work),
+        before={**options.place, "process": "running", "checkpoint": "none of this process"},
+        after={**options.place, "process": state, "checkpoint": "current"},
+        steps=steps,
     )
     try:
         applied = ctx.apply(plan)
@@ -180,9 +224,10 @@ def make(ctx: Context, options: ProcessOptions, target: Target, found: Found) ->
         from ansible_collections.criu.hosts.plugins.module_utils._process.recover import recover
 
         raise recover(ctx, work, error) from error
-    images = read_images(options.images_path) if applied else None
-    statistics = read_statistics(os.path.join(work_path(options.images_path), "stats-dump")) if applied else {}
+    images = read_images(path) if applied else None
+    statistics = read_statistics(os.path.join(work_path(path), "stats-dump")) if applied else {}
+    kept = Kept(path, images.record, images.size_bytes) if images is not None else None
     warnings = (*found.warnings, *permissive_warning(selinux, "checkpoint"), *hats(threads, process))
-    value = view(options, target, images, state="present", process_state=state)
+    value = view(options, target, kept, state="present", process_state=state)
     plan = replace(plan, steps=(*found.steps, *plan.steps))
     return Outcome("checkpoint", value, plan, {"statistics": statistics}, warnings)

@@ -24,12 +24,12 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.process import Pr
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import tree_memory
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import Unit
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux
-from ansible_collections.criu.hosts.plugins.module_utils._process.copies import begun_path
 from ansible_collections.criu.hosts.plugins.module_utils._process.options import ProcessOptions, log_path
 from ansible_collections.criu.hosts.plugins.module_utils._process.restore_unit import ENDING, with_drop_in
 from ansible_collections.criu.hosts.plugins.module_utils._store.begun import Begun, begin_steps, end_step
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import (
     Images,
+    begun_path,
     inventory_hash,
     note_path,
     old_path,
@@ -73,27 +73,29 @@ class Dump:
 
     def record_of(self, inventory: str) -> str:
         """Renders the record of images with this digest."""
+        return render_record(self.known(inventory))
+
+    def known(self, inventory: str = "") -> ProcessRecord:
+        """Returns the record of images with this digest."""
         process, options = self.process, self.options
-        return render_record(
-            ProcessRecord(
-                **process.__dict__,
-                inventory=inventory,
-                unit=self.unit.name if self.unit else "",
-                inherit=self.inherit,
-                leave_running=options.leave_running,
-                pre_dump=options.pre_dump,
-                shell_job=options.shell_job,
-                parent=options.parent_path or "",
-                parent_inventory=self.parent.digest if self.parent else "",
-                checkpointed_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                criu=self.criu.text,
-                selinux=self.selinux.mode,
-                external=options.external,
-                tcp_established=options.tcp_established,
-                file_locks=options.file_locks,
-                program=self.program,
-                profiles=self.profiles,
-            )
+        return ProcessRecord(
+            **process.__dict__,
+            inventory=inventory,
+            unit=self.unit.name if self.unit else "",
+            inherit=self.inherit,
+            leave_running=options.leave_running,
+            pre_dump=options.pre_dump,
+            shell_job=options.shell_job,
+            parent=options.parent_path or "",
+            parent_inventory=self.parent.digest if self.parent else "",
+            checkpointed_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            criu=self.criu.text,
+            selinux=self.selinux.mode,
+            external=options.external,
+            tcp_established=options.tcp_established,
+            file_locks=options.file_locks,
+            program=self.program,
+            profiles=self.profiles,
         )
 
     def begun(self) -> Begun:

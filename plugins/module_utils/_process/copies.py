@@ -29,6 +29,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._store import own_file
 from ansible_collections.criu.hosts.plugins.module_utils._store.begun import Begun, read_begun
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import (
     Images,
+    begun_path,
     invalid,
     note_path,
     work_path,
@@ -51,11 +52,6 @@ class Copy:
     process: Process
     proved: bool
     path: str
-
-
-def begun_path(path: str) -> str:
-    """Returns the path of the note of what has begun with the images."""
-    return os.path.join(work_path(path), "begun.json")
 
 
 def begun_paths(paths: Paths, path: str, digest: str, *, root: bool) -> tuple[str, ...]:

@@ -7,10 +7,11 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Mapping
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import work_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_images_path
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 MINIMUM_CRIU = (3, 11)
 # The part of the argument spec that process_checkpoint and process_restore share.
 SHARED_SPEC: dict[str, Any] = {
-    "images_path": {"type": "path", "required": True},
+    "images_path": {"type": "path"},
+    "store": {"type": "path"},
+    "name": {"type": "str"},
     "unit": {"type": "str"},
     # Unset, process_restore takes them from the record; process_checkpoint takes them as false.
     "shell_job": {"type": "bool"},
@@ -27,6 +30,7 @@ SHARED_SPEC: dict[str, Any] = {
     "file_locks": {"type": "bool"},
     "external": {"type": "list", "elements": "str", "default": []},
 }
+PLACES = ("images_path", "store")
 # The options of CRIU that the record holds as well.
 FLAGS = (("shell_job", "--shell-job"), ("tcp_established", "--tcp-established"), ("file_locks", "--file-locks"))
 EXTERNAL = re.compile(r"(mnt|dev|file|tty|unix|net|pid)\[[^\]\s]*\](:\S+)?\Z")
@@ -41,6 +45,7 @@ class ProcessOptions:
     """The options of both modules. Those from ``terminal`` to ``on_label_mismatch`` belong to only one of them.
 
     ``off``: those that the task sets to false. ``unix_sockets``: the images have connections to Unix sockets outside.
+    With ``store``, ``images_path`` is where the images are until the checkpoint ``name`` is whole.
     """
 
     images_path: str
@@ -58,16 +63,23 @@ class ProcessOptions:
     restores: bool = False
     off: frozenset[str] = frozenset()
     unix_sockets: bool = False
+    store: str | None = None
+    name: str = ""
+    why: str = ""
+    checkpoint: str = ""
+    max_age: int | None = None
+    when: str = "changed"
 
     @classmethod
     def of(cls, ctx: Context) -> ProcessOptions:
         """Returns the options; refuses what an argument spec cannot check.
 
         Raises:
-            CheckpointError: external_invalid, parent_invalid.
+            CheckpointError: external_invalid, parent_invalid, images_path_unsafe, option_invalid, store_unsafe.
         """
         params = ctx.params
-        path = params["images_path"].rstrip("/") or "/"
+        words = _place_of(params)
+        path = words.pop("images_path")
         parent = (params.get("parent_path") or "").rstrip("/") or None
         for one in params["external"]:
             if not EXTERNAL.match(one):
@@ -97,7 +109,14 @@ class ProcessOptions:
             params.get("on_label_mismatch", "stop"),
             "on_label_mismatch" in params,
             frozenset(name for name, dummy_flag in FLAGS if params[name] is False),
+            **words,
+            **_age_of(params),
         )
+
+    @property
+    def place(self) -> dict[str, str]:
+        """The place of the checkpoint, as a diff names it."""
+        return {"images_path": self.images_path} if self.store is None else {"store": self.store, "name": self.name}
 
     def common_flags(self, folder: str, log: str) -> tuple[str, ...]:
         """Returns the arguments that dump, pre-dump and restore have in common."""
@@ -112,6 +131,27 @@ class ProcessOptions:
             *(() if self.is_root else ("--unprivileged",)),
             *(flag for name, flag in FLAGS if getattr(self, name)),
         )
+
+
+def _place_of(params: Mapping[str, Any]) -> dict[str, Any]:
+    if params.get("store") is not None:
+        # Few tasks have a store: the others need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._process.store_options import store_words
+
+        return store_words(params)
+    path = params["images_path"].rstrip("/") or "/"
+    check_images_path(path)
+    return {"images_path": path}
+
+
+def _age_of(params: Mapping[str, Any]) -> dict[str, Any]:
+    words = {"when": params["when"]} if params.get("when") else {}
+    if params.get("max_age") is None:
+        return words
+    # Few tasks have it: the others need not compile this.
+    from ansible_collections.criu.hosts.plugins.module_utils._store.age import parse_max_age
+
+    return {**words, "max_age": parse_max_age(params["max_age"])}
 
 
 def require_root_for(options: ProcessOptions) -> None:

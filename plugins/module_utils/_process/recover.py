@@ -12,7 +12,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan, Remove, Step
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import is_alive
 from ansible_collections.criu.hosts.plugins.module_utils._process.checkpoint_steps import Dump
-from ansible_collections.criu.hosts.plugins.module_utils._process.copies import begun_path, restored_by
+from ansible_collections.criu.hosts.plugins.module_utils._process.copies import restored_by
 from ansible_collections.criu.hosts.plugins.module_utils._process.failure import read_failure
 from ansible_collections.criu.hosts.plugins.module_utils._process.options import log_path
 from ansible_collections.criu.hosts.plugins.module_utils._process.restore import preflight
@@ -20,6 +20,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._process.restore_steps 
 from ansible_collections.criu.hosts.plugins.module_utils._process.settle import tidy_steps
 from ansible_collections.criu.hosts.plugins.module_utils._store.begun import end_step
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import (
+    begun_path,
     inventory_hash,
     read_images,
     work_path,

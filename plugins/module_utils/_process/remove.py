@@ -12,7 +12,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome, Plan, Remove, Step
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import boot_id
 from ansible_collections.criu.hosts.plugins.module_utils._process.checkpoint import view
-from ansible_collections.criu.hosts.plugins.module_utils._process.copies import begun_path
 from ansible_collections.criu.hosts.plugins.module_utils._process.locks import hold_images, hold_units
 from ansible_collections.criu.hosts.plugins.module_utils._process.options import ProcessOptions
 from ansible_collections.criu.hosts.plugins.module_utils._process.settle import (
@@ -23,8 +22,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._process.settle import 
     settle,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._store.begun import Begun, begin_steps, read_begun
-from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import old_path, work_path
-from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_images_path, partial_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import begun_path, old_path, work_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import partial_path
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
@@ -62,7 +61,6 @@ def remove(ctx: Context) -> Outcome:
     """Removes the images with their record and logs, never the process."""
     options = ProcessOptions.of(ctx)
     path = options.images_path
-    check_images_path(path)
     with ExitStack() as held:
         hold_images(ctx, held, path)
         begun = read_begun(begun_path(path))

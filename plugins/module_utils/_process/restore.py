@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._process.changed_files 
     refuse_changed_files,
     refuse_taken_ports,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._process.copies import begun_path, find_copy, restored_by
+from ansible_collections.criu.hosts.plugins.module_utils._process.copies import find_copy, restored_by
 from ansible_collections.criu.hosts.plugins.module_utils._process.file_locks import refuse_held_locks
 from ansible_collections.criu.hosts.plugins.module_utils._process.locks import hold_images, hold_process, hold_units
 from ansible_collections.criu.hosts.plugins.module_utils._process.options import (
@@ -52,10 +53,10 @@ from ansible_collections.criu.hosts.plugins.module_utils._process.settle import 
 from ansible_collections.criu.hosts.plugins.module_utils._store.begun import read_begun
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import (
     Images,
+    begun_path,
     check_parents,
     read_images,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_images_path
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
@@ -86,6 +87,21 @@ def choose_unit(ctx: Context, images: Images, options: ProcessOptions, before: t
             pid=unit.pid,
         )
     return unit
+
+
+def check_trust(ctx: Context, images: Images) -> None:
+    """Refuses images that the trust policy of the host does not accept.
+
+    A process that a failed dump has to bring back is never judged: its images have not left this host.
+
+    Raises:
+        CheckpointError: as ``require_trusted``.
+    """
+    if os.path.lexists(ctx.paths.trust_policy):
+        # Few hosts have a trust policy: the others need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._process.trust import require_trusted
+
+        require_trusted(ctx, images)
 
 
 def preflight(ctx: Context, images: Images, options: ProcessOptions) -> Restore:
@@ -122,14 +138,16 @@ def preflight(ctx: Context, images: Images, options: ProcessOptions) -> Restore:
     return Restore(ctx.paths, images, options, selinux, before, criu, unit, loan)
 
 
-def view(images: Images, path: str, process: Process | None, unit: str) -> dict[str, Any]:
+def view(images: Images, options: ProcessOptions, process: Process | None, unit: str) -> dict[str, Any]:
     """Returns the value of ``restore``."""
-    root = images.root
+    root, path = images.root, options.images_path
     return {
         "pid": process.pid if process else (root.pid if root and root.pid != 1 else None),
         "comm": process.comm if process else (images.record.comm if images.record else None),
         "state": "running",
         "images_path": path,
+        "store": options.store,
+        "checkpoint_id": os.path.basename(os.path.dirname(path)) if options.store else None,
         "unit": unit or None,
         "cgroup": process.cgroup if process else None,
     }
@@ -138,12 +156,17 @@ def view(images: Images, path: str, process: Process | None, unit: str) -> dict[
 def restore(ctx: Context) -> Outcome:
     """Restores the process, unless one that was restored from the images is running."""
     options = ProcessOptions.of(ctx)
-    check_images_path(options.images_path)
     require_root_for(options)
     with ExitStack() as held:
-        hold_images(ctx, held, options.images_path)
-        begun = read_begun(begun_path(options.images_path))
-        found = settle(ctx, options, begun)
+        if options.store is not None:
+            # Few tasks have a store: the others need not compile this.
+            from ansible_collections.criu.hosts.plugins.module_utils._process.restore_stored import look_in_store
+
+            options, begun, found = look_in_store(ctx, held, options)
+        else:
+            hold_images(ctx, held, options.images_path)
+            begun = read_begun(begun_path(options.images_path))
+            found = settle(ctx, options, begun)
         images = found.images
         if images is None:
             raise CheckpointError(
@@ -168,11 +191,16 @@ def ensure(ctx: Context, options: ProcessOptions, found: Found, images: Images) 
     if process is None:
         if found.steps and ctx.apply(Plan(steps=found.steps)) is not None:
             images = read_images(options.images_path) or images
+        if found.stored is not None:
+            from ansible_collections.criu.hosts.plugins.module_utils._process.stored import require_parts
+
+            require_parts(found.stored)
+        check_trust(ctx, images)
         return make(ctx, Restored(preflight(ctx, images, options), ctx.runner), found)
     steps = (*boolean_steps(ctx), *found.steps)
     if steps:
         ctx.apply(Plan(steps=steps))
-    after = {"images_path": options.images_path, "state": "running"}
+    after = {**options.place, "state": "running"}
     before = {**after, "state": "not proved"} if steps else after
     unit = options.unit or (images.record.unit if images.record else "")
     facts: dict[str, Any] = {
@@ -180,7 +208,7 @@ def ensure(ctx: Context, options: ProcessOptions, found: Found, images: Images) 
         "labels": summary(proof.pairs) if proof is not None else [],
         "label_proof": proof.word() if proof is not None else "not_needed",
     }
-    value = view(images, options.images_path, process, unit)
+    value = view(images, options, process, unit)
     warnings = found.warnings
     if proof is not None and proof.wrong is not None:
         warnings = (*warnings, proof.wrong.message)
@@ -189,10 +217,10 @@ def ensure(ctx: Context, options: ProcessOptions, found: Found, images: Images) 
 
 def make(ctx: Context, back: Restored, found: Found) -> Outcome:
     """Applies the plan of the restore."""
-    work, path = back.work, back.work.path
+    work, place = back.work, back.work.options.place
     plan = Plan(
-        before={"images_path": path, "state": "absent"},
-        after={"images_path": path, "state": "running"},
+        before={**place, "state": "absent"},
+        after={**place, "state": "running"},
         steps=restore_steps(back),
     )
     try:
@@ -209,7 +237,7 @@ def make(ctx: Context, back: Restored, found: Found) -> Outcome:
     warnings = (*found.warnings, *permissive_warning(work.selinux, "restore"), *lost)
     if proof.wrong is not None:
         warnings = (*warnings, proof.wrong.message)
-    value = view(work.images, path, proof.process, work.unit.name if work.unit else "")
+    value = view(work.images, work.options, proof.process, work.unit.name if work.unit else "")
     return Outcome("restore", value, replace(plan, steps=(*found.steps, *plan.steps)), facts, warnings)
 
 

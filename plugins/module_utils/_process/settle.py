@@ -22,7 +22,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import re
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loan import read_loan, return_steps
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import read_selinux
 from ansible_collections.criu.hosts.plugins.module_utils._process.copies import (
-    begun_path,
     begun_paths,
     find_copy,
     read_pid,
@@ -34,6 +33,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._process.restore_unit i
 from ansible_collections.criu.hosts.plugins.module_utils._store.begun import Begun, end_step
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import (
     Images,
+    begun_path,
     inventory_hash,
     is_empty,
     note_path,
@@ -48,8 +48,18 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+    from ansible_collections.criu.hosts.plugins.module_utils._store.folder import Stored
 
 _OURS = b"# By criu.hosts"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Images that are whole and in their place, or will be: what their record says. ``path`` is that place."""
+
+    path: str
+    record: ProcessRecord | None
+    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,8 @@ class Found:
 
     ``said``: what the steps complete or undo. ``saved``: the images were put in place, and may be the only copy of
     their process. ``proof``: that of a restored process. ``unfinished``: other images are there, of which nobody knows
-    whether they are the only copy.
+    whether they are the only copy. ``kept``: the newest checkpoint in the store; ``completed``: the one that the steps
+    put in place there; ``stored``: the one that a restore takes, unless it is that one.
     """
 
     images: Images | None = None
@@ -67,6 +78,9 @@ class Found:
     saved: bool = False
     proof: Proof | None = None
     unfinished: bool = False
+    kept: Kept | None = None
+    completed: Kept | None = None
+    stored: Stored | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:

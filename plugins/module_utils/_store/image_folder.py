@@ -40,6 +40,11 @@ def work_path(path: str) -> str:
     return beside(path, "criu")
 
 
+def begun_path(path: str) -> str:
+    """Returns the path of the note of what has begun with the images."""
+    return os.path.join(work_path(path), "begun.json")
+
+
 def note_path(path: str) -> str:
     """Returns the path of the note about the process that was restored from the images."""
     return os.path.join(work_path(path), "restored.json")

@@ -32,6 +32,7 @@ class Record:
 
     ``ran_on``: the container ran on after that, so the checkpoint in place is not its last state.
     ``apparmor_profile``: the one that the container was made with, as an archive without ``labels`` has it.
+    ``ports`` are those of the host, and ``networks`` has the addresses in each network.
     """
 
     engine: str
@@ -56,6 +57,8 @@ class Record:
     ran_on: bool = False
     health: dict[str, Any] = field(default_factory=dict)
     apparmor_profile: str = ""
+    ports: tuple[dict[str, Any], ...] = ()
+    networks: dict[str, Any] = field(default_factory=dict)
 
     @property
     def lsm(self) -> str:
@@ -97,6 +100,16 @@ def _is_health(value: Any) -> bool:
     return set(value) == {"command", "interval"} and words and is_number(value["interval"], 1)
 
 
+def _is_port(value: Any) -> bool:
+    """Returns whether the value is a row of ports that were published; the address is empty for all of IPv4."""
+    if not isinstance(value, dict) or set(value) != {"ip", "port", "count", "protocol"}:
+        return False
+    numbers = all(is_number(value[key], 1, 1 << 16) for key in ("port", "count"))
+    return numbers and matches(ADDRESS)(value["ip"]) and matches(r"[a-z]{1,16}")(value["protocol"])
+
+
+# As Python writes an IPv4 or IPv6 address, perhaps with a zone.
+ADDRESS = r"([0-9a-f.:]{2,45}(%[A-Za-z0-9_.-]{1,32})?)?"
 # In nested pid namespaces a pid is a path.
 PID = r"([0-9]{1,10}(/[0-9]{1,10}){0,31})?"
 RULES: dict[str, Rule] = {
@@ -115,6 +128,8 @@ RULES: dict[str, Rule] = {
     "sha256": matches(SHA256),
     "ran_on": is_bool,
     "health": _is_health,
+    "ports": list_of(_is_port, 4096),
+    "networks": dict_of(list_of(matches(ADDRESS), 64), 64),
 }
 
 
@@ -125,7 +140,12 @@ def parse_record(text: str | bytes | None) -> Record:
         ValueError: with the reason, if a field is missing, of another type, or has a value that no checkpoint has.
     """
     entries = parse_fields(text, Record, RULES)
-    lists = {key: tuple(entries.get(key, ())) for key in ("volumes", "binds")}
+    return record_of(entries)
+
+
+def record_of(entries: dict[str, Any]) -> Record:
+    """Returns the record with these fields, which were checked before."""
+    lists = {key: tuple(entries.get(key, ())) for key in ("volumes", "binds", "ports")}
     return Record(**{**entries, **lists})
 
 

@@ -92,14 +92,25 @@ def parse_fields(text: str | bytes | None, kind: type, rules: Mapping[str, Rule]
     schema = entries.pop("schema", None)
     if not is_number(schema) or schema != SCHEMA:
         raise ValueError("it is not a record that this release understands")
+    demand_fields(entries, kind, rules)
+    return entries
+
+
+def demand_fields(entries: Mapping[str, Any], kind: type, rules: Mapping[str, Rule], *, every: bool = False) -> None:
+    """Checks that ``entries`` are the fields of the dataclass ``kind``, and each of them by its rule.
+
+    ``every``: no field may be missing, not even one that has a default.
+
+    Raises:
+        ValueError: with the reason, if a field is unknown, is missing, or breaks its rule.
+    """
     known = {field.name: field.default is MISSING and field.default_factory is MISSING for field in fields(kind)}
     unknown = sorted(set(entries) - set(known))
-    missing = sorted(name for name, required in known.items() if required and name not in entries)
+    missing = sorted(name for name in rules if (every or known[name]) and name not in entries)
     if unknown or missing:
         name, why = (unknown[0], "does not know") if unknown else (missing[0], "misses")
         raise ValueError(f"this release {why} its field {name[:64]!r}")
     check_fields(entries, rules)
-    return entries
 
 
 def render_record(record: Any) -> str:

@@ -11,6 +11,14 @@ from dataclasses import dataclass
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Check, MakeDir, Step
 
+# The end that the name of an encrypted archive has, by the program that decrypts it.
+SUFFIXES = {"age": ".age", "gpg": ".gpg"}
+
+
+def kind_of(path: str) -> str:
+    """Returns the program that has encrypted an archive, by the end of its name; empty if it is not encrypted."""
+    return next((kind for kind, suffix in SUFFIXES.items() if path.endswith(suffix)), "")
+
 
 def beside(path: str, purpose: str) -> str:
     """Returns the hidden path beside ``path`` for this purpose."""
@@ -20,6 +28,11 @@ def beside(path: str, purpose: str) -> str:
 def partial_path(path: str) -> str:
     """Returns the path of an archive or a folder of images until it is complete."""
     return beside(path, "partial")
+
+
+def pipe_path(path: str) -> str:
+    """Returns the path of the pipe into which the engine writes an archive."""
+    return beside(path, "pipe")
 
 
 def unfinished_record_path(path: str) -> str:
@@ -41,6 +54,7 @@ class _Kind:
 
 _ARCHIVE = _Kind("archive", "archive_path_unsafe", file=True)
 _IMAGES = _Kind("images folder", "images_path_unsafe", file=False)
+_STORE = _Kind("store", "store_unsafe", file=False)
 _ADVICE = "Use a folder that belongs to root, with the mode 0700, and whose parents only root can change."
 
 
@@ -67,6 +81,18 @@ def check_images_path(path: str) -> None:
     if not os.path.isabs(path) or os.path.normpath(path) != path or os.path.dirname(path) == path:
         raise unsafe(path, "it is not the absolute path of a folder of its own", "Give such a path, without '..'.")
     _check_place(_IMAGES, path)
+
+
+def check_store_path(path: str) -> None:
+    """Refuses a store in which others could read memory, or replace a checkpoint.
+
+    Raises:
+        CheckpointError: store_unsafe.
+    """
+    if not os.path.isabs(path) or os.path.normpath(path) != path or os.path.dirname(path) == path:
+        why = "it is not the absolute path of a folder of its own"
+        raise _STORE.refusal(path, why, "Give such a path in store, without '..'.")
+    _check_place(_STORE, path)
 
 
 def archive_place_steps(path: str) -> tuple[Step, ...]:

@@ -9,7 +9,7 @@ import pytest
 from matrix_checks import entry, require_connection, require_counting_on, require_same_labels
 
 RUNTIMES = ("runc", "crun")
-KINDS = ("threads", "bridge", "locks", "redis", "descriptors", "unit")
+KINDS = ("threads", "locks", "redis", "descriptors", "unit")
 BY_MODULES = [f"{kind}-{runtime}" for kind in KINDS for runtime in RUNTIMES]
 BY_UNITS = [f"all-unit-{runtime}" for runtime in RUNTIMES]
 COUNTING = [name for name in [*BY_MODULES, *BY_UNITS] if not name.startswith("redis")]

@@ -5,6 +5,7 @@ observe.py container NAME [CLIENT_LOG]    JSON: status, threads with labels, cou
 observe.py denials SINCE                  JSON: audit records of denials since the Unix time SINCE
 """
 
+import errno
 import glob
 import json
 import os
@@ -27,6 +28,16 @@ def namespace_id(status, key):
     return int(re.search(rf"^{key}:.*?(\d+)$", status, re.M).group(1))
 
 
+def label_of(task):
+    """Return the label of a thread; empty if the host has no security module that labels it."""
+    try:
+        return read(f"{task}/attr/current").strip("\0\n")
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return ""
+
+
 def threads_of(main_pid):
     """Return every thread in the pid namespace of ``main_pid``: its ids in that namespace and its label."""
     space = os.readlink(f"/proc/{main_pid}/ns/pid")
@@ -36,7 +47,7 @@ def threads_of(main_pid):
             if os.readlink(f"{task}/ns/pid") != space:
                 continue
             status = read(f"{task}/status")
-            label = read(f"{task}/attr/current").strip("\0\n")
+            label = label_of(task)
         except (FileNotFoundError, ProcessLookupError):
             continue
         found.append({"pid": namespace_id(status, "NStgid"), "tid": namespace_id(status, "NSpid"), "label": label})

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
-from typing import Any
+import re
+from typing import Any, Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container, Health, ImageInfo
@@ -87,7 +89,57 @@ def words(entry: dict[str, Any], key: str) -> tuple[str, ...]:
     return text_list([] if value is None else value)
 
 
-def _first(text: str) -> dict[str, Any]:
+# Those that are no networks of podman, although an inspection lists them.
+_NONE = ("none", "host")
+
+
+_LAST_PORT = 65535
+_PROTOCOLS = ("tcp", "udp", "sctp")
+
+
+def address_of(text: str) -> str:
+    """Returns an address without the length of its network; empty if it is none."""
+    try:
+        return str(ipaddress.ip_interface(text).ip) if text else ""
+    except ValueError:
+        return ""
+
+
+def port_entries(ip: str, port: int, count: int, protocol: str) -> Iterator[dict[str, Any]]:
+    """Yields ports of the host, as a record keeps them; none without a number, as podman then chooses it."""
+    everywhere = ip in ("", str(ipaddress.IPv4Address(0)))
+    if 0 < port <= _LAST_PORT and 0 < count <= _LAST_PORT and protocol in _PROTOCOLS and (everywhere or address_of(ip)):
+        yield {"ip": "" if everywhere else address_of(ip), "port": port, "count": count, "protocol": protocol}
+
+
+def inspected_ports(bindings: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    """Returns the ports in HostConfig.PortBindings of an inspection: {"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}.
+
+    Raises:
+        ValueError: it is not what podman prints.
+    """
+    found: list[dict[str, Any]] = []
+    for name in bindings:
+        for one in objects(bindings[name], "PortBindings"):
+            number = word(one, "HostPort")
+            if re.fullmatch("[0-9]{1,5}", number):
+                found += port_entries(word(one, "HostIp"), int(number), 1, name.partition("/")[2] or "tcp")
+    return tuple(found)
+
+
+def inspected_networks(networks: dict[str, Any]) -> dict[str, list[str]]:
+    """Returns the addresses by network in NetworkSettings.Networks of an inspection.
+
+    Raises:
+        ValueError: it is not what podman prints.
+    """
+    names = [name for name in networks if name not in _NONE]
+    found = {name: inner(networks, name) for name in names}
+    keys = ("IPAddress", "GlobalIPv6Address")
+    return {name: [text for key in keys if (text := address_of(word(one, key)))] for name, one in found.items()}
+
+
+def first(text: str) -> dict[str, Any]:
     listed = objects(parse_json(text), "the output")
     if not listed:
         raise ValueError("it is empty")
@@ -146,6 +198,8 @@ def _container(entry: dict[str, Any]) -> Container:
         labels={key: value for key, value in labels.items() if isinstance(value, str)},
         volumes=tuple(word(mount, "Name") for mount in mounts if mount.get("Type") == "volume" and word(mount, "Name")),
         health=parse_health(config),
+        ports=inspected_ports(inner(host, "PortBindings")),
+        networks=inspected_networks(inner(inner(entry, "NetworkSettings"), "Networks")),
     )
 
 
@@ -184,7 +238,7 @@ def parse_inspect(text: str) -> Container:
         CheckpointError: tool_failed, the text is not what podman prints.
     """
     try:
-        return _container(_first(text))
+        return _container(first(text))
     except ValueError as error:
         raise CheckpointError(
             f"Cannot read the answer of 'podman container inspect': {error}. Is podman 4.0 or newer installed?",
@@ -199,7 +253,7 @@ def parse_image(text: str) -> ImageInfo:
         CheckpointError: answer_invalid.
     """
     try:
-        entry = _first(text)
+        entry = first(text)
         return ImageInfo(word(entry, "Id", default=None), words(inner(entry, "Config"), "Env"))
     except ValueError as error:
         raise CheckpointError(

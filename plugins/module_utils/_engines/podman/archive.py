@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import closing, contextmanager
-from typing import Any, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, BinaryIO, Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import without_waiting
@@ -20,12 +21,15 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.streams import Ex
 from ansible_collections.criu.hosts.plugins.module_utils._core.tar import Tar, open_tar
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import to_record
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.binds import parse_binds
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.networks import dumped_networks, dumped_ports
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
 from ansible_collections.criu.hosts.plugins.module_utils._formats.zstd import MAGIC, ZstdError, ZstdMissing, ZstdReader
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import invalid
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 
 DUMPS = ("config.dump", "spec.dump")
+# Without a network of its own, a container has null in it, or no such file.
+NETWORK = "network.status"
 INVENTORY = "checkpoint/inventory.img"
 # Podman's own have some 10 KiB.
 DUMP_LIMIT = 1 << 20
@@ -45,7 +49,7 @@ def read_config_dump(path: str) -> Record:
         with opened_archive(path) as archive:
             dumps = _find_dumps(archive)
         refuse_tied(path, dumps["config.dump"])
-        return _record(dumps)
+        return record_in(dumps)
     except ZstdMissing as error:
         raise CheckpointError(
             f"Cannot read the archive {path!r}, which has no record: {error}. Install that library (Debian: libzstd1, "
@@ -75,7 +79,7 @@ def refuse_tied(path: str, config: dict[str, Any]) -> None:
             reason="in_pod",
             path=path,
         )
-    if config.get("dependencies"):
+    if config.get("Dependencies"):
         raise CheckpointError(
             f"{what} depends on a different one, and podman imports no such container. Make the container with a "
             "network of its own, and a new archive of it.",
@@ -91,15 +95,30 @@ def opened_archive(path: str) -> Iterator[Tar]:
     Raises:
         StreamError, ZstdError, OSError: it cannot be read.
     """
-    with open(path, "rb", opener=without_waiting) as handle:
-        limit = EXPANDED_LIMIT + EXPANDED_RATIO * os.fstat(handle.fileno()).st_size
-        start = handle.read(len(MAGIC))
-        handle.seek(0)
-        if start != MAGIC:
-            yield open_tar(handle, limit)
-            return
-        with closing(ZstdReader(handle)) as reader:
-            yield Tar(Expanded(lambda: reader.read(1 << 16), limit))
+    with open(path, "rb", opener=without_waiting) as handle, members_of(handle) as archive:
+        yield archive
+
+
+@contextmanager
+def members_of(handle: BinaryIO) -> Iterator[Tar]:
+    """Reads the members of an archive of podman that is open.
+
+    Raises:
+        StreamError, ZstdError, OSError: it cannot be read.
+    """
+    limit = EXPANDED_LIMIT + EXPANDED_RATIO * os.fstat(handle.fileno()).st_size
+    start = handle.read(len(MAGIC))
+    handle.seek(0)
+    if start != MAGIC:
+        reader, members = None, open_tar(handle, limit)
+    else:
+        reader = ZstdReader(handle)
+        members = Tar(Expanded(partial(reader.read, 1 << 16), limit))
+    try:
+        yield members
+    finally:
+        if reader is not None:
+            reader.close()
 
 
 def _find_dumps(archive: Tar) -> dict[str, dict[str, Any]]:
@@ -116,22 +135,25 @@ def _find_dumps(archive: Tar) -> dict[str, dict[str, Any]]:
             raise ValueError("it has a name with '..'")
         if name == "checkpoint" and member.kind != "dir":
             raise ValueError("its checkpoint is no folder")
-        if name not in (*DUMPS, INVENTORY):
+        if name not in (*DUMPS, NETWORK, INVENTORY):
             continue
         if name in seen:
             raise ValueError(f"it has {name} twice")
         if member.kind != "file":
             raise ValueError(f"its {name} is no file")
         seen.add(name)
-        if name in DUMPS:
-            found[name] = _dump(name, archive.content(DUMP_LIMIT))
+        if name in (*DUMPS, NETWORK):
+            found[name] = parse_dump(name, archive.content(DUMP_LIMIT))
     missing = next((name for name in (DUMPS[0], INVENTORY) if name not in seen), None)
     if missing is not None:
         raise ValueError(f"it has no {missing if missing in DUMPS else 'checkpoint'}")
     return found
 
 
-def _dump(name: str, content: bytes) -> dict[str, Any]:
+def parse_dump(name: str, content: bytes) -> dict[str, Any]:
+    """Returns a description; raises ValueError if it is none."""
+    if name == NETWORK and content.strip() == b"null":
+        return {}
     try:
         return parse_object(content)
     except ValueError as error:
@@ -158,7 +180,8 @@ def _volumes(config: dict[str, Any]) -> Iterator[str]:
             yield name
 
 
-def _record(dumps: dict[str, dict[str, Any]]) -> Record:
+def record_in(dumps: dict[str, dict[str, Any]]) -> Record:
+    """Returns what the descriptions, by their names, say about the container; raises ValueError."""
     config, process = dumps["config.dump"], dumps.get("spec.dump", {}).get("process")
     return Record(
         engine="podman",
@@ -172,6 +195,8 @@ def _record(dumps: dict[str, dict[str, Any]]) -> Record:
         volumes=tuple(_volumes(config)),
         binds=tuple(to_record(parse_binds(dumps.get("spec.dump", {})))),
         health=_health(config),
+        ports=dumped_ports(config),
+        networks=dumped_networks(config, dumps.get(NETWORK, {})),
     )
 
 

@@ -9,14 +9,15 @@ Podman before 6.0 does not freeze the container between CRIU's dump and the copy
 from __future__ import annotations
 
 import os
-from typing import Iterable
+from typing import Callable, Iterable
 
-from ansible_collections.criu.hosts.plugins.module_utils._core.streams import CutOff, Expanded, StreamError
+from ansible_collections.criu.hosts.plugins.module_utils._core.streams import CHUNK, CutOff, Expanded, StreamError
 from ansible_collections.criu.hosts.plugins.module_utils._core.tar import Tar
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.archive import EXPANDED_LIMIT, opened_archive
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_files import read_contained_files
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import ImageError
 from ansible_collections.criu.hosts.plugins.module_utils._formats.zstd import ZstdError
+from ansible_collections.criu.hosts.plugins.module_utils._store.image_contents import opened
 
 # The copy of the changed files in an archive.
 COPY = "rootfs-diff.tar"
@@ -28,11 +29,36 @@ def changed_files(images: str, archive_path: str, layers: Iterable[str] = ()) ->
     ``layers`` are the folders of the image. With them, files are found that are neither there nor in the archive.
     """
     try:
-        dumped = {f"/{one.name.strip('/')}": one.size for one in read_contained_files(images)}
+        dumped = _dumped(images)
         with opened_archive(archive_path) as archive:
             sizes, whole = read_sizes(archive, set(dumped))
     except (ImageError, StreamError, ZstdError, OSError):
         return ()
+    return _changed(dumped, sizes, whole, layers)
+
+
+def changed_in_folder(images: str, folder: str, layers: Iterable[str] = ()) -> tuple[str, ...]:
+    """Does the same for an archive that is unpacked in ``folder``, as in the layer of an image."""
+    sizes: dict[str, int] = {}
+    try:
+        dumped = _dumped(images)
+        path = os.path.join(folder, COPY)
+        whole = True
+        if os.path.lexists(path):
+            with opened(path) as handle:
+                whole = _read_tar(lambda: handle.read(CHUNK), set(dumped), sizes)
+    except (ImageError, StreamError, OSError):
+        return ()
+    return _changed(dumped, sizes, whole, layers)
+
+
+def _dumped(images: str) -> dict[str, int | None]:
+    return {f"/{one.name.strip('/')}": one.size for one in read_contained_files(images)}
+
+
+def _changed(
+    dumped: dict[str, int | None], sizes: dict[str, int], whole: bool, layers: Iterable[str]
+) -> tuple[str, ...]:
     if not whole:
         return (COPY,)
     folders = tuple(layers)
@@ -59,8 +85,12 @@ def _read_inside(archive: Tar, wanted: set[str], sizes: dict[str, int]) -> bool:
     Podman goes on after "archive/tar: write too long", when a file grew while it was copied; what follows is missing.
     """
     pieces = archive.pieces()
+    return _read_tar(lambda: next(pieces, b""), wanted, sizes)
+
+
+def _read_tar(more: Callable[[], bytes], wanted: set[str], sizes: dict[str, int]) -> bool:
     try:
-        for member in Tar(Expanded(lambda: next(pieces, b""), EXPANDED_LIMIT)):
+        for member in Tar(Expanded(more, EXPANDED_LIMIT)):
             name = f"/{'/'.join(member.parts)}"
             if member.kind == "file" and name in wanted:
                 sizes[name] = member.size

@@ -6,68 +6,39 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Callable, ClassVar
 
-from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, Runner, check
+from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, check
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause, CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Step
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import (
     Abilities,
     Bind,
     Container,
     Health,
-    ImageInfo,
     Options,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers import (
     CHECKPOINT_FILES,
-    parse_image,
     parse_inspect,
     parse_statistics,
     work_dir,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.flags import ABILITIES, flags, restore_flags
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.reads import Reads, run_podman
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import UNIT_LABEL, may_begin_id, only
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import in_user_namespace, read_text
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import cgroup_of
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.images import Images
     from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
+    from ansible_collections.criu.hosts.plugins.module_utils._store.spec import Spec
 
-IMAGE_ID = r"[0-9a-f]{1,128}"
 # The second: there is no container of this name, and the ids of several begin with it (podman 5.4.2).
 NO_CONTAINER = ("no such container", "more than one result for container")
-
-
-def run_podman(runner: Runner, argv: tuple[str, ...]) -> Completed:
-    """Run a reading command of podman.
-
-    Raises:
-        CheckpointError: podman_missing.
-    """
-    try:
-        return runner.run(argv)
-    except CheckpointError as error:
-        if error.reason != "tool_missing":
-            raise
-        raise missing_podman() from error
-
-
-def missing_podman() -> CheckpointError:
-    return CheckpointError("Cannot find podman in PATH. Install the package podman.", reason="podman_missing")
-
-
-def _flags(options: Options, *, archive: bool) -> list[str]:
-    flags = [
-        ("--keep", options.keep),
-        ("--tcp-established", options.tcp_established),
-        ("--file-locks", options.file_locks),
-        ("--ignore-rootfs", options.ignore_rootfs and archive),
-        ("--ignore-volumes", options.ignore_volumes and archive),
-    ]
-    return [flag for flag, wanted in flags if wanted]
 
 
 def _of(container: Container) -> str:
@@ -79,18 +50,17 @@ def _only(target: Container | str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Podman:
+class Podman(Reads):
     """The engine podman, rootful."""
-
-    paths: Paths = field(default_factory=Paths)
-    uid: int = 0
 
     name: ClassVar[str] = "podman"
     minimum_criu: ClassVar[tuple[int, ...]] = (3, 11)
-    abilities: ClassVar[Abilities] = Abilities(
-        in_place=True, archive=True, new_name=True, leave_running=True, tcp_established=True, file_locks=True
-    )
+    abilities: ClassVar[Abilities] = ABILITIES
     list_command: ClassVar[str] = "podman ps --all"
+
+    def image_command(self, name: str) -> str:
+        # It keeps the id, which a pull under the same name need not do.
+        return f"podman save {name} | ssh HOST podman load"
 
     def require_caller(self, what: str) -> None:
         if self.uid == 0 and not in_user_namespace(self.paths):
@@ -98,6 +68,12 @@ class Podman:
         from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.rootless import require_root
 
         require_root(what, self.paths, self.uid)
+
+    def require_options(self, ctx: Context, options: Options, what: str, *, archive: bool) -> None:
+        # Only a restore with such options needs to compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.restore_options import require_options
+
+        require_options(options, run_podman(ctx.runner, ("podman", "--version")).out, what, archive=archive)
 
     def explain_absence(self, name: str, what: str) -> None:
         from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.rootless import refuse_users_container
@@ -134,7 +110,6 @@ class Podman:
             return ""
 
     def binds(self, container: Container) -> tuple[Bind, ...]:
-        # Only a dump or a restore needs to compile this.
         from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.binds import read_binds
 
         return read_binds(container)
@@ -163,7 +138,7 @@ class Podman:
         return unlabelled_warning(self.paths.storage if selinux_enabled else "")
 
     def checkpoint_steps(self, container: Container, options: Options, export: str | None) -> tuple[Step, ...]:
-        argv = ["podman", "container", "checkpoint", "--print-stats", *_flags(options, archive=export is not None)]
+        argv = ["podman", "container", "checkpoint", "--print-stats", *flags(options, archive=export is not None)]
         if options.leave_running:
             argv.append("--leave-running")
         if export is not None:
@@ -172,12 +147,14 @@ class Podman:
         return (Command((*argv, _of(container)), why=why, label="checkpoint", finish=True),)
 
     def restore_steps(self, container: Container, options: Options) -> tuple[Step, ...]:
-        argv = ("podman", "container", "restore", "--print-stats", *_flags(options, archive=False), _of(container))
-        return (Command(argv, why=f"restore container {container.name!r}", label="restore", finish=True),)
+        argv = ["podman", "container", "restore", "--print-stats", *restore_flags(options, archive=False)]
+        why = f"restore container {container.name!r}"
+        return (Command((*argv, _of(container)), why=why, label="restore", finish=True),)
 
     def import_steps(self, archive: str, runtime: str, new_name: str | None, options: Options) -> tuple[Step, ...]:
         argv = ["podman", *(["--runtime", runtime] if runtime else []), "container", "restore", "--print-stats"]
-        argv += [*_flags(options, archive=True), f"--import={archive}", *([f"--name={new_name}"] if new_name else [])]
+        argv += [*restore_flags(options, archive=True), f"--import={archive}"]
+        argv += [f"--name={new_name}"] if new_name else []
         why = f"restore from the archive {archive!r}"
         return (Command(tuple(argv), why=why, label="restore", finish=True),)
 
@@ -201,9 +178,11 @@ class Podman:
         events = read_text(f"{self.paths.cgroups}{cgroup_of(self.paths, container.pid)}/cgroup.events") or ""
         if "frozen 1" not in events.splitlines() or not container.runtime:
             return ()
-        return (
-            Command((container.runtime, "resume", container.id), why=f"thaw container {container.name!r}", finish=True),
-        )
+        # Only a container that is frozen needs to compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.leftovers import runtime_argv
+
+        argv = (*runtime_argv(container.runtime), "resume", container.id)
+        return (Command(argv, why=f"thaw container {container.name!r}", finish=True),)
 
     def start_steps(self, target: Container | str) -> tuple[Step, ...]:
         name = target if isinstance(target, str) else target.name
@@ -285,7 +264,7 @@ class Podman:
         return parse_statistics(text)
 
     def owns(self, completed: Completed) -> bool:
-        return completed.argv[:1] == ("podman",)
+        return completed.argv[:1] == ("podman",) or completed.argv[2:3] == ("podman",)
 
     def cause(self, completed: Completed) -> Cause:
         # A task that succeeds need not compile this.
@@ -299,49 +278,17 @@ class Podman:
 
         return read_config_dump(path)
 
-    def runtimes(self) -> dict[str, tuple[str, ...]]:
-        # Only a restore from an archive needs to compile this.
-        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.runtimes import read_runtimes
+    @property
+    def images(self) -> Images:
+        # Few tasks have an image: the others need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.images import PodmanImages
 
-        return read_runtimes(self.paths)
+        return PodmanImages(self.paths)
 
-    def has_image(self, ctx: Context, image_id: str) -> bool:
-        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.storage import has_image
+    def spec(self, source: Container | str) -> Spec | None:
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.spec import (
+            read_archive_spec,
+            read_spec,
+        )
 
-        if not re.fullmatch(IMAGE_ID, image_id):
-            return False
-        if has_image(self.paths, image_id):
-            return True
-        # Another storage driver or folder: podman knows.
-        return run_podman(ctx.runner, ("podman", "image", "exists", image_id)).rc == 0
-
-    def has_volume(self, name: str) -> bool:
-        return "/" not in name and os.path.isdir(f"{self.paths.storage}/volumes/{name}")
-
-    def holder(self, container_id: str) -> str:
-        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.storage import containers
-
-        try:
-            found = [one for one in containers(self.paths) if one.id == container_id]
-        except (OSError, ValueError):
-            return ""
-        return (found[0].names or (found[0].id,))[0] if found else ""
-
-    def sharing(self, process_label: str) -> tuple[str, ...]:
-        from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context import categories
-
-        if not categories(process_label):
-            return ()
-        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.storage import sharing
-
-        return sharing(self.paths, process_label)
-
-    def ask(self, ctx: Context, argv: tuple[str, ...]) -> Completed:
-        return run_podman(ctx.runner, argv)
-
-    def exec_argv(self, name: str, user: str, argv: tuple[str, ...], *, stdin: bool = False) -> tuple[str, ...]:
-        return ("podman", "exec", *(["--interactive"] if stdin else []), "--user", user, name, *argv)
-
-    def find_image(self, ctx: Context, name: str) -> ImageInfo | None:
-        completed = run_podman(ctx.runner, ("podman", "image", "inspect", name))
-        return parse_image(completed.out) if completed.rc == 0 else None
+        return read_archive_spec(source) if isinstance(source, str) else read_spec(source)

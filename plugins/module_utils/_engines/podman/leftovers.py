@@ -23,6 +23,16 @@ RUNTIMES = ("crun", "runc")
 SLICE = "machine.slice"
 
 
+def runtime_argv(runtime: str) -> tuple[str, ...]:
+    """Returns the command of an OCI runtime for root's containers, with the root that it has under podman.
+
+    Podman passes no --root, but an empty XDG_RUNTIME_DIR (UnpauseContainer of libpod/oci_conmon_common.go). crun takes
+    that variable for its root, and root's login sets it, so the root is named here. Other runtimes keep their default.
+    """
+    kind = os.path.basename(runtime)
+    return (runtime, f"--root=/run/{kind}") if kind in RUNTIMES else (runtime,)
+
+
 def _populated(paths: Paths, scope: str) -> bool:
     events = read_text(f"{paths.cgroups}/{SLICE}/{scope}/cgroup.events", may_fail=True) or ""
     return "populated 1" in events.splitlines()
@@ -49,11 +59,10 @@ def leftover_steps(paths: Paths, container_id: str, runtime: str, alive: Callabl
         steps.append(Command(argv, why=f"{why} of a failed restore", finish=True, unless=unless, tolerate=_ignore))
 
     kind = os.path.basename(runtime)
-    root = f"/run/{kind}"
     scope, watcher = f"libpod-{container_id}.scope", f"libpod-conmon-{container_id}.scope"
 
     def has_state() -> bool:
-        return kind in RUNTIMES and os.path.lexists(paths.below(f"{root}/{container_id}"))
+        return kind in RUNTIMES and os.path.lexists(paths.below(f"/run/{kind}/{container_id}"))
 
     def has_processes() -> bool:
         return _populated(paths, scope)
@@ -68,8 +77,8 @@ def leftover_steps(paths: Paths, container_id: str, runtime: str, alive: Callabl
 
     kill = ("systemctl", "kill", "--signal=KILL")
     add("end conmon", is_watched, *kill, watcher)
-    # The root is named, since crun takes XDG_RUNTIME_DIR for it, which a login sets, and podman does not pass on.
-    add("remove the runtime's state", has_state, runtime, f"--root={root}", "delete", "--force", container_id)
+    delete = (*runtime_argv(runtime), "delete", "--force", container_id)
+    add("remove the runtime's state", has_state, *delete)
     add("end the processes", has_processes, *kill, scope)
     add("remove the scope", has_unit, "systemctl", "stop", scope)
     add("remove the scope", has_unit, "systemctl", "reset-failed", scope)

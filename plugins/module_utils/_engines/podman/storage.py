@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from typing import Collection
+from typing import Any, Collection
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
@@ -99,13 +99,36 @@ def containers(paths: Paths) -> list[Listed]:
     ]
 
 
-def has_image(paths: Paths, image_id: str) -> bool:
-    """Returns whether an image is in a list; False if there is no list that can be read."""
+def images_in(paths: Paths) -> list[dict[str, Any]]:
+    """Returns the images in the list; none if there is no list that can be read."""
     try:
         data = read_below(roots(paths)[0], "overlay-images/images.json", limit=LIMIT)
-        return data is not None and any(one.get("id") == image_id for one in objects(parse_json(data), "the list"))
+        return objects(parse_json(data), "the list") if data is not None else []
     except (OSError, ValueError):
-        return False
+        return []
+
+
+def has_image(paths: Paths, image_id: str) -> bool:
+    """Returns whether an image is in a list; False if there is no list that can be read."""
+    return any(one.get("id") == image_id for one in images_in(paths))
+
+
+def image_digest(paths: Paths, image_id: str) -> str:
+    """Returns the digest of an image's manifest; empty if it is not known."""
+    found = next((one.get("digest") for one in images_in(paths) if one.get("id") == image_id), None)
+    return found if isinstance(found, str) and re.fullmatch(r"[a-z0-9]{1,32}:[0-9a-f]{32,128}", found) else ""
+
+
+def has_lost_name(paths: Paths, image_id: str, name: str) -> bool:
+    """Returns whether an image is in the list, and none there has the name, which is of this host.
+
+    For an import, podman looks for the name first, and pulls it if it is missing, which fails for localhost
+    (pkg/checkpoint/checkpoint_restore.go; seen with 5.4.2). The image itself it then takes by its id.
+    """
+    images = images_in(paths) if name.startswith("localhost/") else []
+    tagged = name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+    known = [one["names"] for one in images if isinstance(one.get("names"), list)]
+    return not any(tagged in names for names in known) and any(one.get("id") == image_id for one in images)
 
 
 def users_containers(home: str, folder: str, owners: Collection[int]) -> set[str]:
@@ -123,13 +146,24 @@ def users_containers(home: str, folder: str, owners: Collection[int]) -> set[str
     return found
 
 
+def holder(paths: Paths, container_id: str) -> str:
+    """Returns the name of the container that has this id; empty if there is none, or if the list cannot be read."""
+    try:
+        found = [one for one in containers(paths) if one.id == container_id]
+    except (OSError, ValueError):
+        return ""
+    return (found[0].names or (found[0].id,))[0] if found else ""
+
+
 def sharing(paths: Paths, process_label: str) -> tuple[str, ...]:
-    """Returns the names of the containers that the categories of this label reach.
+    """Returns the names of the containers that the categories of this label reach; none if it has no categories.
 
     Raises:
         CheckpointError: categories_unknown.
     """
     reaches = categories(process_label)
+    if not reaches:
+        return ()
     try:
         listed = containers(paths)
     except (OSError, ValueError) as error:

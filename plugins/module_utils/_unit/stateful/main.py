@@ -7,12 +7,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 import time
 from dataclasses import dataclass
 from types import FrameType
 from typing import Sequence
 
+from ansible_collections.criu.hosts.plugins.module_utils._core import journal
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import ProgramRunner
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import attempt
@@ -23,8 +23,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.run impo
 from ansible_collections.criu.hosts.plugins.module_utils._unit.stateful.unit import Unit
 
 ACTIONS = ("start", "stop", "stopped")
-# Priorities of syslog; systemd reads the number from the beginning of a line.
-PRIORITIES = {"err": 3, "warning": 4, "notice": 5, "info": 6}
 # A command is killed so long before systemd would kill the program.
 MARGIN_SECONDS = 60
 # systemd reads no longer message, and waits for none for long.
@@ -32,21 +30,10 @@ NOTIFY_BYTES = 2048
 NOTIFY_SECONDS = 10.0
 
 
-def write(line: str) -> None:
-    """Writes a line for the journal. Nobody may read it, or it may be text that is no UTF-8: that stops nothing."""
-
-    def do() -> None:
-        sys.stderr.write(line.encode("utf-8", "backslashreplace").decode())
-        sys.stderr.flush()
-
-    attempt("write to the journal", do)
-
-
 def say(priority: str, text: str) -> None:
     """Writes one line to the journal, and to systemctl status. It never fails."""
-    line = " ".join(text.split())
-    write(f"<{PRIORITIES[priority]}>{line}\n")
-    notify(f"STATUS={line}")
+    journal.say(priority, text)
+    notify(f"STATUS={journal.one_line(text)}")
 
 
 def notify(text: str) -> None:
@@ -62,7 +49,7 @@ def notify(text: str) -> None:
                 sender.connect("\0" + address[1:] if address.startswith("@") else address)
                 sender.sendall(text.encode("utf-8", "backslashreplace")[:NOTIFY_BYTES])
         except OSError as error:
-            write(f"<{PRIORITIES['notice']}>Cannot notify systemd: {error.strerror or error}.\n")
+            journal.say("notice", f"Cannot notify systemd: {error.strerror or error}.")
 
     attempt("notify systemd", do)
 

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import json
 import os
 import shutil
 import stat
 import tarfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,9 @@ from ansible_collections.criu.hosts.tests.unit.containers import (
     world,
 )
 from ansible_collections.criu.hosts.tests.unit.harness import PLACE, Case, Host, Reply, Write
+from ansible_collections.criu.hosts.tests.unit.images_host import IMAGE, images_host
 from ansible_collections.criu.hosts.tests.unit.plugins.modules import test_container_apparmor
+from ansible_collections.criu.hosts.tests.unit.podman_host import Box
 
 Built = tuple[dict[str, Any], Host]
 LEFT_RUNNING = Path(__file__).parents[2] / "fixtures/criu/4.2.1-leave-running"
@@ -58,7 +62,7 @@ def to_archive(folder: Path, made: World | None = None, **options: Any) -> Built
         if not options.get("leave_running"):
             made.end(pid_of("running"))
         made.dump()
-        (archive.parent / ".web.tar.zst.partial").write_bytes(b"archive")
+        (archive.parent / ".web.tar.zst.pipe").write_bytes(b"archive")
 
     flags = ["--leave-running"] if options.get("leave_running") else []
     made.script(
@@ -67,8 +71,52 @@ def to_archive(folder: Path, made: World | None = None, **options: Any) -> Built
     return {"name": "web", "archive_path": str(archive), **options}, made.host
 
 
+def to_store(folder: Path) -> Built:
+    made = world(folder)
+    archive = folder / "store/containers/web/.part-new/archive.tar.zst"
+    running(made, after="checkpointed-archive")
+
+    def dump() -> None:
+        made.end(pid_of("running"))
+        made.dump()
+        (archive.parent / f".{archive.name}.pipe").write_bytes(b"archive")
+
+    made.script(
+        Reply(["podman", "--version"], out="podman version 5.4.2\n"),
+        Reply(["runc", "--version"], out="runc version 1.1.15+ds1\n"),
+        Write(archive_argv(archive), out=recorded("checkpoint-archive.json"), turns=True, effect=dump),
+    )
+    return {"name": "web", "store": str(folder / "store"), "why": "nightly"}, made.host
+
+
 def leave_running(folder: Path) -> Built:
     return to_archive(folder, leave_running=True)
+
+
+def outdated(folder: Path, made_at: str = "2020-01-01T00:00:00Z") -> Built:
+    """There is an archive of this run of the container, with that time."""
+    params, host = to_archive(folder, leave_running=True, max_age="1h")
+    archive = Path(params["archive_path"])
+    archive.parent.mkdir(mode=0o700)
+    archive.write_bytes(b"old archive")
+    archive.chmod(0o600)
+    entry = json.loads(recorded("inspect-running.json"))[0]
+    known = Record(
+        *("podman", ID, "web", "localhost/w", entry["Image"], "runc", LABEL),
+        run=entry["State"]["StartedAt"],
+        checkpointed_at=made_at,
+        size_bytes=len(b"old archive"),
+        options={"ignore_rootfs": False, "ignore_volumes": False, "compression": "zstd"},
+        ran_on=True,
+    )
+    record = archive.parent / f"{archive.name}.json"
+    record.write_text(render_record(known))
+    record.chmod(0o600)
+    return params, host
+
+
+def young(folder: Path) -> Built:
+    return outdated(folder, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 60)))
 
 
 def leave_running_in_place(folder: Path) -> Built:
@@ -120,11 +168,21 @@ def failed_dump_absent(folder: Path) -> Built:
     return {"name": "web", "state": "absent"}, made.host
 
 
+def to_image(folder: Path) -> Built:
+    host = images_host(folder)
+    host.run_box(Box(ID, "web", created="2026-11-01T00:00:00Z"))
+    return {"name": "web", "create_image": IMAGE}, host
+
+
 CONTRACT_CASES = [
     Case("in-place", in_place),
+    Case("to-image", to_image),
     Case("to-archive", to_archive),
+    Case("to-store", to_store),
     Case("leave-running", leave_running),
     Case("leave-running-in-place", leave_running_in_place),
+    Case("older-than-max-age", outdated),
+    Case("younger-than-max-age", young, changed=False),
     Case("without-selinux", no_selinux),
     Case("apparmor", apparmor),
     Case("checkpointed-already", checkpointed_already, changed=False),
@@ -145,8 +203,9 @@ def test_archive_has_a_record_with_every_thread_and_safe_modes(module: Any, tmp_
     assert sorted(path.name for path in archive.parent.iterdir()) == ["web.tar.zst", "web.tar.zst.json"]
     assert [entry["tid"] for entry in record["labels"]] == ["1", "6", "7", "8"]
     assert {entry["label"] for entry in record["labels"]} == {LABEL}
-    assert (record["id"], record["runtime"], record["criu"], record["size_bytes"]) == (ID, "runc", "4.2.1", 7)
-    assert result["checkpoint"]["sha256"] == record["sha256"]
+    assert (record["id"], record["runtime"], record["criu"]) == (ID, "runc", "4.2.1")
+    assert record["size_bytes"] == archive.stat().st_size
+    assert result["checkpoint"]["sha256"] == record["sha256"] == hashlib.sha256(archive.read_bytes()).hexdigest()
     assert result["checkpoint"]["container_state"] == "exited"
     assert result["statistics"]["written_pages"] == 2081
     in_place_record = json.loads((tmp_path / f"var/lib/criu-hosts/checkpoints/{ID}.json").read_text())
@@ -197,7 +256,7 @@ def full_disk(folder: Path, *, restore_rc: int = 0) -> tuple[dict[str, Any], Hos
     def dump() -> None:
         made.end(pid)
         made.dump()
-        (archive.parent / ".web.tar.zst.partial").write_bytes(b"arch")
+        (archive.parent / ".web.tar.zst.pipe").write_bytes(b"arch")
         made.host.state = "after"
 
     def back() -> None:
@@ -570,7 +629,7 @@ def grown(folder: Path) -> Built:
         inside = io.BytesIO()
         with tarfile.open(fileobj=inside, mode="w") as files:
             files.addfile(tarfile.TarInfo("app.log"))
-        with tarfile.open(archive.parent / f".{archive.name}.partial", "w") as whole:
+        with tarfile.open(archive.parent / f".{archive.name}.pipe", "w|") as whole:
             info = tarfile.TarInfo(name)
             info.size = len(inside.getvalue())
             whole.addfile(info, io.BytesIO(inside.getvalue()))

@@ -27,6 +27,8 @@ from ansible_collections.criu.hosts.tests.unit.containers import (
     world,
 )
 from ansible_collections.criu.hosts.tests.unit.harness import PLACE, Case, Host, Reply, Write
+from ansible_collections.criu.hosts.tests.unit.images_host import IMAGE as CHECKPOINT_IMAGE
+from ansible_collections.criu.hosts.tests.unit.images_host import images_host
 from ansible_collections.criu.hosts.tests.unit.plugins.modules import test_container_apparmor
 
 Built = tuple[dict[str, Any], Host]
@@ -115,7 +117,7 @@ def archive(folder: Path, made: World | None = None, *, with_record: bool = True
         (folder / "archives/web.tar.gz.json").write_text(text)
     images = folder / "var/lib/containers/storage/overlay-images"
     images.mkdir(parents=True, exist_ok=True)
-    (images / "images.json").write_text(json.dumps([{"id": IMAGE}]))
+    (images / "images.json").write_text(json.dumps([{"id": IMAGE, "names": ["localhost/w:latest"]}]))
     return made, path
 
 
@@ -150,19 +152,48 @@ def imported_without_record(folder: Path) -> Built:
     return {**params, "ignore_volumes": True}, host
 
 
-def clone(folder: Path) -> Built:
-    made, path = archive(folder)
+def clone(folder: Path, *flags: str, runtime: str = "runc", **options: Any) -> Built:
+    made, path = archive(folder, runtime=runtime)
     inspect = [*INSPECT[:3], "web2"]
     made.script(
         Reply(inspect, err=recorded("inspect-no-such.txt"), rc=125, state="before"),
         Reply(inspect, out=made.inspected("new-name"), state="after"),
         Write(
-            ["podman", "--runtime", "runc", *RESTORE[1:], f"--import={path}", "--name=web2"],
+            ["podman", "--runtime", runtime, *RESTORE[1:], *flags, f"--import={path}", "--name=web2"],
             turns=True,
             effect=lambda: made.process(pid_of("new-name"), [LABEL] * 4),
         ),
     )
-    return {"name": "web", "archive_path": str(path), "new_name": "web2"}, made.host
+    return {"name": "web", "archive_path": str(path), "new_name": "web2", **options}, made.host
+
+
+def clone_with_ports(folder: Path) -> Built:
+    """A clone with ports and addresses of its own."""
+    flags = ("--ignore-static-ip", "--ignore-static-mac", "--publish=127.0.0.1:8081:80", "--publish=8443:443")
+    ports = ["127.0.0.1:8081:80", "8443:443"]
+    params, host = clone(folder, *flags, publish=ports, ignore_static_ip=True, ignore_static_mac=True)
+    host.replies = [*host.replies, VERSION]
+    return params, host
+
+
+def clone_without_connections(folder: Path) -> Built:
+    params, host = clone(folder, "--tcp-close", runtime="crun", tcp_close=True)
+    return params, with_tcp_close(host)
+
+
+def with_tcp_close(host: Host, runtime: str = "crun", version: str = "5.7.0", out: str = "      --tcp-close\n") -> Host:
+    """Lets the host have such a podman, and a runtime that lists its options."""
+    host.replies = [
+        Reply(["podman", "--version"], out=f"podman version {version}\n"),
+        Reply([runtime, "restore", "--help"], out=out),
+        *host.replies,
+    ]
+    return host
+
+
+def in_place_without_connections(folder: Path) -> Built:
+    made = checkpointed(folder, None, None, "--keep", "--tcp-close", "--ignore-static-ip")
+    return {"name": "web", "tcp_close": True, "ignore_static_ip": True}, with_tcp_close(made.host, "runc")
 
 
 def stopped_in_the_archive(folder: Path) -> Built:
@@ -187,13 +218,24 @@ def apparmor(folder: Path) -> Built:
     return {"name": "web"}, test_container_apparmor.checkpointed(folder).host
 
 
+def from_image(folder: Path) -> Built:
+    host = images_host(folder)
+    host.add_image(CHECKPOINT_IMAGE, ID, "web")
+    host.label = "system_u:system_r:container_t:s0:c66,c495"
+    return {"name": "web", "image": CHECKPOINT_IMAGE}, host
+
+
 CONTRACT_CASES = [
     Case("in-place", in_place),
+    Case("from-image", from_image),
     Case("running-already", running_already, changed=False),
     Case("boolean-left-on", left_on),
     Case("from-archive", imported),
     Case("from-archive-without-record", imported_without_record),
     Case("clone", clone),
+    Case("clone-with-ports", clone_with_ports),
+    Case("clone-without-connections", clone_without_connections),
+    Case("in-place-without-connections", in_place_without_connections),
     Case("stopped-in-the-archive", stopped_in_the_archive),
     Case("without-selinux", without_selinux),
     Case("apparmor", apparmor),

@@ -10,6 +10,7 @@ import yaml
 
 from ansible_collections.criu.hosts.plugins.module_utils._criu import offer, readiness
 from ansible_collections.criu.hosts.plugins.module_utils._criu.features import FEATURE_NAMES
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman import host_report
 from ansible_collections.criu.hosts.plugins.modules import criu_info
 from ansible_collections.criu.hosts.tests.unit import criu_host as fake
 from ansible_collections.criu.hosts.tests.unit import recorded_hosts
@@ -78,7 +79,7 @@ def ask_fixture(tmp_path: Path, module: Callable[..., Any], monkeypatch: pytest.
     """What criu_info says of a recorded host on which crun finds its library."""
 
     def ask(name: str, *, ours: bool = False, files: dict[str, str] | None = None, **params: Any) -> dict[str, Any]:
-        monkeypatch.setattr(criu_info, "load_library", lambda dummy_name: None)
+        monkeypatch.setattr(host_report, "load_library", lambda dummy_name: None)
         host = recorded_hosts.place(tmp_path, name, files=files)
         if ours:
             recorded_hosts.install_ours(tmp_path)
@@ -101,7 +102,7 @@ def reasons_of(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_tells_what_is_there(tmp_path: Path, module: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(criu_info, "load_library", lambda name: None)
+    monkeypatch.setattr(host_report, "load_library", lambda name: None)
     params, host = without_features(tmp_path)
     found = module("criu_info", params, host=host).result["criu"]
     assert (found["path"], found["version"], found["version_number"]) == (f"{tmp_path}/usr/sbin/criu", "4.2.1", 40201)
@@ -336,7 +337,7 @@ def test_a_bad_configuration_is_told_and_gone_around(tmp_path: Path, module: Cal
 
 
 def test_crun_without_its_library(tmp_path: Path, module: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(criu_info, "load_library", lambda name: f"{name}: cannot open shared object file")
+    monkeypatch.setattr(host_report, "load_library", lambda name: f"{name}: cannot open shared object file")
     params, host = without_features(tmp_path)
     runtimes = module("criu_info", params, host=host).result["criu"]["runtimes"]
     crun = next(one for one in runtimes if one["name"] == "crun")

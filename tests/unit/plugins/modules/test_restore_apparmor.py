@@ -119,7 +119,7 @@ def archived(folder: Path) -> tuple[dict[str, Any], Host]:
     (folder / "archives/web.tar.gz.json").write_text(text)
     images = folder / "var/lib/containers/storage/overlay-images"
     images.mkdir(parents=True)
-    (images / "images.json").write_text(json.dumps([{"id": IMAGE}]))
+    (images / "images.json").write_text(json.dumps([{"id": IMAGE, "names": ["localhost/w:latest"]}]))
     loads(made)
     made.script(
         Reply(INSPECT, err=recorded("inspect-no-such.txt"), rc=125, state="before"),
@@ -154,9 +154,9 @@ def clears(made: World) -> None:
 
     made.script(
         Write(CLEAR[0], effect=lambda: empty(WATCHER)),
-        Write(CLEAR[1], effect=lambda: (made.folder / f"run/runc/{ID}").rmdir()),
+        Write(CLEAR[1], effect=(made.folder / f"run/runc/{ID}").rmdir),
         Write(CLEAR[2], effect=lambda: empty(SCOPE)),
-        Write(CLEAR[3], effect=lambda: (made.folder / f"run/systemd/transient/{SCOPE}").unlink()),
+        Write(CLEAR[3], effect=(made.folder / f"run/systemd/transient/{SCOPE}").unlink),
         Write(CLEAR[4]),
     )
 

@@ -113,7 +113,8 @@ def test_a_container_that_a_killed_criu_has_left_frozen_is_thawed(tmp_path: Path
     (tmp_path / f"proc/{container.pid}").mkdir(parents=True, exist_ok=True)
     (tmp_path / f"proc/{container.pid}/cgroup").write_text("0::/machine.slice/libpod-a.scope\n")
     steps = Podman(PLACE.paths).thaw_steps(container)
-    assert [one.argv for one in steps if isinstance(one, Command)] == [("runc", "resume", container.id)] * count
+    argv = ("runc", "--root=/run/runc", "resume", container.id)
+    assert [one.argv for one in steps if isinstance(one, Command)] == [argv] * count
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_a_container_that_a_killed_dump_has_left_frozen_runs_on(module: Any, tmp
     (scope / "cgroup.events").write_text("populated 1\nfrozen 1\n")
     (tmp_path / f"proc/{pid}/cgroup").write_text("0::/machine.slice/libpod-a.scope\n")
     result = module("container_checkpoint", {"name": "web"}, host=host, check=True).result
-    assert result["commands"][0] == ["runc", "resume", ID]
+    assert result["commands"][0] == ["runc", "--root=/run/runc", "resume", ID]
     assert "It was frozen, and runs on now" in str(result["warnings"])
 
 
@@ -177,14 +177,14 @@ def test_a_dump_that_came_meanwhile_is_not_removed(
 ) -> None:
     host = running(tmp_path)
     inventory = host.folder(host.boxes["web"]) / "checkpoint/inventory.img"
-    real = record_writer.file_sha256
+    real = record_writer.RecordWriter.look
 
-    def hash_long(path: str) -> str:
+    def look_and_wait(writer: record_writer.RecordWriter) -> None:
+        real(writer)
         inventory.parent.mkdir(exist_ok=True)
         inventory.write_bytes(b"newer")
-        return real(path)
 
-    monkeypatch.setattr(record_writer, "file_sha256", hash_long)
+    monkeypatch.setattr(record_writer.RecordWriter, "look", look_and_wait)
     params = {**archive(tmp_path), "compression": "gzip", "leave_running": True}
     assert module("container_checkpoint", params, host=host).result["changed"]
     assert inventory.read_bytes() == b"newer"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Mapping
 
 import pytest
 
@@ -29,6 +29,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.container impo
 )
 from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
+from ansible_collections.criu.hosts.plugins.module_utils._store.spec import Spec
 from ansible_collections.criu.hosts.plugins.modules import container_checkpoint, container_restore
 from ansible_collections.criu.hosts.tests.unit.containers import OFF, ON, World, world
 from ansible_collections.criu.hosts.tests.unit.harness import ModuleRun, Reply, Write
@@ -53,7 +54,25 @@ class Box:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    def image_command(self, name: str) -> str:
+        return f"box send {name}"
+
+    def require_networks(self, ctx: Context, networks: Mapping[str, Any], what: str, *, mine: str) -> None:
+        pass
+
+    def published(self, options: Options) -> tuple[dict[str, Any], ...]:
+        return ()
+
+    def naming_command(self, image_id: str, name: str) -> str:
+        return ""
+
+    def version(self, ctx: Context) -> str:
+        return "1.0"
+
     def require_caller(self, what: str) -> None:
+        pass
+
+    def require_options(self, ctx: Context, options: Options, what: str, *, archive: bool) -> None:
         pass
 
     def explain_absence(self, name: str, what: str) -> None:
@@ -176,6 +195,9 @@ class Box:
 
     def cause(self, completed: Completed) -> Cause:
         return Cause("box cannot do it", "Ask box.", reason="tool_failed")
+
+    def spec(self, source: Container | str) -> Spec | None:
+        return Spec(images=("image",))
 
     def describe_archive(self, path: str) -> Record:
         return Record("box", "", "web", "image", "", "", LABEL)

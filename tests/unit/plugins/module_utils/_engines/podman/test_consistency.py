@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.consistency import changed_files
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.consistency import (
+    changed_files,
+    changed_in_folder,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_files import read_contained_files
 
 IMAGES = Path(__file__).parents[4] / "fixtures/criu/4.2.1-leave-running"
@@ -56,6 +59,8 @@ def test_the_files_of_the_images() -> None:
 )
 def test_sizes_that_differ(tmp_path: Path, files: dict[str, Any], expected: tuple[str, ...]) -> None:
     assert changed_files(str(IMAGES), archive(tmp_path, files)) == expected
+    (tmp_path / "rootfs-diff.tar").write_bytes(tar(files))
+    assert changed_in_folder(str(IMAGES), str(tmp_path)) == expected
 
 
 def test_a_file_that_was_removed_after_the_dump(tmp_path: Path) -> None:

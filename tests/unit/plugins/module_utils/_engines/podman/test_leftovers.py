@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.leftovers import leftover_steps
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.leftovers import leftover_steps, runtime_argv
 from ansible_collections.criu.hosts.tests.unit.containers import ID
 from ansible_collections.criu.hosts.tests.unit.harness import put_host
 
@@ -75,3 +75,15 @@ def test_a_container_that_runs_keeps_all(tmp_path: Path) -> None:
 def test_what_is_no_id_names_no_folder(tmp_path: Path, container_id: str) -> None:
     put(tmp_path, "runc", SCOPE, unit=True)
     assert planned(tmp_path, "runc", container_id=container_id) == []
+
+
+@pytest.mark.parametrize(
+    ("runtime", "expected"),
+    [
+        ("crun", ("crun", "--root=/run/crun")),
+        ("/usr/sbin/runc", ("/usr/sbin/runc", "--root=/run/runc")),
+        ("youki", ("youki",)),
+    ],
+)
+def test_a_runtime_is_called_with_the_root_that_podman_leads_it_to(runtime: str, expected: tuple[str, ...]) -> None:
+    assert runtime_argv(runtime) == expected

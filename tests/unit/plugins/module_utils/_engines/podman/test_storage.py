@@ -12,8 +12,9 @@ import pytest
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.engine import Podman
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.storage import storage_of
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.storage import has_lost_name, storage_of
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context import categories
 from ansible_collections.criu.hosts.tests.unit.harness import PLACE, put_host
 
@@ -196,3 +197,23 @@ def test_what_is_no_id_is_no_image(image_id: str) -> None:
 @pytest.mark.parametrize("name", ["../../etc", "/etc", "a/b"])
 def test_a_volume_is_a_name(name: str) -> None:
     assert not Podman(PLACE.paths).has_volume(name)
+
+
+@pytest.mark.parametrize(
+    ("images", "name", "lost"),
+    [
+        pytest.param([{"id": "ab", "names": ["localhost/w:latest"]}], "localhost/w", False, id="its-own"),
+        pytest.param([{"id": "ab"}, {"id": "cd", "names": ["localhost/w:1"]}], "localhost/w:1", False, id="of-another"),
+        pytest.param([{"id": "ab"}, {"id": "cd", "names": ["localhost/w:2"]}], "localhost/w:1", True, id="gone"),
+        pytest.param([{"id": "ab", "names": None}], "registry.example/w:1", False, id="may-be-pulled"),
+        pytest.param([{"id": "cd"}], "localhost/w:1", False, id="another-image"),
+        pytest.param([], "localhost/w:1", False, id="no-list"),
+    ],
+)
+def test_an_image_that_has_lost_its_name(tmp_path: Path, images: list[Any], name: str, lost: bool) -> None:
+    folder = tmp_path / "var/lib/containers/storage/overlay-images"
+    folder.mkdir(parents=True)
+    (folder / "images.json").write_text(json.dumps(images))
+    paths = Paths(str(tmp_path))
+    assert has_lost_name(paths, "ab", name) is lost
+    assert Podman(paths, 0).naming_command("ab", name) == (f"podman tag ab {name}" if lost else "")
