@@ -137,7 +137,7 @@ def tuples(values: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 @often
-@given(filled(record.Record, tuples(RECORD, "volumes"), image=LINES, criu=LINES))
+@given(filled(record.Record, tuples(RECORD, "volumes", "ports"), image=LINES, criu=LINES))
 def test_record_of_a_container(one: Any) -> None:
     assert record.parse_record(render_record(one)) == one
 
