@@ -10,7 +10,7 @@ import pytest
 from matrix_checks import APPARMOR, entry, require_connection, require_counting_on, require_same_labels
 
 RUNTIMES = ("runc", "crun")
-COUNTING = [f"{kind}-{runtime}" for kind in ("threads", "locks", "unit") for runtime in RUNTIMES]
+COUNTING = [f"{kind}-{runtime}" for kind in ("threads", "unit") for runtime in RUNTIMES]
 CONNECTED = [f"redis-{runtime}" for runtime in RUNTIMES]
 ARCHIVED = [f"{kind}-{runtime}" for kind in ("threads", "redis") for runtime in RUNTIMES]
 
