@@ -79,7 +79,10 @@ def labels(seen: dict[str, Any], moment: str) -> set[str]:
     return {thread["label"] for thread in seen[moment]["threads"]}
 
 
-@pytest.mark.parametrize(("name", "label"), [("plain", "lab-plain (enforce)"), ("complain", "lab-complain (complain)")])
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("plain", "lab-plain (enforce)"), ("complain", "lab-complain (complain)"), ("tight", "lab-tight (enforce)")],
+)
 def test_a_process_comes_back_in_its_profile(processes: dict[str, Any], name: str, label: str) -> None:
     seen = processes[name]
     assert labels(seen, "before") == labels(seen, "after") == {label}

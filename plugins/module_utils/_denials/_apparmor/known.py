@@ -41,7 +41,7 @@ SEEN_HERE = "docs/apparmor.md"
 PARASITE_PROC, PARASITE_CGROUP, PARASITE_SOCKET = "parasite_proc", "parasite_cgroup", "parasite_socket"
 PARASITE_CREATE = "parasite_socket_create"
 PROFILE_MISSING, PROFILE_REFUSED, NO_NEW_PRIVILEGES = "profile_missing", "profile_refused", "profile_no_new_privs"
-_CGROUP = re.compile(r"/proc/(?:[0-9]{1,10}|@\{pid\})/task/[0-9]{1,10}/cgroup")
+_CGROUP = re.compile(r"/proc/(?:[0-9]{1,10}|@\{pid\})/(?:task/[0-9]{1,10}/)?cgroup")
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,11 @@ def _seqpacket(record: Record) -> bool:
 
 def _uses_socket(record: Record) -> bool:
     return _seqpacket(record) and CRIU_SOCKET.match(object_path(record)) is not None
+
+
+def _uses_any_socket(record: Record) -> bool:
+    # A kernel that does not know single Unix sockets, such as Debian's 6.12, names no address.
+    return _seqpacket(record) and (record.op == "create" or not {"addr", "peer_addr"} & set(record.fields))
 
 
 def _reads(record: Record) -> bool:
@@ -134,9 +139,9 @@ PROFILES: tuple[KnownProfile, ...] = (
     ),
     KnownProfile(
         PARASITE_CREATE,
-        lambda record: _seqpacket(record) and record.op == "create",
-        "A process under the profile {profile} may not create a Unix socket of the kind seqpacket. CRIU's parasite "
-        "does that in each process that is dumped; few programs do.",
+        _uses_any_socket,
+        "A process under the profile {profile} may not create or use a Unix socket of the kind seqpacket. CRIU's "
+        "parasite does that in each process that is dumped; few programs do.",
         _lines(rules.CREATE_SOCKET, rules.USE_SOCKET),
         (SEEN_HERE,),
         matters="unknown",
@@ -183,8 +188,8 @@ PROFILES: tuple[KnownProfile, ...] = (
     KnownProfile(
         PARASITE_CGROUP,
         lambda record: _reads(record) and _CGROUP.fullmatch(object_path(record)) is not None,
-        "A process under the profile {profile} may not read the control group of its thread. CRIU's parasite does that "
-        "in each thread that is dumped; few programs do.",
+        "A process under the profile {profile} may not read its control group, or that of a thread. CRIU's parasite "
+        "does that in each process that is dumped; few programs do.",
         _lines(rules.READ_PROC, rules.READ_CGROUP),
         (SEEN_HERE,),
         matters="unknown",

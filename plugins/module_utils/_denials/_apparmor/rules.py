@@ -23,7 +23,7 @@ _PROC = (
 )
 # What CRIU needs of the profile of a process; docs/apparmor.md has the same lines.
 READ_PROC = "@{PROC}/ r,"
-READ_CGROUP = "@{PROC}/@{pid}/task/@{tid}/cgroup r,"
+READ_CGROUP = "@{PROC}/@{pid}/{,task/@{tid}/}cgroup r,"
 CREATE_SOCKET = "unix (create) type=seqpacket,"
 USE_SOCKET = 'unix (connect, send, receive) type=seqpacket peer=(addr="@/crtools-pr-*"),'
 
