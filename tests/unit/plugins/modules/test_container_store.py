@@ -19,7 +19,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.folder import St
 from ansible_collections.criu.hosts.plugins.module_utils._store.manifest import render_manifest
 from ansible_collections.criu.hosts.tests.unit.containers import ID
 from ansible_collections.criu.hosts.tests.unit.harness import PLACE, ModuleRun
-from ansible_collections.criu.hosts.tests.unit.podman_host import Box, Killed, PodmanHost, podman_host
+from ansible_collections.criu.hosts.tests.unit.killed import Killed
+from ansible_collections.criu.hosts.tests.unit.podman_host import Box, PodmanHost, podman_host
 
 ARCHIVE = "archive.tar.zst"
 LIVE = {"leave_running": True}
