@@ -27,6 +27,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.folder import (
     name_path,
     newest_whole,
     next_id,
+    passed_over,
     unusable,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._store.manifest import Manifest, Part, render_manifest
@@ -110,7 +111,7 @@ def newest_record(desired: Desired, archived: dict[str, Record]) -> tuple[str | 
         if one.manifest is not None and not fault:
             path, record = archive_of(one), record_of(one.manifest.record)
             break
-        warnings.append(f"The checkpoint {one.path!r} cannot be used: {fault}. Look at it, and remove its folder.")
+        warnings.append(passed_over(one, fault))
     completed = newest_completed(desired, archived)
     if completed is not None and _is_newer(desired, completed, path):
         path, record = completed, archived[completed]
