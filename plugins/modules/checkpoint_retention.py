@@ -225,6 +225,8 @@ stderr:
   sample: "Error: open /run/libpod/alive.lck: permission denied"
 """
 
+import os
+from contextlib import ExitStack
 from typing import Any, NoReturn
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.prune import prune, request_of
@@ -232,6 +234,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.context import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.criu.hosts.plugins.module_utils._store.sweep import Ended
+from ansible_collections.criu.hosts.plugins.module_utils._store.working import working_folder
 
 SPEC: dict[str, Any] = {
     "store": {"type": "path", "required": True},
@@ -251,8 +255,17 @@ SPEC: dict[str, Any] = {
 }
 
 
+def end_processes(ctx: Context, held: ExitStack, store: str, names: list[str]) -> Ended:
+    if not any(os.path.lexists(working_folder(store, "process", name)) for name in names):
+        return Ended()
+    # Few tasks find that one has died: the others need not compile this.
+    from ansible_collections.criu.hosts.plugins.module_utils._process.unfinished import end_unfinished
+
+    return end_unfinished(ctx, held, store, names)
+
+
 def run(ctx: Context) -> Outcome:
-    return prune(ctx, engine_for(ctx.params["engine"], ctx), request_of(ctx.params))
+    return prune(ctx, engine_for(ctx.params["engine"], ctx), request_of(ctx.params), end_processes)
 
 
 def main() -> NoReturn:
