@@ -12,6 +12,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Link, Remove, Step
 from ansible_collections.criu.hosts.plugins.module_utils._process.checkpoint_steps import Based
 from ansible_collections.criu.hosts.plugins.module_utils._process.parent import judge_parent
@@ -54,7 +55,16 @@ def stored_base(ctx: Context, options: ProcessOptions, completed: Kept | None, p
         CheckpointError: parent_invalid, checkpoint_missing, checkpoint_damaged, store_unreadable.
     """
     found = all_of(options, completed)
-    stored = usable(options, _named(options, found) or found, options.parent)
+    named = _named(options, found)
+    if not named:
+        which = "no pre-dump of it" if options.parent == LATEST else f"no checkpoint {options.parent!r} of it"
+        raise CheckpointError(
+            f"Cannot build a checkpoint of process {options.name!r} on another: the store {options.store!r} has "
+            f"{which}. Make one with pre_dump first.",
+            reason="checkpoint_missing",
+            path=options.store,
+        )
+    stored = usable(options, named, options.parent)
     require_chain(stored, completed)
     path = stored.part("images")
     # In check mode, a checkpoint that this task completes is not in its place.
