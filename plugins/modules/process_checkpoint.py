@@ -284,8 +284,8 @@ reason:
     - V(store_unsafe) if others can change O(store), or which folder it names.
     - V(store_unreadable) if the store cannot be read.
     - V(checkpoint_missing) if the store does not have O(parent).
-    - V(checkpoint_damaged) if O(parent), or one that it is built on, is missing or not what its manifest says, or if the
-      record of the images is gone when the manifest is to be made.
+    - V(checkpoint_damaged) if O(parent), or one that it is built on, is missing or not what its manifest says, or if
+      the record of the images is gone when the manifest is to be made.
     - V(signing_failed) if O(signing_key) cannot sign, which is tried before the dump, or if the current checkpoint has
       no signature and the process has ended, so that nothing proves that it was made here.
     - V(images_path_unsafe) if others can change the folder, or which folder the path names.

@@ -218,8 +218,8 @@ reason:
     - V(store_unsafe) if others can change O(store), or which folder it names.
     - V(store_unreadable) if the store cannot be read.
     - V(checkpoint_missing) if the store has no such checkpoint of the process, or only pre-dumps.
-    - V(checkpoint_damaged) if the checkpoint, or one that it is built on, is missing, lacks an image, or has one that is
-      not the one in its manifest; see RV(path).
+    - V(checkpoint_damaged) if the checkpoint, or one that it is built on, is missing, lacks an image, or has one that
+      is not the one in its manifest; see RV(path).
     - V(images_partial) if O(store) has images without a record that an interrupted checkpoint has left, which may be
       the only copy of a process.
     - V(images_path_unsafe) if others can change the folder, or which folder the path names.

@@ -40,8 +40,8 @@ PARENT = "parent"
 def _named(options: ProcessOptions, found: list[Stored]) -> list[Stored]:
     """Returns the checkpoint that the option ``parent`` names, if there is one.
 
-    The latest is the newest that lets CRIU track changes of memory, or may do so: one that is damaged stands in the way
-    of an older one, since CRIU tracks no changes before it.
+    The latest is the newest that lets CRIU track changes of memory, or may do so. An older one cannot replace one that
+    is damaged, since no changes before that are tracked any more.
     """
     if options.parent != LATEST:
         return [one for one in found if one.id == options.parent]
@@ -113,7 +113,7 @@ def require_parts(stored: Stored) -> None:
 
 
 def _links(images: str) -> tuple[str, ...]:
-    """Returns the link ``parent`` if there is one: it is made anew as the manifest says, wherever it leads."""
+    """Returns the link ``parent`` if there is one: wherever it leads, it is made as the manifest says."""
     return (PARENT,) if os.path.islink(os.path.join(images, PARENT)) else ()
 
 

@@ -46,7 +46,7 @@ _ROOM_FILES, _ROOM_BYTES = 5, 16 << 10
 
 @dataclass(frozen=True)
 class Based:
-    """What a dump is based on: the options with its path, its images, and steps that make the links to it anew.
+    """What a dump is based on: the options with its path, its images, and steps that correct the links to it.
 
     ``tracking``: the path of the note since when changes of memory are tracked; empty if the dump tracks none.
     """

@@ -29,10 +29,10 @@ def tracking_path(ctx: Context, process: Process) -> str:
 
 
 def begin_steps(note: str) -> tuple[Step, ...]:
-    """Plans the note that a dump begins after which changes are tracked anew."""
+    """Plans the note that a dump begins which lets the kernel track changes from then on."""
     return (
         MakeDir(os.path.dirname(note), why="make the folder"),
-        WriteFile(note, "", why="note that changes of memory will be tracked anew in"),
+        WriteFile(note, "", why="note that a dump begins which tracks changes of memory in"),
     )
 
 

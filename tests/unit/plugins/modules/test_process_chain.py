@@ -148,7 +148,7 @@ def test_a_link_in_a_checkpoint_counts_for_nothing(module: Any, tmp_path: Path, 
     assert not os.path.lexists(first.part("images/parent"))
 
 
-def test_a_link_is_made_anew_before_a_dump_too(module: Any, tmp_path: Path) -> None:
+def test_a_link_is_corrected_before_a_dump_too(module: Any, tmp_path: Path) -> None:
     made = pre_dumped(module, tmp_path, 2)
     second, first = all_of(made)
     Path(second.part("images/parent")).unlink()
