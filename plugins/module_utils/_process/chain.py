@@ -21,7 +21,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._process.stored import 
     digests,
     is_pre_dump,
     on_parents,
-    usable,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._process.tracking import tracking_path
 from ansible_collections.criu.hosts.plugins.module_utils._store.folder import LATEST, Stored, unusable
@@ -64,8 +63,10 @@ def stored_base(ctx: Context, options: ProcessOptions, completed: Kept | None, p
             reason="checkpoint_missing",
             path=options.store,
         )
-    stored = usable(options, named, options.parent)
-    require_chain(stored, completed)
+    [stored], advice = named, "Make a new pre-dump first (pre_dump, when: always)."
+    if stored.fault:
+        raise unusable(stored.path, stored.fault, advice)
+    require_chain(stored, completed, advice)
     path = stored.part("images")
     # In check mode, a checkpoint that this task completes is not in its place.
     now = path if os.path.lexists(path) else options.images_path
@@ -80,36 +81,35 @@ def parent_images(options: ProcessOptions) -> tuple[str, ...]:
     return tuple(each.part("images") for one in named for each in (one, *one.parents))
 
 
-def require_chain(stored: Stored, completed: Kept | None) -> None:
+def require_chain(stored: Stored, completed: Kept | None, *advice: str) -> None:
     """Refuses a checkpoint if its images, or those that it is built on, are not those in the manifests.
 
     The one that this very task completes has no manifest yet in check mode, and was read just now otherwise.
+    ``advice``: what to do, if not to use another one.
 
     Raises:
         CheckpointError: checkpoint_damaged.
     """
     for one in (stored, *stored.parents):
-        if completed is None or completed.stored is None or completed.stored.id != one.id:
-            require_parts(one)
+        fault = _fault(one) if completed is None or completed.stored is None or completed.stored.id != one.id else ""
+        if fault:
+            raise unusable(one.path, fault, *advice)
 
 
-def require_parts(stored: Stored) -> None:
-    """Refuses a checkpoint whose images are not those in its manifest.
-
-    Raises:
-        CheckpointError: checkpoint_damaged.
-    """
+def _fault(stored: Stored) -> str:
+    """Returns how the images of a checkpoint differ from its manifest; empty if they do not."""
     known = {part.name: part.sha256 for part in stored.manifest.parts} if stored.manifest is not None else {}
     images = stored.part("images")
+    if os.path.islink(images):
+        return "its folder 'images' is a symbolic link"
     try:
         found = digests(images)
         strange = sorted(set(os.listdir(images)) - {os.path.basename(name) for name in found} - set(_links(images)))
     except OSError as error:
-        raise unusable(stored.path, f"its images cannot be read ({error.strerror})") from error
+        return f"its images cannot be read ({error.strerror})"
     wrong = sorted(name for name in {*known, *found} if known.get(name) != found.get(name))
-    if wrong or strange:
-        name = wrong[0] if wrong else f"images/{strange[0]}"
-        raise unusable(stored.path, f"its part {name!r} is not the one in its manifest")
+    wrong += [f"images/{name}" for name in strange]
+    return f"its part {wrong[0]!r} is not the one in its manifest" if wrong else ""
 
 
 def _links(images: str) -> tuple[str, ...]:

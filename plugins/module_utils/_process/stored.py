@@ -261,7 +261,7 @@ def choose(options: ProcessOptions, completed: Kept | None) -> tuple[Stored, tup
     """
     found = all_of(options, completed)
     if options.checkpoint != LATEST:
-        return usable(options, found, options.checkpoint), ()
+        return _usable(options, found, options.checkpoint), ()
     whole = [one for one in found if not one.fault and not is_pre_dump(one)]
     if whole:
         return whole[0], tuple(passed_over(one, one.fault) for one in found if one.fault and one.id > whole[0].id)
@@ -272,10 +272,10 @@ def choose(options: ProcessOptions, completed: Kept | None) -> tuple[Stored, tup
             reason="checkpoint_missing",
             path=options.store,
         )
-    return usable(options, [one for one in found if one.fault], LATEST), ()
+    return _usable(options, [one for one in found if one.fault], LATEST), ()
 
 
-def usable(options: ProcessOptions, found: list[Stored], wanted: str) -> Stored:
+def _usable(options: ProcessOptions, found: list[Stored], wanted: str) -> Stored:
     """Returns the newest of these checkpoints that is wanted and has no fault.
 
     Raises:

@@ -224,9 +224,8 @@ def damaged(what: str, why: str, advice: str, **facts: str) -> CheckpointError:
     return CheckpointError(f"Cannot {what}: {why}. {advice}", reason="checkpoint_damaged", **facts)
 
 
-def unusable(path: str, why: str) -> CheckpointError:
+def unusable(path: str, why: str, advice: str = "Use another checkpoint, or copy this one again.") -> CheckpointError:
     """Returns the refusal to use a checkpoint, or a part of it."""
-    advice = "Use another checkpoint, or copy this one again."
     return damaged(f"use the checkpoint {path!r}", why, advice, path=path)
 
 

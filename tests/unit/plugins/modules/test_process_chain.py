@@ -163,12 +163,21 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
+def elsewhere(images: Path) -> None:
+    """Moves the images out of the checkpoint: a relative link in them would lead out of the store as well."""
+    place = images.parents[4] / "moved/deep/images"
+    place.parent.mkdir(parents=True)
+    images.rename(place)
+    images.symlink_to(place)
+
+
 DAMAGE = {
     "missing": lambda one: shutil.rmtree(one.path),
     "manifest": lambda one: Path(one.path, "manifest.json").write_text("{"),
     "part-missing": lambda one: os.unlink(one.part("images/inventory.img")),
     "bytes": lambda one: flip(Path(one.part("images/inventory.img"))),
     "more": lambda one: shutil.copy(one.part("images/inventory.img"), one.part("images/pages-9.img")),
+    "elsewhere": lambda one: elsewhere(Path(one.part("images"))),
     "folder": lambda one: shutil.copytree(one.part("images"), one.part("images/parent")),
 }
 
