@@ -245,6 +245,15 @@ def find_stored(store: str, kind: str, name: str, wanted: str) -> Stored:
     Raises:
         CheckpointError: checkpoint_missing, checkpoint_damaged, store_unreadable.
     """
+    return find_and_warn(store, kind, name, wanted)[0]
+
+
+def find_and_warn(store: str, kind: str, name: str, wanted: str) -> tuple[Stored, tuple[str, ...]]:
+    """Returns the same, with a warning about each newer one that "latest" passes over since it is damaged.
+
+    Raises:
+        CheckpointError: as ``find_stored``.
+    """
     found = [one for one in list_stored(store, kind, name) if wanted in (LATEST, one.id)]
     if not found:
         which = "has no checkpoint" if wanted == LATEST else f"has no checkpoint {wanted!r}"
@@ -257,4 +266,4 @@ def find_stored(store: str, kind: str, name: str, wanted: str) -> Stored:
     whole = next((one for one in found if not one.fault), None)
     if whole is None:
         raise unusable(found[0].path, found[0].fault)
-    return whole
+    return whole, tuple(passed_over(one, one.fault) for one in found[: found.index(whole)])
