@@ -54,7 +54,8 @@ options:
   verify:
     description:
       - Whether to compute the SHA-256 of each archive, and to compare it with the one in its record. For this all of
-        it is read a second time. Of a checkpoint in a O(store), the SHA-256 of each part is compared with the manifest.
+        it is read a second time. Of a checkpoint in a O(store), the SHA-256 of each part is compared with the manifest,
+        also of those that it is built on.
       - A difference is returned as RV(checkpoints[].verified=false), and is no failure.
     type: bool
     default: false
@@ -197,7 +198,10 @@ checkpoints:
       type: bool
       sample: true
     damaged_parts:
-      description: The parts in the store with other digests; V(null) without O(verify).
+      description:
+        - The parts in the store with other digests; V(null) without O(verify).
+        - A part of a checkpoint that this one is built on has the id of that one in front, such as
+          V(20261130T164500Z-1a2b3c4d/images/pages-1.img).
       type: list
       elements: str
       sample: []

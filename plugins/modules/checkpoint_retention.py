@@ -18,6 +18,10 @@ description:
   - No rule and no limit removes the newest whole checkpoint of a container or process, one that is pinned, one in which
     a container is stopped, one that a task which has begun or was killed needs, one on which a kept checkpoint is built
     (C(parent) in its manifest), or one whose time is in the future.
+  - A pre-dump of a process counts for no rule, since it cannot be restored alone. It stays with what is built on it,
+    and as the newest one of its process, unless a limit removes it.
+  - Of what killed tasks have left of a process, or of a container that is gone, a whole checkpoint is put in place, and
+    the rest is removed. A warning names it, and also what stays for a person.
   - A checkpoint that cannot be restored, since it or its parent is damaged, counts for no rule. Only O(max_age) removes
     it. As long as a container or process has no whole checkpoint, nothing of it is removed.
 author:
@@ -169,7 +173,9 @@ removed_bytes:
   type: int
   sample: 0
 commands:
-  description: Always empty, because no command changes the host.
+  description:
+    - Argument lists of the commands that change the host. Systemd is reloaded if a killed task has left a drop-in of a
+      service; there is no other.
   returned: success
   type: list
   elements: list
@@ -225,6 +231,8 @@ stderr:
   sample: "Error: open /run/libpod/alive.lck: permission denied"
 """
 
+import os
+from contextlib import ExitStack
 from typing import Any, NoReturn
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.prune import prune, request_of
@@ -232,6 +240,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.context import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.criu.hosts.plugins.module_utils._store.sweep import Ended
+from ansible_collections.criu.hosts.plugins.module_utils._store.working import working_folder
 
 SPEC: dict[str, Any] = {
     "store": {"type": "path", "required": True},
@@ -251,8 +261,17 @@ SPEC: dict[str, Any] = {
 }
 
 
+def end_processes(ctx: Context, held: ExitStack, store: str, names: list[str]) -> Ended:
+    if not any(os.path.lexists(working_folder(store, "process", name)) for name in names):
+        return Ended()
+    # Few tasks find that one has died: the others need not compile this.
+    from ansible_collections.criu.hosts.plugins.module_utils._process.unfinished import end_unfinished
+
+    return end_unfinished(ctx, held, store, names)
+
+
 def run(ctx: Context) -> Outcome:
-    return prune(ctx, engine_for(ctx.params["engine"], ctx), request_of(ctx.params))
+    return prune(ctx, engine_for(ctx.params["engine"], ctx), request_of(ctx.params), end_processes)
 
 
 def main() -> NoReturn:

@@ -35,7 +35,7 @@ options:
   checkpoint:
     description:
       - Which checkpoint in O(store) to restore, V(latest) or an ID. V(latest), the default, is the newest one without a
-        fault that is seen without reading the archive.
+        fault that is seen without reading the archive. A warning names each damaged one that is newer.
       - An archive with a wrong SHA-256 is refused; no other is taken in its place.
     type: str
   image:

@@ -65,15 +65,36 @@ options:
     default: false
   pre_dump:
     description:
-      - Save memory only, and leave the process running. A later checkpoint with O(parent_path) saves only the changes
-        since then, and the process stands still for a shorter time.
-      - Needs O(images_path), as a store keeps whole checkpoints only.
+      - Save memory only, and leave the process running. A later checkpoint with O(parent_path) or O(parent) saves only
+        the changes since then, and the process stands still for a shorter time.
+      - In O(store), it is a checkpoint of its own, which no restore takes.
     type: bool
     default: false
   parent_path:
     description:
       - Images of a pre-dump of this process, in the same parent folder. A restore needs them as well.
       - Needs O(images_path).
+    type: path
+  parent:
+    description:
+      - The pre-dump in O(store) that the checkpoint is to be built on, its ID or V(latest), the newest one. One that is
+        itself built on another, and was made with O(leave_running), will do as well.
+      - It has to be the last one of this process, since changes of memory are tracked from there.
+      - The manifest names it. A restore needs it, so M(criu.hosts.checkpoint_retention) keeps it as long as there is a
+        checkpoint that is built on it.
+      - Its images, and those that it is built on, are compared with their manifests before the dump.
+      - Needs O(store).
+    type: str
+  signing_key:
+    description:
+      - Absolute path on the host of a private key of OpenSSH, by which C(ssh-keygen) signs the manifest of the
+        checkpoint, and so every file of it. The key has no passphrase. Or the path of a public key, whose private key
+        an agent holds that the task reaches (C(SSH_AUTH_SOCK)).
+      - A checkpoint without a signature counts as none while the process runs. One of a process that has ended may come
+        from elsewhere, and is not signed.
+      - The role P(criu.hosts.checkpoint_host#role) lets a host restore only what certain keys have signed, with all
+        that it is built on.
+      - Needs O(store).
     type: path
 seealso:
   - module: criu.hosts.denial_info
@@ -103,6 +124,20 @@ EXAMPLES = r"""
     why: hourly
     leave_running: true
     max_age: 55m
+
+- name: Save most of the memory of a service to the store while it runs, and sign it
+  criu.hosts.process_checkpoint:
+    unit: worker.service
+    store: /var/lib/checkpoints/store
+    signing_key: /etc/criu-hosts/sign
+    pre_dump: true
+
+- name: Save the rest to the store, and end the service
+  criu.hosts.process_checkpoint:
+    unit: worker.service
+    store: /var/lib/checkpoints/store
+    signing_key: /etc/criu-hosts/sign
+    parent: latest
 
 - name: Save most of the memory while the process runs
   criu.hosts.process_checkpoint:
@@ -167,6 +202,10 @@ checkpoint:
       description: Whether the images hold memory only.
       type: bool
       sample: false
+    parent:
+      description: ID of the checkpoint in the store that this one is built on; null if there is none.
+      type: str
+      sample: null
     parent_path:
       description: The parent images that these images need; null if they are complete.
       type: str
@@ -232,7 +271,7 @@ reason:
     - V(unit_invalid) if O(unit) is not the name of a service.
     - V(external_invalid) if a value in O(external) does not have the syntax of CRIU.
     - V(root_needed) if O(unit) is set and the task does not run as root.
-    - V(parent_invalid) if O(parent_path) does not hold an earlier pre-dump of the process.
+    - V(parent_invalid) if O(parent_path) or O(parent) is not the last pre-dump of the process.
     - V(parent_changed) if the parent images are missing or have changed.
     - V(images_mismatch) if the images to replace may be the only copy of a process, or are of a different program.
     - V(images_partial) if an interrupted checkpoint is in the way, which may be the only copy of a process.
@@ -244,7 +283,11 @@ reason:
       a store, or an option needs or excludes O(store); see RV(option).
     - V(store_unsafe) if others can change O(store), or which folder it names.
     - V(store_unreadable) if the store cannot be read.
-    - V(checkpoint_damaged) if the record of the images is gone when the manifest is to be made.
+    - V(checkpoint_missing) if the store does not have O(parent).
+    - V(checkpoint_damaged) if O(parent), or one that it is built on, is missing or not what its manifest says, or if
+      the record of the images is gone when the manifest is to be made.
+    - V(signing_failed) if O(signing_key) cannot sign, which is tried before the dump, or if the current checkpoint has
+      no signature and the process has ended, so that nothing proves that it was made here.
     - V(images_path_unsafe) if others can change the folder, or which folder the path names.
     - V(images_invalid) if the folder holds damaged images, a record or note that cannot be used, or anything else than
       images.
@@ -426,6 +469,8 @@ SPEC: dict[str, Any] = {
     "leave_running": {"type": "bool", "default": False},
     "pre_dump": {"type": "bool", "default": False},
     "parent_path": {"type": "path"},
+    "parent": {"type": "str"},
+    "signing_key": {"type": "path"},
 }
 
 
@@ -441,7 +486,7 @@ def main() -> NoReturn:
         supports_check_mode=True,
         mutually_exclusive=[("pid", "pid_file", "unit"), PLACES],
         required_one_of=[PLACES],
-        required_by={"name": ["store"], "why": ["store"]},
+        required_by={option: ["store"] for option in ("name", "why", "parent", "signing_key")},
         required_if=[("state", "present", ("pid", "pid_file", "unit"), True)],
     )
 

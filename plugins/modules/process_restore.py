@@ -30,8 +30,10 @@ options:
   checkpoint:
     description:
       - Which checkpoint in O(store) to restore, V(latest) or an ID. V(latest), the default, is the newest one without a
-        fault that is seen without reading the images.
-      - One with an image that is not the one in its manifest is refused; no other is taken in its place.
+        fault that is seen without reading the images. A warning names each damaged one that is newer. Pre-dumps do not
+        count.
+      - One with an image that is not the one in its manifest is refused; no other is taken in its place. The same holds
+        for all that it is built on.
     type: str
   terminal:
     description:
@@ -215,9 +217,9 @@ reason:
     - V(option_invalid) if O(name) is missing or cannot be a name in a store; see RV(option).
     - V(store_unsafe) if others can change O(store), or which folder it names.
     - V(store_unreadable) if the store cannot be read.
-    - V(checkpoint_missing) if the store has no such checkpoint of the process.
-    - V(checkpoint_damaged) if the checkpoint lacks an image, or has one that is not the one in its manifest; see
-      RV(path).
+    - V(checkpoint_missing) if the store has no such checkpoint of the process, or only pre-dumps.
+    - V(checkpoint_damaged) if the checkpoint, or one that it is built on, is missing, lacks an image, or has one that
+      is not the one in its manifest; see RV(path).
     - V(images_partial) if O(store) has images without a record that an interrupted checkpoint has left, which may be
       the only copy of a process.
     - V(images_path_unsafe) if others can change the folder, or which folder the path names.

@@ -15,6 +15,7 @@ from world import (
     ARCHIVE,
     IMAGES,
     NAME,
+    SIGNING_KEY,
     STATES,
     STORE,
     World,
@@ -30,7 +31,8 @@ ARCHIVED = {"name": NAME, "archive_path": str(ARCHIVE)}
 COPY = {**ARCHIVED, "new_name": f"{NAME}-2"}
 IMAGED = {"images_path": str(IMAGES)}
 STORED = {"name": NAME, "store": str(STORE)}
-AGE = ("age", "age-keygen")
+AGE = ("age --version", "age-keygen --version")
+TRACKING = ("criu check --feature mem_dirty_track",)
 LIVE = {"leave_running": True, "when": "always"}
 # How far the clock of a task goes back, in seconds
 BACK = 7200
@@ -77,8 +79,9 @@ def prepared(call: Call) -> None:
 class Plan:
     """One plan. ``settle`` runs the next tasks after the disturbed one and returns what is wrong.
 
-    ``needs`` are programs that the image of the lab may not have. ``store`` is as for ``cases_of``: "before" for a
-    container made with --rm, since podman removes it although it could not write its archive (docs/promises.md).
+    ``needs`` are commands that fail where the image of the lab lacks a program, or the kernel an ability. ``store`` is
+    as for ``cases_of``: "before" for a container made with --rm, since podman removes it although it could not write
+    its archive (docs/promises.md).
     """
 
     name: str
@@ -350,6 +353,63 @@ def settle_older_process(world: World, call: Call, dummy: Result) -> list[str]:
     return found + world.alive("after the next run")
 
 
+def signing_key() -> str:
+    """Make a key of OpenSSH; return the path of its private part."""
+    for path in (SIGNING_KEY, SIGNING_KEY.with_suffix(".pub")):
+        path.unlink(missing_ok=True)
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(SIGNING_KEY)], check=True)
+    return str(SIGNING_KEY)
+
+
+def signed_process(world: World) -> tuple[Call, Call]:
+    return stored_process(signing_key=signing_key())(world)
+
+
+def settle_signed_process(world: World, call: Call, result: Result) -> list[str]:
+    """Proves that the checkpoint which the next run leaves is signed."""
+    found = must(call)
+    found += [f"next run: {path} is not signed" for path in checkpoints() if not (path / "manifest.json.sig").exists()]
+    back = Call("process_restore", STORED)
+    return found + must(back, "the restore after it") + world.alive("after the restore")
+
+
+def settle_swept_process(world: World, call: Call, dummy: Result) -> list[str]:
+    """The retention comes by before the next task on the process, which may be lost to it in no case."""
+    found = must(prune(keep_last=9), "the retention")
+    found += [one for one in leftovers() if str(STORE) in one]
+    if not copies():
+        found += must(Call("process_restore", STORED), "the restore after it")
+    found += world.alive("after the retention")
+    again = {**call.args, "pid": copies()[0]} if copies() else call.args
+    world.look()
+    found += must(Call("process_checkpoint", again), "the checkpoint after it")
+    return found + must(Call("process_restore", STORED), "the restore after it") + world.alive("at the end")
+
+
+def process_on_parent(world: World) -> tuple[Call, Call]:
+    call, back = stored_process(parent="latest")(world)
+    prepared(Call("process_checkpoint", {**STORED, "pid": call.args["pid"], "pre_dump": True}))
+    return call, back
+
+
+def settle_on_parent(world: World, call: Call, dummy: Result) -> list[str]:
+    """After a dump that was cut off, changes of memory are tracked no more: then a new pre-dump has to come first."""
+    result = task.run(call)
+    found: list[str] = []
+    if result.failed and result.reason == "parent_invalid" and copies():
+        found += must(Call("process_checkpoint", {**STORED, "pid": call.args["pid"], "pre_dump": True}), "the pre-dump")
+        found += must(call, "the dump after it")
+    elif result.failed:
+        found.append(f"next run failed: {result.line}")
+    return found + must(Call("process_restore", STORED), "the restore after it") + world.alive("after the restore")
+
+
+def from_process_on_parent(world: World) -> tuple[Call, Call]:
+    call, back = process_on_parent(world)
+    prepared(call)
+    return back, call
+
+
 PLANS = {
     plan.name: plan
     for plan in (
@@ -377,6 +437,16 @@ PLANS = {
         Plan("process_checkpoint_store_leave", stored_process(**LIVE), settle_stored_process, True, store="during"),
         Plan("process_restore_store", from_stored_process, settle_restored, store="during"),
         Plan("process_restore_store_older", older_process, settle_older_process),
+        Plan("process_checkpoint_store_signed", signed_process, settle_signed_process, full_disk=True, store="during"),
+        Plan("process_checkpoint_store_swept", stored_process(), settle_swept_process, full_disk=True, store="during"),
+        Plan(
+            "process_checkpoint_store_parent",
+            process_on_parent,
+            settle_on_parent,
+            store="during",
+            needs=TRACKING,
+        ),
+        Plan("process_restore_store_parent", from_process_on_parent, settle_restored, store="during", needs=TRACKING),
         Plan("checkpoint_retention", old_checkpoints, settle_pruned, store="during"),
         Plan("unit_stop", stop_unit, settle_unit),
         Plan("unit_start", start_unit, settle_unit),

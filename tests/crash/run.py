@@ -3,7 +3,7 @@
 
 run.py ORDER   with ORDER, an object of JSON: plans, sample (a number; 0: all cases), seed, shard [number, of], only
 (names of cases). Each line of the output is an object: {"plan": ...}, {"of": ...}, {"case": ...}, {"unusable": ...}, or
-{"without": a plan, "program": that it needs}.
+{"without": a plan, "command": that it needs}.
 """
 
 from __future__ import annotations
@@ -140,12 +140,12 @@ def record(plan: Plan) -> tuple[list[str], dict[int, float], list[str]]:
 
 
 def lacks(plan: Plan) -> str:
-    """Return the program that a plan needs and that does not run here; empty if there is none."""
-    for program in plan.needs:
+    """Return the command that a plan needs and that fails here; empty if there is none."""
+    for command in plan.needs:
         try:
-            subprocess.run([program, "--version"], capture_output=True, check=True)
+            subprocess.run(command.split(), capture_output=True, check=True)
         except (OSError, subprocess.CalledProcessError):
-            return program
+            return command
     return ""
 
 
@@ -180,7 +180,7 @@ def main() -> int:
     for name in names:
         missing = lacks(PLANS[name])
         if missing:
-            say(without=name, program=missing)
+            say(without=name, command=missing)
             continue
         try:
             texts, durations[name], problems = record(PLANS[name])

@@ -29,6 +29,7 @@ STORE = FOLDER / "store"
 # Where a file system is that a case has taken away from the store.
 AWAY = Path("/srv/crash-away")
 AGE_KEY = Path("/srv/crash-key")
+SIGNING_KEY = Path("/srv/crash-sign")
 STATES = (Path("/var/lib/criu-hosts"), Path("/run/criu-hosts"))
 PROGRAM = """\
 import os, signal, sys, time

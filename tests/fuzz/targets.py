@@ -1597,7 +1597,6 @@ EXEMPT: dict[str, str] = {
     "_nextcloud/settings.read_settings": "a command's answer",
     "_process/failure.read_failure": "collects other readers for a failure",
     "_process/target.read_target": "collects read_unit, read_pid_file and read_process",
-    "_process/target.read_parent": "collects read_images",
     "_store/archive.read_archive": "collects read_record and the engine's describe_archive",
     "_store/image_folder.read_labels": "is fed through read_images",
     "_schedule/install.read_current": "returns texts as they are",

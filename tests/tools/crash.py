@@ -114,7 +114,7 @@ class Results:
         if "unusable" in entry:
             self.unusable = entry["unusable"]
         elif "without" in entry:
-            self.without[entry["without"]] = entry["program"]
+            self.without[entry["without"]] = entry["command"]
         elif "plan" in entry:
             figures = self.plans.setdefault(entry["plan"], Figures())
             figures.steps = len(entry["steps"])
@@ -141,8 +141,8 @@ class Results:
             text = f"{name}: {found.steps} steps, {found.cases} cases"
             passed = max(found.cases - failed, int(not failed))
             report.add(Entry(text, passed, failed, seconds=found.seconds, notes=notes))
-        for name, program in self.without.items():
-            report.add(Entry(name, skipped=1, notes=[f"{program} does not run on the test host"]))
+        for name, command in self.without.items():
+            report.add(Entry(name, skipped=1, notes=[f"{command!r} fails on the test host"]))
 
 
 def run_shards(order: dict[str, Any], count: int) -> Results:
@@ -235,6 +235,10 @@ PLANS = (
     "process_checkpoint_store_leave",
     "process_restore_store",
     "process_restore_store_older",
+    "process_checkpoint_store_signed",
+    "process_checkpoint_store_swept",
+    "process_checkpoint_store_parent",
+    "process_restore_store_parent",
     "checkpoint_retention",
     "unit_stop",
     "unit_start",

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Simulates a host whose podman keeps state: containers run, are dumped, exported, restored and removed.
-
-A task on it can be killed after any step of its plans; what it has begun stays, as after kill -9.
-"""
+"""Simulates a host whose podman keeps state: containers run, are dumped, exported, restored and removed."""
 
 from __future__ import annotations
 
@@ -15,9 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
-import pytest
-
-from ansible_collections.criu.hosts.plugins.module_utils._core import apply
 from ansible_collections.criu.hosts.tests.unit.containers import (
     ID,
     LABEL,
@@ -27,10 +21,6 @@ from ansible_collections.criu.hosts.tests.unit.containers import (
 )
 
 PREFIX = "2026-11-28T10:00:"
-
-
-class Killed(BaseException):
-    """Stands for kill -9."""
 
 
 @dataclass
@@ -216,24 +206,6 @@ def podman_host(folder: Path) -> PodmanHost:
     known = json.loads(recorded("inspect-running.json"))[0]["Image"]
     (images / "images.json").write_text(json.dumps([{"id": known, "names": ["localhost/w:latest"]}]))
     return host
-
-
-def kill_after(patch: pytest.MonkeyPatch, steps: int) -> None:
-    """Lets the next task die after so many steps of its plans."""
-    real, done = apply.apply_step, iter(range(1, 1 << 20))
-
-    def step(runner: Any, one: Any, applied: Any) -> None:
-        real(runner, one, applied)
-        if next(done) >= steps:
-            raise Killed
-
-    patch.setattr(apply, "apply_step", step)
-
-
-def give_markers_away(folder: Path) -> None:
-    """Names the markers of the killed task after a process that is gone: its own was that of the tests."""
-    for path in sorted((folder / "run/criu-hosts").glob("borrowed/*")):
-        path.rename(path.parent / f"criu_container_restore.4242.{path.name.rpartition('.')[2] or 1}")
 
 
 def left_over(folder: Path) -> Iterator[str]:

@@ -16,7 +16,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.context import Co
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Plan
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_files import read_saved_files
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import RECORD
+from ansible_collections.criu.hosts.plugins.module_utils._process.stored import manifest_text
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import pid_file_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.manifest import Manifest
 from ansible_collections.criu.hosts.plugins.module_utils._store.process_record import ProcessRecord
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
 from ansible_collections.criu.hosts.tests.unit.containers import World, world
@@ -33,6 +35,8 @@ TRIGGERS = ["systemctl", "show", "--property=TriggeredBy", "web.service"]
 LEND = ["setsebool", "unconfined_dyntrans_all", "on"]
 RETURN = ["setsebool", "unconfined_dyntrans_all", "off"]
 RELOAD = ["systemctl", "daemon-reload"]
+# Where the images of a checkpoint in a store are made.
+WORKING = "store/processes/web/.part-new/images"
 
 
 @dataclass
@@ -98,6 +102,28 @@ class ProcessWorld:
             (folder / RECORD).write_text(render_record(self.record(pre_dump=pre, **changes)))
         return folder
 
+    def _put(self, identity: str, *, pre: bool, parent: str = "") -> str:
+        """Puts the recorded images into the store as a checkpoint that an earlier task has made; returns its id."""
+        place = self.folder / f"store/processes/web/{identity}"
+        for path in (*reversed(place.parents), place):
+            if path.is_relative_to(self.folder) and not path.exists():
+                path.mkdir(mode=0o700)
+        above = {"parent": str(place.parent / parent / "images"), "parent_inventory": self.record().inventory}
+        images = self.dumped(place / "images", pre=pre, **(above if parent else {}))
+        for path in images.iterdir():
+            path.chmod(0o600)
+        draft = Manifest(identity, "process", "web", "2026-11-01T00:00:00Z", (), {}, parent=parent)
+        (place / "manifest.json").write_text(manifest_text(draft, str(images)))
+        (place / "manifest.json").chmod(0o600)
+        return identity
+
+    def put_pre_dump(self) -> str:
+        return self._put("20261101T000000Z-1a2b3c4d", pre=True)
+
+    def put_dump(self, parent: str) -> str:
+        """Puts a dump on a pre-dump into the store; its link is missing, as after a copy of regular files."""
+        return self._put("20261102T000000Z-1a2b3c4d", pre=False, parent=parent)
+
     def hold(self, kind: str) -> None:
         """Adds images of a process that holds something: job, job-with-terminal, both-ends or locks."""
         for path in (IMAGES.parent / f"4.2.1-{kind}-images").iterdir():
@@ -154,6 +180,11 @@ class ProcessWorld:
             for path in IMAGES.iterdir():
                 if not path.name.startswith("stats-") and not (pre and path.name != "inventory.img"):
                     shutil.copyfile(path, partial / path.name)
+            if "--prev-images-dir" in tail:
+                # As open_image_dir in criu/image.c does.
+                parent = tail[tail.index("--prev-images-dir") + 1]
+                assert (partial / parent).is_dir(), "Invalid parent image directory provided"
+                (partial / "parent").symlink_to(parent)
             shutil.copyfile(IMAGES / "stats-dump", self.work / "stats-dump")
             if not pre and "--leave-running" not in tail:
                 self.end()

@@ -81,7 +81,6 @@ NEVER: dict[str, dict[str, str]] = {
     "process_checkpoint": {
         **not_said("process", "checkpoint"),
         "process_ended": "the process that a killed task has restored is known",
-        "signing_failed": "it has no option signing_key",
     },
     "process_restore": {
         **not_said("process", "restore", "shell_job_needed"),

@@ -120,17 +120,17 @@ def test_a_part_that_is_not_the_one_in_the_manifest_is_found(crash_imports: Any,
     assert "is not the one in its manifest" in world.not_whole("now")[0]
 
 
-def test_a_plan_without_its_program_is_named_as_skipped(crash_imports: Any, tmp_path: Path, capsys: Any) -> None:
+def test_a_plan_whose_command_fails_is_named_as_skipped(crash_imports: Any, tmp_path: Path, capsys: Any) -> None:
     import common  # type: ignore[import-not-found]
     import crash
 
     crash_imports.setattr(common, "RESULTS", tmp_path)
     results = crash.Results()
-    results.add({"without": "container_restore_store_age", "program": "age"})
+    results.add({"without": "container_restore_store_age", "command": "age --version"})
     report = common.Report("crash")
     results.report(report)
     assert report.entries[0].skipped == 1
-    assert "age does not run on the test host" in capsys.readouterr().out
+    assert "'age --version' fails on the test host" in capsys.readouterr().out
 
 
 def test_the_clock_of_a_task_is_moved(crash_imports: Any) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import ProgramRunner
 from ansible_collections.criu.hosts.plugins.module_utils._store.signature import NAMESPACE
+from ansible_collections.criu.hosts.tests.unit.harness import Host
 
 RUNNER = ProgramRunner(limit=60)
 SIGNER = "backup@example.com"
@@ -21,6 +22,28 @@ SIGNER = "backup@example.com"
 def needs(program: str) -> Any:
     """Marks tests that run a real program."""
     return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
+
+
+def require(program: str) -> None:
+    """Skips the test that is running if it needs a program that is not there."""
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+
+
+def run_really(host: Host) -> None:
+    """Lets the simulated host run the real ssh-keygen, beside what it is scripted to run."""
+    scripted = host.run_to_end
+
+    def run_to_end(argv: Any, **options: Any) -> tuple[int, str, str]:
+        if argv[0] != "ssh-keygen":
+            return scripted(argv, **options)
+        host.ran.append(list(argv))
+        if argv[-1].endswith("manifest.json"):
+            host.wrote.append(list(argv))
+        done = subprocess.run(argv, input=options.get("stdin") or "", capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    host.run_to_end = run_to_end  # type: ignore[method-assign]
 
 
 def make_key(folder: Path, name: str = "key", passphrase: str = "") -> Path:

@@ -8,13 +8,13 @@ import os
 from typing import TYPE_CHECKING
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import place_record
-from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Rename, Step
 from ansible_collections.criu.hosts.plugins.module_utils._store.folder import MANIFEST
 from ansible_collections.criu.hosts.plugins.module_utils._store.signature import (
     check_signing,
     sign_steps,
     signature_path,
+    unproved,
 )
 
 if TYPE_CHECKING:
@@ -40,12 +40,7 @@ def late_signature(ctx: Context, key_path: str, container: Container | None, kno
     if container is not None and container.alive:
         return None
     if container is None or place_record(ctx.paths, container) != known.record:
-        raise CheckpointError(
-            f"Cannot sign the checkpoint {folder!r}: it is there without a signature, and nothing else on this host "
-            "proves that it was made here. Leave signing_key out, or sign its manifest.json with 'ssh-keygen -Y sign'.",
-            reason="signing_failed",
-            path=folder,
-        )
+        raise unproved(folder)
     check_signing(ctx.runner, key_path)
     steps = sign_steps(manifest, key_path)
     return (*steps, Rename(signature, signature, mode=0o600, why="put the signature in place at"))

@@ -8,7 +8,7 @@ import os
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.kept import stopped_in
 from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_gone import end_gone
@@ -27,6 +27,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.removal import (
     begun_notes,
     known_of,
     left_steps,
+    named_by_drafts,
     named_by_notes,
     named_by_restores,
     removal_steps,
@@ -38,8 +39,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.retention import
     to_view,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_store_path
-from ansible_collections.criu.hosts.plugins.module_utils._store.sweep import find_copies
-from ansible_collections.criu.hosts.plugins.module_utils._store.working import NEW
+from ansible_collections.criu.hosts.plugins.module_utils._store.sweep import Ended, find_copies
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
@@ -98,10 +98,13 @@ def request_of(params: Mapping[str, Any]) -> Request:
     return Request(**chosen, rules=rules_of(params), pin=tuple(params["pin"]), unpin=tuple(params["unpin"]))
 
 
-def prune(ctx: Context, engine: Engine, request: Request) -> Outcome:
+def prune(
+    ctx: Context, engine: Engine, request: Request, end_processes: Callable[..., Ended] = lambda *dummy: Ended()
+) -> Outcome:
     """Pins and unpins, sweeps what killed tasks have left, and removes what no rule keeps. Newest first.
 
-    A task that works on a container or process is not disturbed: what that one has stays.
+    A task that works on a container or process is not disturbed: what that one has stays. ``end_processes``: plans what
+    is done with the rests of processes with these names, whose locks it may add to the stack.
 
     Raises:
         CheckpointError: store_unsafe, checkpoint_missing, busy, store_unreadable, what the engine raises.
@@ -112,7 +115,9 @@ def prune(ctx: Context, engine: Engine, request: Request) -> Outcome:
         held = _hold_all(ctx, stack, request)
         stored = list_stored(request.store, request.kind, request.name)
         pins = tuple(_pin_steps(stored, request))
-        ended = end_gone(ctx, engine, request.store, sorted(name for kind, name in held if kind == "container"))
+        names = {kind: sorted(name for one, name in held if one == kind) for kind in KINDS}
+        ended = end_gone(ctx, engine, request.store, names["container"])
+        ended += end_processes(ctx, stack, request.store, names["process"])
         folders = [name_path(request.store, *place) for place in sorted(held)]
         swept = (*ended.steps, *left_steps(folders), *_copy_steps(request, folders))
         known = _known(ctx, engine, stored, request, held)
@@ -130,7 +135,7 @@ def prune(ctx: Context, engine: Engine, request: Request) -> Outcome:
         ctx.apply(Plan(steps=(*swept, *pins)))
         for one in gone:
             _remove(ctx, one)
-    warnings = (*ended.warnings, *_warnings(verdicts), *_partial_warnings(request, folders))
+    warnings = (*ended.warnings, *_warnings(verdicts))
     facts = {"removed_bytes": sum(one.of.size_bytes for one in verdicts if not one.keep)}
     return Outcome("checkpoints", [to_view(one) for one in verdicts], plan, facts, warnings)
 
@@ -185,6 +190,7 @@ def _known(
     used = {one.path: f"another task works on {one.kind} {one.name!r}" for one in busy}
     used.update(stopped_in(ctx, engine, free))
     used.update(named_by_restores(ctx.paths, free))
+    used.update(named_by_drafts(free))
     used.update(named_by_notes(begun_notes(ctx.paths), free))
     found = []
     for one in stored:
@@ -217,18 +223,6 @@ def _remove(ctx: Context, one: Stored) -> None:
         if one.kind == "process":
             stack.enter_context(ctx.hold("images", one.part("images")))
         ctx.apply(Plan(steps=removal_steps(one)))
-
-
-def _partial_warnings(request: Request, folders: list[str]) -> Iterable[str]:
-    """Yields what is left of processes: it may be the only copy, and only a task on the process can judge that."""
-    above = os.path.join(request.store, KINDS["process"])
-    for folder in folders:
-        working = os.path.join(folder, NEW)
-        if os.path.dirname(folder) == above and os.path.lexists(working):
-            yield (
-                f"A task died when it stored a checkpoint of process {os.path.basename(folder)!r}, and has left "
-                f"{working!r}. The next process_checkpoint or process_restore with this name completes or removes it."
-            )
 
 
 def _warnings(verdicts: list[Verdict]) -> Iterable[str]:

@@ -69,7 +69,7 @@ class Settled:
 
     def _join(self, outcome: Outcome) -> Outcome:
         if not self.steps:
-            return outcome
+            return replace(outcome, warnings=(*self.warnings, *outcome.warnings))
         plan, note = outcome.plan, self.held.note
         begun = note.action if note is not None else "dumping"
         whole = Plan(

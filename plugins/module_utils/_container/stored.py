@@ -22,11 +22,12 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.folder import (
     LATEST,
     SIGNATURE,
     Stored,
-    find_stored,
+    find_and_warn,
     list_stored,
     name_path,
     newest_whole,
     next_id,
+    passed_over,
     unusable,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._store.manifest import Manifest, Part, render_manifest
@@ -110,7 +111,7 @@ def newest_record(desired: Desired, archived: dict[str, Record]) -> tuple[str | 
         if one.manifest is not None and not fault:
             path, record = archive_of(one), record_of(one.manifest.record)
             break
-        warnings.append(f"The checkpoint {one.path!r} cannot be used: {fault}. Look at it, and remove its folder.")
+        warnings.append(passed_over(one, fault))
     completed = newest_completed(desired, archived)
     if completed is not None and _is_newer(desired, completed, path):
         path, record = completed, archived[completed]
@@ -142,15 +143,15 @@ def archive_of(stored: Stored) -> str:
     return stored.part(part.name)
 
 
-def find_archive(desired: Desired) -> str:
-    """Returns the archive of the wanted checkpoint, whose record is the one that the manifest names.
+def find_archive(desired: Desired) -> tuple[str, tuple[str, ...]]:
+    """Returns the archive of the wanted checkpoint, whose record is the one that the manifest names, and warnings.
 
     The digest of the archive itself is compared with the record right before the restore.
 
     Raises:
         CheckpointError: checkpoint_missing, checkpoint_damaged, store_unreadable.
     """
-    stored = find_stored(desired.store or "", KIND, desired.name, desired.checkpoint or LATEST)
+    stored, passed = find_and_warn(desired.store or "", KIND, desired.name, desired.checkpoint or LATEST)
     path = archive_of(stored)
     known = {stored.part(part.name): part.sha256 for part in stored.manifest.parts} if stored.manifest else {}
     beside = record_path(path)
@@ -161,11 +162,11 @@ def find_archive(desired: Desired) -> str:
     record = read_record(path)
     if not same or record is None or record.sha256 != known[path]:
         raise unusable(stored.path, "its record is not the one in its manifest")
-    return path
+    return path, passed
 
 
 def restored_from(desired: Desired, settled: Settled) -> Desired:
-    """Returns the options of a restore with the archive of the wanted checkpoint.
+    """Returns the options of a restore with the archive of the wanted checkpoint; warns about damaged ones.
 
     Raises:
         CheckpointError: as ``find_archive``.
@@ -177,7 +178,9 @@ def restored_from(desired: Desired, settled: Settled) -> Desired:
         or (wanted == LATEST and _is_newer(desired, completed, found.part("") if found else None))
     ):
         return replace(desired, archive_path=completed)
-    return replace(desired, archive_path=find_archive(desired))
+    path, passed = find_archive(desired)
+    settled.warnings = (*settled.warnings, *passed)
+    return replace(desired, archive_path=path)
 
 
 @dataclass

@@ -8,7 +8,6 @@ No task on such a container comes any more that would do so. A whole checkpoint 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.held import look
@@ -23,6 +22,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import read_record
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import find_record
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import pipe_path, unfinished_record_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.sweep import Ended
 from ansible_collections.criu.hosts.plugins.module_utils._store.working import read_draft, working_folder
 
 if TYPE_CHECKING:
@@ -31,26 +31,17 @@ if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 
 
-@dataclass(frozen=True)
-class Gone:
-    """The steps that end what is left, and what stays for a person."""
-
-    steps: tuple[Step, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-
-def end_gone(ctx: Context, engine: Engine, store: str, names: Iterable[str]) -> Gone:
+def end_gone(ctx: Context, engine: Engine, store: str, names: Iterable[str]) -> Ended:
     """Looks at what is left of containers with these names. The caller holds the containers and their folders.
 
     Raises:
         CheckpointError: what the engine raises for a container that cannot be read.
     """
-    found = Gone()
+    found = Ended()
     for name in names:
         working = working_folder(store, KIND, name)
         if os.path.isdir(working) and not os.path.islink(working) and _is_gone(ctx, engine, store, name):
-            one = _ended(engine, store, name)
-            found = Gone((*found.steps, *one.steps), (*found.warnings, *one.warnings))
+            found += _ended(engine, store, name)
     return found
 
 
@@ -74,7 +65,7 @@ def _ids(store: str, name: str) -> set[str]:
     return known
 
 
-def _ended(engine: Engine, store: str, name: str) -> Gone:
+def _ended(engine: Engine, store: str, name: str) -> Ended:
     working = working_folder(store, KIND, name)
     archived: dict[str, Record] = {}
     steps: tuple[Step, ...] = ()
@@ -82,7 +73,7 @@ def _ended(engine: Engine, store: str, name: str) -> Gone:
         found = read_unfinished(engine, path, lambda dummy: "")
         if found.kept:
             what = f"A task died when it encrypted the archive of container {name!r}, which is gone."
-            return Gone(warnings=(f"{what} {left_advice(found.kept)}",))
+            return Ended(warnings=(f"{what} {left_advice(found.kept)}",))
         if os.path.lexists(pipe_path(path)):
             steps = (*steps, Remove(pipe_path(path), why="remove the pipe"))
         steps = (*steps, *found.steps)
@@ -94,4 +85,4 @@ def _ended(engine: Engine, store: str, name: str) -> Gone:
         said += f"This task has put it in place as {os.path.dirname(ended.archive)!r}."
     else:
         said += "This task has removed the rest, which is not whole."
-    return Gone((*steps, *ended.steps), (said,))
+    return Ended((*steps, *ended.steps), (said,))

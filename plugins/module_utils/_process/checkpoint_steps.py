@@ -24,6 +24,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.process import Pr
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import tree_memory
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import Unit
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import Selinux
+from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread
 from ansible_collections.criu.hosts.plugins.module_utils._process.options import ProcessOptions, log_path
 from ansible_collections.criu.hosts.plugins.module_utils._process.restore_unit import ENDING, with_drop_in
 from ansible_collections.criu.hosts.plugins.module_utils._store.begun import Begun, begin_steps, end_step
@@ -44,10 +45,24 @@ _ROOM_FILES, _ROOM_BYTES = 5, 16 << 10
 
 
 @dataclass(frozen=True)
+class Based:
+    """What a dump is based on: the options with its path, its images, and steps that correct the links to it.
+
+    ``tracking``: the path of the note since when changes of memory are tracked; empty if the dump tracks none.
+    """
+
+    options: ProcessOptions
+    images: Images | None = None
+    links: tuple[Step, ...] = ()
+    tracking: str = ""
+
+
+@dataclass(frozen=True)
 class Dump:
     """What a dump is planned from.
 
-    ``inherit``: the process's own connections to the journal. ``profiles``: those of its threads (AppArmor).
+    ``inherit``: the process's own connections to the journal. ``threads``: those with a profile of AppArmor.
+    ``links`` and ``tracking`` are those of Based.
     """
 
     paths: Paths
@@ -60,7 +75,9 @@ class Dump:
     parent: Images | None = None
     replaced: bool = False
     program: str = ""
-    profiles: tuple[str, ...] = ()
+    threads: tuple[Thread, ...] = ()
+    links: tuple[Step, ...] = ()
+    tracking: str = ""
 
     @property
     def ends(self) -> bool:
@@ -95,7 +112,7 @@ class Dump:
             tcp_established=options.tcp_established,
             file_locks=options.file_locks,
             program=self.program,
-            profiles=self.profiles,
+            profiles=tuple(sorted({one.label for one in self.threads})),
         )
 
     def begun(self) -> Begun:
@@ -107,16 +124,17 @@ class Dump:
 def dump_argv(work: Dump) -> tuple[str, ...]:
     """Returns the argument list of criu dump or pre-dump."""
     options = work.options
-    tracked = options.pre_dump or options.parent_path is not None
-    parent = f"../{os.path.basename(options.parent_path)}" if options.parent_path else ""
+    partial = partial_path(options.images_path)
+    # Relative, so that the images can be moved together; in a store, they are as deep before and after their rename.
+    parent = os.path.relpath(options.parent_path, partial) if options.parent_path else ""
     return (
         work.criu.path,
         "pre-dump" if options.pre_dump else "dump",
         "--tree",
         str(work.process.pid),
-        *options.common_flags(partial_path(options.images_path), "dump.log"),
+        *options.common_flags(partial, "dump.log"),
         *(("--leave-running",) if options.leave_running and not options.pre_dump else ()),
-        *(("--track-mem",) if tracked else ()),
+        *(("--track-mem",) if options.tracks else ()),
         *(("--prev-images-dir", parent) if parent else ()),
         *(word for dummy_fd, inode in work.inherit for word in ("--external", f"unix[{inode}]")),
         *(word for one in options.external for word in ("--external", one)),
@@ -137,6 +155,16 @@ def reserve_steps(partial: str) -> tuple[Step, ...]:
     )
 
 
+def tracking_steps(work: Dump) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    """Plans the notes since when changes of memory are tracked, before the dump and after it."""
+    if not work.tracking:
+        return (), ()
+    # Few dumps do that: the others need not compile this.
+    from ansible_collections.criu.hosts.plugins.module_utils._process.tracking import begin_steps, end_steps
+
+    return begin_steps(work.tracking), end_steps(work.tracking, work.options.images_path, ends=work.ends)
+
+
 def dump_steps(work: Dump) -> tuple[Step, ...]:
     """Plans the whole dump. The old images stay until the new ones are in place."""
     path = work.options.images_path
@@ -145,17 +173,21 @@ def dump_steps(work: Dump) -> tuple[Step, ...]:
     command = limited(command, tree_memory(work.paths, work.process.pid))
     if work.unit is not None and work.ends:
         command = with_drop_in(work.paths, work.unit.name, ENDING, command)
+    track, tracked = tracking_steps(work)
     return (
+        *work.links,
         *begin_steps(begun_path(path), work.begun()),
         Remove(partial, why="remove what an earlier attempt left"),
         *images_place_steps(partial),
         *reserve_steps(partial),
         Remove(log_path(path, "checkpoint"), why="remove the old log"),
+        *track,
         *command,
         Remove(work_path(partial), why="free the room for the record"),
         WriteFile(os.path.join(partial, RECORD), work.record, why="write the record"),
         *((Rename(path, old, why="put aside the old images"),) if work.replaced else ()),
         Rename(partial, path, mode=0o600, why="put the images in place at"),
+        *tracked,
         Remove(old, why="remove the old images"),
         Remove(note_path(path), why="remove the note of a restore"),
         end_step(begun_path(path)),

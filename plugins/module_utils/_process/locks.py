@@ -59,6 +59,25 @@ def hold_images(ctx: Context, held: ExitStack, path: str, parent: str | None = N
         )
 
 
+def hold_store(ctx: Context, held: ExitStack, images_path: str) -> None:
+    """Holds all checkpoints of a process in a store, before any images: ``images_path`` is where new ones are made.
+
+    Raises:
+        CheckpointError: busy.
+    """
+    held.enter_context(ctx.hold("store", os.path.dirname(os.path.dirname(images_path))))
+
+
+def hold_stored(ctx: Context, held: ExitStack, paths: Iterable[str]) -> None:
+    """Holds folders of images in a store, until ``held`` ends; the links in them count for nothing.
+
+    Raises:
+        CheckpointError: busy.
+    """
+    for one in sorted(paths):
+        held.enter_context(ctx.hold("images", one))
+
+
 def hold_units(ctx: Context, held: ExitStack, names: Iterable[str | None]) -> tuple[str, ...]:
     """Holds units; returns their names with the suffix."""
     units = tuple(sorted({unit_name(name) for name in names if name})) if ctx.is_root else ()

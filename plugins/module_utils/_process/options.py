@@ -45,7 +45,8 @@ class ProcessOptions:
     """The options of both modules. Those from ``terminal`` to ``on_label_mismatch`` belong to only one of them.
 
     ``off``: those that the task sets to false. ``unix_sockets``: the images have connections to Unix sockets outside.
-    With ``store``, ``images_path`` is where the images are until the checkpoint ``name`` is whole.
+    With ``store``, ``images_path`` is where the images are until the checkpoint ``name`` is whole. ``parent`` is the id
+    of the one that it is built on, latest until that one is found, or empty. ``signing_key`` is the path of a file.
     """
 
     images_path: str
@@ -67,6 +68,8 @@ class ProcessOptions:
     name: str = ""
     why: str = ""
     checkpoint: str = ""
+    parent: str = ""
+    signing_key: str | None = None
     max_age: int | None = None
     when: str = "changed"
 
@@ -117,6 +120,11 @@ class ProcessOptions:
     def place(self) -> dict[str, str]:
         """The place of the checkpoint, as a diff names it."""
         return {"images_path": self.images_path} if self.store is None else {"store": self.store, "name": self.name}
+
+    @property
+    def tracks(self) -> bool:
+        """Whether a dump lets the kernel track changes of memory, so that the next one can be based on it."""
+        return self.pre_dump or self.parent_path is not None
 
     def common_flags(self, folder: str, log: str) -> tuple[str, ...]:
         """Returns the arguments that dump, pre-dump and restore have in common."""

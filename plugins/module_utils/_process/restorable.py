@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import Criu, read_criu
@@ -29,6 +31,7 @@ def process_blockers(ctx: Context, one: Checkpoint) -> list[CheckpointError]:
         return [error]
     if images is None:
         return []
+    images = replace(images, parents=one.parents)
     options = ProcessOptions(one.path, None, False, False, False, (), ctx.is_root)
     errors = attempts([lambda: check_trust(ctx, images), lambda: preflight(ctx, images, options)])
     criu = _criu(ctx)

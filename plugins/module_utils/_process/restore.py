@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError, attempt
-from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome, Plan
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome, Plan, Step
 from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_criu
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import read_statistics
 from ansible_collections.criu.hosts.plugins.module_utils._host.names import DYNTRANS_BOOLEAN
@@ -113,7 +113,7 @@ def preflight(ctx: Context, images: Images, options: ProcessOptions) -> Restore:
     if images.pre_dump:
         raise CheckpointError(
             f"Cannot restore from {images.path!r}: it contains only a pre-dump, which is memory without processes. Set "
-            "images_path to the checkpoint that is based on it.",
+            f"{'images_path' if options.store is None else 'checkpoint'} to one that is based on it.",
             reason="images_pre_dump",
         )
     refuse_second_copy(ctx.paths, images)
@@ -190,13 +190,17 @@ def ensure(ctx: Context, options: ProcessOptions, found: Found, images: Images) 
     process = proof.process if proof is not None else (copy.process if copy is not None else None)
     if process is None:
         if found.steps and ctx.apply(Plan(steps=found.steps)) is not None:
-            images = read_images(options.images_path) or images
-        if found.stored is not None:
-            from ansible_collections.criu.hosts.plugins.module_utils._process.stored import require_parts
+            again = read_images(options.images_path)
+            images = replace(again, parents=images.parents) if again is not None else images
+        if found.stored is None:
+            check_trust(ctx, images)
+            return make(ctx, Restored(preflight(ctx, images, options), ctx.runner), found)
+        from ansible_collections.criu.hosts.plugins.module_utils._process.chain import link_steps, require_chain
 
-            require_parts(found.stored)
+        require_chain(found.stored, found.completed)
         check_trust(ctx, images)
-        return make(ctx, Restored(preflight(ctx, images, options), ctx.runner), found)
+        links = link_steps(found.stored, images.path)
+        return make(ctx, Restored(preflight(ctx, images, options), ctx.runner), found, links)
     steps = (*boolean_steps(ctx), *found.steps)
     if steps:
         ctx.apply(Plan(steps=steps))
@@ -215,13 +219,13 @@ def ensure(ctx: Context, options: ProcessOptions, found: Found, images: Images) 
     return Outcome("restore", value, Plan(before=before, after=after, steps=steps), facts, warnings)
 
 
-def make(ctx: Context, back: Restored, found: Found) -> Outcome:
-    """Applies the plan of the restore."""
+def make(ctx: Context, back: Restored, found: Found, links: tuple[Step, ...] = ()) -> Outcome:
+    """Applies the plan of the restore; ``links``: steps that make those between the images of a store."""
     work, place = back.work, back.work.options.place
     plan = Plan(
         before={**place, "state": "absent"},
         after={**place, "state": "running"},
-        steps=restore_steps(back),
+        steps=(*links, *restore_steps(back)),
     )
     try:
         applied = ctx.apply(plan)

@@ -55,11 +55,15 @@ _OURS = b"# By criu.hosts"
 
 @dataclass(frozen=True)
 class Kept:
-    """Images that are whole and in their place, or will be: what their record says. ``path`` is that place."""
+    """Images that are whole and in their place, or will be: what their record says. ``path`` is that place.
+
+    ``stored``: the checkpoint that they are in; None without a store.
+    """
 
     path: str
     record: ProcessRecord | None
     size_bytes: int
+    stored: Stored | None = None
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,9 @@ class Found:
 
     ``said``: what the steps complete or undo. ``saved``: the images were put in place, and may be the only copy of
     their process. ``proof``: that of a restored process. ``unfinished``: other images are there, of which nobody knows
-    whether they are the only copy. ``kept``: the newest checkpoint in the store; ``completed``: the one that the steps
-    put in place there; ``stored``: the one that a restore takes, unless it is that one.
+    whether they are the only copy. ``kept``: the newest checkpoint in the store, of the kind that the task makes;
+    ``completed``: the one that the steps put in place there; ``stored``: the one that a restore takes.
+    ``passed``: warnings about damaged ones that are newer.
     """
 
     images: Images | None = None
@@ -81,10 +86,11 @@ class Found:
     kept: Kept | None = None
     completed: Kept | None = None
     stored: Stored | None = None
+    passed: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        return (self.said,) if self.said else ()
+        return (*((self.said,) if self.said else ()), *self.passed)
 
 
 def drop_in_steps(paths: Paths, unit: str, *, begun: bool) -> tuple[Step, ...]:

@@ -6,21 +6,17 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import Any, Mapping
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.option import option_invalid
 from ansible_collections.criu.hosts.plugins.module_utils._store.folder import LATEST
+from ansible_collections.criu.hosts.plugins.module_utils._store.manifest import ID
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import NAME, is_text
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_store_path
 from ansible_collections.criu.hosts.plugins.module_utils._store.working import working_folder
 
-if TYPE_CHECKING:
-    from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
-    from ansible_collections.criu.hosts.plugins.module_utils._process.options import ProcessOptions
 
-
-def store_words(params: Mapping[str, Any]) -> dict[str, str]:
+def store_words(params: Mapping[str, Any]) -> dict[str, str | None]:
     """Returns the options of a store as those of ProcessOptions, with the path where its images are made.
 
     Raises:
@@ -31,12 +27,13 @@ def store_words(params: Mapping[str, Any]) -> dict[str, str]:
         raise option_invalid(
             "store", store, "state absent removes no checkpoint of a store", "Use checkpoint_retention."
         )
-    for option in ("pre_dump", "parent_path"):
-        if params.get(option):
-            why = "a store keeps whole checkpoints only"
-            raise option_invalid(
-                option, str(params[option]), why, "Leave it out, or give images_path instead of store."
-            )
+    if params.get("parent_path"):
+        why = "in a store, the images have no path before they are complete"
+        raise option_invalid("parent_path", params["parent_path"], why, "Give parent, the ID of that checkpoint.")
+    parent = params.get("parent") or ""
+    if parent not in ("", LATEST) and not re.fullmatch(ID, parent):
+        why = f"it is neither {LATEST!r} nor the ID of a checkpoint"
+        raise option_invalid("parent", parent, why, "Give one that checkpoint_info shows.")
     unit = params.get("unit") or ""
     name = params.get("name") or (unit[: -len(".service")] if unit.endswith(".service") else unit)
     if not name or not re.fullmatch(NAME, name):
@@ -51,13 +48,6 @@ def store_words(params: Mapping[str, Any]) -> dict[str, str]:
         "name": name,
         "why": params.get("why") or "",
         "checkpoint": params.get("checkpoint") or LATEST,
+        "parent": parent,
+        "signing_key": params.get("signing_key"),
     }
-
-
-def hold_store(ctx: Context, held: ExitStack, options: ProcessOptions) -> None:
-    """Holds all checkpoints of the process in the store; it comes before the lock of any images.
-
-    Raises:
-        CheckpointError: busy.
-    """
-    held.enter_context(ctx.hold("store", os.path.dirname(os.path.dirname(options.images_path))))

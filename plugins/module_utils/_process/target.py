@@ -16,13 +16,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._host.process import Pr
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import Unit, read_unit, unit_name
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.labels import host_labels
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import read_tree
-from ansible_collections.criu.hosts.plugins.module_utils._process.options import ProcessOptions
-from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import (
-    Images,
-    check_parents,
-    read_images,
-)
-from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_images_path
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
@@ -202,32 +195,3 @@ def _journal_peers(text: str) -> set[int]:
         if len(fields) == 7 and fields[4:6] == ["0001", "03"] and re.fullmatch("[0-9]{1,20}", fields[6]):
             found.add(int(fields[6]))
     return found
-
-
-def read_parent(options: ProcessOptions, process: Process) -> Images | None:
-    """Reads the parent images; refuses those that are not of an earlier moment of this very process.
-
-    Raises:
-        CheckpointError: parent_invalid.
-    """
-    path = options.parent_path
-    if path is None:
-        return None
-    check_images_path(path)
-    parent = read_images(path)
-    record = parent.record if parent else None
-    why = ""
-    if parent is None or record is None:
-        why = "the folder has no images of process_checkpoint"
-    elif (record.pid, record.start, record.boot) != process.identity:
-        why = f"they are of a process other than {process.text}, or of an earlier one with the same id"
-    elif not record.pre_dump and not record.parent:
-        why = "they are not a pre-dump, so changes of memory were not tracked since"
-    if why or parent is None:
-        raise CheckpointError(
-            f"Cannot base a checkpoint on the parent images {path!r}: {why}. Create them with pre_dump first.",
-            reason="parent_invalid",
-            path=path,
-        )
-    check_parents(parent)
-    return parent

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Iterator
 from ansible_collections.criu.hosts.plugins.module_utils._formats.capabilities import capability_names
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import CoreThread, ImageError, read_core
 from ansible_collections.criu.hosts.plugins.module_utils._process.stored import digests
-from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import Images, check_parents
+from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import (
+    Images,
+    check_parents,
+    parents_of,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._store.spec import Spec, label_names
 from ansible_collections.criu.hosts.plugins.module_utils._store.trust import OF_PROCESSES
 from ansible_collections.criu.hosts.plugins.module_utils._store.trust_check import require_trust
@@ -28,7 +32,7 @@ def require_trusted(ctx: Context, images: Images) -> None:
     check_parents(images)
     what = f"restore {images.text} from {images.path!r}"
     require_trust(ctx, what, images.path, lambda: digests(images.path), lambda: read_spec(images), kinds=OF_PROCESSES)
-    for path in _parents(images.path):
+    for path in map(os.path.realpath, parents_of(images)):
         # Only memory is in them: the labels and capabilities are those of the last images.
         # mypy cannot infer the type of a lambda with a default, which binds the path of this round.
         require_trust(ctx, what, path, lambda path=path: digests(path), Spec, kinds=())  # type: ignore[misc]
@@ -55,9 +59,3 @@ def _threads(images: Images) -> Iterator[CoreThread]:
                 yield read_core(images.path, tid)
             except ImageError as error:
                 raise ValueError(f"its core-{tid}.img is missing or damaged ({error})") from error
-
-
-def _parents(path: str) -> Iterator[str]:
-    while os.path.lexists(os.path.join(path, "parent")):
-        path = os.path.realpath(os.path.join(path, "parent"))
-        yield path

@@ -35,13 +35,17 @@ AnyRecord = Union[Record, ProcessRecord]
 
 @dataclass
 class Checkpoint:
-    """One checkpoint: its entry, and what else a look at the host needs. ``path`` is the archive or the images."""
+    """One checkpoint: its entry, and what else a look at the host needs. ``path`` is the archive or the images.
+
+    ``parents``: the images in a store that these are based on; None without a store, where links say it.
+    """
 
     path: str
     entry: dict[str, Any]
     record: AnyRecord | None = None
     host: Host = field(default_factory=Host)
     options: Mapping[str, Any] = field(default_factory=dict)
+    parents: tuple[str, ...] | None = None
 
 
 def entry_of(path: str, **found: Any) -> dict[str, Any]:

@@ -13,8 +13,8 @@ import re
 import stat
 import time
 from calendar import timegm
-from dataclasses import dataclass
-from typing import Iterator
+from dataclasses import dataclass, replace
+from typing import Iterable, Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._host.ancestors import others_write
@@ -34,7 +34,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,1023}")
 
 @dataclass(frozen=True)
 class Stored:
-    """A checkpoint in a store. ``fault`` says why it cannot be used; without a manifest there always is one."""
+    """A checkpoint in a store. ``fault`` says why it cannot be used; without a manifest there always is one.
+
+    ``parents`` are those that it is built on, the nearest first; none of one with a fault.
+    """
 
     path: str
     kind: str
@@ -44,6 +47,7 @@ class Stored:
     fault: str = ""
     pinned: bool = False
     signed: bool = False
+    parents: tuple[Stored, ...] = ()
 
     def part(self, name: str) -> str:
         """Returns the path of a part."""
@@ -89,7 +93,7 @@ def part_path(store: str, kind: str, name: str, identity: str) -> str:
 def list_stored(store: str, kind: str | None = None, name: str | None = None) -> list[Stored]:
     """Returns the checkpoints in a store, of one kind or one name if given: newest first; none if there is no store.
 
-    A damaged one is in the list, with its fault. Digests are not computed.
+    A damaged one is in the list, with its fault, and so is one that is built on such a one. Digests are not computed.
 
     Raises:
         CheckpointError: store_unreadable.
@@ -101,7 +105,36 @@ def list_stored(store: str, kind: str | None = None, name: str | None = None) ->
         for identity in names_in(name_path(store, one, below), _ID)
     ]
     # A stable order for two of the same second, too.
-    return sorted(found, key=lambda one: (one.id, one.kind, one.name), reverse=True)
+    return sorted(with_parents(found), key=lambda one: (one.id, one.kind, one.name), reverse=True)
+
+
+def with_parents(found: Iterable[Stored]) -> list[Stored]:
+    """Returns these checkpoints with those that they are built on, or with the fault that one of these gives them."""
+    known: dict[tuple[str, str, str], Stored] = {}
+    broken: dict[tuple[str, str, str], str] = {}
+    # A parent has to be older than its child, so no chain leads back to where it began.
+    for one in sorted(found, key=lambda one: one.id):
+        key, wanted = (one.kind, one.name, one.id), one.manifest.parent if one.manifest is not None else ""
+        above = (one.kind, one.name, wanted)
+        parent = known.get(above)
+        if one.fault:
+            broken[key] = f"it is built on the checkpoint {one.id!r}, which cannot be used: {one.fault}"
+        elif wanted:
+            fault = broken.get(above) or _misfit(one, wanted, parent)
+            one = replace(one, fault=fault, parents=() if fault or parent is None else (parent, *parent.parents))
+            broken.update({key: fault} if fault else {})
+        known[key] = one
+    return list(known.values())
+
+
+def _misfit(one: Stored, wanted: str, parent: Stored | None) -> str:
+    """Returns why a checkpoint cannot be built on this parent; empty if it can."""
+    on = f"it is built on the checkpoint {wanted!r}, which"
+    if parent is None:
+        return f"{on} is missing" if wanted < one.id else f"{on} is not older"
+    child, record = (each.manifest.record if each.manifest is not None else {} for each in (one, parent))
+    same = child.get("parent_inventory") == record.get("inventory")
+    return "" if same else f"{on} does not have the images that it was made on"
 
 
 def stored_names(store: str, kind: str, name: str | None = None) -> Iterator[str]:
@@ -191,10 +224,14 @@ def damaged(what: str, why: str, advice: str, **facts: str) -> CheckpointError:
     return CheckpointError(f"Cannot {what}: {why}. {advice}", reason="checkpoint_damaged", **facts)
 
 
-def unusable(path: str, why: str) -> CheckpointError:
+def unusable(path: str, why: str, advice: str = "Use another checkpoint, or copy this one again.") -> CheckpointError:
     """Returns the refusal to use a checkpoint, or a part of it."""
-    advice = "Use another checkpoint, or copy this one again."
     return damaged(f"use the checkpoint {path!r}", why, advice, path=path)
+
+
+def passed_over(one: Stored, fault: str) -> str:
+    """Returns the warning about a checkpoint that is newer than the one that a task uses, and damaged."""
+    return f"The checkpoint {one.path!r} cannot be used: {fault}. Look at it, and remove its folder."
 
 
 def newest_whole(store: str, kind: str, name: str) -> Stored | None:
@@ -208,6 +245,15 @@ def find_stored(store: str, kind: str, name: str, wanted: str) -> Stored:
     Raises:
         CheckpointError: checkpoint_missing, checkpoint_damaged, store_unreadable.
     """
+    return find_and_warn(store, kind, name, wanted)[0]
+
+
+def find_and_warn(store: str, kind: str, name: str, wanted: str) -> tuple[Stored, tuple[str, ...]]:
+    """Returns the same, with a warning about each newer one that "latest" passes over since it is damaged.
+
+    Raises:
+        CheckpointError: as ``find_stored``.
+    """
     found = [one for one in list_stored(store, kind, name) if wanted in (LATEST, one.id)]
     if not found:
         which = "has no checkpoint" if wanted == LATEST else f"has no checkpoint {wanted!r}"
@@ -220,4 +266,4 @@ def find_stored(store: str, kind: str, name: str, wanted: str) -> Stored:
     whole = next((one for one in found if not one.fault), None)
     if whole is None:
         raise unusable(found[0].path, found[0].fault)
-    return whole
+    return whole, tuple(passed_over(one, one.fault) for one in found[: found.index(whole)])

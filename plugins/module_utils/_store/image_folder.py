@@ -8,6 +8,7 @@ import hashlib
 import os
 import stat
 from dataclasses import dataclass
+from typing import Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
@@ -98,7 +99,11 @@ def read_record(folder: str) -> ProcessRecord | None:
 
 @dataclass(frozen=True)
 class Images:
-    """The content of an images folder. ``record`` is None if it is missing or not of these images."""
+    """The content of an images folder. ``record`` is None if it is missing or not of these images.
+
+    ``parents``: the folders that their memory is partly in, the nearest first, as the manifests of a store say; None
+    if the links ``parent`` say it.
+    """
 
     path: str
     inventory: Inventory
@@ -106,6 +111,7 @@ class Images:
     digest: str
     record: ProcessRecord | None = None
     size_bytes: int = 0
+    parents: tuple[str, ...] | None = None
 
     @property
     def pre_dump(self) -> bool:
@@ -179,18 +185,30 @@ def read_labels(images: Images) -> tuple[Thread, ...]:
     return tuple(found)
 
 
+def parents_of(images: Images) -> Iterator[str]:
+    """Yields the paths of the images that these are based on, the nearest first; links may lead in a circle."""
+    if images.parents is not None:
+        yield from images.parents
+        return
+    path = images.path
+    while os.path.lexists(os.path.join(path, "parent")):
+        path = os.path.join(path, "parent")
+        yield path
+        path = os.path.realpath(path)
+
+
 def check_parents(images: Images) -> None:
-    """Follows the links ``parent``: each must lead to the images that the folder was made on, and be as safe.
+    """Looks at all that the images are based on: each must have the images that the folder was made on, and be as safe.
 
     Raises:
         CheckpointError: parent_changed, images_path_unsafe, images_invalid.
     """
     path, record, seen = images.path, images.record, set()
-    while os.path.lexists(os.path.join(path, "parent")):
-        fault = find_fault(os.path.join(path, "parent"))
+    for place in parents_of(images):
+        fault = find_fault(place)
         if fault:
             raise unsafe(path, f"its link 'parent' is not safe: {fault}", "Make the images again.")
-        parent = os.path.realpath(os.path.join(path, "parent"))
+        parent = os.path.realpath(place)
         digest = inventory_hash(parent)
         if parent in seen or not digest or (record is not None and record.parent_inventory != digest):
             raise CheckpointError(

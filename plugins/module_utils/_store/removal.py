@@ -16,6 +16,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.folder import St
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import begun_path
 from ansible_collections.criu.hosts.plugins.module_utils._store.manifest import ID
 from ansible_collections.criu.hosts.plugins.module_utils._store.retention import Known
+from ansible_collections.criu.hosts.plugins.module_utils._store.working import NEW, read_draft
 
 # A checkpoint that is being removed: a name that nobody lists.
 GONE = ".gone-"
@@ -82,6 +83,7 @@ def known_of(one: Stored, used: Mapping[str, str], pinned: bool) -> Known:
         parent=manifest.parent if manifest is not None else "",
         pinned=pinned,
         used=used.get(one.path, "its age is not known" if made is None else ""),
+        pre_dump=manifest is not None and manifest.record.get("pre_dump") is True,
     )
 
 
@@ -100,6 +102,21 @@ def named_by_restores(paths: Paths, stored: Iterable[Stored]) -> dict[str, str]:
         note = next((note for note in map(read_begun, places) if note is not None), None)
         if note is not None:
             named[one.path] = f"a task that began at {note.began} ({note.action} {note.thing!r}) needs it"
+    return named
+
+
+def named_by_drafts(stored: Iterable[Stored]) -> dict[str, str]:
+    """Returns why each of these checkpoints is needed on which one is built that is not in its place, by its path.
+
+    A killed task has left that one, and it may be the only copy of a process.
+    """
+    known = {one.path for one in stored}
+    named: dict[str, str] = {}
+    for folder in sorted({os.path.dirname(path) for path in known}):
+        draft = read_draft(os.path.join(folder, NEW))
+        path = os.path.join(folder, draft.parent) if draft is not None and draft.parent else ""
+        if path in known:
+            named[path] = "a checkpoint that is not complete is built on it"
     return named
 
 

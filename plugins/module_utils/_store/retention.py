@@ -38,6 +38,7 @@ class Known:
     """A checkpoint as the rules see it. ``made``: seconds since 1970. ``parent``: an id, or empty.
 
     ``fault``: why it cannot be restored, empty if nothing is known. ``used``: who needs it, empty for nobody.
+    ``pre_dump``: it holds memory only, and cannot be restored alone.
     """
 
     kind: str
@@ -49,6 +50,7 @@ class Known:
     parent: str = ""
     pinned: bool = False
     used: str = ""
+    pre_dump: bool = False
 
     @property
     def key(self) -> Key:
@@ -114,10 +116,12 @@ def plan_retention(found: Iterable[Known], rules: Rules, now: float) -> list[Ver
     for one in all_of_them:
         groups.setdefault((one.kind, one.name), []).append(one)
     for group in groups.values():
-        whole = _whole(group)
-        _find_needed(work, group, whole, rules, now)
+        sound = _sound(group)
+        whole = [one for one in sound if not one.pre_dump]
+        _find_needed(work, group, sound, whole, rules, now)
         _select(work, [one for one in whole if one.made <= now], rules)
-        _give_up_old(work, whole, rules, now)
+        _select_pre_dumps(work, sound, rules)
+        _give_up_old(work, sound, rules, now)
     for group in groups.values():
         _give_up_bytes(work, group, rules.max_bytes, "max_bytes")
     _give_up_bytes(work, all_of_them, rules.max_total_bytes, "max_total_bytes")
@@ -125,11 +129,11 @@ def plan_retention(found: Iterable[Known], rules: Rules, now: float) -> list[Ver
     return [_verdict(work, one, kept) for one in all_of_them]
 
 
-def _whole(group: Sequence[Known]) -> list[Known]:
-    """Returns those that can be restored: nothing is wrong with them, nor with any that they are built on."""
+def _sound(group: Sequence[Known]) -> list[Known]:
+    """Returns those with which nothing is wrong, nor with any that they are built on."""
     by_id = {one.id: one for one in group}
 
-    def is_whole(one: Known) -> bool:
+    def is_sound(one: Known) -> bool:
         seen: set[str] = set()
         current: Known | None = one
         while current is not None and not current.fault and current.id not in seen:
@@ -139,12 +143,14 @@ def _whole(group: Sequence[Known]) -> list[Known]:
             current = by_id.get(current.parent)
         return False
 
-    return [one for one in group if is_whole(one)]
+    return [one for one in group if is_sound(one)]
 
 
-def _find_needed(work: _Work, group: Sequence[Known], whole: Sequence[Known], rules: Rules, now: float) -> None:
+def _find_needed(
+    work: _Work, group: Sequence[Known], sound: Sequence[Known], whole: Sequence[Known], rules: Rules, now: float
+) -> None:
     """Finds what no rule may remove."""
-    whole_ids = {one.id for one in whole}
+    sound_ids = {one.id for one in sound}
     for one in group:
         if one.pinned:
             work.need(one, "it is pinned")
@@ -152,11 +158,13 @@ def _find_needed(work: _Work, group: Sequence[Known], whole: Sequence[Known], ru
             work.need(one, one.used)
         if one.made > now:
             work.need(one, "its time is in the future, so its age is not known")
+        if one.id in sound_ids:
+            continue
         if not whole:
             work.need(one, f"none of {one.name!r} is whole")
-        elif one.id not in whole_ids and rules.max_age is not None and now - one.made > rules.max_age:
+        elif rules.max_age is not None and now - one.made > rules.max_age:
             work.give_up(one.key, "it cannot be restored, and is older than max_age")
-        elif one.id not in whole_ids:
+        else:
             work.need(one, f"it cannot be restored ({one.fault or 'its parent is missing or damaged'}), look at it")
     # A clock that was wrong may have made the first of these: then the second is the last state.
     for newest in {one.key: one for one in (*whole[:1], *[one for one in whole if one.made <= now][:1])}.values():
@@ -179,8 +187,22 @@ def _select(work: _Work, whole: Sequence[Known], rules: Rules) -> None:
             work.select(one, f"{rule}: newest of {period}")
 
 
-def _give_up_old(work: _Work, whole: Sequence[Known], rules: Rules, now: float) -> None:
-    for one in whole:
+def _select_pre_dumps(work: _Work, sound: Sequence[Known], rules: Rules) -> None:
+    """Selects the newest one if it is a pre-dump, on which the next checkpoint may be built; all, if no rule is set.
+
+    Others stay only with a checkpoint that is built on them.
+    """
+    for number, one in enumerate(sound):
+        if one.pre_dump and number == 0:
+            work.select(one, "the next checkpoint may be built on it")
+        elif one.pre_dump and not rules.counts:
+            work.select(one, "no keep rule is set")
+        elif one.pre_dump:
+            work.give_up(one.key, "it is a pre-dump, and nothing that stays is built on it")
+
+
+def _give_up_old(work: _Work, sound: Sequence[Known], rules: Rules, now: float) -> None:
+    for one in sound:
         if rules.max_age is not None and now - one.made > rules.max_age:
             work.give_up(one.key, "it is older than max_age")
 

@@ -74,6 +74,16 @@ def check_signing(runner: Runner, key_path: str) -> None:
         raise signing_failed(CommandError(completed, ""), "the manifest", key_path)
 
 
+def unproved(folder: str) -> CheckpointError:
+    """Returns the refusal to sign a checkpoint that may come from elsewhere."""
+    return CheckpointError(
+        f"Cannot sign the checkpoint {folder!r}: it is there without a signature, and nothing else on this host proves "
+        "that it was made here. Leave signing_key out, or sign its manifest.json with 'ssh-keygen -Y sign'.",
+        reason="signing_failed",
+        path=folder,
+    )
+
+
 def signing_failed(error: CheckpointError, manifest_path: str, key_path: str) -> CheckpointError:
     """Returns the failure of a command that signs; one of another kind, such as a stop of the task, stays as it is."""
     if not isinstance(error, CommandError) or error.reason not in ("tool_failed", "timed_out"):

@@ -46,7 +46,8 @@ def list_store(
             reason="store_missing",
             path=store,
         )
-    return [_checkpoint(one, contents, details, verify) for one in list_stored(store, kind, name)]
+    compared: dict[str, list[str]] | None = {} if verify else None
+    return [_checkpoint(one, contents, details, compared) for one in list_stored(store, kind, name)]
 
 
 def _record(manifest: Manifest) -> AnyRecord:
@@ -61,10 +62,22 @@ def _shown_host(manifest: Manifest) -> dict[str, Any]:
     return {key: escaped(value) if isinstance(value, str) else value for key, value in found.items()}
 
 
-def _damaged(stored: Stored, manifest: Manifest) -> list[str]:
-    """Returns the parts with other digests than the manifest has, or which cannot be read."""
+def _damaged(stored: Stored, compared: dict[str, list[str]]) -> list[str]:
+    """Returns the parts with other digests than the manifest has, or which cannot be read.
+
+    Those of the checkpoints that it is built on are named ID/PART. ``compared`` has what is known, by the paths.
+    """
     found = []
-    for part in manifest.parts:
+    for one in (stored, *stored.parents):
+        if one.path not in compared:
+            compared[one.path] = _own_damaged(one)
+        found += [name if one is stored else f"{one.id}/{name}" for name in compared[one.path]]
+    return found
+
+
+def _own_damaged(stored: Stored) -> list[str]:
+    found = []
+    for part in stored.manifest.parts if stored.manifest is not None else ():
         try:
             same = file_sha256(stored.part(part.name)) == part.sha256
         except OSError:
@@ -73,7 +86,9 @@ def _damaged(stored: Stored, manifest: Manifest) -> list[str]:
     return found
 
 
-def _checkpoint(stored: Stored, contents: Contents, details: Collection[str], verify: bool) -> Checkpoint:
+def _checkpoint(
+    stored: Stored, contents: Contents, details: Collection[str], compared: dict[str, list[str]] | None
+) -> Checkpoint:
     manifest, path = stored.manifest, stored.path
     about: dict[str, Any] = {"kind": stored.kind, "checkpoint": stored.id, "name": stored.name}
     about.update(pinned=stored.pinned, signed=stored.signed)
@@ -95,12 +110,13 @@ def _checkpoint(stored: Stored, contents: Contents, details: Collection[str], ve
         host=_shown_host(manifest),
         **(summary_of(record) if isinstance(record, Record) else {}),
     )
-    if verify and not stored.fault:
-        damaged = _damaged(stored, manifest)
+    if compared is not None and not stored.fault:
+        damaged = _damaged(stored, compared)
         about.update(verified=not damaged, damaged_parts=damaged)
     if details and not stored.fault:
         about.update(_contents(path, manifest, contents, details))
-    return Checkpoint(path, entry_of(path, **about), record, manifest.host, manifest.options)
+    parents = tuple(one.part("images") for one in stored.parents)
+    return Checkpoint(path, entry_of(path, **about), record, manifest.host, manifest.options, parents)
 
 
 def _contents(path: str, manifest: Manifest, contents: Contents, details: Collection[str]) -> dict[str, Any]:

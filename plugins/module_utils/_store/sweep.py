@@ -4,21 +4,36 @@
 
 A copy that was cut off is the folder .part-ID, and .part-ID.pull for an image. The place that it came from still has
 the checkpoint, so it is never the only copy. What a dump has left is .part-new, which may be, and this never touches
-it: _container/unfinished_gone.py, or the next checkpoint or restore, ends it.
+it: _container/unfinished_gone.py, _process/unfinished.py, or the next checkpoint or restore, ends it.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from typing import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._store.folder import KINDS, PART
 from ansible_collections.criu.hosts.plugins.module_utils._store.manifest import ID
 
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Step
+
 _COPY = re.compile(rf"{re.escape(PART)}{ID}(\.pull)?")
 # The task that goes on with a copy usually comes at once.
 KEEP_SECONDS = 24 * 60 * 60
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The steps that end what killed tasks have left of their dumps, and warnings, also about what stays."""
+
+    steps: tuple[Step, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def __add__(self, other: Ended) -> Ended:
+        return Ended((*self.steps, *other.steps), (*self.warnings, *other.warnings))
 
 
 def find_copies(store: str, kind: str | None, name: str | None, now: float) -> Iterator[tuple[str, list[str]]]:

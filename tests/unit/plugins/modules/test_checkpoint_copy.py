@@ -295,6 +295,7 @@ def test_what_no_registry_takes(module: Any, tmp_path: Path) -> None:
     store_checkpoint(store, process_manifest())
     given = params(store, kind="process", name="worker", image=IMAGE)
     assert module("checkpoint_copy", given).result["reason"] == "ability_missing"
+    store_checkpoint(store, replace(MANIFEST, id=OLDER))
     store_checkpoint(store, replace(MANIFEST, parent=OLDER))
     for there in ({"image": IMAGE}, {"host": HOST}):
         assert module("checkpoint_copy", params(store, **there)).result["reason"] == "ability_missing"

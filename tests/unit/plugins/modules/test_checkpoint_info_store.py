@@ -336,3 +336,17 @@ def test_processors_are_compared_by_criu(module: Any, tmp_path: Path) -> None:
 
 def recorded_check() -> str:
     return (Path(__file__).parents[2] / "fixtures/criu/4.2.1-cpuinfo-check.txt").read_text(encoding="utf-8")
+
+
+def test_verify_compares_all_that_a_checkpoint_is_built_on(module: Any, tmp_path: Path) -> None:
+    parent = store_checkpoint(tmp_path, process_manifest(FIRST))
+    store_checkpoint(tmp_path, process_manifest(SECOND, parent=FIRST))
+    assert [one["verified"] for one in listed(module, tmp_path, verify=True)] == [True, True]
+    (parent / "images/core-7.img").write_bytes(b"x" * (parent / "images/core-7.img").stat().st_size)
+    child, above = listed(module, tmp_path, verify=True, restorable=True)
+    assert (child["verified"], child["damaged_parts"]) == (False, [f"{FIRST}/images/core-7.img"])
+    assert (above["verified"], above["damaged_parts"]) == (False, ["images/core-7.img"])
+    assert child["reasons"][0]["reason"] == "archive_invalid" and FIRST in child["reasons"][0]["message"]
+    shutil.rmtree(parent)
+    [alone] = listed(module, tmp_path, verify=True)
+    assert alone["reason"] == "checkpoint_damaged" and f"{FIRST!r}, which is missing" in alone["message"]

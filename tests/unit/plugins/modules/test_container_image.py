@@ -16,12 +16,10 @@ import pytest
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_record import image_record_path, temporary_path
 from ansible_collections.criu.hosts.tests.unit.containers import ID, LABEL, OFF, ON
 from ansible_collections.criu.hosts.tests.unit.images_host import IMAGE, NOTE, STORAGE, ImagesHost, images_host
+from ansible_collections.criu.hosts.tests.unit.killed import Killed, give_markers_away, kill_after
 from ansible_collections.criu.hosts.tests.unit.plugins.module_utils._engines.podman.test_consistency import tar
 from ansible_collections.criu.hosts.tests.unit.podman_host import (
     Box,
-    Killed,
-    give_markers_away,
-    kill_after,
     left_over,
 )
 from ansible_collections.criu.hosts.tests.unit.trusted import write_policy

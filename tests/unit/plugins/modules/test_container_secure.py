@@ -30,12 +30,10 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.signature import
 from ansible_collections.criu.hosts.plugins.module_utils._store.spec import Spec
 from ansible_collections.criu.hosts.tests.unit.conftest import FIXTURES
 from ansible_collections.criu.hosts.tests.unit.containers import ID, recorded
+from ansible_collections.criu.hosts.tests.unit.killed import Killed, give_markers_away, kill_after
 from ansible_collections.criu.hosts.tests.unit.podman_host import (
     Box,
-    Killed,
     PodmanHost,
-    give_markers_away,
-    kill_after,
     left_over,
     podman_host,
 )

@@ -19,7 +19,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.folder import St
 from ansible_collections.criu.hosts.plugins.module_utils._store.manifest import render_manifest
 from ansible_collections.criu.hosts.tests.unit.containers import ID
 from ansible_collections.criu.hosts.tests.unit.harness import PLACE, ModuleRun
-from ansible_collections.criu.hosts.tests.unit.podman_host import Box, Killed, PodmanHost, podman_host
+from ansible_collections.criu.hosts.tests.unit.killed import Killed
+from ansible_collections.criu.hosts.tests.unit.podman_host import Box, PodmanHost, podman_host
 
 ARCHIVE = "archive.tar.zst"
 LIVE = {"leave_running": True}
@@ -157,6 +158,9 @@ def test_latest_is_the_newest_without_a_fault(module: Any, tmp_path: Path) -> No
     Path(new.part(ARCHIVE)).unlink()
     result = restore(module, host)
     assert any(old.part(ARCHIVE) in word for argv in result["commands"] for word in argv)
+    words = f"The checkpoint {new.path!r} cannot be used: its part {ARCHIVE!r} is missing."
+    assert words in str(result["warnings"])
+    assert words not in str(restore(module, host, checkpoint=old.id).get("warnings"))
     host.drop(host.boxes["web"])
     assert restore(module, host, checkpoint=new.id)["reason"] == "checkpoint_damaged"
 

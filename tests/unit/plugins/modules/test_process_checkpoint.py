@@ -20,10 +20,12 @@ from ansible_collections.criu.hosts.tests.unit.processes import (
     LABEL,
     PID,
     RELOAD,
+    WORKING,
     ProcessWorld,
     applied_plans,
     process_world,
 )
+from ansible_collections.criu.hosts.tests.unit.trusted import make_key, require, run_really
 
 Built = tuple[dict[str, Any], Host]
 
@@ -36,6 +38,16 @@ def running(folder: Path, *, selinux: str = "enforcing") -> ProcessWorld:
     made = process_world(folder, selinux=selinux)
     made.process()
     return made
+
+
+def in_store(folder: Path) -> ProcessWorld:
+    made = running(folder)
+    made.place = WORKING
+    return made
+
+
+def to_store(made: ProcessWorld, **changes: Any) -> dict[str, Any]:
+    return {"pid": PID, "store": str(made.folder / "store"), "name": "web", **changes}
 
 
 def by_pid(folder: Path) -> Built:
@@ -128,6 +140,41 @@ def gone_already(folder: Path) -> Built:
     return {"images_path": str(made.images), "state": "absent"}, made.base.host
 
 
+def stored(folder: Path) -> Built:
+    made = in_store(folder)
+    made.base.script(made.dump())
+    return to_store(made), made.base.host
+
+
+def stored_pre_dump(folder: Path) -> Built:
+    made = in_store(folder)
+    made.base.script(made.dump(pre=True, tail=("--track-mem",)))
+    return to_store(made, pre_dump=True), made.base.host
+
+
+def stored_on_parent(folder: Path) -> Built:
+    made = in_store(folder)
+    parent = made.put_pre_dump()
+    made.base.script(made.dump(tail=("--track-mem", "--prev-images-dir", f"../../{parent}/images")))
+    return to_store(made, parent="latest"), made.base.host
+
+
+def stored_signed(folder: Path) -> Built:
+    require("ssh-keygen")
+    made = in_store(folder)
+    made.base.script(made.dump())
+    run_really(made.base.host)
+    (folder / "keys").mkdir(mode=0o700)
+    return to_store(made, signing_key=str(make_key(folder / "keys"))), made.base.host
+
+
+def stored_already(folder: Path) -> Built:
+    made = in_store(folder)
+    made.end()
+    made.put_dump(made.put_pre_dump())
+    return to_store(made, parent="latest"), made.base.host
+
+
 CONTRACT_CASES = [
     Case("by-pid", by_pid),
     Case("by-pid-file-with-everything", by_pid_file),
@@ -135,6 +182,11 @@ CONTRACT_CASES = [
     Case("leave-running", leave_running),
     Case("pre-dump", pre_dump),
     Case("on-parent", on_parent),
+    Case("store", stored),
+    Case("store-pre-dump", stored_pre_dump),
+    Case("store-on-parent", stored_on_parent),
+    Case("store-signed", stored_signed),
+    Case("store-chain-already", stored_already, changed=False),
     Case("restored-since", restored_since),
     Case("stopped-already", stopped_already, changed=False),
     Case("left-running-already", left_running_already, changed=False),

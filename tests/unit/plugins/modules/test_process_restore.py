@@ -126,11 +126,20 @@ def running_already(folder: Path) -> Built:
     return params(made), made.base.host
 
 
+def stored_chain(folder: Path) -> Built:
+    made = process_world(folder)
+    dump = made.put_dump(made.put_pre_dump())
+    made.place = f"store/processes/web/{dump}/images"
+    made.base.script(made.restores())
+    return {"store": str(folder / "store"), "name": "web"}, made.base.host
+
+
 CONTRACT_CASES = [
     Case("plain", plain),
     Case("without-selinux", without_selinux),
     Case("everything", everything),
     Case("without-record", without_record),
+    Case("store-chain", stored_chain),
     Case("into-unit", into_unit),
     Case("other-role", other_role),
     Case("terminal", terminal),

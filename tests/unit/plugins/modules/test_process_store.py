@@ -14,9 +14,8 @@ import pytest
 from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._store.folder import Stored, list_stored
 from ansible_collections.criu.hosts.tests.unit.harness import Host
-from ansible_collections.criu.hosts.tests.unit.processes import PID, ProcessWorld, process_world
+from ansible_collections.criu.hosts.tests.unit.processes import PID, WORKING, ProcessWorld, process_world
 
-WORKING = "store/processes/web/.part-new/images"
 Built = tuple[dict[str, Any], Host]
 
 
@@ -38,13 +37,17 @@ def all_of(made: ProcessWorld) -> list[Stored]:
 
 
 def check_whole(made: ProcessWorld) -> list[Stored]:
-    """Each checkpoint in the store is whole, down to its digests. Returns them, the newest first."""
+    """Each checkpoint in the store is whole, down to its digests and links. Returns them, the newest first."""
     found = all_of(made)
     for one in found:
         assert one.fault == "" and one.manifest is not None and one.name == "web"
         known = {part.name: part.sha256 for part in one.manifest.parts}
-        assert known == {f"images/{path.name}": file_sha256(str(path)) for path in Path(one.path, "images").iterdir()}
-        assert not set(os.listdir(one.path)) - {"images", "manifest.json", ".images.criu"}
+        every = list(Path(one.path, "images").iterdir())
+        assert known == {f"images/{path.name}": file_sha256(str(path)) for path in every if not path.is_symlink()}
+        links = {path.name: os.readlink(path) for path in every if path.is_symlink()}
+        parent = one.manifest.parent
+        assert links == ({"parent": f"../../{parent}/images"} if parent else {})
+        assert not set(os.listdir(one.path)) - {"images", "manifest.json", "manifest.json.sig", ".images.criu"}
     return found
 
 
@@ -121,7 +124,8 @@ def test_an_old_one_stays_beside_the_new_one(module: Any, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("changes", "option"),
     [
-        ({"pre_dump": True}, "pre_dump"),
+        ({"parent": "last"}, "parent"),
+        ({"parent": "../20261130T164500Z-1a2b3c4d"}, "parent"),
         ({"parent_path": "/data/web.1"}, "parent_path"),
         ({"name": "../web"}, "name"),
         ({"name": None}, "name"),
@@ -215,3 +219,35 @@ def test_images_path_and_store_exclude_each_other(module: Any, tmp_path: Path) -
     neither = {"pid": PID}
     for arguments in (both, neither):
         assert module("process_checkpoint", arguments, host=made.base.host).failed
+
+
+@pytest.mark.parametrize("check", [True, False], ids=["check", "run"])
+def test_a_damaged_one_that_is_passed_over_is_a_warning(module: Any, tmp_path: Path, check: bool) -> None:
+    made = running(tmp_path, ("--leave-running",), ("--leave-running",))
+    live = given(made, leave_running=True)
+    for dummy in range(2):
+        assert module("process_checkpoint", {**live, "when": "always"}, host=made.base.host).result["changed"]
+    bad, old = all_of(made)
+    Path(bad.path, "images/core-1467.img").unlink()
+    words = f"The checkpoint {bad.path!r} cannot be used: its part 'images/core-1467.img' is missing."
+    ran = module("process_checkpoint", live, host=made.base.host, check=check).result
+    assert (ran["changed"], ran["checkpoint"]["checkpoint_id"]) == (False, old.id)
+    assert [words in str(one) for one in ran["warnings"]] == [True]
+    made.end()
+    restorable(made, old)
+    back = module("process_restore", wanted(made), host=made.base.host, check=check).result
+    assert back["restore"]["checkpoint_id"] == old.id and words in str(back["warnings"])
+    assert words not in str(module("process_restore", wanted(made, checkpoint=old.id), host=made.base.host).result)
+
+
+def test_one_that_is_alone_and_damaged_does_not_block_a_new_one(module: Any, tmp_path: Path) -> None:
+    made = running(tmp_path, ("--leave-running",))
+    live = given(made, leave_running=True)
+    assert module("process_checkpoint", live, host=made.base.host).result["changed"]
+    [bad] = all_of(made)
+    Path(bad.path, "manifest.json").write_text("{")
+    checked = module("process_checkpoint", live, host=made.base.host, check=True).result
+    ran = module("process_checkpoint", live, host=made.base.host).result
+    assert ran["changed"] and checked["commands"] == ran["commands"]
+    assert bad.path in str(ran["warnings"]) and str(checked["warnings"]) == str(ran["warnings"])
+    assert [one.id == bad.id for one in all_of(made)] == [False, True]

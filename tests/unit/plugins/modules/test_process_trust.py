@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,15 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.digest import fil
 from ansible_collections.criu.hosts.plugins.module_utils._store.manifest import Part, render_manifest
 from ansible_collections.criu.hosts.tests.unit.processes import ProcessWorld, process_world
 from ansible_collections.criu.hosts.tests.unit.stored import process_manifest
-from ansible_collections.criu.hosts.tests.unit.trusted import SIGNER, allow, make_key, needs, sign, write_policy
+from ansible_collections.criu.hosts.tests.unit.trusted import (
+    SIGNER,
+    allow,
+    make_key,
+    needs,
+    run_really,
+    sign,
+    write_policy,
+)
 
 
 @pytest.fixture(name="made")
@@ -23,16 +30,7 @@ def made_fixture(tmp_path: Path) -> ProcessWorld:
     made = process_world(tmp_path)
     made.dumped()
     made.base.script(made.restores())
-    scripted = made.base.host.run_to_end
-
-    def run_to_end(argv: Any, **options: Any) -> tuple[int, str, str]:
-        """Runs ssh-keygen, and nothing else."""
-        if argv[0] != "ssh-keygen":
-            return scripted(argv, **options)
-        done = subprocess.run(argv, input=options["stdin"], capture_output=True, text=True, check=False)
-        return done.returncode, done.stdout, done.stderr
-
-    made.base.host.run_to_end = run_to_end  # type: ignore[method-assign]
+    run_really(made.base.host)
     return made
 
 

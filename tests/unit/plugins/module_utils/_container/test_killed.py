@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable
 
@@ -14,12 +14,10 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
 from ansible_collections.criu.hosts.tests.unit.containers import ID
+from ansible_collections.criu.hosts.tests.unit.killed import Scene, each_kill, run_next
 from ansible_collections.criu.hosts.tests.unit.podman_host import (
     Box,
-    Killed,
     PodmanHost,
-    give_markers_away,
-    kill_after,
     left_over,
     podman_host,
 )
@@ -144,16 +142,10 @@ def has_state(host: PodmanHost) -> bool:
     return known[1]["sha256"] == file_sha256(str(archive)) and len(known[1]["labels"]) == 4
 
 
-def killed(module: Any, host: PodmanHost, walk: Walk, steps: int) -> bool:
-    """Lets the task die after so many steps; returns False if it has fewer."""
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            kill_after(patch, steps)
-            run(module, host, walk.task, **dict(walk.options))
-    except Killed:
-        give_markers_away(host.world.folder)
-        return True
-    return False
+def scene_of(module: Any, walk: Walk, folder: Path) -> Scene:
+    host = walk.start(folder, module)
+    tasks = ((walk.task, walk.options), (walk.next_task, walk.next_options))
+    return Scene(folder, host, *((name, params_of(host, name, **options)) for name, options in tasks))
 
 
 @pytest.mark.parametrize("walk", WALKS.values(), ids=WALKS.keys())
@@ -161,23 +153,12 @@ def test_the_next_task_completes_or_undoes(
     module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, walk: Walk
 ) -> None:
     monkeypatch.setattr(os, "fsync", lambda dummy_descriptor: None)  # no power is lost here, and it takes most time
-    for steps in itertools.count(1):
-        folder = tmp_path / str(steps)
-        folder.mkdir()
-        host = walk.start(folder, module)
-        if not killed(module, host, walk, steps):
-            break
-        host.fails.clear()
-        predicted = run(module, host, walk.next_task, check=True, **dict(walk.next_options))
-        result = run(module, host, walk.next_task, **dict(walk.next_options))
+    steps = 0
+    for steps, scene in each_kill(module, tmp_path, partial(scene_of, module, walk)):
+        scene.host.fails.clear()
+        result = run_next(module, scene)
         where = f"killed after step {steps}: {result}"
-        assert not result.get("failed"), where
-        assert not predicted.get("failed"), predicted
-        for key in ("changed", "commands", "diff"):
-            assert predicted[key] == result[key], where
-        assert has_state(host), where
-        assert sum(box.status == "running" for box in host.boxes.values()) <= 1, where
-        assert list(left_over(folder)) == [], where
-        again = run(module, host, walk.next_task, **dict(walk.next_options))
-        assert again["changed"] is False, where
+        assert has_state(scene.host), where
+        assert sum(box.status == "running" for box in scene.host.boxes.values()) <= 1, where
+        assert list(left_over(scene.folder)) == [], where
     assert steps > 5

@@ -3,78 +3,67 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._store.folder import list_stored
 from ansible_collections.criu.hosts.tests.unit.containers import ID
+from ansible_collections.criu.hosts.tests.unit.killed import Scene, each_kill, run_next
+from ansible_collections.criu.hosts.tests.unit.plugins.module_utils._container.test_killed import Walk
 from ansible_collections.criu.hosts.tests.unit.podman_host import (
     Box,
-    Killed,
     PodmanHost,
-    give_markers_away,
-    kill_after,
     left_over,
     podman_host,
 )
 
-Start = Callable[[Any, Path], PodmanHost]
 LIVE = {"leave_running": True}
 STORE = {"store": "here"}
 
 
-def run(module: Any, host: PodmanHost, task: str, *, check: bool = False, **options: Any) -> dict[str, Any]:
-    """Runs the task; the store ``here`` is in the host's folder."""
-    given = {**options, **({"store": str(host.world.folder / "store")} if "store" in options else {})}
-    result: dict[str, Any] = module(task, {"name": "web", **given}, host=host, check=check).result
+def params_of(host: PodmanHost, **options: Any) -> dict[str, Any]:
+    """Returns the parameters of a task; the store ``here`` is in the host's folder."""
+    place = {"store": str(host.world.folder / "store")} if "store" in options else {}
+    return {"name": "web", **options, **place}
+
+
+def run(module: Any, host: PodmanHost, task: str, **options: Any) -> dict[str, Any]:
+    result: dict[str, Any] = module(task, params_of(host, **options), host=host).result
     return result
 
 
-def runs(module: Any, folder: Path, **known: Any) -> PodmanHost:
+def runs(folder: Path, module: Any, **known: Any) -> PodmanHost:
     host = podman_host(folder)
     host.run_box(Box(ID, "web", created="2026-11-01T00:00:00Z", **known))
     return host
 
 
-def runs_with_rm(module: Any, folder: Path) -> PodmanHost:
-    return runs(module, folder, auto_remove=True)
+def runs_with_rm(folder: Path, module: Any) -> PodmanHost:
+    return runs(folder, module, auto_remove=True)
 
 
-def runs_with_an_old_one(module: Any, folder: Path) -> PodmanHost:
-    host = runs(module, folder)
+def runs_with_an_old_one(folder: Path, module: Any) -> PodmanHost:
+    host = runs(folder, module)
     assert run(module, host, "container_checkpoint", **STORE, **LIVE)["changed"]
     host.boxes["web"].restored = "2026-11-28T09:00:00Z"
     return host
 
 
-def export_fails(module: Any, folder: Path) -> PodmanHost:
-    host = runs(module, folder)
+def export_fails(folder: Path, module: Any) -> PodmanHost:
+    host = runs(folder, module)
     host.fails.add("export")
     return host
 
 
-def stored(module: Any, folder: Path) -> PodmanHost:
-    host = runs_with_rm(module, folder)
+def stored(folder: Path, module: Any) -> PodmanHost:
+    host = runs_with_rm(folder, module)
     assert run(module, host, "container_checkpoint", **STORE)["changed"]
     host.volumes = ("data",)
     return host
-
-
-@dataclass(frozen=True)
-class Walk:
-    """A task that is killed, and the task that comes next."""
-
-    start: Start
-    task: str
-    options: dict[str, Any]
-    next_task: str
-    next_options: dict[str, Any]
 
 
 WALKS = {
@@ -113,16 +102,10 @@ def check_store(folder: Path) -> None:
         assert {path.name for path in Path(one.path).iterdir()} == names
 
 
-def killed(module: Any, host: PodmanHost, walk: Walk, steps: int) -> bool:
-    """Lets the task die after so many steps; returns False if it has fewer."""
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            kill_after(patch, steps)
-            run(module, host, walk.task, **walk.options)
-    except Killed:
-        give_markers_away(host.world.folder)
-        return True
-    return False
+def scene_of(module: Any, walk: Walk, folder: Path) -> Scene:
+    host = walk.start(folder, module)
+    tasks = ((walk.task, walk.options), (walk.next_task, walk.next_options))
+    return Scene(folder, host, *((name, params_of(host, **options)) for name, options in tasks))
 
 
 @pytest.mark.parametrize("walk", WALKS.values(), ids=WALKS.keys())
@@ -130,28 +113,23 @@ def test_the_next_task_completes_or_removes(
     module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, walk: Walk
 ) -> None:
     monkeypatch.setattr(os, "fsync", lambda dummy_descriptor: None)  # no power is lost here, and it takes most time
-    for steps in itertools.count(1):
-        folder = tmp_path / str(steps)
-        folder.mkdir()
-        host = walk.start(module, folder)
-        known = {one.id for one in list_stored(str(folder / "store"))}
-        if not killed(module, host, walk, steps):
-            break
-        check_store(folder)
-        host.fails.clear()
-        gone = host.boxes.get("web") is None
-        predicted = run(module, host, walk.next_task, check=True, **walk.next_options)
-        result = run(module, host, walk.next_task, **walk.next_options)
+    steps, known = 0, set()
+
+    def start(folder: Path) -> Scene:
+        scene = scene_of(module, walk, folder)
+        known.clear()
+        known.update(one.id for one in list_stored(str(folder / "store")))
+        return scene
+
+    for steps, scene in each_kill(module, tmp_path, start):
+        check_store(scene.folder)
+        scene.host.fails.clear()
+        gone = scene.host.boxes.get("web") is None
+        result = run_next(module, scene)
         where = f"killed after step {steps}: {result}"
-        assert not result.get("failed"), where
-        assert not predicted.get("failed"), predicted
-        for key in ("changed", "commands", "diff"):
-            assert predicted[key] == result[key], where
-        check_store(folder)
-        now = {one.id for one in list_stored(str(folder / "store"))}
+        check_store(scene.folder)
+        now = {one.id for one in list_stored(str(scene.folder / "store"))}
         assert now >= known and len(now - known) <= 1 + (walk.next_options.get("leave_running") is True), where
         assert not gone or now, where
-        assert list(left_over(folder)) == [], where
-        again = run(module, host, walk.next_task, **walk.next_options)
-        assert again["changed"] is False, where
+        assert list(left_over(scene.folder)) == [], where
     assert steps > 5

@@ -24,12 +24,10 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.record_text impo
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import partial_path, unfinished_record_path
 from ansible_collections.criu.hosts.tests.unit.containers import ID, LABEL, recorded
 from ansible_collections.criu.hosts.tests.unit.harness import PLACE
+from ansible_collections.criu.hosts.tests.unit.killed import Killed, give_markers_away, kill_after
 from ansible_collections.criu.hosts.tests.unit.podman_host import (
     Box,
-    Killed,
     PodmanHost,
-    give_markers_away,
-    kill_after,
     left_over,
     podman_host,
 )

@@ -15,13 +15,11 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.lock import lock_
 from ansible_collections.criu.hosts.plugins.module_utils._store.folder import list_stored
 from ansible_collections.criu.hosts.tests.unit.containers import ID
 from ansible_collections.criu.hosts.tests.unit.harness import PLACE
+from ansible_collections.criu.hosts.tests.unit.killed import Killed, give_markers_away, kill_after
 from ansible_collections.criu.hosts.tests.unit.locks import held_by_another
 from ansible_collections.criu.hosts.tests.unit.podman_host import (
     Box,
-    Killed,
     PodmanHost,
-    give_markers_away,
-    kill_after,
     podman_host,
 )
 

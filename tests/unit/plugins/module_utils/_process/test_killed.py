@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable
 
@@ -14,46 +15,18 @@ from ansible_collections.criu.hosts.plugins.module_utils._core import apply
 from ansible_collections.criu.hosts.plugins.module_utils._store.image_folder import pid_file_path
 from ansible_collections.criu.hosts.tests.unit.containers import World
 from ansible_collections.criu.hosts.tests.unit.harness import PLACE, Host, Write
+from ansible_collections.criu.hosts.tests.unit.killed import (
+    Killed,
+    Scene,
+    each_kill,
+    is_killed,
+    run_next,
+)
 from ansible_collections.criu.hosts.tests.unit.plugins.modules import test_process_checkpoint as dumps
 from ansible_collections.criu.hosts.tests.unit.plugins.modules import test_process_restore as restores
 from ansible_collections.criu.hosts.tests.unit.processes import PID, ProcessWorld, applied_plans
 
 Built = tuple[dict[str, Any], Host]
-
-
-class Killed(BaseException):
-    """Stands for kill -9: nothing catches it, and no step runs after it."""
-
-
-def kill_before(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """Kills the task before the step with this number, over all plans of the task."""
-    real, steps = apply.apply_step, []
-
-    def step(runner: Any, one: Any, applied: Any) -> None:
-        if len(steps) == number:
-            raise Killed
-        steps.append(one)
-        real(runner, one, applied)
-
-    monkeypatch.setattr(apply, "apply_step", step)
-
-
-def count(module: Any, monkeypatch: pytest.MonkeyPatch, name: str, built: Built) -> int:
-    """Returns the number of steps of a task that nobody kills."""
-    with monkeypatch.context() as patch:
-        plans = applied_plans(patch)
-        assert module(name, built[0], host=built[1]).result["changed"] is True
-    return sum(len(plan.steps) for plan in plans)
-
-
-def killed(module: Any, monkeypatch: pytest.MonkeyPatch, name: str, built: Built, number: int) -> None:
-    with monkeypatch.context() as patch:
-        kill_before(patch, number)
-        with pytest.raises(Killed):
-            module(name, built[0], host=built[1])
-    # The next task is a different process; this one stands for both.
-    for marker in Path(PLACE.root).glob("run/criu-hosts/borrowed/*"):
-        marker.rename(marker.with_name("unconfined_dyntrans_all.999999.1"))
 
 
 def lives(folder: Path) -> bool:
@@ -99,75 +72,49 @@ RESTORES: dict[str, Callable[[Path], Built]] = {
 }
 
 
+def again(task: str, build: Callable[[Path], Built], folder: Path) -> Scene:
+    """The next task is the same."""
+    arguments, host = build(folder)
+    return Scene(folder, host, (task, arguments), (task, arguments))
+
+
 @pytest.mark.parametrize("case", DUMPS)
-def test_a_killed_checkpoint_is_completed_or_undone(
-    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
-) -> None:
-    first = tmp_path / "first"
-    first.mkdir()
-    steps = count(module, monkeypatch, "process_checkpoint", DUMPS[case](first))
-    assert steps > 6
-    for number in range(steps):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        arguments, host = DUMPS[case](folder)
-        killed(module, monkeypatch, "process_checkpoint", (arguments, host), number)
+def test_a_killed_checkpoint_is_completed_or_undone(module: Any, tmp_path: Path, case: str) -> None:
+    steps = 0
+    for steps, scene in each_kill(module, tmp_path, partial(again, "process_checkpoint", DUMPS[case])):
+        folder = scene.folder
         lived = lives(folder)
         assert lived or any((folder / f"data/{name}/pstree.img").exists() for name in ("web", ".web.partial"))
-        checked = module("process_checkpoint", arguments, host=host, check=True)
-        ran = module("process_checkpoint", arguments, host=host)
-        assert not ran.failed, (number, ran.result)
-        assert checked.result["commands"] == ran.result["commands"], number
-        assert checked.result["changed"] == ran.result["changed"], number
+        run_next(module, scene)
         record = json.loads((folder / "data/web/criu-hosts.json").read_text())
         assert (record["pid"], record["start"]) == (PID, "8421")
         assert len(record["inventory"]) == 64
         nothing_left(folder)
-        dumped = [argv for argv in host.wrote if "dump" in argv or "pre-dump" in argv]
-        assert len(dumped) == 1 or lived, number
-        again = module("process_checkpoint", arguments, host=host)
-        assert (again.result["changed"], again.result["commands"]) == (False, []), number
+        dumped = [argv for argv in scene.host.wrote if "dump" in argv or "pre-dump" in argv]
+        assert len(dumped) == 1 or lived, steps
+    assert steps > 6
 
 
 @pytest.mark.parametrize("case", RESTORES)
-def test_a_killed_restore_is_completed_and_makes_no_second_copy(
-    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
-) -> None:
-    first = tmp_path / "first"
-    first.mkdir()
-    steps = count(module, monkeypatch, "process_restore", RESTORES[case](first))
-    assert steps > 8
-    for number in range(steps):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        arguments, host = RESTORES[case](folder)
-        killed(module, monkeypatch, "process_restore", (arguments, host), number)
-        checked = module("process_restore", arguments, host=host, check=True)
-        ran = module("process_restore", arguments, host=host)
-        assert not ran.failed, (number, ran.result)
-        assert checked.result["commands"] == ran.result["commands"], number
-        assert checked.result["changed"] == ran.result["changed"], number
-        assert lives(folder)
-        nothing_left(folder)
-        came = [argv for argv in host.wrote if "restore" in argv or argv[:2] == ["systemctl", "start"]]
-        assert len(came) == 1, (number, came)
-        note = json.loads((folder / "data/.web.criu/restored.json").read_text())
+def test_a_killed_restore_is_completed_and_makes_no_second_copy(module: Any, tmp_path: Path, case: str) -> None:
+    steps = 0
+    for steps, scene in each_kill(module, tmp_path, partial(again, "process_restore", RESTORES[case])):
+        run_next(module, scene)
+        assert lives(scene.folder)
+        nothing_left(scene.folder)
+        came = [argv for argv in scene.host.wrote if "restore" in argv or argv[:2] == ["systemctl", "start"]]
+        assert len(came) == 1, (steps, came)
+        note = json.loads((scene.folder / "data/.web.criu/restored.json").read_text())
         assert (note["pid"], note["start"]) == (PID, "9000")
-        again = module("process_restore", arguments, host=host)
-        assert (again.result["changed"], again.result["commands"]) == (False, []), number
+    assert steps > 8
 
 
-def test_a_killed_removal_is_completed(module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = tmp_path / "first"
-    first.mkdir()
-    for number in range(count(module, monkeypatch, "process_checkpoint", dumps.removed(first))):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        arguments, host = dumps.removed(folder)
-        killed(module, monkeypatch, "process_checkpoint", (arguments, host), number)
-        ran = module("process_checkpoint", arguments, host=host)
-        assert not ran.failed
-        assert list((folder / "data").iterdir()) == []
+def test_a_killed_removal_is_completed(module: Any, tmp_path: Path) -> None:
+    steps = 0
+    for steps, scene in each_kill(module, tmp_path, partial(again, "process_checkpoint", dumps.removed)):
+        run_next(module, scene)
+        assert list((scene.folder / "data").iterdir()) == [], steps
+    assert steps > 2
 
 
 def cut_off_dump(folder: Path, module: Any, monkeypatch: pytest.MonkeyPatch) -> Built:
@@ -351,23 +298,14 @@ def test_a_process_that_a_killed_task_brings_back_is_never_two(
     for number in range(sum(len(plan.steps) for plan in plans)):
         folder = tmp_path / str(number)
         folder.mkdir()
-        arguments, host = on_a_full_disk(folder)
-        reached = True
+        scene = again("process_checkpoint", on_a_full_disk, folder)
         with monkeypatch.context() as patch:
             full_disk(patch)
-            kill_before(patch, number)
-            try:
-                module("process_checkpoint", arguments, host=host)
-                reached = False
-            except Killed:
-                pass
-        for marker in folder.glob("run/criu-hosts/borrowed/*"):
-            marker.rename(marker.with_name("unconfined_dyntrans_all.999999.1"))
-        if not reached:
-            continue
+            if not is_killed(module, scene, number):
+                continue
         lived = lives(folder)
         assert lived or any((folder / f"data/{name}/pstree.img").exists() for name in ("web", ".web.partial"))
-        ran = module("process_checkpoint", arguments, host=host)
+        ran = module("process_checkpoint", scene.task[1], host=scene.host)
         assert not ran.failed, (number, ran.result)
         assert not lives(folder) and (folder / "data/web/pstree.img").exists()
         nothing_left(folder)

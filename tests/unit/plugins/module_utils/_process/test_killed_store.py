@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._core import apply
 from ansible_collections.criu.hosts.plugins.module_utils._store.folder import Stored
 from ansible_collections.criu.hosts.plugins.module_utils._store.manifest import parse_manifest
 from ansible_collections.criu.hosts.plugins.module_utils._store.working import read_draft
-from ansible_collections.criu.hosts.tests.unit.plugins.module_utils._process.test_killed import (
-    Killed,
-    kill_before,
-    lives,
-)
+from ansible_collections.criu.hosts.tests.unit.killed import Killed, Scene, Task, each_kill, run_next
+from ansible_collections.criu.hosts.tests.unit.plugins.module_utils._process.test_killed import lives
 from ansible_collections.criu.hosts.tests.unit.plugins.modules.test_process_store import (
     WORKING,
     all_of,
@@ -38,19 +34,6 @@ def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda dummy_descriptor: None)
 
 
-def killed(module: Any, name: str, arguments: dict[str, Any], made: ProcessWorld, number: int) -> bool:
-    """Kills the task before the step with this number; returns False if it has fewer."""
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            kill_before(patch, number)
-            module(name, arguments, host=made.base.host)
-    except Killed:
-        for marker in made.folder.glob("run/criu-hosts/borrowed/*"):
-            marker.rename(marker.with_name("unconfined_dyntrans_all.999999.1"))
-        return True
-    return False
-
-
 def nothing_left(made: ProcessWorld) -> None:
     """Neither an unfinished checkpoint, nor a note of what has begun, nor the boolean."""
     hidden = [path.name for path in (made.folder / "store/processes/web").iterdir() if path.name.startswith(".")]
@@ -60,37 +43,30 @@ def nothing_left(made: ProcessWorld) -> None:
     assert boolean.read_text() == "0 0"
 
 
-def each_folder(tmp_path: Path) -> Any:
-    for number in itertools.count():
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        yield number, folder
+def scene_of(made: ProcessWorld, task: Task, next_task: Task | None = None) -> Scene:
+    return Scene(made.folder, made.base.host, task, next_task or task, made)
 
 
 @pytest.mark.parametrize("tail", [(), ("--leave-running",)], ids=["ends", "leave-running"])
 def test_the_next_checkpoint_completes_or_removes(module: Any, tmp_path: Path, tail: tuple[str, ...]) -> None:
-    for number, folder in each_folder(tmp_path):
+    def start(folder: Path) -> Scene:
         made = running(folder, tail)
-        arguments = given(made, leave_running=bool(tail))
-        if not killed(module, "process_checkpoint", arguments, made, number):
-            break
+        return scene_of(made, ("process_checkpoint", given(made, leave_running=bool(tail))))
+
+    steps = 0
+    for steps, scene in each_kill(module, tmp_path, start):
+        made = scene.made
         check_whole(made)
-        lived = lives(folder)
+        lived = lives(scene.folder)
         assert lived or list(made.folder.glob("store/processes/web/**/pstree.img"))
-        checked = module("process_checkpoint", arguments, host=made.base.host, check=True)
-        ran = module("process_checkpoint", arguments, host=made.base.host)
-        assert not ran.failed, (number, ran.result)
-        for key in ("changed", "commands", "diff"):
-            assert checked.result[key] == ran.result[key], number
+        result = run_next(module, scene)
         [stored] = check_whole(made)
-        assert ran.result["checkpoint"]["checkpoint_id"] == stored.id
+        assert result["checkpoint"]["checkpoint_id"] == stored.id
         assert stored.manifest is not None and stored.manifest.host.criu == "4.2.1", "the draft was kept"
         nothing_left(made)
         dumps = [argv for argv in made.base.host.wrote if "dump" in argv]
-        assert len(dumps) == 1 or lived, number
-        again = module("process_checkpoint", arguments, host=made.base.host)
-        assert (again.result["changed"], again.result["commands"]) == (False, []), number
-    assert number > 10
+        assert len(dumps) == 1 or lived, steps
+    assert steps > 10
 
 
 def coming(made: ProcessWorld) -> str:
@@ -100,46 +76,42 @@ def coming(made: ProcessWorld) -> str:
 
 
 def test_a_restore_completes_the_checkpoint_first(module: Any, tmp_path: Path) -> None:
-    gone = 0
-    for number, folder in each_folder(tmp_path):
+    def start(folder: Path) -> Scene:
         made = running(folder)
-        if not killed(module, "process_checkpoint", given(made), made, number):
-            break
-        if lives(folder):
+        return scene_of(made, ("process_checkpoint", given(made)), ("process_restore", wanted(made)))
+
+    gone = 0
+    for steps, scene in each_kill(module, tmp_path, start):
+        if lives(scene.folder):
             continue
         gone += 1
+        made = scene.made
         identity = coming(made)
-        path = folder / "store/processes/web" / identity
+        path = scene.folder / "store/processes/web" / identity
         restorable(made, Stored(str(path), "process", "web", identity, None))
-        checked = module("process_restore", wanted(made), host=made.base.host, check=True)
-        ran = module("process_restore", wanted(made), host=made.base.host)
-        assert not ran.failed, (number, ran.result)
-        for key in ("changed", "commands", "diff"):
-            assert checked.result[key] == ran.result[key], number
-        assert ran.result["restore"]["checkpoint_id"] == checked.result["restore"]["checkpoint_id"] == identity
-        assert lives(folder)
+        result = run_next(module, scene)
+        assert result["restore"]["checkpoint_id"] == identity, steps
+        assert lives(scene.folder)
         assert [one.id for one in check_whole(made)] == [identity]
         nothing_left(made)
-        again = module("process_restore", wanted(made), host=made.base.host)
-        assert again.result["changed"] is False, number
     assert gone > 5
 
 
 def test_a_killed_restore_is_completed(module: Any, tmp_path: Path) -> None:
-    for number, folder in each_folder(tmp_path):
+    def start(folder: Path) -> Scene:
         made, stored = dumped(module, folder)
         restorable(made, stored)
-        if not killed(module, "process_restore", wanted(made), made, number):
-            break
-        checked = module("process_restore", wanted(made), host=made.base.host, check=True)
-        ran = module("process_restore", wanted(made), host=made.base.host)
-        assert not ran.failed, (number, ran.result)
-        assert checked.result["commands"] == ran.result["commands"], number
-        assert lives(folder)
-        assert len([argv for argv in made.base.host.wrote if "restore" in argv]) == 1, number
+        return scene_of(made, ("process_restore", wanted(made)))
+
+    steps = 0
+    for steps, scene in each_kill(module, tmp_path, start):
+        run_next(module, scene)
+        made = scene.made
+        assert lives(scene.folder)
+        assert len([argv for argv in made.base.host.wrote if "restore" in argv]) == 1, steps
         check_whole(made)
         nothing_left(made)
-    assert number > 8
+    assert steps > 8
 
 
 def cut_off(module: Any, folder: Path) -> ProcessWorld:

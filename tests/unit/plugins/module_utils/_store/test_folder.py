@@ -153,3 +153,55 @@ def test_a_store_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(CheckpointError, match="Permission denied") as caught:
         folder.list_stored(str(tmp_path))
     assert caught.value.reason == "store_unreadable"
+
+
+IDS = ("20261130T164500Z-00000001", "20261130T164501Z-00000002", "20261130T164502Z-00000003")
+
+
+def chain(store: Path) -> list[Path]:
+    """Stores three checkpoints of a process, each built on the one before; returns their folders, the oldest first."""
+    parents = ("", *IDS[:2])
+    return [store_checkpoint(store, process_manifest(one, parent=parent)) for one, parent in zip(IDS, parents)]
+
+
+def faults(store: Path) -> list[str]:
+    return [one.fault for one in folder.list_stored(str(store))]
+
+
+def test_a_chain(tmp_path: Path) -> None:
+    chain(tmp_path)
+    newest, middle, oldest = folder.list_stored(str(tmp_path))
+    assert newest.fault == "" and newest.parents == (middle, oldest)
+    assert middle.parents == (oldest,) and oldest.parents == ()
+
+
+def test_what_is_built_on_a_damaged_one_has_its_fault(tmp_path: Path) -> None:
+    oldest = chain(tmp_path)[0]
+    (oldest / "images/core-7.img").unlink()
+    why = f"it is built on the checkpoint {IDS[0]!r}, which cannot be used: its part 'images/core-7.img' is missing"
+    assert faults(tmp_path) == [why, why, "its part 'images/core-7.img' is missing"]
+    shutil.rmtree(oldest)
+    why = f"it is built on the checkpoint {IDS[0]!r}, which is missing"
+    assert faults(tmp_path) == [why, why]
+
+
+@pytest.mark.parametrize("parent", [IDS[0], IDS[1]], ids=["itself", "a-newer-one"])
+def test_a_chain_never_leads_in_a_circle(tmp_path: Path, parent: str) -> None:
+    chain(tmp_path)
+    store_checkpoint(tmp_path, process_manifest(IDS[0], parent=parent))
+    why = f"it is built on the checkpoint {parent!r}, which is not older"
+    assert faults(tmp_path) == [why] * 3
+
+
+def test_the_parent_is_the_one_that_it_was_made_on(tmp_path: Path) -> None:
+    chain(tmp_path)
+    other = process_manifest(IDS[0])
+    store_checkpoint(tmp_path, replace(other, record={**other.record, "inventory": "a" * 64}))
+    why = f"it is built on the checkpoint {IDS[0]!r}, which does not have the images that it was made on"
+    assert faults(tmp_path) == [why, why, ""]
+
+
+def test_a_parent_is_of_the_same_name(tmp_path: Path) -> None:
+    store_checkpoint(tmp_path, process_manifest(IDS[0], "other"))
+    store_checkpoint(tmp_path, process_manifest(IDS[1], parent=IDS[0]))
+    assert faults(tmp_path) == [f"it is built on the checkpoint {IDS[0]!r}, which is missing", ""]

@@ -298,3 +298,49 @@ def test_a_store_that_is_pruned_after_each_checkpoint(seed: int) -> None:
         whole = [one for one in store if not one.fault]
         damaged = len(store) - len(whole)
         assert len(whole) == 1 or (len(whole) + damaged) * 100 <= rules.max_bytes
+
+
+def pre_dumped() -> list[Known]:
+    """Returns two dumps, each on a pre-dump of its own, and below them a pre-dump that nothing is built on."""
+    found = hourly(5)
+    names = ("dump-2", "pre-2", "dump-1", "pre-1", "pre-0")
+    found = [replace(one, id=f"{9 - number}-{name}") for number, (one, name) in enumerate(zip(found, names))]
+    found = [replace(one, pre_dump="pre" in one.id) for one in found]
+    return [replace(found[0], parent=found[1].id), found[1], replace(found[2], parent=found[3].id), *found[3:]]
+
+
+def test_a_pre_dump_counts_for_no_rule() -> None:
+    verdicts = plan_retention(pre_dumped(), Rules(keep_last=1), NOW)
+    assert ages(verdicts) == [0, 1]
+    assert why(verdicts, 0) == ("it is the newest whole one of 'web'", "keep_last: 1 of 1")
+    assert why(verdicts, 1) == (f"{verdicts[0].of.id} is built on it",)
+    assert why(verdicts, 4) == ("it is a pre-dump, and nothing that stays is built on it",)
+    assert ages(plan_retention(pre_dumped(), Rules(keep_last=2), NOW)) == [0, 1, 2, 3]
+
+
+def test_the_newest_pre_dump_stays_for_the_next_checkpoint() -> None:
+    newest = known(NOW - 1, id="99-pre", pre_dump=True)
+    verdicts = plan_retention([newest, *pre_dumped()], Rules(keep_last=1), NOW)
+    assert [one.of.id for one in verdicts if one.keep] == ["99-pre", "9-dump-2", "8-pre-2"]
+    assert why(verdicts, 0) == ("the next checkpoint may be built on it",)
+    old = replace(newest, made=NOW - DAY)
+    verdicts = plan_retention([old, *pre_dumped()], Rules(keep_last=1, max_age=60 + 2 * HOUR), NOW)
+    assert not verdicts[0].keep and why(verdicts, 0) == ("it is older than max_age",)
+
+
+def test_pre_dumps_alone_are_no_last_copy() -> None:
+    found = [replace(one, id=f"{number}-pre", pre_dump=True) for number, one in enumerate(reversed(hourly(3)))]
+    assert ages(plan_retention(found, Rules(keep_last=5), NOW)) == [0]
+    assert ages(plan_retention(found, Rules(max_age=60 + HOUR), NOW)) == [0, 1]
+    assert ages(plan_retention(found, Rules(), NOW)) == [0, 1, 2]
+    damaged = [replace(found[-1], id="9-dump", pre_dump=False, fault="its part 'a' is missing"), *found]
+    verdicts = plan_retention(damaged, Rules(keep_last=1, max_age=1), NOW)
+    assert [one.of.id for one in verdicts if one.keep] == ["9-dump"], "nothing better is there"
+
+
+def test_a_chain_goes_as_a_whole() -> None:
+    """The first dump and its pre-dump are too old; the pre-dump of the second is kept by it, however old it is."""
+    found = pre_dumped()
+    found[1] = replace(found[1], made=NOW - 90 * DAY)
+    verdicts = plan_retention(found, Rules(keep_last=9, max_age=60 + HOUR), NOW)
+    assert [one.of.id for one in verdicts if one.keep] == ["9-dump-2", "8-pre-2"]
