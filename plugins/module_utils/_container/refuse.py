@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Mapping
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._container.stopped import is_in_checkpoint
@@ -13,10 +14,12 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import SERVICE
+from ansible_collections.criu.hosts.plugins.module_utils._store.record import record_path
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
     from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
+    from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 
 
 def refuse(paths: Paths, engine: Engine, desired: Desired, container: Container | None) -> Container:
@@ -48,6 +51,22 @@ def refuse(paths: Paths, engine: Engine, desired: Desired, container: Container 
     return container
 
 
+def refuse_replacing(desired: Desired, archived: Mapping[str, Record]) -> None:
+    """Refuses to write over the archive of a pre-checkpoint that another archive needs.
+
+    ``archived`` are the records of archives that the task has completed, by their paths.
+
+    Raises:
+        CheckpointError: checkpoint_in_use.
+    """
+    path = desired.archive_path if desired.store is None else None
+    if path is not None and os.path.lexists(record_path(path)):
+        # Few archives are replaced: the others need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._store.chain import require_replaceable
+
+        require_replaceable(path, desired.name, archived)
+
+
 def refuse_managed(runner: Runner, engine: Engine, desired: Desired, container: Container) -> None:
     """Refuses a checkpoint that would end the container of an active unit: systemd would start it again.
 
@@ -56,7 +75,7 @@ def refuse_managed(runner: Runner, engine: Engine, desired: Desired, container: 
     """
     unit = engine.manager(container)
     # Anybody may give a container any label: what is not the name of a service is no unit, and no option of systemctl.
-    if desired.options.leave_running or unit.startswith("-") or not re.match(SERVICE, unit):
+    if desired.options.runs_on or unit.startswith("-") or not re.match(SERVICE, unit):
         return
     if runner.run(("systemctl", "is-active", "--quiet", "--", unit)).rc == 0:
         raise CheckpointError(

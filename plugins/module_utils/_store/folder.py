@@ -2,8 +2,9 @@
 # This file is private to the collection: it may change in any release.
 """Names, lists and finds the checkpoints in a store: STORE/containers/NAME/ID, and processes likewise.
 
-A checkpoint is a folder with its manifest and its parts. Until it is whole it is named .part-ID, so that whatever has
-the name of an id was complete once; each reader checks that it still is.
+A checkpoint is a folder with its manifest and its parts. A pre-checkpoint has such a folder, too, but nothing is
+restored from it alone. Until it is whole it is named .part-ID, so that whatever has the name of an id was complete
+once; each reader checks that it still is.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import re
 import stat
 import time
 from calendar import timegm
-from dataclasses import dataclass
-from typing import Iterator
+from dataclasses import dataclass, replace
+from typing import Iterator, Mapping
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._host.ancestors import others_write
@@ -44,6 +45,11 @@ class Stored:
     fault: str = ""
     pinned: bool = False
     signed: bool = False
+
+    @property
+    def pre_dump(self) -> bool:
+        """Whether it holds memory only, so that nothing is restored from it alone."""
+        return self.manifest is not None and self.manifest.record.get("pre_dump") is True
 
     def part(self, name: str) -> str:
         """Returns the path of a part."""
@@ -89,7 +95,7 @@ def part_path(store: str, kind: str, name: str, identity: str) -> str:
 def list_stored(store: str, kind: str | None = None, name: str | None = None) -> list[Stored]:
     """Returns the checkpoints in a store, of one kind or one name if given: newest first; none if there is no store.
 
-    A damaged one is in the list, with its fault. Digests are not computed.
+    A damaged one is in the list, with its fault, and so is one without its parent. Digests are not computed.
 
     Raises:
         CheckpointError: store_unreadable.
@@ -100,8 +106,22 @@ def list_stored(store: str, kind: str | None = None, name: str | None = None) ->
         for below in stored_names(store, one, name)
         for identity in names_in(name_path(store, one, below), _ID)
     ]
-    # A stable order for two of the same second, too.
-    return sorted(found, key=lambda one: (one.id, one.kind, one.name), reverse=True)
+    known = {(one.kind, one.name, one.id): one for one in found}
+    # A stable order for two of the same second, too. A parent is older.
+    for key in sorted(known, key=lambda key: (key[2], *key[:2])):
+        fault = known[key].fault or _parent_fault(known[key], known)
+        known[key] = replace(known[key], fault=fault) if fault else known[key]
+    return sorted(known.values(), key=lambda one: (one.id, one.kind, one.name), reverse=True)
+
+
+def _parent_fault(one: Stored, known: Mapping[tuple[str, str, str], Stored]) -> str:
+    """Returns what is wrong with the checkpoint that this one is made on; empty if nothing is, or it is whole alone."""
+    if one.manifest is None or not one.manifest.parent:
+        return ""
+    parent = known.get((one.kind, one.name, one.manifest.parent))
+    if parent is None:
+        return f"the checkpoint {one.manifest.parent} that it is made on is missing"
+    return f"the checkpoint {parent.id} that it is made on cannot be used: {parent.fault}" if parent.fault else ""
 
 
 def stored_names(store: str, kind: str, name: str | None = None) -> Iterator[str]:
@@ -198,17 +218,18 @@ def unusable(path: str, why: str) -> CheckpointError:
 
 
 def newest_whole(store: str, kind: str, name: str) -> Stored | None:
-    """Returns the newest checkpoint without a fault."""
-    return next((one for one in list_stored(store, kind, name) if not one.fault), None)
+    """Returns the newest checkpoint without a fault that can be restored."""
+    return next((one for one in list_stored(store, kind, name) if not one.fault and not one.pre_dump), None)
 
 
 def find_stored(store: str, kind: str, name: str, wanted: str) -> Stored:
-    """Returns the checkpoint with the id ``wanted``, or for "latest" the newest that has no fault.
+    """Returns the checkpoint with the id ``wanted``, or for "latest" the newest that has no fault and can be restored.
 
     Raises:
         CheckpointError: checkpoint_missing, checkpoint_damaged, store_unreadable.
     """
-    found = [one for one in list_stored(store, kind, name) if wanted in (LATEST, one.id)]
+    listed = list_stored(store, kind, name)
+    found = [one for one in listed if wanted == one.id or (wanted == LATEST and not one.pre_dump)]
     if not found:
         which = "has no checkpoint" if wanted == LATEST else f"has no checkpoint {wanted!r}"
         raise CheckpointError(

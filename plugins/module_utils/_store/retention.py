@@ -38,6 +38,7 @@ class Known:
     """A checkpoint as the rules see it. ``made``: seconds since 1970. ``parent``: an id, or empty.
 
     ``fault``: why it cannot be restored, empty if nothing is known. ``used``: who needs it, empty for nobody.
+    ``pre_dump``: it is a pre-checkpoint, from which nothing is restored alone.
     """
 
     kind: str
@@ -49,6 +50,7 @@ class Known:
     parent: str = ""
     pinned: bool = False
     used: str = ""
+    pre_dump: bool = False
 
     @property
     def key(self) -> Key:
@@ -117,7 +119,8 @@ def plan_retention(found: Iterable[Known], rules: Rules, now: float) -> list[Ver
         whole = _whole(group)
         _find_needed(work, group, whole, rules, now)
         _select(work, [one for one in whole if one.made <= now], rules)
-        _give_up_old(work, whole, rules, now)
+        _select_pre_checkpoints(work, group, whole, rules)
+        _give_up_old(work, [*whole, *(one for one in group if one.pre_dump)], rules, now)
     for group in groups.values():
         _give_up_bytes(work, group, rules.max_bytes, "max_bytes")
     _give_up_bytes(work, all_of_them, rules.max_total_bytes, "max_total_bytes")
@@ -126,7 +129,10 @@ def plan_retention(found: Iterable[Known], rules: Rules, now: float) -> list[Ver
 
 
 def _whole(group: Sequence[Known]) -> list[Known]:
-    """Returns those that can be restored: nothing is wrong with them, nor with any that they are built on."""
+    """Returns those that can be restored: nothing is wrong with them, nor with any that they are built on.
+
+    A pre-checkpoint is none of them.
+    """
     by_id = {one.id: one for one in group}
 
     def is_whole(one: Known) -> bool:
@@ -139,7 +145,7 @@ def _whole(group: Sequence[Known]) -> list[Known]:
             current = by_id.get(current.parent)
         return False
 
-    return [one for one in group if is_whole(one)]
+    return [one for one in group if not one.pre_dump and is_whole(one)]
 
 
 def _find_needed(work: _Work, group: Sequence[Known], whole: Sequence[Known], rules: Rules, now: float) -> None:
@@ -154,6 +160,8 @@ def _find_needed(work: _Work, group: Sequence[Known], whole: Sequence[Known], ru
             work.need(one, "its time is in the future, so its age is not known")
         if not whole:
             work.need(one, f"none of {one.name!r} is whole")
+        elif one.pre_dump and not one.fault:
+            continue
         elif one.id not in whole_ids and rules.max_age is not None and now - one.made > rules.max_age:
             work.give_up(one.key, "it cannot be restored, and is older than max_age")
         elif one.id not in whole_ids:
@@ -177,6 +185,18 @@ def _select(work: _Work, whole: Sequence[Known], rules: Rules) -> None:
         wanted: int = getattr(rules, rule)
         for period, one in list(periods.items())[:wanted]:
             work.select(one, f"{rule}: newest of {period}")
+
+
+def _select_pre_checkpoints(work: _Work, group: Sequence[Known], whole: Sequence[Known], rules: Rules) -> None:
+    """Selects the newest pre-checkpoint until there is a newer checkpoint; all, if no keep rule is set.
+
+    Any other stays only as long as a checkpoint that is built on it.
+    """
+    for number, one in enumerate(one for one in group if one.pre_dump):
+        if not rules.counts:
+            work.select(one, "no keep rule is set")
+        elif number == 0 and (not whole or one.id > whole[0].id):
+            work.select(one, "the next checkpoint may be built on it")
 
 
 def _give_up_old(work: _Work, whole: Sequence[Known], rules: Rules, now: float) -> None:
@@ -232,7 +252,8 @@ def _verdict(work: _Work, one: Known, kept: Mapping[Key, str]) -> Verdict:
         why.append(f"{kept[one.key]} is built on it")
     if one.key in kept:
         return Verdict(one, True, tuple(why))
-    return Verdict(one, False, (work.given_up.get(one.key, "no keep rule selects it"),))
+    why_not = "no checkpoint is built on it" if one.pre_dump else "no keep rule selects it"
+    return Verdict(one, False, (work.given_up.get(one.key, why_not),))
 
 
 def to_view(verdict: Verdict) -> dict[str, Any]:
