@@ -20,7 +20,7 @@ from typing import Any
 
 import task
 from cases import AWAY, ERRORS, SECOND, Case, cases_of, parse_case, sample
-from plans import PLANS, Plan
+from plans import PLANS, TRACKING, Plan
 from task import Call, Result, Task
 from world import FOLDER, IMAGE, NAME, World, at_most_one, leftovers, not_whole, podman
 
@@ -140,10 +140,11 @@ def record(plan: Plan) -> tuple[list[str], dict[int, float], list[str]]:
 
 
 def lacks(plan: Plan) -> str:
-    """Return the program that a plan needs and that does not run here; empty if there is none."""
+    """Return the program, or the feature of the kernel, that a plan needs and that is not here; empty if none is."""
     for program in plan.needs:
+        argv = ["criu", "check", "--feature", program] if program == TRACKING else [program, "--version"]
         try:
-            subprocess.run([program, "--version"], capture_output=True, check=True)
+            subprocess.run(argv, capture_output=True, check=True)
         except (OSError, subprocess.CalledProcessError):
             return program
     return ""

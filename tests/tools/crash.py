@@ -142,7 +142,7 @@ class Results:
             passed = max(found.cases - failed, int(not failed))
             report.add(Entry(text, passed, failed, seconds=found.seconds, notes=notes))
         for name, program in self.without.items():
-            report.add(Entry(name, skipped=1, notes=[f"{program} does not run on the test host"]))
+            report.add(Entry(name, skipped=1, notes=[f"{program} is not on the test host, or does not run there"]))
 
 
 def run_shards(order: dict[str, Any], count: int) -> Results:
@@ -229,7 +229,10 @@ PLANS = (
     "container_checkpoint_store_age_rm",
     "container_checkpoint_store_clock",
     "container_checkpoint_store_removed",
+    "container_checkpoint_store_pre",
+    "container_checkpoint_store_with_previous",
     "container_restore_store",
+    "container_restore_store_two_steps",
     "container_restore_store_age",
     "process_checkpoint_store",
     "process_checkpoint_store_leave",

@@ -152,8 +152,12 @@ def after_pre_dump(writer: RecordWriter, archive_path: str | None) -> tuple[Step
         found = PreRecord(box.id, box.run, writer.stamp, record.checkpointed_at, archive_path or "", record.sha256)
         return render_record(found)
 
-    note = note_path(writer.engine, writer.container)
-    return (WriteFile(note, text, why="record the pre-checkpoint in"),)
+    engine, box = writer.engine, writer.container
+    left = engine.leftovers(box, writer.desired.options)
+    return (
+        WriteFile(note_path(engine, box), text, why="record the pre-checkpoint in"),
+        *(Remove(one, why="remove what is beside the pre-checkpoint") for one in left),
+    )
 
 
 def spent_images(engine: Engine, container: Container, written: tuple[str, ...]) -> tuple[str, ...]:

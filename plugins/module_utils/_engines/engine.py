@@ -139,7 +139,7 @@ class Engine(Protocol):
         """Remove a named volume that no container uses; one that is gone is no error."""
 
     def leftovers(self, container: Container, options: Options) -> tuple[str, ...]:
-        """Files that an export leaves beside a container that runs on, with memory in them."""
+        """Files that an export or pre-checkpoint leaves beside a container that runs on, with memory in them."""
 
     def changed_files(self, container: Container, archive: str) -> tuple[str, ...]:
         """Open files that changed between the dump and their copy in ``archive``, whose container runs on."""

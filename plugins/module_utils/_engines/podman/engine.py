@@ -227,9 +227,11 @@ class Podman(Reads):
 
     def leftovers(self, container: Container, options: Options) -> tuple[str, ...]:
         # Podman leaves the images beside a running container: memory on disk, without a use. A pre-checkpoint still
-        # has one, unless this dump was made on it.
+        # has one, unless this dump was made on it, and it leaves its other files beside those of a kept checkpoint.
         kept = "" if options.with_previous else self.pre_dump_dir(container)
-        return () if options.keep else tuple(one for one in self.checkpoint_files(container) if one != kept)
+        if options.keep or (options.pre_checkpoint and container.stamp):
+            return ()
+        return tuple(one for one in self.checkpoint_files(container) if one != kept)
 
     def changed_files(self, container: Container, archive: str) -> tuple[str, ...]:
         from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.consistency import changed_files

@@ -80,6 +80,7 @@ def test_a_chain_from_the_first_dump_to_the_restore(module: Any, tmp_path: Path,
     assert first["changed"] and first["checkpoint"]["container_state"] == "running"
     assert first["checkpoint"]["pre_checkpoint"] is True and first["checkpoint"]["parent"] is None
     assert "--pre-checkpoint" in first["commands"][0] and host.boxes["web"].status == "running"
+    assert {one.name for one in images(host).parent.iterdir()} == {"pidfile", "pre-checkpoint"}
     assert first["statistics"]["written_pages"] > 0
     assert checkpoint(module, host, place, **PRE)["changed"] is False
     second = checkpoint(module, host, place, **WITH)
