@@ -38,7 +38,8 @@ def row_of(one: Mapping[str, Any]) -> tuple[str, ...]:
 
 def stored_row(one: Mapping[str, Any]) -> tuple[str, ...]:
     """Returns the line of a checkpoint in a store."""
-    texts = (one["checkpoint"], one["kind"], one["name"], one["image"], one["runtime"], one["made_at"])
+    kind = "pre-checkpoint" if one["pre_checkpoint"] else one["kind"]
+    texts = (one["checkpoint"], kind, one["name"], one["image"], one["runtime"], one["made_at"])
     size = "-" if one["size_bytes"] is None else size_of(one["size_bytes"])
     return (*(text or "-" for text in texts), size, PLAIN[one["signed"]], PLAIN[one["pinned"]])
 

@@ -225,8 +225,16 @@ checkpoints:
       description: The user who made the checkpoint in the store.
       type: str
       sample: root
+    pre_checkpoint:
+      description:
+        - Whether it is a pre-checkpoint of a container, which holds memory only
+          (O(criu.hosts.container_checkpoint#module:pre_checkpoint)); V(null) if it has no record.
+      type: bool
+      sample: false
     parent:
-      description: The id of the checkpoint in the store that this one needs; V(null) if it needs none.
+      description:
+        - The checkpoint that this one needs for a restore, its ID in the store, or the name of its archive in the same
+          folder; V(null) if it is whole alone.
       type: str
       sample: null
     host:

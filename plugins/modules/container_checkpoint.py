@@ -61,6 +61,32 @@ options:
         stay unnoticed.
     type: bool
     default: false
+  pre_checkpoint:
+    description:
+      - Save the memory of the container while it runs, as a first step. The checkpoint that follows with
+        O(with_previous=true) saves only what has changed since, so the container is held up for a shorter time.
+      - It is no checkpoint. M(criu.hosts.container_restore) never takes it alone, and O(leave_running),
+        O(ignore_rootfs) and O(ignore_volumes) mean nothing for it.
+      - With O(store) or O(archive_path), its archive is kept there. The checkpoint then needs the same store, or a
+        different file in the same folder, and so does each restore of it. M(criu.hosts.checkpoint_retention) removes a
+        stored one when the last checkpoint that was made on it is gone.
+      - A pre-checkpoint of this run of the container is left alone, as is a container that is stopped in its
+        checkpoint. O(when) and O(max_age) make a newer one; with O(archive_path) only if no archive needs the old one.
+      - Excludes O(with_previous), O(create_image) and O(encrypt_to). Needs a kernel that tracks changes of memory
+        (C(CONFIG_MEM_SOFT_DIRTY), C(criu check --feature mem_dirty_track)), podman 3.2.1 or newer, and runc or crun
+        1.4.2 or newer.
+    type: bool
+    default: false
+    version_added: 0.1.0
+  with_previous:
+    description:
+      - Make the checkpoint on the pre-checkpoint of this run of the container, which has to be there. It is used up by
+        that, also if the checkpoint fails.
+      - A checkpoint of this run that is current stays so, with or without it.
+      - Excludes O(pre_checkpoint), O(create_image) and O(encrypt_to).
+    type: bool
+    default: false
+    version_added: 0.1.0
   max_age:
     description:
       - How old an archive of a container that runs on may be, for example V(1h), V(30m), V(7d) or a number of seconds.
@@ -182,6 +208,20 @@ EXAMPLES = r"""
     encrypt_to:
       - age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
 
+- name: Make a checkpoint of much memory in two steps, of which only the second one holds the container up
+  block:
+    - name: Save the memory while the container runs
+      criu.hosts.container_checkpoint:
+        name: web
+        store: /var/lib/checkpoints/store
+        pre_checkpoint: true
+
+    - name: Checkpoint what has changed since
+      criu.hosts.container_checkpoint:
+        name: web
+        store: /var/lib/checkpoints/store
+        with_previous: true
+
 - name: Keep the last state in an image, which podman can push to a registry
   criu.hosts.container_checkpoint:
     name: web
@@ -256,6 +296,16 @@ checkpoint:
       description: OCI runtime of the container.
       type: str
       sample: runc
+    pre_checkpoint:
+      description: Whether it is a pre-checkpoint (O(pre_checkpoint)), from which nothing is restored alone.
+      type: bool
+      sample: false
+    parent:
+      description:
+        - Path of the archive of the pre-checkpoint that a restore of this one needs, too.
+        - It is null without one, in place, and in check mode if the checkpoint would be made.
+      type: str
+      sample: /var/lib/checkpoints/store/containers/web/20261130T164500Z-1a2b3c4d/archive.tar.zst
 statistics:
   description: Times and pages of this checkpoint; empty if none was made.
   returned: success
@@ -338,7 +388,11 @@ reason:
       the archive or image, so that no restore would succeed. That is removed, and the container keeps running.
     - V(secret_not_restorable) if a secret is mounted below C(/run/secrets), where no restore from an archive finds it.
     - V(checkpoint_in_use) if the checkpoint to remove is the only state of a stopped container, or the archive was
-      completed just now for a task that had died.
+      completed just now for a task that had died, or is that of a pre-checkpoint which another archive needs.
+    - V(parent_missing) if O(with_previous=true) and there is no pre-checkpoint of this run of the container that no
+      checkpoint was made on yet, or it is not kept in the same place.
+    - V(parent_changed) if the archive of that pre-checkpoint is not the one that was made.
+    - V(memory_tracking_missing) if the kernel, or CRIU, cannot track changes of memory.
     - V(archive_mismatch) if the archive or image to remove holds a different container, or no checkpoint.
     - V(archive_partial) if an earlier task died when it encrypted the archive of a container that is gone. Nobody has
       seen that archive complete, and it is all that is left; the message says what to do.
@@ -348,7 +402,7 @@ reason:
     - V(archive_path_unsafe) if others can change the file, or which file the path names.
     - V(name_invalid) if O(name) cannot be the name of a container.
     - V(option_invalid) if O(create_image) is not the full name of an image, O(max_age) is no duration, O(compression)
-      does not have O(compression_level), O(why) is not one line, O(encrypt_to) has no key, or an option needs O(store)
+      does not have O(compression_level), O(why) is not one line, O(encrypt_to) has no key, or an option needs another
       or excludes it; see RV(option).
     - V(encryption_failed) if the archive cannot be encrypted for one in O(encrypt_to). This is tried before the dump.
     - V(signing_failed) if O(signing_key) cannot sign, which is tried before the dump, or if the current checkpoint has
@@ -544,6 +598,8 @@ SPEC: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "create_image": {"type": "str"},
     "leave_running": {"type": "bool", "default": False},
+    "pre_checkpoint": {"type": "bool", "default": False},
+    "with_previous": {"type": "bool", "default": False},
     "max_age": {"type": "str"},
     "compression": {"type": "str", "choices": ["none", "gzip", "zstd"], "default": "zstd"},
     "compression_level": {"type": "int"},

@@ -30,6 +30,8 @@ options:
       - Absolute path of a folder with checkpoints, as M(criu.hosts.container_checkpoint) makes them.
       - The manifest names the record, and the record the archive. A checkpoint with a file that is not the one in its
         manifest is refused.
+      - A checkpoint that was made on a pre-checkpoint (O(criu.hosts.container_checkpoint#module:with_previous)) needs
+        that one as well, in the same store. One at O(archive_path) needs it in the same folder.
       - Excludes O(archive_path).
     type: path
   checkpoint:
@@ -375,6 +377,9 @@ reason:
     - V(record_invalid) if the record of a checkpoint in place cannot be used.
     - V(archive_unreadable) if the archive has no record and the host lacks libzstd, with which it is compressed.
     - V(archive_mismatch) if the archive or image holds a different container.
+    - V(archive_pre_dump) if the archive is that of a pre-checkpoint, which holds memory and no processes.
+    - V(parent_missing) if the pre-checkpoint that the checkpoint was made on is missing.
+    - V(parent_changed) if the archive of that pre-checkpoint has changed.
     - V(archive_partial) if an earlier task died when it encrypted the archive of a container that is gone. Nobody has
       seen that archive complete, and it is all that is left; the message says what to do.
     - V(answer_invalid) if the output of podman about O(image) cannot be read.

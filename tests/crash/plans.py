@@ -33,6 +33,8 @@ IMAGED = {"images_path": str(IMAGES)}
 STORED = {"name": NAME, "store": str(STORE)}
 AGE = ("age --version", "age-keygen --version")
 TRACKING = ("criu check --feature mem_dirty_track",)
+PRE = {**STORED, "pre_checkpoint": True}
+WITH = {**STORED, "with_previous": True}
 LIVE = {"leave_running": True, "when": "always"}
 # How far the clock of a task goes back, in seconds
 BACK = 7200
@@ -225,6 +227,29 @@ def from_store(world: World) -> tuple[Call, Call]:
     prepared(checkpoint(**STORED))
     podman("rm", "--force", NAME)
     return restore(**STORED), checkpoint(**STORED)
+
+
+def first_step(world: World) -> tuple[Call, Call]:
+    world.start_container()
+    return checkpoint(**PRE), checkpoint(**STORED)
+
+
+def second_step(world: World) -> tuple[Call, Call]:
+    world.start_container()
+    prepared(checkpoint(**PRE))
+    return checkpoint(**WITH), checkpoint(**PRE)
+
+
+def settle_steps(world: World, dummy: Call, result: Result) -> list[str]:
+    """Both tasks come again, in their order: a dump on images that were used before would lack memory."""
+    return must(checkpoint(**PRE)) + settle_store(world, checkpoint(**WITH), result)
+
+
+def from_two(world: World) -> tuple[Call, Call]:
+    dump, dummy = second_step(world)
+    prepared(dump)
+    podman("rm", "--force", NAME)
+    return restore(**STORED), checkpoint(**PRE)
 
 
 def age_recipient() -> str:
@@ -431,7 +456,10 @@ PLANS = {
         Plan("container_checkpoint_store_age_rm", encrypted("--rm"), settle_encrypted, True, store="before", needs=AGE),
         Plan("container_checkpoint_store_clock", clock_back, settle_clock),
         Plan("container_checkpoint_store_removed", store(), settle_removed),
+        Plan("container_checkpoint_store_pre", first_step, settle_steps, True, store="during", needs=TRACKING),
+        Plan("container_checkpoint_store_with_previous", second_step, settle_steps, store="during", needs=TRACKING),
         Plan("container_restore_store", from_store, settle_restored, store="during"),
+        Plan("container_restore_store_two_steps", from_two, settle_restored, store="during", needs=TRACKING),
         Plan("container_restore_store_age", from_encrypted, settle_restored, store="during", needs=AGE),
         Plan("process_checkpoint_store", stored_process(), settle_stored_process, full_disk=True, store="during"),
         Plan("process_checkpoint_store_leave", stored_process(**LIVE), settle_stored_process, True, store="during"),

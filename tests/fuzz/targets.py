@@ -222,6 +222,18 @@ RECORD = {
     "sha256": "",
     "ports": [{"ip": "", "port": 8080, "count": 1, "protocol": "tcp"}],
     "networks": {"podman": ["10.88.0.2"]},
+    "pre_dump": False,
+    "parent": "../20261122T213808Z-1a2b3c4d/archive.tar.zst",
+    "parent_sha256": "c" * 64,
+}
+PRE_RECORD = {
+    "schema": 1,
+    "id": "a" * 64,
+    "run": "2026-01-01T00:00:00Z",
+    "stamp": "17",
+    "made_at": "2026-11-22T21:38:08Z",
+    "archive_path": "/var/lib/checkpoints/pre.tar.zst",
+    "sha256": "c" * 64,
 }
 PROCESS_RECORD = {
     "schema": 1,
@@ -416,6 +428,7 @@ SMALL_IMAGES = [
     for kind in ("pstree", "core-", "ids-", "fdinfo-", "files", "fs-", "filelocks", "mm-", "pagemap-1", "inventory")
 ]
 INSPECTED_TAR = tar_bytes({name: data for name, data in DUMPED.items() if len(data) < 1 << 14})
+PRE_TAR = tar_bytes({"config.dump": b"{}", "spec.dump": b"{}", "pre-checkpoint/inventory.img": b"i"})
 DETAILS = ("environment", "files", "memory", "mounts", "processes", "sockets", "statistics")
 ARTIFACT_TAR = tar_bytes({"manifest.json": json.dumps(MANIFEST).encode(), "sbin/criu": ELVES[0][:4000]}, compress="gz")
 PACKAGES_TAR = tar_bytes({"packages.json": json.dumps(PACKAGES).encode(), "criu_1_amd64.deb": b"deb"})
@@ -913,6 +926,8 @@ CASES: tuple[Target, ...] = (
         lambda function, given: function(put("dump.log", given), limit=1000),
         repeats="bytes",
     ),
+    Target("_store/pre_record.parse_pre_record", json_texts(PRE_RECORD), raises=(ValueError,)),
+    Target("_store/pre_record.read_pre_record", json_texts(PRE_RECORD), at("pre-checkpoint/criu-hosts.json")),
     Target("_store/process_record.parse_record", json_texts(PROCESS_RECORD), raises=(ValueError,)),
     Target("_store/begun.read_begun", json_texts(BEGUN), at("begun/container-web.json")),
     Target(
@@ -1040,6 +1055,13 @@ CASES: tuple[Target, ...] = (
     Target(
         "_engines/podman/spec.read_archive_spec",
         compressed(archives(INSPECTED_TAR), zstd),
+        at("a.tar.zst"),
+        raises=(ValueError, OSError),
+        repeats="bytes",
+    ),
+    Target(
+        "_engines/podman/spec.check_pre_checkpoint",
+        compressed(archives(PRE_TAR), zstd),
         at("a.tar.zst"),
         raises=(ValueError, OSError),
         repeats="bytes",

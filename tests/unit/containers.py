@@ -128,7 +128,9 @@ class World:
         path = self.folder / "criu"
         path.write_bytes(elf("libc.so.6", *needed))
         self.host.tools["criu"] = str(path)
-        self.host.replies = [*self.host.replies, Reply([str(path), "--version"], out=f"Version: {version}\n")]
+        tracks = [str(path), "check", "--no-default-config", "--feature", "mem_dirty_track"]
+        said = Reply([str(path), "--version"], out=f"Version: {version}\n")
+        self.host.replies = [*self.host.replies, said, Reply(tracks)]
 
     def script(self, *replies: Reply | Write) -> None:
         self.host.replies = [*self.host.replies, *replies]

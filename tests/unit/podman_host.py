@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import tarfile
 import time
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ class Box:
     auto_remove: bool = False
     restored: str = ""
     created: str = ""
+    # The images since which the kernel counts changes of memory: only a dump on these has all that has changed.
+    counted_since: int = 0
 
 
 @dataclass
@@ -66,7 +69,7 @@ class PodmanHost(ContainerHost):
 
     def run_box(self, box: Box) -> None:
         """Lets a container run with new processes."""
-        box.pid, box.status, box.checkpointed = 5000 + self.tick(), "running", False
+        box.pid, box.status, box.checkpointed, box.counted_since = 5000 + self.tick(), "running", False, 0
         self.folder(box).mkdir(parents=True, exist_ok=True)
         self.world.process(box.pid, [self.label] * 4)
         (self.folder(box) / "pidfile").write_text(str(box.pid))
@@ -79,7 +82,7 @@ class PodmanHost(ContainerHost):
         if box.status == "running":
             self.world.end(box.pid)
         for path in sorted(self.folder(box).rglob("*"), reverse=True):
-            path.rmdir() if path.is_dir() else path.unlink()
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
         del self.boxes[box.name]
 
     def run_command(self, dummy_module: Any, args: Any, **options: Any) -> tuple[int, str, str]:
@@ -128,15 +131,30 @@ class PodmanHost(ContainerHost):
 
     def _checkpoint(self, args: list[str], box: Box | None) -> tuple[int, str, str]:
         assert box is not None and box.status == "running", "podman checkpoints only what runs"
+        pre, previous = "--pre-checkpoint" in args, "--with-previous" in args
+        if previous:
+            assert self._stamp(box) == box.counted_since != 0, "the dump would lack memory"
+        if pre or previous:
+            box.counted_since = 0
+        images, stamp = self.folder(box) / ("pre-checkpoint" if pre else "checkpoint"), self.tick() * 10**9
         if "dump" in self.fails:
+            images.mkdir(exist_ok=True)
             return 125, "", "Error: OCI runtime error: runc: criu failed\n"
-        images, stamp = self.folder(box) / "checkpoint", self.tick() * 10**9
         images.mkdir(exist_ok=True)
+        if previous:
+            (images / "parent").unlink(missing_ok=True)
+            (images / "parent").symlink_to("../pre-checkpoint")
+        if pre:
+            box.counted_since = stamp
         (images / "inventory.img").write_bytes(b"inventory")
         os.utime(images / "inventory.img", ns=(stamp, stamp))
         (self.folder(box) / "dump.log").write_text("dumped\n")
+        # What is in /dev/shm.
+        (self.folder(box) / "devshm-checkpoint.tar").write_bytes(b"memory")
         export = [one.partition("=")[2] for one in args if one.startswith("--export=")]
-        stays = "--leave-running" in args
+        stays = "--leave-running" in args or pre
+        if export and pre:
+            assert {"--ignore-rootfs", "--ignore-volumes"} <= set(args), "a restore would unpack what is older"
         if not stays:
             self.world.end(box.pid)
             box.status, box.pid = "exited", 0
@@ -144,7 +162,7 @@ class PodmanHost(ContainerHost):
             Path(export[0]).write_bytes(b"half an arch")
             return 125, "", recorded("checkpoint-disk-full.txt")
         if export:
-            self._export(Path(export[0]), box)
+            self._export(Path(export[0]), box, "pre-checkpoint" if pre else "checkpoint")
         box.checkpointed = not stays
         if self.after is not None:
             self.after(box)
@@ -154,32 +172,49 @@ class PodmanHost(ContainerHost):
             return 125, "", "Error: cannot clean up\n"
         return 0, recorded("checkpoint-in-place.json"), ""
 
-    def _export(self, path: Path, box: Box) -> None:
+    def _stamp(self, box: Box) -> int:
+        """Returns the stamp of the pre-checkpoint beside the container; 0 without one."""
+        path = self.folder(box) / "pre-checkpoint/inventory.img"
+        return path.stat().st_mtime_ns if path.exists() else 0
+
+    def _export(self, path: Path, box: Box, images: str) -> None:
         config = {**json.loads(recorded("config.dump.json")), "id": box.id, "name": box.name}
-        members = {"config.dump": json.dumps(config).encode(), "spec.dump": b"{}", "checkpoint/inventory.img": b"i"}
+        # No two pre-checkpoints are the same.
+        content = f"{box.counted_since}".encode()
+        members = {"config.dump": json.dumps(config).encode(), "spec.dump": b"{}", f"{images}/inventory.img": content}
+        linked = (self.folder(box) / images / "parent").is_symlink()
         # A pipe: nothing may be sought in it.
         with open(path, "wb") as handle, tarfile.open(fileobj=handle, mode="w|") as archive:
             for name, data in members.items():
                 info = tarfile.TarInfo(name)
                 info.size = len(data)
                 archive.addfile(info, io.BytesIO(data))
+            if linked:
+                info = tarfile.TarInfo(f"{images}/parent")
+                info.type, info.linkname = tarfile.SYMTYPE, "../pre-checkpoint"
+                archive.addfile(info)
 
     def _restore(self, args: list[str], name: str) -> tuple[int, str, str]:
         box = self.find(name)
         assert box is not None and box.status != "running", "podman restores only what is stopped"
-        assert (self.folder(box) / "checkpoint/inventory.img").exists()
+        images = self.folder(box) / "checkpoint"
+        assert (images / "inventory.img").exists()
+        assert not (images / "parent").is_symlink() or self._stamp(box), "the restore would lack memory"
         if "restore" in self.fails:
             return 125, "", "Error: OCI runtime error: runc: criu failed\n"
         box.restored = f"{PREFIX}{self.tick():02}Z"
         self.run_box(box)
         if "--keep" not in args:
-            (self.folder(box) / "checkpoint/inventory.img").unlink()
-            (self.folder(box) / "checkpoint").rmdir()
+            for folder in (images, self.folder(box) / "pre-checkpoint"):
+                shutil.rmtree(folder, ignore_errors=True)
         return 0, recorded("restore-in-place.json"), ""
 
     def _import(self, args: list[str]) -> tuple[int, str, str]:
         new = [one.partition("=")[2] for one in args if one.startswith("--name=")]
         name, own = (new[0], f"{self.tick():064x}") if new else ("web", ID)
+        archives = {one.partition("=")[0]: one.partition("=")[2] for one in args if one.startswith("--import")}
+        if "checkpoint/parent" in names_in(archives.get("--import", "")):
+            assert "pre-checkpoint/inventory.img" in names_in(archives.get("--import-previous", ""))
         assert name not in self.boxes, "one container has one name"
         created = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() + 1)) + ".123456789Z"
         box = Box(own, name, "created", created=created)
@@ -192,6 +227,14 @@ class PodmanHost(ContainerHost):
         box.restored = f"{PREFIX}{self.tick():02}Z"
         self.run_box(box)
         return 0, recorded("restore-in-place.json"), ""
+
+
+def names_in(path: str) -> list[str]:
+    """Returns the names in an archive that this host has made; none in a pipe, or in one that is compressed."""
+    if not os.path.isfile(path) or not tarfile.is_tarfile(path):
+        return []
+    with tarfile.open(path) as archive:
+        return archive.getnames()
 
 
 def podman_host(folder: Path) -> PodmanHost:

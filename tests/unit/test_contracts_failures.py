@@ -43,13 +43,14 @@ def not_said(kind: str, action: str, *but: str) -> dict[str, str]:
 # What a restore would fail with is not a failure of checkpoint_info, but in the list reasons of its result.
 JUDGED = """
     ability_missing address_in_use apparmor_parser_missing apparmor_profile_missing
-    architecture_mismatch archive_path_unsafe archive_runtime_missing categories_shared
+    architecture_mismatch archive_path_unsafe archive_pre_dump archive_runtime_missing categories_shared
     categories_unknown cgroup_mismatch config_broken container_ending container_exists container_missing
     container_paused cpu_mismatch criu_missing criu_not_permitted criu_too_old criu_without_selinux
     dependency_restarted disk_full engine_too_old file_lock_held files_changed has_dependencies
     host_mounts_at_risk image_missing images_invalid images_path_unsafe images_pre_dump in_pod
     kernel_too_old lsm_mismatch mount_source_missing name_in_use network_missing not_checkpointed
-    parent_changed pid_in_use podman_missing policy_missing port_in_use process_running
+    option option_invalid parent_changed parent_missing
+    pid_in_use podman_missing policy_missing port_in_use process_running
     rootless_unsupported shell_job_needed systemd_missing terminal_missing tool_failed tool_missing
     decryption_key_missing timed_out trust_policy_invalid trust_refused
     unit_invalid unit_running volume_exists cmd containers label pid profile rc refusals stderr stdout

@@ -5,10 +5,9 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import asdict, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Mapping, Union
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.binds import check_dump
 from ansible_collections.criu.hosts.plugins.module_utils._container.consistent import (
@@ -20,15 +19,15 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.held import 
 from ansible_collections.criu.hosts.plugins.module_utils._container.notes import begin, end
 from ansible_collections.criu.hosts.plugins.module_utils._container.obstacles import refuse_obstacles_of
 from ansible_collections.criu.hosts.plugins.module_utils._container.record_writer import RecordWriter
+from ansible_collections.criu.hosts.plugins.module_utils._container.refuse import (
+    refuse,
+    refuse_managed,
+    refuse_replacing,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired, require_abilities
 from ansible_collections.criu.hosts.plugins.module_utils._container.settle import Settled, settle
 from ansible_collections.criu.hosts.plugins.module_utils._container.space import bytes_to_write, require_space
-from ansible_collections.criu.hosts.plugins.module_utils._container.stopped import is_in_checkpoint
 from ansible_collections.criu.hosts.plugins.module_utils._container.this_run import Known
-from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_archive import (
-    place_steps,
-)
-from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
@@ -40,10 +39,9 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     Step,
     WriteFile,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_criu
+from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import Criu, read_criu
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._host.limits import limited
-from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import SERVICE
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import (
     permissive_warning,
     read_selinux,
@@ -58,15 +56,12 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels impo
 )
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import read_tree, to_record
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, place_record_path, record_path
-from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import (
-    archive_place_steps,
     check_path,
-    partial_path,
-    unfinished_record_path,
 )
 
 if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._container.chain import Parent
     from ansible_collections.criu.hosts.plugins.module_utils._container.image_writer import ImageWriter
     from ansible_collections.criu.hosts.plugins.module_utils._container.stored import StoredWriter
     from ansible_collections.criu.hosts.plugins.module_utils._core.apply import Applied
@@ -74,54 +69,6 @@ if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 
     Stored = Union[StoredWriter, ImageWriter, None]
-
-
-def refuse(paths: Paths, engine: Engine, desired: Desired, container: Container | None) -> Container:
-    """Returns the container, if it can be checkpointed.
-
-    Raises:
-        CheckpointError: container_missing, rootless_unsupported, container_paused, container_not_running, auto_remove.
-    """
-    if container is None:
-        engine.explain_absence(desired.name, f"checkpoint container {desired.name!r}")
-        raise CheckpointError(
-            f"Cannot checkpoint container {desired.name!r}: there is no such container. See '{engine.list_command}'.",
-            reason="container_missing",
-        )
-    if not container.running:
-        # A task that succeeds need not compile this.
-        from ansible_collections.criu.hosts.plugins.module_utils._container.status import not_running_error
-
-        raise not_running_error(
-            engine, container, is_in_checkpoint(paths, container), f"checkpoint container {desired.name!r}"
-        )
-    if container.auto_remove and (desired.place is None or desired.image is not None):
-        where = "in place" if desired.image is None else f"to the image {desired.image!r}"
-        raise CheckpointError(
-            f"Cannot checkpoint container {desired.name!r} {where}: it was made with --rm, so {engine.name} would "
-            "remove it with its checkpoint. Give archive_path, or make the container without --rm.",
-            reason="auto_remove",
-        )
-    return container
-
-
-def refuse_managed(runner: Runner, engine: Engine, desired: Desired, container: Container) -> None:
-    """Refuses a checkpoint that would end the container of an active unit: systemd would start it again.
-
-    Raises:
-        CheckpointError: unit_managed.
-    """
-    unit = engine.manager(container)
-    # Anybody may give a container any label: what is not the name of a service is no unit, and no option of systemctl.
-    if desired.options.leave_running or unit.startswith("-") or not re.match(SERVICE, unit):
-        return
-    if runner.run(("systemctl", "is-active", "--quiet", "--", unit)).rc == 0:
-        raise CheckpointError(
-            f"Cannot checkpoint container {desired.name!r}: it would end, and the active unit {unit!r} would start "
-            "it again. Stop the unit instead (a stateful one keeps the state), or set leave_running.",
-            reason="unit_managed",
-            unit=unit,
-        )
 
 
 def checkpoint_steps(
@@ -132,6 +79,8 @@ def checkpoint_steps(
     The labels are written down before the dump: after it, there is no process to read them from.
     """
     engine, path = writer.engine, desired.archive_path
+    opening: tuple[Step, ...] = ()
+    closing: tuple[Step, ...] = ()
     if desired.image is not None:
         # Few tasks have an image: the others need not compile this.
         from ansible_collections.criu.hosts.plugins.module_utils._container.image_writer import image_steps
@@ -141,50 +90,55 @@ def checkpoint_steps(
         steps = engine.checkpoint_steps(container, desired.options, None)
     else:
         # A checkpoint in place need not compile this.
-        from ansible_collections.criu.hosts.plugins.module_utils._container.export import export_steps
+        from ansible_collections.criu.hosts.plugins.module_utils._container.export import (
+            begin_archive,
+            end_archive,
+            export_steps,
+        )
 
-        steps = export_steps(path, desired, container, writer)
+        steps, opening = export_steps(path, desired, container, writer), begin_archive(path, writer)
+        closing = end_archive(path, desired, container, writer)
     look = Check(writer.look, why=f"find the checkpoint of container {container.name!r}")
     return (
         *begin(paths, "dumping", container.name, writer.known(), writer.facts()),
         *(() if stored is None else stored.begin()),
-        *(() if path is None else _prepare_archive(path, writer)),
+        *opening,
+        *_before_dump(paths, desired, container, writer),
         *limited(steps, bytes_to_write(paths, container, desired.origin)),
         look,
         *consistency_steps(desired, writer),
-        *(() if path is None else _finish_archive(path, desired, container, writer)),
+        *_after_pre_dump(desired, writer, stored),
+        *closing,
         *(() if stored is None else stored.end()),
         *_record_steps(paths, desired, container, writer),
         *end(paths, container.name),
     )
 
 
-def _prepare_archive(path: str, writer: RecordWriter) -> tuple[Step, ...]:
-    return (
-        *archive_place_steps(path),
-        WriteFile(unfinished_record_path(path), render_record(writer.known()), why="write the record"),
-        # Podman writes into an existing file, and would give a new one to other readers for a moment.
-        WriteFile(partial_path(path), "", mode=0o600, why="make the file"),
-    )
+def _before_dump(paths: Paths, desired: Desired, container: Container, writer: RecordWriter) -> tuple[Step, ...]:
+    options, engine = desired.options, writer.engine
+    linked = os.path.lexists(os.path.join(engine.images_dir(container), "parent"))
+    if not (options.pre_checkpoint or options.with_previous or linked):
+        return ()
+    # Few tasks have these: the others need not compile this.
+    from ansible_collections.criu.hosts.plugins.module_utils._container.chain import before_dump
+
+    return before_dump(paths, engine, desired, container)
 
 
-def _finish_archive(path: str, desired: Desired, container: Container, writer: RecordWriter) -> tuple[Step, ...]:
-    engine = writer.engine
-    used = engine.leftovers(container, desired.options) if desired.options.leave_running else ()
+def _after_pre_dump(desired: Desired, writer: RecordWriter, stored: Stored) -> tuple[Step, ...]:
+    if not desired.options.pre_checkpoint:
+        return ()
+    from ansible_collections.criu.hosts.plugins.module_utils._container.chain import after_pre_dump
 
-    def replaced() -> bool:
-        return engine.stamp(container) not in ("", writer.stamp)
-
-    return (
-        *(Remove(one, why="remove the checkpoint in place", unless=replaced) for one in used),
-        WriteFile(unfinished_record_path(path), writer.text, why="write the record"),
-        *place_steps(path),
-    )
+    return after_pre_dump(writer, desired.archive_path if stored is None else stored.stored_archive)
 
 
 def _record_steps(paths: Paths, desired: Desired, container: Container, writer: RecordWriter) -> tuple[Step, ...]:
     """Plans the record of the checkpoint in place, if one stays."""
     engine, place = writer.engine, place_record_path(paths, container.id)
+    if desired.options.pre_checkpoint:
+        return ()
     if desired.origin is not None and (desired.options.leave_running or container.auto_remove):
         return ()
 
@@ -217,8 +171,19 @@ def view(desired: Desired, container: Container | None, record: Record | None, s
         "size_bytes": record.size_bytes if (archive or desired.image) and record else None,
         "sha256": record.sha256 if archive and record else None,
         "checkpointed_at": record.checkpointed_at if record else None,
+        "pre_checkpoint": record.pre_dump if record else desired.options.pre_checkpoint,
+        "parent": _parent_path(archive, record),
         "runtime": container.runtime if container else (record.runtime if record else None),
     }
+
+
+def _parent_path(archive: str | None, record: Record | None) -> str | None:
+    if archive is None or record is None or not record.parent:
+        return None
+    # Few checkpoints have one: the others need not compile this.
+    from ansible_collections.criu.hosts.plugins.module_utils._store.chain import previous_path
+
+    return previous_path(archive, record) or None
 
 
 def checkpoint(ctx: Context, engine: Engine, desired: Desired) -> Outcome:
@@ -229,6 +194,11 @@ def checkpoint(ctx: Context, engine: Engine, desired: Desired) -> Outcome:
         check_path(desired.archive_path)
     if desired.image is not None:
         engine.images.require(ctx, f"checkpoint container {desired.name!r} to the image {desired.image!r}")
+    if desired.options.pre_checkpoint or desired.options.with_previous:
+        # Few tasks have these: the others need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._container.chain_options import require_chain
+
+        require_chain(ctx, engine, desired)
     with held(ctx, engine, desired) as found:
         settled = settle(ctx, engine, found, "checkpoint")
         return settled.before(lambda: _checkpoint(ctx, engine, found.desired, settled))
@@ -251,7 +221,8 @@ def _checkpoint(ctx: Context, engine: Engine, desired: Desired, settled: Settled
         return Outcome("checkpoint", value, plan, {"statistics": {}, "restore_risks": []}, known.warnings)
     running = refuse(ctx.paths, engine, desired, container)
     refuse_managed(ctx.runner, engine, desired, running)
-    made = make(ctx, engine, desired, running)
+    refuse_replacing(desired, settled.archived)
+    made = make(ctx, engine, desired, running, settled.archived)
     outcome = replace(made, warnings=(*known.warnings, *made.warnings))
     return outcome if stale is None else stale.explain(outcome)
 
@@ -259,7 +230,7 @@ def _checkpoint(ctx: Context, engine: Engine, desired: Desired, settled: Settled
 def _late_signature(
     ctx: Context, desired: Desired, container: Container | None, known: Known
 ) -> tuple[Step, ...] | None:
-    if desired.signing_key is None or not known.current:
+    if desired.signing_key is None or not known.current or desired.options.pre_checkpoint:
         return ()
     # Few tasks sign: the others need not compile this.
     from ansible_collections.criu.hosts.plugins.module_utils._container.late_signature import late_signature
@@ -267,26 +238,27 @@ def _late_signature(
     return late_signature(ctx, desired.signing_key, container, known)
 
 
-def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -> Outcome:
-    """Checkpoints a running container. The caller holds its lock, and that of the archive."""
+def make(
+    ctx: Context, engine: Engine, desired: Desired, container: Container, archived: Mapping[str, Record] | None = None
+) -> Outcome:
+    """Checkpoints a running container. The caller holds its lock, and that of the archive.
+
+    ``archived`` are the records of archives that the task has completed, by their paths.
+    """
     selinux = read_selinux(ctx.paths)
     criu = read_criu(ctx.runner, engine.minimum_criu, selinux, ctx.paths)
     require_policy(selinux, container.process_label)
     refuse_obstacles_of(ctx, container, criu)
     require_space(ctx.paths, desired, container)
-    if desired.encryption is not None or desired.signing_key is not None:
-        # Few tasks have these: the others need not compile this.
-        from ansible_collections.criu.hosts.plugins.module_utils._container.secure import check_programs
-
-        check_programs(ctx.runner, desired)
+    parent = _ready(ctx, engine, desired, container, criu, archived or {})
     risks = check_dump(ctx.paths, engine, container)
     losses = (*engine.losses(container, desired.origin), *(risk.message for risk in risks))
     source = host_labels(ctx.paths)
     tree = read_tree(ctx.paths, container.pid, source) if source.lsm != "none" else {}
     threads = tuple(thread for of_one in tree.values() for thread in of_one)
     traces = traces_to_record(read_traces(ctx.paths, tree, source))
-    writer = RecordWriter(engine, desired, container, selinux, criu.text, to_record(threads), traces)
-    state = "running" if desired.options.leave_running else "exited"
+    writer = RecordWriter(engine, desired, container, selinux, criu.text, to_record(threads), traces, parent)
+    state = "running" if desired.options.runs_on else "exited"
     stored = _stored(ctx, desired, container, writer)
     plan = Plan(
         before={"name": desired.name, "state": container.status, "checkpoint": "none of this run"},
@@ -294,7 +266,7 @@ def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -
         steps=checkpoint_steps(ctx.paths, desired, container, writer, stored),
     )
     applied = _apply(ctx, desired, writer, plan)
-    if applied is not None and os.path.isdir(f"{ctx.paths.proc}/{container.pid}") is not desired.options.leave_running:
+    if applied is not None and os.path.isdir(f"{ctx.paths.proc}/{container.pid}") is not desired.options.runs_on:
         now = engine.inspect(ctx, container.name)
         state = now.status if now is not None else "absent"
     facts = {
@@ -310,6 +282,23 @@ def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -
     if stored is not None:
         desired = replace(desired, archive_path=stored.stored_archive if applied else None)
     return Outcome("checkpoint", view(desired, container, writer.written, state), plan, facts, warnings)
+
+
+def _ready(
+    ctx: Context, engine: Engine, desired: Desired, container: Container, criu: Criu, archived: Mapping[str, Record]
+) -> Parent | None:
+    """Refuses options that would make the dump fail; returns the pre-checkpoint that it is made on, if any."""
+    if desired.encryption is not None or desired.signing_key is not None:
+        # Few tasks have these: the others need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._container.secure import check_programs
+
+        check_programs(ctx.runner, desired)
+    if not (desired.options.pre_checkpoint or desired.options.with_previous):
+        return None
+    # Few tasks have these: the others need not compile this.
+    from ansible_collections.criu.hosts.plugins.module_utils._container.chain import require_parent
+
+    return require_parent(ctx, engine, desired, container, criu.path, archived)
 
 
 def _stored(ctx: Context, desired: Desired, container: Container, writer: RecordWriter) -> Stored:

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 def find_known(paths: Paths, desired: Desired, settled: Settled) -> Known:
     """Returns the newest checkpoint where the task keeps one."""
+    if desired.options.pre_checkpoint:
+        # Few tasks make one: the others need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._container.known_pre import known_pre_checkpoint
+
+        return known_pre_checkpoint(paths, desired, settled)
     path, container = desired.archive_path, settled.container
     warnings: tuple[str, ...] = ()
     if desired.place is None:
@@ -51,7 +56,7 @@ def archive_is_current(
     paths: Paths, desired: Desired, container: Container | None, record: Record | None, size: int | None
 ) -> bool:
     """Returns whether the archive is of this run of the container; docs/checkpoints.md has the rules."""
-    if record is None or size is None or record.size_bytes != size or record.name != desired.name:
+    if record is None or size is None or record.size_bytes != size or record.name != desired.name or record.pre_dump:
         return False
     return record.options == content_options(desired.options) and is_of_this_run(paths, container, record)
 

@@ -169,6 +169,18 @@ def _image(work: _Work, now: Container | None) -> None:
     work.apply("end the unfinished image", *ended.steps)
 
 
+def _images(work: _Work, now: Container) -> tuple[str, ...]:
+    """Returns what the dump has left beside a container that runs on."""
+    engine, options = work.writer.engine, work.desired.options
+    left = written_since(engine.checkpoint_files(now), STARTED)
+    if not (options.pre_checkpoint or options.with_previous):
+        return left
+    # Few tasks have these: the others need not compile this.
+    from ansible_collections.criu.hosts.plugins.module_utils._container.chain import spent_images
+
+    return spent_images(engine, now, left)
+
+
 def _left(work: _Work, now: Container | None) -> tuple[str, str, None]:
     """Cleans up after a checkpoint that has ended nothing, or has ended a container that is gone."""
     engine, paths = work.writer.engine, work.ctx.paths
@@ -183,7 +195,7 @@ def _left(work: _Work, now: Container | None) -> tuple[str, str, None]:
             work.apply("let the container go on", *engine.thaw_steps(now))
         _archive(work, lambda record: None)
         # The images are memory, and may fill the disk.
-        left = written_since(engine.checkpoint_files(now), STARTED) if now.running else ()
+        left = _images(work, now) if now.running else ()
         work.apply("clean up", *(Remove(path, why="remove the images of the failed dump") for path in left))
         state = now.status
         outcome = "It keeps running." if now.running else f"It no longer runs (status {now.status!r})."

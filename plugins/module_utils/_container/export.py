@@ -7,11 +7,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Callable
 
+from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_archive import place_steps
 from ansible_collections.criu.hosts.plugins.module_utils._core.pipe import Stream
-from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, MakePipe, Remove, Step
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, MakePipe, Remove, Step, WriteFile
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Options
 from ansible_collections.criu.hosts.plugins.module_utils._formats.zstd import ZstdWriter, can_compress
+from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import (
+    archive_place_steps,
     partial_path,
     pipe_path,
     unfinished_record_path,
@@ -76,4 +79,29 @@ def export_steps(path: str, desired: Desired, container: Container, writer: Reco
             for one in engine.checkpoint_steps(container, given, pipe)
         ),
         Remove(pipe, why="remove the pipe", always=True),
+    )
+
+
+def begin_archive(path: str, writer: RecordWriter) -> tuple[Step, ...]:
+    """Plans what goes before the dump: the record of the archive, and the file with its partial name."""
+    return (
+        *archive_place_steps(path),
+        WriteFile(unfinished_record_path(path), render_record(writer.known()), why="write the record"),
+        # Podman writes into an existing file, and would give a new one to other readers for a moment.
+        WriteFile(partial_path(path), "", mode=0o600, why="make the file"),
+    )
+
+
+def end_archive(path: str, desired: Desired, container: Container, writer: RecordWriter) -> tuple[Step, ...]:
+    """Plans what follows when the archive is complete: its record, and its name."""
+    engine = writer.engine
+    used = engine.leftovers(container, desired.options) if desired.options.leave_running else ()
+
+    def replaced() -> bool:
+        return engine.stamp(container) not in ("", writer.stamp)
+
+    return (
+        *(Remove(one, why="remove the checkpoint in place", unless=replaced) for one in used),
+        WriteFile(unfinished_record_path(path), writer.text, why="write the record"),
+        *place_steps(path),
     )

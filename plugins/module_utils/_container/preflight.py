@@ -45,6 +45,18 @@ class Look:
         if self.work.desired.archive_path is not None and self.work.situation.record is not None:
             self.sha256 = verify(self.work.desired.archive_path, self.work.situation.record)
 
+    def check_previous(self, *, digest: bool) -> None:
+        """Refuses a restore without the pre-checkpoint that it needs."""
+        work, record = self.work, self.work.situation.record
+        path, container = work.desired.archive_path, work.situation.container
+        if work.imports and path is not None and record is not None and record.parent:
+            # Few archives need one: the others need not compile this.
+            from ansible_collections.criu.hosts.plugins.module_utils._store.chain import require_previous
+
+            require_previous(path, record, digest=digest)
+        if work.source == "container" and container is not None:
+            _require_linked(work.engine.images_dir(container), work.what)
+
     def check_key(self) -> None:
         """Refuses an encrypted archive without its key."""
         desired = self.work.desired
@@ -63,7 +75,8 @@ class Look:
         # Few hosts have a trust policy: the others need not compile this.
         from ansible_collections.criu.hosts.plugins.module_utils._container.trust import require_trusted
 
-        require_trusted(work.ctx, work.engine, work.desired, self.sha256, work.situation.image)
+        previous = work.situation.previous(work.desired.archive_path)
+        require_trusted(work.ctx, work.engine, work.desired, self.sha256, work.situation.image, previous)
 
     def check_processor(self) -> None:
         """Lets CRIU compare the processors, if a checkpoint in place has its cpuinfo.img."""
@@ -73,6 +86,18 @@ class Look:
         from ansible_collections.criu.hosts.plugins.module_utils._criu.processor import require_processor
 
         require_processor(self.work.ctx.runner, self.criu.path, self.work.engine.images_dir(container), self.work.what)
+
+
+def _require_linked(images: str, what: str) -> None:
+    """Refuses images in place that are based on others which are gone."""
+    link = os.path.join(images, "parent")
+    if os.path.lexists(link) and not os.path.exists(os.path.join(link, "inventory.img")):
+        raise CheckpointError(
+            f"Cannot {what}: its images in {images!r} lack memory that was in those of its pre-checkpoint, which are "
+            "gone. Restore an older checkpoint, or start it without its state.",
+            reason="parent_missing",
+            path=link,
+        )
 
 
 def _tools(look: Look) -> Iterator[Callable[[], Any]]:
@@ -94,6 +119,7 @@ def _things(look: Look, *, digest: bool) -> Iterator[Callable[[], Any]]:
     work = look.work
     if digest:
         yield look.check_digest
+    yield lambda: look.check_previous(digest=digest)
     yield look.check_processor
     if work.imports and work.situation.record is not None:
         yield look.check_key

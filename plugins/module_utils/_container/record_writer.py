@@ -18,6 +18,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.record_text impo
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import partial_path
 
 if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._container.chain import Parent
     from ansible_collections.criu.hosts.plugins.module_utils._core.pipe import Streamed
     from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
     from ansible_collections.criu.hosts.plugins.module_utils._engines.images import CheckpointImage
@@ -35,7 +36,8 @@ class RecordWriter:
     """Makes the record. ``stamp`` is that of the checkpoint that the plan has made, ``streamed`` its archive.
 
     ``image`` is the image that the plan has made, ``old_image`` the id of the one that has its name before.
-    ``network_lock``: how CRIU has locked the network for one in a store, which only the images say.
+    ``network_lock``: how CRIU has locked the network for one in a store, which only the images say. ``parent`` is the
+    pre-checkpoint that it is made on, if any.
     """
 
     engine: Engine
@@ -45,6 +47,7 @@ class RecordWriter:
     criu: str
     labels: list[dict[str, Any]]
     traces: dict[str, Any]
+    parent: Parent | None = None
     stamp: str = ""
     network_lock: str = ""
     written: Record | None = None
@@ -71,7 +74,10 @@ class RecordWriter:
             selinux=self.selinux.mode,
             labels=self.labels,
             traces=self.traces,
-            ran_on=self.desired.options.leave_running,
+            ran_on=self.desired.options.runs_on,
+            pre_dump=self.desired.options.pre_checkpoint,
+            parent=self.parent.relative if self.parent is not None else "",
+            parent_sha256=self.parent.sha256 if self.parent is not None else "",
         )
 
     def facts(self) -> dict[str, Any]:
@@ -85,12 +91,17 @@ class RecordWriter:
             "image": desired.image or "",
             "old_image": self.old_image,
             "leave_running": options.leave_running,
+            "parent": self.parent.path if self.parent is not None else "",
+            "chain": options.pre_checkpoint or options.with_previous,
             "tcp_established": options.tcp_established,
             "file_locks": options.file_locks,
         }
 
     def look(self) -> None:
         """Notices which checkpoint the plan has made."""
+        if self.desired.options.pre_checkpoint:
+            self.stamp = self.engine.pre_dump_stamp(self.container)
+            return
         self.stamp = self.engine.stamp(self.container)
         if self.desired.store is not None:
             # Few tasks have a store: the others need not compile this.

@@ -76,6 +76,11 @@ def _plan_remove_archive(desired: Desired, settled: Settled) -> Plan:
             f"the state of container {desired.name!r}. Restore it, or run this task again to remove it.",
             reason="checkpoint_in_use",
         )
+    if record is not None and record.pre_dump:
+        # Few archives are those of pre-checkpoints: the others need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._store.chain import require_replaceable
+
+        require_replaceable(path, desired.name, settled.archived)
     there = tuple(one for one in (path, record_path(path), partial_path(path)) if os.path.lexists(one))
     return _changes("archive", there, tuple(Remove(one, why="remove the checkpoint") for one in there))
 

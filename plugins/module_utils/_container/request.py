@@ -37,6 +37,9 @@ _WORDS = (
 _IMAGES = ("create_image", "image")
 # What only container_restore has.
 RESTORE_FLAGS = ("tcp_close", "ignore_static_ip", "ignore_static_mac")
+CHAIN_FLAGS = ("pre_checkpoint", "with_previous")
+# A pre-checkpoint has none of what they leave out.
+_LEFT_OUT = ("ignore_rootfs", "ignore_volumes")
 # The levels of each compression.
 LEVELS = {"none": range(0), "gzip": range(1, 10), "zstd": range(1, 20)}
 
@@ -106,14 +109,7 @@ def desired_of(params: Mapping[str, Any]) -> Desired:
             "to close them.",
             reason="new_name_with_tcp",
         )
-    options = Options(
-        **{flag: params[flag] for flag in FLAGS},
-        leave_running=params.get("leave_running", False),
-        compression=params.get("compression", "zstd"),
-        compression_level=_level(params),
-        **{flag: params.get(flag, False) for flag in RESTORE_FLAGS},
-        publish=tuple(params.get("publish") or ()),
-    )
+    options = _options(params)
     words = {key: params[key] for key in _WORDS if params.get(key) is not None}
     if params.get("max_age") is not None:
         # Few tasks have it: the others need not compile this.
@@ -132,6 +128,23 @@ def desired_of(params: Mapping[str, Any]) -> Desired:
 
         words["encryption"] = encryption_in(params)
     return Desired(params["name"], params["archive_path"], options, new_name=params.get("new_name"), **words)
+
+
+def _options(params: Mapping[str, Any]) -> Options:
+    memory_only = params.get("pre_checkpoint", False)
+    if memory_only or params.get("with_previous"):
+        # Few tasks have these: the others need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._container.chain_options import check_chain_options
+
+        check_chain_options(params)
+    return Options(
+        **{flag: params[flag] or (memory_only and flag in _LEFT_OUT) for flag in FLAGS},
+        leave_running=params.get("leave_running", False) and not memory_only,
+        compression=params.get("compression", "zstd"),
+        compression_level=_level(params),
+        **{flag: params.get(flag, False) for flag in (*RESTORE_FLAGS, *CHAIN_FLAGS)},
+        publish=tuple(params.get("publish") or ()),
+    )
 
 
 def _image(params: Mapping[str, Any]) -> dict[str, str]:
@@ -174,6 +187,8 @@ def require_abilities(engine: Engine, desired: Desired) -> None:
         ("leave_running", options.leave_running, abilities.leave_running),
         ("tcp_established", options.tcp_established, abilities.tcp_established),
         ("file_locks", options.file_locks, abilities.file_locks),
+        ("pre_checkpoint", options.pre_checkpoint, abilities.pre_dump),
+        ("with_previous", options.with_previous, abilities.pre_dump),
         ("tcp_close", options.tcp_close, abilities.tcp_close),
         ("publish", bool(options.publish), abilities.publish),
         ("ignore_static_ip", options.ignore_static_ip, abilities.ignore_static_ip),

@@ -17,6 +17,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import 
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import read_selinux
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import read_archive
 from ansible_collections.criu.hosts.plugins.module_utils._store.entries import Checkpoint
+from ansible_collections.criu.hosts.plugins.module_utils._store.preflight import attempts
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import check_path
 
@@ -36,6 +37,11 @@ def container_blockers(ctx: Context, engine: Engine, one: Checkpoint) -> list[Ch
         container = engine.inspect(ctx, record.name)
     except CheckpointError as error:
         return [error]
+    if record.pre_dump:
+        # Few archives are: the others need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._store.chain import refuse_pre_checkpoint
+
+        return attempts([lambda: refuse_pre_checkpoint(record, one.path)])
     desired = Desired(record.name, one.path, _options(one.options))
     situation = Situation(container, record, read_selinux(ctx.paths))
     errors, source = _name_taken(ctx, engine, desired, situation)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Callable, Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
+from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Options
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import free_bytes
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import read_archive, size_of, verify
@@ -27,10 +28,15 @@ def read_archived(engine: Engine, desired: Desired, archive_path: str) -> Record
     """Reads what the archive holds.
 
     Raises:
-        CheckpointError: archive_path_unsafe, archive_missing, archive_invalid, archive_mismatch.
+        CheckpointError: archive_path_unsafe, archive_missing, archive_invalid, archive_mismatch, archive_pre_dump.
     """
     check_path(archive_path)
     record = read_archive(archive_path, engine.describe_archive)
+    if record.pre_dump:
+        # Few archives are: the others need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._store.chain import refuse_pre_checkpoint
+
+        refuse_pre_checkpoint(record, archive_path)
     if record.name and record.name != desired.name:
         raise CheckpointError(
             f"Cannot restore container {desired.name!r} from {archive_path!r}: the archive holds container "
@@ -197,7 +203,12 @@ def import_checks(work: Restore) -> Iterator[Callable[[], None]]:
     yield lambda: refuse_shared(engine, desired, record.process_label)
     yield lambda: require_image(ctx, engine, desired, record)
     yield lambda: require_volumes(engine, desired, record)
-    yield lambda: require_room(ctx, desired, size_of(desired.archive_path or "") or record.size_bytes)
+    previous = work.situation.previous(desired.archive_path)
+    size = (size_of(desired.archive_path or "") or record.size_bytes) + ((size_of(previous) or 0) if previous else 0)
+    yield lambda: require_room(ctx, desired, size)
+    if previous:
+        used = Options(with_previous=True)
+        yield lambda: engine.require_options(ctx, used, work.what, archive=True)
     # Of an image, podman takes no addresses but those that the container was made with.
     same = desired.new_name is None and not desired.options.ignore_static_ip and not desired.image
     networks = {name: found if same else [] for name, found in record.networks.items()}

@@ -33,6 +33,15 @@ class Situation:
     sha256: str = ""
     image: CheckpointImage | None = None
 
+    def previous(self, archive_path: str | None) -> str:
+        """Returns the path of the archive of the pre-checkpoint that the archive needs; empty if it is whole alone."""
+        if self.record is None or not self.record.parent:
+            return ""
+        # Few archives need one: the others need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._store.chain import previous_path
+
+        return previous_path(archive_path, self.record)
+
     @property
     def before(self) -> tuple[Thread, ...]:
         if self.record is None:

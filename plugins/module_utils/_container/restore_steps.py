@@ -52,7 +52,7 @@ def _import_steps(work: Restore) -> tuple[Step, ...]:
     """Plans the engine's import, from an image or from an archive."""
     engine, desired, situation = work.engine, work.desired, work.situation
     runtime = situation.record.runtime if situation.record else ""
-    path = desired.archive_path or ""
+    path, previous = desired.archive_path or "", situation.previous(desired.archive_path)
     if situation.image is not None:
         steps = engine.images.import_steps(situation.image, runtime, desired.new_name, desired.options)
         return limited(steps, situation.image.size_bytes)
@@ -62,8 +62,9 @@ def _import_steps(work: Restore) -> tuple[Step, ...]:
 
         steps = import_steps(engine, path, runtime, desired)
     else:
-        steps = engine.import_steps(path, runtime, desired.new_name, desired.options)
-    return limited(steps, (size_of(path) or 0) * COMPRESSED)
+        steps = engine.import_steps(path, runtime, desired.new_name, desired.options, previous)
+    size = (size_of(path) or 0) + ((size_of(previous) or 0) if previous else 0)
+    return limited(steps, size * COMPRESSED)
 
 
 def proof_steps(work: Restore) -> tuple[Step, ...]:

@@ -75,7 +75,7 @@ def _read(engine: Engine, ctx: Context, desired: Desired, settled: Settled) -> S
         from ansible_collections.criu.hosts.plugins.module_utils._container.restore_archive import read_archived
 
         record = settled.archived.get(path)
-        if record is None or record.name != desired.name:
+        if record is None or record.name != desired.name or record.pre_dump:
             record = read_archived(engine, desired, path)
     else:
         record = settled.record

@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.criu.hosts.plugins.module_utils._container.request import CHAIN_FLAGS
 from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Remove, Step
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import read_record, size_of
@@ -107,6 +108,8 @@ def newest_record(desired: Desired, archived: dict[str, Record]) -> tuple[str | 
     path, record = None, None
     warnings: list[str] = []
     for one in list_stored(desired.store or "", KIND, desired.name):
+        if one.pre_dump:
+            continue
         fault = one.fault or ("" if archive_part(one.manifest) else NO_ARCHIVE)
         if one.manifest is not None and not fault:
             path, record = archive_of(one), record_of(one.manifest.record)
@@ -120,7 +123,8 @@ def newest_record(desired: Desired, archived: dict[str, Record]) -> tuple[str | 
 
 def newest_completed(desired: Desired, archived: dict[str, Record]) -> str | None:
     """Returns the archive that this task completes in the store for this container; None if it completes none."""
-    return max((path for path in archived if _is_newer(desired, path, None)), default=None)
+    restorable = (path for path, record in archived.items() if not record.pre_dump)
+    return max((path for path in restorable if _is_newer(desired, path, None)), default=None)
 
 
 def _is_newer(desired: Desired, archive: str, other: str | None) -> bool:
@@ -237,19 +241,25 @@ def writer_of(ctx: Context, desired: Desired, container: Container, writer: Reco
 
 def _options(options: Any) -> dict[str, Any]:
     names = ("tcp_established", "file_locks", "ignore_rootfs", "ignore_volumes", "leave_running", "compression")
-    level = {} if options.compression_level is None else {"compression_level": options.compression_level}
-    return {**{name: getattr(options, name) for name in names}, **level}
+    more = {name: True for name in CHAIN_FLAGS if getattr(options, name)}
+    if options.compression_level is not None:
+        more["compression_level"] = options.compression_level
+    return {**{name: getattr(options, name) for name in names}, **more}
 
 
 def manifest_text(draft: Manifest, archive: str, record: Record) -> str:
-    """Returns the manifest of a complete archive: size and digest are those of its record, which was just written."""
+    """Returns the manifest of a complete archive: size and digest are those of its record, which was just written.
+
+    The record names the parent by its path, ``../ID/NAME``.
+    """
     text = render_record(record).encode("utf-8", "surrogateescape")
     name = os.path.basename(archive)
     parts = (
         Part(name, record.size_bytes, record.sha256),
         Part(os.path.basename(record_path(name)), len(text), hashlib.sha256(text).hexdigest()),
     )
-    return render_manifest(replace(draft, parts=parts, record=vars(record)))
+    parent = os.path.basename(os.path.dirname(record.parent))
+    return render_manifest(replace(draft, parts=parts, record=vars(record), parent=parent))
 
 
 def _without_draft(working: str, record: Record) -> Manifest:

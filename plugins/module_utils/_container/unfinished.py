@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_a
 )
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import MakeDir, Remove, Step, WriteFile
-from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
+from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container, Options
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loan import borrow, read_loan
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import read_selinux
 from ansible_collections.criu.hosts.plugins.module_utils._store.begun import Begun
@@ -114,10 +115,16 @@ def _dumping(settled: Settled, note: Begun) -> None:
             f"An earlier task died when it checkpointed container {box.name!r}. It was frozen, and runs on now."
         )
     left = written_since(engine.checkpoint_files(box), float(facts.get("since") or 0))
+    if facts.get("chain"):
+        # Few tasks have a pre-checkpoint: the others need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._container.chain import spent_images
+
+        left = spent_images(engine, box, left)
     if left or made:
-        files = engine.checkpoint_files(box) if made else left
+        used = Options(with_previous=bool(facts.get("chain")))
+        files = engine.leftovers(box, used) if made else left
         settled.do(*removal(engine, box, files, box.stamp, "remove the images of the unfinished dump"))
-        settled.container = replace(box, stamp="")
+        settled.container = replace(box, stamp="" if engine.images_dir(box) in files else box.stamp)
         settled.warn(
             f"An earlier task died when it checkpointed container {box.name!r}. This task has removed the images of "
             "that dump, which is not needed or not complete."
@@ -159,11 +166,18 @@ def _keep_place(settled: Settled, note: Begun, box: Container) -> None:
 
 
 def _restoring(settled: Settled, note: Begun) -> None:
-    box, facts = settled.container, note.facts
+    ctx, box, facts = settled.ctx, settled.container, note.facts
     if facts.get("source") == "container":
-        ours = box is not None and box.id == facts.get("id") and box.stamp == facts.get("stamp") != ""
-        if box is not None and ours and box.alive and box.restored_at and box.run != facts.get("run"):
+        if box is None or box.id != facts.get("id") or not facts.get("stamp"):
+            return
+        if not box.alive or not box.restored_at or box.run == facts.get("run"):
+            return
+        if box.stamp == facts.get("stamp"):
             _prove(settled, note, box, "container", keep=bool(facts.get("keep")))
+        elif not box.stamp:
+            # The removal of the used checkpoint, which is the end of a restore, begins with its images.
+            files = (*settled.engine.checkpoint_files(box), place_record_path(ctx.paths, box.id))
+            settled.do(*removal(settled.engine, box, filter(os.path.lexists, files), ""))
         return
     if box is not None and not _is_import(note, box):
         return

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any, Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, Runner
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._criu.log import LINE_LENGTH, first_error
 
 
@@ -24,6 +25,8 @@ FEATURE_NAMES = _words(
     ipv6_freebind pagemap_scan timer_cr_ids overlayfs_maps breakpoints pagemap_scan_guard_pages
     """
 )
+# Whether the kernel says which pages of memory have changed.
+TRACKING = "mem_dirty_track"
 # How many lines of a failed check are returned.
 CHECK_LINES = 5
 
@@ -50,6 +53,24 @@ def parse_check(completed: Completed) -> dict[str, Any]:
     errors = [line for line in lines if "Error" in line and "exited, status=" not in line and "execvp(" not in line]
     log = [first_error([line[:LINE_LENGTH]]) for line in errors or lines]
     return {"passed": completed.rc == 0, "log": [] if completed.rc == 0 else log[:CHECK_LINES]}
+
+
+def require_tracking(runner: Runner, criu: str, what: str) -> None:
+    """Refuses ``what`` if CRIU cannot track changes of memory here; that is not known where it cannot check.
+
+    Podman asks CRIU as well (MemTrack in pkg/criu/criu_linux.go, since 4.0), but 5.4.2 went on where there is none, and
+    the runtimes refused: "memory tracking not supported" (crun 1.21), "CRIU is missing features" (runc 1.1.15).
+
+    Raises:
+        CheckpointError: memory_tracking_missing.
+    """
+    if parse_feature(runner.run((criu, "check", "--no-default-config", "--feature", TRACKING))) is False:
+        raise CheckpointError(
+            f"Cannot {what}: this kernel, or CRIU, cannot track changes of memory, which a pre-checkpoint needs "
+            f"(criu check --feature {TRACKING}). Boot a kernel with CONFIG_MEM_SOFT_DIRTY, or leave pre_checkpoint and "
+            "with_previous out.",
+            reason="memory_tracking_missing",
+        )
 
 
 def read_check(runner: Runner, criu: str, names: Iterable[str]) -> tuple[dict[str, Any], dict[str, bool | None]]:

@@ -369,11 +369,10 @@ KNOWN_ERRORS: tuple[KnownError, ...] = (
         ("Tracking memory is not available",),
         Cause(
             "this kernel cannot track changes of memory (CONFIG_MEM_SOFT_DIRTY)",
-            "Do not set pre_dump or parent_path.",
+            "Do not set pre_dump or parent_path (of a process), pre_checkpoint or with_previous (of a container).",
             reason="memory_tracking_missing",
         ),
-        PROCESS,
-        DUMP,
+        actions=DUMP,
     ),
     KnownError(
         (LABEL_REFUSED,),

@@ -134,7 +134,8 @@ class ImageInfo:
 class Options:
     """The options of a checkpoint or restore that the engine gets; those after ``compression`` are of a restore only.
 
-    ``publish`` are ports in the engine's own syntax. ``compression_level`` is not for the engine.
+    ``publish`` are ports in the engine's own syntax. ``compression_level`` is not for the engine. ``pre_checkpoint``:
+    save the memory only, for a checkpoint ``with_previous``, which saves what has changed since.
     """
 
     tcp_established: bool = False
@@ -149,3 +150,10 @@ class Options:
     ignore_static_mac: bool = False
     publish: tuple[str, ...] = ()
     compression_level: int | None = None
+    pre_checkpoint: bool = False
+    with_previous: bool = False
+
+    @property
+    def runs_on(self) -> bool:
+        """Whether the container runs on after the checkpoint."""
+        return self.leave_running or self.pre_checkpoint

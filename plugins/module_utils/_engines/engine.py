@@ -58,7 +58,7 @@ class Engine(Protocol):
         """Refuse a caller for whom the engine cannot do ``what``; raises CheckpointError."""
 
     def require_options(self, ctx: Context, options: Options, what: str, *, archive: bool) -> None:
-        """Refuse options of a restore that the installed release lacks or would refuse.
+        """Refuse options that the installed release lacks or would refuse.
 
         ``what`` is the work, ``archive`` whether it has an archive. Raises ability_missing, option_invalid, and what
         the engine raises if it is not installed.
@@ -94,8 +94,13 @@ class Engine(Protocol):
     def restore_steps(self, container: Container, options: Options) -> tuple[Step, ...]:
         """Restore in place. One command has the label "restore"."""
 
-    def import_steps(self, archive: str, runtime: str, new_name: str | None, options: Options) -> tuple[Step, ...]:
-        """Restore from ``archive`` with the OCI runtime ``runtime`` (empty: the default), label "restore"."""
+    def import_steps(
+        self, archive: str, runtime: str, new_name: str | None, options: Options, previous: str = ""
+    ) -> tuple[Step, ...]:
+        """Restore from ``archive`` with the OCI runtime ``runtime`` (empty: the default), label "restore".
+
+        ``previous`` is the archive of the pre-checkpoint that this one needs; only with the ability ``pre_dump``.
+        """
 
     def profile(self, container: Container) -> str:
         """The AppArmor profile that the container was made with; empty if it has none."""
@@ -134,7 +139,7 @@ class Engine(Protocol):
         """Remove a named volume that no container uses; one that is gone is no error."""
 
     def leftovers(self, container: Container, options: Options) -> tuple[str, ...]:
-        """Files that an export leaves beside a container that runs on, with memory in them."""
+        """Files that an export or pre-checkpoint leaves beside a container that runs on, with memory in them."""
 
     def changed_files(self, container: Container, archive: str) -> tuple[str, ...]:
         """Open files that changed between the dump and their copy in ``archive``, whose container runs on."""
@@ -145,11 +150,17 @@ class Engine(Protocol):
     def images_dir(self, container: Container) -> str:
         """The folder of CRIU's images of a checkpoint in place."""
 
+    def pre_dump_dir(self, container: Container) -> str:
+        """The folder of CRIU's images of a pre-checkpoint beside the container, one of ``checkpoint_files``."""
+
     def outdated_records(self, container: Container) -> tuple[str, ...]:
         """Our records of checkpoints in place whose containers have been removed since."""
 
     def stamp(self, container: Container) -> str:
         """The stamp of the checkpoint on disk as it is now."""
+
+    def pre_dump_stamp(self, container: Container) -> str:
+        """The stamp of the pre-checkpoint on disk as it is now, complete or not; empty if there is none."""
 
     def live_pid(self, container: Container) -> int:
         """The host pid of the container's first process now, without running a command; 0 if it is not known."""
@@ -177,6 +188,12 @@ class Engine(Protocol):
 
         Of an archive, what CRIU's images in it have counts, too. None if the configuration of the container cannot be
         read; raises ValueError or OSError if the archive cannot, or has what no archive of this engine has.
+        """
+
+    def check_previous(self, archive: str) -> None:
+        """Refuse the archive of a pre-checkpoint with more than a pre-checkpoint has, for a trust policy.
+
+        Raises ValueError or OSError.
         """
 
     @property

@@ -173,7 +173,8 @@ def _write_metrics(one: Run, places: Places, unit: str, result: str, seconds: fl
     if error is not None:
         one.say("warning", error.message)
     stored = listed or []
-    newest = next((known for known in stored if not known.fault), None)
+    restorable = [known for known in stored if not known.pre_dump]
+    newest = next((known for known in restorable if not known.fault), None)
     frozen = one.statistics.get("frozen_microseconds")
     metrics = Metrics(
         schedule.name,
@@ -183,7 +184,7 @@ def _write_metrics(one: Run, places: Places, unit: str, result: str, seconds: fl
         seconds=seconds,
         newest=made_of(newest) if newest is not None else None,
         newest_bytes=tree_bytes(newest.path) if newest is not None else None,
-        stored=None if listed is None else len(stored),
+        stored=None if listed is None else len(restorable),
         stored_bytes=None if listed is None else sum(tree_bytes(known.path) for known in stored),
         frozen_seconds=frozen / 1e6 if isinstance(frozen, int) else None,
         ready=None if result == "skipped" else _is_ready(one),

@@ -110,15 +110,21 @@ def parse_received(data: str | bytes, request: Request, identity: str, what: str
 
 
 def demand_alone(manifest: Manifest, what: str) -> None:
-    """Refuses a checkpoint that cannot be restored without its parent.
+    """Refuses a checkpoint that cannot be restored without its parent, and a pre-checkpoint.
 
     Raises:
         CheckpointError: ability_missing.
     """
+    if manifest.record.get("pre_dump") is True:
+        raise CheckpointError(
+            f"Cannot copy {what}: it is a pre-checkpoint, which holds memory and no processes. Copy a checkpoint that "
+            "was made without one.",
+            reason="ability_missing",
+        )
     if manifest.parent:
         raise CheckpointError(
             f"Cannot copy {what}: it needs the checkpoint {manifest.parent!r}, and one that needs another is not "
-            "copied. Make one without pre-dumps.",
+            "copied. Make one without a pre-checkpoint.",
             reason="ability_missing",
         )
 

@@ -16,7 +16,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.record import Re
 # What is known without the contents.
 ABOUT = (
     *("kind", "checkpoint", "name", "made_at", "size_bytes", "reason", "message", "record", "record_fault", "sha256"),
-    *("verified", "damaged_parts", "signed", "pinned", "encrypted", "why", "who", "parent", "host"),
+    *("verified", "damaged_parts", "signed", "pinned", "encrypted", "why", "who", "pre_checkpoint", "parent", "host"),
     *("restorable", "reasons"),
 )
 # The keys of the contents; all of them are None where these cannot be read, or were not asked for.

@@ -2,8 +2,9 @@
 # This file is private to the collection: it may change in any release.
 """Names, lists and finds the checkpoints in a store: STORE/containers/NAME/ID, and processes likewise.
 
-A checkpoint is a folder with its manifest and its parts. Until it is whole it is named .part-ID, so that whatever has
-the name of an id was complete once; each reader checks that it still is.
+A checkpoint is a folder with its manifest and its parts. A pre-checkpoint has such a folder, too, but nothing is
+restored from it alone. Until it is whole it is named .part-ID, so that whatever has the name of an id was complete
+once; each reader checks that it still is.
 """
 
 from __future__ import annotations
@@ -48,6 +49,11 @@ class Stored:
     pinned: bool = False
     signed: bool = False
     parents: tuple[Stored, ...] = ()
+
+    @property
+    def pre_dump(self) -> bool:
+        """Whether it holds memory only, so that nothing is restored from it alone."""
+        return self.manifest is not None and self.manifest.record.get("pre_dump") is True
 
     def part(self, name: str) -> str:
         """Returns the path of a part."""
@@ -235,12 +241,12 @@ def passed_over(one: Stored, fault: str) -> str:
 
 
 def newest_whole(store: str, kind: str, name: str) -> Stored | None:
-    """Returns the newest checkpoint without a fault."""
-    return next((one for one in list_stored(store, kind, name) if not one.fault), None)
+    """Returns the newest checkpoint without a fault that can be restored."""
+    return next((one for one in list_stored(store, kind, name) if not one.fault and not one.pre_dump), None)
 
 
 def find_stored(store: str, kind: str, name: str, wanted: str) -> Stored:
-    """Returns the checkpoint with the id ``wanted``, or for "latest" the newest that has no fault.
+    """Returns the checkpoint with the id ``wanted``, or for "latest" the newest that has no fault and can be restored.
 
     Raises:
         CheckpointError: checkpoint_missing, checkpoint_damaged, store_unreadable.
@@ -254,7 +260,8 @@ def find_and_warn(store: str, kind: str, name: str, wanted: str) -> tuple[Stored
     Raises:
         CheckpointError: as ``find_stored``.
     """
-    found = [one for one in list_stored(store, kind, name) if wanted in (LATEST, one.id)]
+    listed = list_stored(store, kind, name)
+    found = [one for one in listed if wanted == one.id or (wanted == LATEST and not one.pre_dump)]
     if not found:
         which = "has no checkpoint" if wanted == LATEST else f"has no checkpoint {wanted!r}"
         raise CheckpointError(

@@ -126,6 +126,8 @@ def _archive(path: str, contents: Contents, details: Collection[str], verify: bo
         sha256=digest,
         verified=verified,
         encrypted=bool(kind_of(path)),
+        pre_checkpoint=record.pre_dump if record is not None else None,
+        parent=record.parent or None if record is not None else None,
         **(summary_of(record) if record is not None and not held else held),
     )
     return Checkpoint(path, entry, record)

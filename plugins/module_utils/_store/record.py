@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +34,11 @@ class Record:
     ``ran_on``: the container ran on after that, so the checkpoint in place is not its last state.
     ``apparmor_profile``: the one that the container was made with, as an archive without ``labels`` has it.
     ``ports`` are those of the host, and ``networks`` has the addresses in each network.
+
+    ``pre_dump``: it is the record of a pre-checkpoint, which holds memory only, and ``stamp`` that of its images.
+    ``parent`` is the path, from the folder of this archive, of the archive of the pre-checkpoint that it needs, and
+    ``parent_sha256`` the digest of that. They are empty for an archive that is whole alone; ``parent`` is UNKNOWN for
+    one of which only its images say that it is not.
     """
 
     engine: str
@@ -59,6 +65,9 @@ class Record:
     apparmor_profile: str = ""
     ports: tuple[dict[str, Any], ...] = ()
     networks: dict[str, Any] = field(default_factory=dict)
+    pre_dump: bool = False
+    parent: str = ""
+    parent_sha256: str = ""
 
     @property
     def lsm(self) -> str:
@@ -67,6 +76,8 @@ class Record:
 
 
 _MOST = 1 << 20
+# The parent of an archive that has no record.
+UNKNOWN = "?"
 
 
 def _is_thread(value: Any) -> bool:
@@ -108,6 +119,14 @@ def _is_port(value: Any) -> bool:
     return numbers and matches(ADDRESS)(value["ip"]) and matches(r"[a-z]{1,16}")(value["protocol"])
 
 
+def _is_parent(value: Any) -> bool:
+    """Returns whether the value names a file in the folder of the archive, or in that of another stored checkpoint."""
+    if not is_text(value) or value in ("", UNKNOWN):
+        return value in ("", UNKNOWN)
+    above, dummy, name = value.rpartition("/")
+    return name not in ("", ".", "..") and (above == "" or re.fullmatch(r"\.\./[0-9TZa-f-]{1,64}", above) is not None)
+
+
 # As Python writes an IPv4 or IPv6 address, perhaps with a zone.
 ADDRESS = r"([0-9a-f.:]{2,45}(%[A-Za-z0-9_.-]{1,32})?)?"
 # In nested pid namespaces a pid is a path.
@@ -129,6 +148,9 @@ RULES: dict[str, Rule] = {
     "ran_on": is_bool,
     "health": _is_health,
     "ports": list_of(_is_port, 4096),
+    "pre_dump": is_bool,
+    "parent": _is_parent,
+    "parent_sha256": matches(SHA256),
     "networks": dict_of(list_of(matches(ADDRESS), 64), 64),
 }
 

@@ -83,7 +83,7 @@ def known_of(one: Stored, used: Mapping[str, str], pinned: bool) -> Known:
         parent=manifest.parent if manifest is not None else "",
         pinned=pinned,
         used=used.get(one.path, "its age is not known" if made is None else ""),
-        pre_dump=manifest is not None and manifest.record.get("pre_dump") is True,
+        pre_dump=one.pre_dump,
     )
 
 

@@ -38,7 +38,7 @@ class Known:
     """A checkpoint as the rules see it. ``made``: seconds since 1970. ``parent``: an id, or empty.
 
     ``fault``: why it cannot be restored, empty if nothing is known. ``used``: who needs it, empty for nobody.
-    ``pre_dump``: it holds memory only, and cannot be restored alone.
+    ``pre_dump``: it is a pre-checkpoint, from which nothing is restored alone.
     """
 
     kind: str
@@ -254,7 +254,8 @@ def _verdict(work: _Work, one: Known, kept: Mapping[Key, str]) -> Verdict:
         why.append(f"{kept[one.key]} is built on it")
     if one.key in kept:
         return Verdict(one, True, tuple(why))
-    return Verdict(one, False, (work.given_up.get(one.key, "no keep rule selects it"),))
+    why_not = "no checkpoint is built on it" if one.pre_dump else "no keep rule selects it"
+    return Verdict(one, False, (work.given_up.get(one.key, why_not),))
 
 
 def to_view(verdict: Verdict) -> dict[str, Any]:

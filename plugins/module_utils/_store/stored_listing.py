@@ -106,6 +106,7 @@ def _checkpoint(
         encrypted=manifest.kind == "container" and bool(kind_of(path)),
         why=manifest.why,
         who=manifest.who,
+        pre_checkpoint=stored.pre_dump,
         parent=manifest.parent or None,
         host=_shown_host(manifest),
         **(summary_of(record) if isinstance(record, Record) else {}),

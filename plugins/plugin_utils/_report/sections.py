@@ -276,7 +276,9 @@ def _facts(one: Checkpoint) -> list[tuple[str, str]]:
             ("Changed files", size_text(size_of(one, "root_fs_diff_size"))),
             ("Labels", ", ".join(map(str, labels)) or "none"),
         ]
-    facts += [("Address", entry.get("ip"))]
+    facts += [("Address", entry.get("ip")), ("Built on", entry.get("parent"))]
+    if entry.get("pre_checkpoint"):
+        facts += [("Pre-checkpoint", "memory only, for the checkpoints that are built on it")]
     return [(name, str(value)) for name, value in facts if value]
 
 

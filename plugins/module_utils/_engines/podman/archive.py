@@ -25,12 +25,16 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.network
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
 from ansible_collections.criu.hosts.plugins.module_utils._formats.zstd import MAGIC, ZstdError, ZstdMissing, ZstdReader
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import invalid
-from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
+from ansible_collections.criu.hosts.plugins.module_utils._store.record import UNKNOWN, Record
 
 DUMPS = ("config.dump", "spec.dump")
 # Without a network of its own, a container has null in it, or no such file.
 NETWORK = "network.status"
 INVENTORY = "checkpoint/inventory.img"
+# CRIU's link to the images that these are based on. Podman lets it lead to those of its pre-checkpoint, which an
+# archive does not have (libpod/container_internal_common.go, checkpoint).
+PARENT, PRE_CHECKPOINT = "checkpoint/parent", "pre-checkpoint"
+PARENT_TARGET = f"../{PRE_CHECKPOINT}"
 # Podman's own have some 10 KiB.
 DUMP_LIMIT = 1 << 20
 # Memory full of zeros becomes a thousandth, so no ratio alone separates it from an archive that is made to fill hosts.
@@ -122,7 +126,7 @@ def members_of(handle: BinaryIO) -> Iterator[Tar]:
 
 
 def _find_dumps(archive: Tar) -> dict[str, dict[str, Any]]:
-    """Returns the two descriptions, by name.
+    """Returns the two descriptions, by name; and under PARENT an empty one, if the images are based on others.
 
     Raises:
         ValueError: there is no checkpoint, or one of the files that matter is no file, twice there, or no JSON.
@@ -135,6 +139,8 @@ def _find_dumps(archive: Tar) -> dict[str, dict[str, Any]]:
             raise ValueError("it has a name with '..'")
         if name == "checkpoint" and member.kind != "dir":
             raise ValueError("its checkpoint is no folder")
+        if name == PARENT:
+            found[PARENT] = {}
         if name not in (*DUMPS, NETWORK, INVENTORY):
             continue
         if name in seen:
@@ -197,6 +203,7 @@ def record_in(dumps: dict[str, dict[str, Any]]) -> Record:
         health=_health(config),
         ports=dumped_ports(config),
         networks=dumped_networks(config, dumps.get(NETWORK, {})),
+        parent=UNKNOWN if PARENT in dumps else "",
     )
 
 

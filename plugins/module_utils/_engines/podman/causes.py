@@ -168,6 +168,17 @@ CAUSES: tuple[Answer, ...] = (
         r"fragment file",
         LEFTOVERS,
     ),
+    # Of crun, runc and podman: recorded with crun 1.21 and runc 1.1.15, where podman 5.4.2 did not say it itself.
+    Answer(
+        "memory tracking not supported",
+        r"memory tracking not supported\b|system \(architecture/kernel/CRIU\) does not support memory tracking\Z"
+        r"|time=\S{1,60} level=error msg=.CRIU is missing features\b",
+        Cause(
+            "this kernel, or CRIU, cannot track changes of memory",
+            "Leave pre_checkpoint and with_previous out.",
+            reason="memory_tracking_missing",
+        ),
+    ),
     # EBADRQC, by which CRIU (cr-service.c) refuses its options before it writes a log.
     Answer(
         "criu failed: type TYPE errno 56",

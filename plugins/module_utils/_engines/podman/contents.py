@@ -13,7 +13,12 @@ from typing import Any, BinaryIO, Collection
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.streams import StreamError
 from ansible_collections.criu.hosts.plugins.module_utils._core.tar import Member, Tar
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.archive import DUMP_LIMIT, members_of
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.archive import (
+    DUMP_LIMIT,
+    PARENT,
+    PRE_CHECKPOINT,
+    members_of,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import ImageError
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_tables import Tables, read_image, read_texts
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_json, parse_object
@@ -21,6 +26,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.contents import 
 
 TEXTS = ("config.dump", "spec.dump", "network.status")
 IMAGES = "checkpoint"
+FOLDERS = ((IMAGES,), (PRE_CHECKPOINT,))
 # Podman moves it out of the images.
 STATISTICS = "stats-dump"
 # The container manager in the annotations of spec.dump, and its name; containerd writes none.
@@ -44,7 +50,9 @@ def read_contents(handle: BinaryIO, details: Collection[str]) -> dict[str, Any]:
             name = "/".join(member.parts)
             if ".." in member.parts:
                 raise ValueError("it has a name with '..'")
-            small = name in (*TEXTS, STATISTICS) or (member.parts[:1] == (IMAGES,) and len(member.parts) == 2)
+            small = name in (*TEXTS, STATISTICS) or (member.parts[:1] in FOLDERS and len(member.parts) == 2)
+            if name == PARENT and member.kind == "link":
+                small = False  # to the images of a pre-checkpoint, which are in a different archive
             if small and (name in seen or member.kind != "file"):
                 raise ValueError(f"its {escaped(name)} is twice there, or no file")
             if small:
@@ -56,8 +64,9 @@ def read_contents(handle: BinaryIO, details: Collection[str]) -> dict[str, Any]:
                 if isinstance(error, StreamError):
                     raise
                 raise ValueError(f"its {escaped(name)} cannot be read ({error})") from error
+    only_memory = f"{PRE_CHECKPOINT}/inventory.img" in seen
     for name in ("config.dump", "spec.dump", f"{IMAGES}/inventory.img"):
-        if name not in seen:
+        if name not in seen and not (only_memory and name.startswith(IMAGES)):
             raise ValueError(f"it has no {name}")
     found = {**_container(dumps), "checkpoint_size": sizes, **describe(tables)}
     return found if "mounts" in tables.wanted else {**found, "mounts": None}
@@ -67,7 +76,7 @@ def _measure(member: Member, sizes: dict[str, int]) -> None:
     """Adds the member to the sizes, as checkpointctl counts them."""
     if member.kind != "file" or not member.parts:
         return
-    if member.parts[0] == IMAGES:
+    if member.parts[:1] in FOLDERS:
         sizes["total_size"] += member.size
         for start, key in (("pages-", "memory_pages_size"), ("amdgpu-pages-", "amd_gpu_memory_pages_size")):
             sizes[key] += member.size if len(member.parts) > 1 and member.parts[1].startswith(start) else 0

@@ -49,6 +49,13 @@ def _only(target: Container | str) -> tuple[str, ...]:
     return only(target) if isinstance(target, str) else (_of(target),)
 
 
+def _stamp_of(images: str) -> str:
+    try:
+        return str(os.stat(os.path.join(images, "inventory.img")).st_mtime_ns)
+    except OSError:
+        return ""
+
+
 @dataclass(frozen=True)
 class Podman(Reads):
     """The engine podman, rootful."""
@@ -141,6 +148,8 @@ class Podman(Reads):
         argv = ["podman", "container", "checkpoint", "--print-stats", *flags(options, archive=export is not None)]
         if options.leave_running:
             argv.append("--leave-running")
+        if options.pre_checkpoint or options.with_previous:
+            argv.append("--pre-checkpoint" if options.pre_checkpoint else "--with-previous")
         if export is not None:
             argv += [f"--export={export}", f"--compress={options.compression}"]
         why = f"checkpoint container {container.name!r}"
@@ -151,9 +160,12 @@ class Podman(Reads):
         why = f"restore container {container.name!r}"
         return (Command((*argv, _of(container)), why=why, label="restore", finish=True),)
 
-    def import_steps(self, archive: str, runtime: str, new_name: str | None, options: Options) -> tuple[Step, ...]:
+    def import_steps(
+        self, archive: str, runtime: str, new_name: str | None, options: Options, previous: str = ""
+    ) -> tuple[Step, ...]:
         argv = ["podman", *(["--runtime", runtime] if runtime else []), "container", "restore", "--print-stats"]
         argv += [*restore_flags(options, archive=True), f"--import={archive}"]
+        argv += [f"--import-previous={previous}"] if previous else []
         argv += [f"--name={new_name}"] if new_name else []
         why = f"restore from the archive {archive!r}"
         return (Command(tuple(argv), why=why, label="restore", finish=True),)
@@ -214,8 +226,12 @@ class Podman(Reads):
         )
 
     def leftovers(self, container: Container, options: Options) -> tuple[str, ...]:
-        # Podman leaves the images beside a running container: memory on disk, without a use.
-        return () if options.keep else self.checkpoint_files(container)
+        # Podman leaves the images beside a running container: memory on disk, without a use. A pre-checkpoint still
+        # has one, unless this dump was made on it, and it leaves its other files beside those of a kept checkpoint.
+        kept = "" if options.with_previous else self.pre_dump_dir(container)
+        if options.keep or (options.pre_checkpoint and container.stamp):
+            return ()
+        return tuple(one for one in self.checkpoint_files(container) if one != kept)
 
     def changed_files(self, container: Container, archive: str) -> tuple[str, ...]:
         from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.consistency import changed_files
@@ -229,6 +245,9 @@ class Podman(Reads):
     def images_dir(self, container: Container) -> str:
         return os.path.join(work_dir(container), "checkpoint")
 
+    def pre_dump_dir(self, container: Container) -> str:
+        return os.path.join(work_dir(container), "pre-checkpoint")
+
     def outdated_records(self, container: Container) -> tuple[str, ...]:
         from ansible_collections.criu.hosts.plugins.module_utils._store.record import place_records_dir
 
@@ -240,12 +259,10 @@ class Podman(Reads):
         return tuple(os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name not in known)
 
     def stamp(self, container: Container) -> str:
-        if not container.own["work_dir"]:
-            return ""
-        try:
-            return str(os.stat(os.path.join(self.images_dir(container), "inventory.img")).st_mtime_ns)
-        except OSError:
-            return ""
+        return _stamp_of(self.images_dir(container)) if container.own["work_dir"] else ""
+
+    def pre_dump_stamp(self, container: Container) -> str:
+        return _stamp_of(self.pre_dump_dir(container)) if container.own["work_dir"] else ""
 
     def live_pid(self, container: Container) -> int:
         path = container.own["pid_file"]
@@ -284,6 +301,11 @@ class Podman(Reads):
         from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.images import PodmanImages
 
         return PodmanImages(self.paths)
+
+    def check_previous(self, archive: str) -> None:
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.spec import check_pre_checkpoint
+
+        check_pre_checkpoint(archive)
 
     def spec(self, source: Container | str) -> Spec | None:
         from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.spec import (

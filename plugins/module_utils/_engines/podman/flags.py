@@ -15,6 +15,7 @@ ABILITIES = Abilities(
     tcp_established=True,
     tcp_close=True,
     file_locks=True,
+    pre_dump=True,
     publish=True,
     ignore_static_ip=True,
     ignore_static_mac=True,

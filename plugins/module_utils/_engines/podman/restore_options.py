@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Refuses options of a restore that the installed podman lacks, or would refuse or ignore."""
+"""Refuses options that the installed podman lacks, or would refuse or ignore."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.ports i
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Options
 
-# The first release with each option.
+# The first release with each option. Podman 3.0 has those of pre-checkpoints (--pre-checkpoint, --with-previous and
+# --import-previous), but exports no pre-checkpoint before 3.2.1 (RELEASE_NOTES.md, commit 240bbc3bfa).
 SINCE: dict[str, Version] = {
     "publish": (3, 3),
     "tcp_close": (5, 7),
     "ignore_static_ip": (1, 5),
     "ignore_static_mac": (1, 5),
+    "pre_checkpoint": (3, 2, 1),
+    "with_previous": (3, 2, 1),
 }
 # Podman 4.0 to 4.3 takes these in place, and ignores them there (containers/podman#16666).
 SINCE_IN_PLACE: dict[str, Version] = {"ignore_static_ip": (4, 4), "ignore_static_mac": (4, 4)}

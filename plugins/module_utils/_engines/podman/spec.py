@@ -20,6 +20,10 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.archive
     DUMP_LIMIT,
     DUMPS,
     INVENTORY,
+    NETWORK,
+    PARENT,
+    PARENT_TARGET,
+    PRE_CHECKPOINT,
     opened_archive,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._formats.capabilities import capability_names
@@ -33,6 +37,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.spec import Spec
 IMAGES = "checkpoint"
 # Types of mounts that show nothing of the host which the container's namespaces do not have anyway.
 VIRTUAL = ("cgroup", "cgroup2", "devpts", "mqueue", "proc", "sysfs", "tmpfs")
+# What the archive of a pre-checkpoint has beside its images (exportCheckpoint in the same file).
+_BESIDE = (*DUMPS, NETWORK, "stats-dump", "devshm-checkpoint.tar", "ctr.log")
 SETS = ("ambient", "bounding", "effective", "inheritable", "permitted")
 
 
@@ -74,6 +80,28 @@ def read_archive_spec(path: str) -> Spec:
     return _whole_spec(dumps, tables)
 
 
+def check_pre_checkpoint(path: str) -> None:
+    """Refuses an archive of a pre-checkpoint with anything that podman's has not: podman unpacks all of it.
+
+    What the archive of the checkpoint has as well is then written over (importPreCheckpoint and importCheckpointTar in
+    libpod/container_internal_common.go), so only names that it may lack could add something.
+
+    Raises:
+        ValueError: it is damaged, or has what no pre-checkpoint has.
+        OSError: it cannot be read, or is compressed with zstd and this host lacks libzstd.
+    """
+    seen = set()
+    with opened_archive(path) as archive:
+        for member in archive:
+            name = _name(member)
+            images = member.parts[:1] == (PRE_CHECKPOINT,) and len(member.parts) <= 2
+            if name and name not in _BESIDE and not images and member.parts[:1] != ("artifacts",):
+                raise ValueError(f"it has {name!r}, which no pre-checkpoint has")
+            seen.add(name)
+    if f"{PRE_CHECKPOINT}/inventory.img" not in seen:
+        raise ValueError("it has no pre-checkpoint")
+
+
 def read_folder_spec(folder: str, dumps: dict[str, dict[str, Any]]) -> Spec:
     """Returns what the files of an archive have that are unpacked in ``folder``; ``dumps`` are its descriptions.
 
@@ -112,12 +140,16 @@ def _whole_spec(dumps: dict[str, dict[str, Any]], tables: Tables) -> Spec:
 
 
 def _name(member: Member) -> str:
-    """Returns the name of a member; podman's archives have only files and folders, and nothing leads out of them."""
+    """Returns the name of a member; podman's archives have only files and folders, and nothing leads out of them.
+
+    The link to the images of a pre-checkpoint leads to what the archive of that has.
+    """
     if ".." in member.parts or member.name.startswith("/"):
         raise ValueError("it has a name that leads out of it")
-    if member.kind not in ("file", "dir"):
+    name = "/".join(member.parts)
+    if member.kind not in ("file", "dir") and (name, member.kind, member.target) != (PARENT, "link", PARENT_TARGET):
         raise ValueError(f"it has the {member.kind} {member.name!r}")
-    return "/".join(member.parts)
+    return name
 
 
 def _read(archive: Tar, member: Member, name: str, tables: Tables, dumps: dict[str, dict[str, Any]]) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._host import paths
+from ansible_collections.criu.hosts.plugins.module_utils._store.pre_record import PreRecord
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
 from ansible_collections.criu.hosts.tests.unit.containers import (
@@ -35,7 +36,7 @@ from ansible_collections.criu.hosts.tests.unit.containers import (
 from ansible_collections.criu.hosts.tests.unit.harness import PLACE, Case, Host, Reply, Write
 from ansible_collections.criu.hosts.tests.unit.images_host import IMAGE, images_host
 from ansible_collections.criu.hosts.tests.unit.plugins.modules import test_container_apparmor
-from ansible_collections.criu.hosts.tests.unit.podman_host import Box
+from ansible_collections.criu.hosts.tests.unit.podman_host import Box, PodmanHost, podman_host
 
 Built = tuple[dict[str, Any], Host]
 LEFT_RUNNING = Path(__file__).parents[2] / "fixtures/criu/4.2.1-leave-running"
@@ -174,8 +175,38 @@ def to_image(folder: Path) -> Built:
     return {"name": "web", "create_image": IMAGE}, host
 
 
+def stateful(folder: Path) -> PodmanHost:
+    host = podman_host(folder)
+    host.run_box(Box(ID, "web", created="2026-11-01T00:00:00Z"))
+    return host
+
+
+def pre_checkpoint(folder: Path) -> Built:
+    return {"name": "web", "store": str(folder / "store"), "pre_checkpoint": True}, stateful(folder)
+
+
+def pre_checkpointed(folder: Path) -> Built:
+    """A complete pre-checkpoint is beside the container."""
+    host = stateful(folder)
+    host.run_command(None, checkpoint_argv("--pre-checkpoint"))
+    host.wrote.clear()
+    images = host.folder(host.boxes["web"]) / "pre-checkpoint"
+    stamp = (images / "inventory.img").stat().st_mtime_ns
+    started = json.loads(recorded("inspect-running.json"))[0]["State"]["StartedAt"]
+    (images / "criu-hosts.json").write_text(render_record(PreRecord(ID, started, str(stamp))))
+    return {"name": "web", "pre_checkpoint": True}, host
+
+
+def with_previous(folder: Path) -> Built:
+    dummy_params, host = pre_checkpointed(folder)
+    return {"name": "web", "with_previous": True}, host
+
+
 CONTRACT_CASES = [
     Case("in-place", in_place),
+    Case("pre-checkpoint", pre_checkpoint),
+    Case("pre-checkpointed-already", pre_checkpointed, changed=False),
+    Case("with-previous", with_previous),
     Case("to-image", to_image),
     Case("to-archive", to_archive),
     Case("to-store", to_store),

@@ -21,6 +21,7 @@ from ansible_collections.criu.hosts.tests.unit.containers import (
     OFF,
     ON,
     World,
+    checkpoint_argv,
     pid_of,
     recorded,
     tar_archive,
@@ -30,6 +31,7 @@ from ansible_collections.criu.hosts.tests.unit.harness import PLACE, Case, Host,
 from ansible_collections.criu.hosts.tests.unit.images_host import IMAGE as CHECKPOINT_IMAGE
 from ansible_collections.criu.hosts.tests.unit.images_host import images_host
 from ansible_collections.criu.hosts.tests.unit.plugins.modules import test_container_apparmor
+from ansible_collections.criu.hosts.tests.unit.podman_host import Box, podman_host
 
 Built = tuple[dict[str, Any], Host]
 IMAGE = "8177af7fce5c44dc2c28897f0dc59bfd96320387eaeb1bbb5e11cdbf0bf1f20c"
@@ -225,8 +227,31 @@ def from_image(folder: Path) -> Built:
     return {"name": "web", "image": CHECKPOINT_IMAGE}, host
 
 
+def from_two_archives(folder: Path) -> Built:
+    """The archive was made on a pre-checkpoint, whose archive is beside it."""
+    host = podman_host(folder)
+    paths = (folder / "archives/pre.tar", folder / "archives/web.tar")
+    box = Box(ID, "web", created="2026-11-01T00:00:00Z")
+    host.run_box(box)
+    image = json.loads(recorded("inspect-running.json"))[0]["Image"]
+    paths[0].parent.mkdir(mode=0o700)
+    more: dict[str, Any] = {"pre_dump": True}
+    for path, flags in zip(paths, (("--pre-checkpoint", "--ignore-rootfs", "--ignore-volumes"), ("--with-previous",))):
+        host.run_command(None, checkpoint_argv(*flags, f"--export={path}"))
+        digest, size = file_sha256(str(path)), path.stat().st_size
+        beside = folder / f"archives/{path.name}.json"
+        beside.write_text(render_record(record(image_id=image, sha256=digest, size_bytes=size, **more)))
+        path.chmod(0o600)
+        beside.chmod(0o600)
+        more = {"parent": path.name, "parent_sha256": digest}
+    host.drop(box)
+    host.wrote.clear()
+    return {"name": "web", "archive_path": str(paths[1])}, host
+
+
 CONTRACT_CASES = [
     Case("in-place", in_place),
+    Case("from-two-archives", from_two_archives),
     Case("from-image", from_image),
     Case("running-already", running_already, changed=False),
     Case("boolean-left-on", left_on),

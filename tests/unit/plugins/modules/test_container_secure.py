@@ -21,6 +21,7 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._container import secure
 from ansible_collections.criu.hosts.plugins.module_utils._core import apply, pipe
+from ansible_collections.criu.hosts.plugins.module_utils._core.digest import file_sha256
 from ansible_collections.criu.hosts.plugins.module_utils._store.encryption import Encryption
 from ansible_collections.criu.hosts.plugins.module_utils._store.folder import Stored, list_stored
 from ansible_collections.criu.hosts.plugins.module_utils._store.manifest import Part, render_manifest
@@ -70,18 +71,22 @@ class SecureHost(PodmanHost):
         )
         return done.returncode, done.stdout.decode("utf-8", "surrogateescape"), done.stderr.decode("utf-8", "replace")
 
-    def _export(self, path: Path, box: Box) -> None:
+    def _export(self, path: Path, box: Box, images: str) -> None:
         config = {**json.loads(recorded("config.dump.json")), "id": box.id, "name": box.name}
         members = {
             "config.dump": json.dumps(config).encode(),
             "spec.dump": json.dumps(CONFIG).encode(),
-            "checkpoint/inventory.img": (FIXTURES / "criu/4.2.1-images/inventory.img").read_bytes(),
+            f"{images}/inventory.img": (FIXTURES / "criu/4.2.1-images/inventory.img").read_bytes(),
         }
         with open(path, "wb") as handle, tarfile.open(fileobj=handle, mode="w|") as archive:
             for name, data in members.items():
                 info = tarfile.TarInfo(name)
                 info.size = len(data)
                 archive.addfile(info, io.BytesIO(data))
+            if (self.folder(box) / images / "parent").is_symlink():
+                info = tarfile.TarInfo(f"{images}/parent")
+                info.type, info.linkname = tarfile.SYMTYPE, "../pre-checkpoint"
+                archive.addfile(info)
 
     def _import(self, args: list[str]) -> tuple[int, str, str]:
         path = next(one.partition("=")[2] for one in args if one.startswith("--import="))
@@ -597,3 +602,52 @@ class TestPolicy:
         assert [one["reason"] for one in failed["refusals"]] == ["trust_capability"]
         write_policy(host.world.folder, capabilities=["CAP_CHOWN"], images=["localhost/*"])
         assert run(module, host, "restore", decryption_key=age["secret"])["restore"]["source"] == "archive"
+
+
+PRE: dict[str, Any] = {"pre_checkpoint": True}
+WITH: dict[str, Any] = {"with_previous": True}
+
+
+def put_more_into(path: Path, *names: str) -> None:
+    """Adds members to the archive of a pre-checkpoint, and puts its new digest into all records."""
+    old = file_sha256(str(path))
+    with tarfile.open(path, "a") as archive:
+        for name in names:
+            archive.addfile(tarfile.TarInfo(name))
+    for one in (path.parent / "web.tar.json", Path(f"{path}.json")):
+        one.write_text(one.read_text().replace(old, file_sha256(str(path))))
+    known = json.loads(Path(f"{path}.json").read_text())
+    Path(f"{path}.json").write_text(json.dumps({**known, "size_bytes": path.stat().st_size}))
+
+
+@pytest.mark.parametrize("more", ["pre-checkpoint/pages-1.img", "deleted.files"])
+def test_a_trust_policy_judges_what_a_pre_checkpoint_has(module: Any, host: SecureHost, more: str) -> None:
+    """Podman unpacks all of both archives: what the first one has beyond its images would come to the host as well."""
+    pre, web = (host.world.folder / f"archives/{name}.tar" for name in ("pre", "web"))
+    plain = {"compression": "none", "store": None}
+    assert run(module, host, "checkpoint", **plain, **PRE, archive_path=str(pre))["changed"]
+    assert run(module, host, "checkpoint", **plain, **WITH, archive_path=str(web))["changed"]
+    put_more_into(pre, more)
+    write_policy(host.world.folder, images=["localhost/*"])
+    result = run(module, host, "restore", store=None, archive_path=str(web))
+    if more != "deleted.files":
+        assert result["changed"], result
+        return
+    assert result["reason"] == "trust_refused" and more in result["msg"] and "web" not in host.boxes
+    assert [one["reason"] for one in result["refusals"]] == ["trust_unknown"]
+
+
+@needs("ssh-keygen")
+def test_the_signature_covers_the_pre_checkpoint(module: Any, host: SecureHost) -> None:
+    key = make_key(keys(host))
+    signing = {"signing_key": str(key)}
+    assert run(module, host, "checkpoint", **PRE)["changed"]
+    assert run(module, host, "checkpoint", **PRE, **signing)["changed"], "one without a signature is none"
+    assert run(module, host, "checkpoint", **PRE, **signing)["changed"] is False
+    assert run(module, host, "checkpoint", **WITH, **signing)["changed"]
+    assert [one.signed for one in list_stored(str(host.world.folder / "store"))] == [True, True, False]
+    allow(host.world.folder / "etc/criu-hosts/allowed_signers", key)
+    write_policy(host.world.folder, signers=[SIGNER], images=["localhost/*"])
+    result = run(module, host, "restore")
+    assert result["changed"], result
+    assert any("--import-previous=" in word for argv in result["commands"] for word in argv)

@@ -28,7 +28,7 @@ RECORDED = {
     "4.2.1-dump-io-uring-open.log.txt": ("io_uring", "io_uring"),
     "4.2.1-dump-message-queue.log.txt": ("message_queue", "message_queue"),
     "4.2.1-restore-file-changed.log.txt": ("files_changed", "files_changed"),
-    "4.2.1-dump-no-soft-dirty.log.txt": (None, "memory_tracking_missing"),
+    "4.2.1-dump-no-soft-dirty.log.txt": ("memory_tracking_missing", "memory_tracking_missing"),
     "4.2.1-restore-linked-file.log.txt": ("mount_source_link", None),
     "4.2.1-restore-linked-folder.log.txt": ("mount_source_link", None),
     "4.2.1-restore-replaced-file.log.txt": ("mount_replaced", None),

@@ -117,7 +117,10 @@ class Box:
         argv = ("box", "start", "--from", self.images_dir(container), container.name)
         return (Command(argv, why="restore", label="restore"),)
 
-    def import_steps(self, archive: str, runtime: str, new_name: str | None, options: Options) -> tuple[Step, ...]:
+    def import_steps(
+        self, archive: str, runtime: str, new_name: str | None, options: Options, previous: str = ""
+    ) -> tuple[Step, ...]:
+        assert not previous, "it has no pre-checkpoints"
         return (
             Command(("box", "load", archive), why="load the archive"),
             Command(("box", "start", "--from", "loaded", "web"), why="restore", label="restore"),
@@ -170,6 +173,15 @@ class Box:
 
     def images_dir(self, container: Container) -> str:
         return str(self.folder / "box" / container.id)
+
+    def pre_dump_dir(self, container: Container) -> str:
+        return str(self.folder / "box" / f"{container.id}-pre")
+
+    def pre_dump_stamp(self, container: Container) -> str:
+        return ""
+
+    def check_previous(self, archive: str) -> None:
+        raise ValueError("it has no pre-checkpoints")
 
     def outdated_records(self, container: Container) -> tuple[str, ...]:
         return ()

@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._store import folder
-from ansible_collections.criu.hosts.plugins.module_utils._store.manifest import ID, render_manifest
+from ansible_collections.criu.hosts.plugins.module_utils._store.manifest import ID, Manifest, render_manifest
 from ansible_collections.criu.hosts.tests.unit.stored import manifest_of, part_of, process_manifest, store_checkpoint
 
 OLD, NEW = "20261130T164500Z-1a2b3c4d", "20261130T164501Z-00000000"
@@ -125,6 +125,52 @@ def test_a_damaged_one_is_listed_and_not_used(tmp_path: Path, case: str) -> None
     with pytest.raises(CheckpointError, match="Use another checkpoint") as caught:
         folder.find_stored(str(tmp_path), "container", "web", NEW)
     assert caught.value.reason == "checkpoint_damaged" and newest.fault in caught.value.message
+
+
+OLDEST = "20261130T164400Z-1a2b3c4d"
+
+
+def with_pre_dump(identity: str) -> Manifest:
+    known = manifest_of(identity)
+    return replace(known, record={**known.record, "pre_dump": True})
+
+
+def test_latest_is_no_pre_checkpoint(tmp_path: Path) -> None:
+    store_checkpoint(tmp_path, manifest_of(OLD))
+    store_checkpoint(tmp_path, with_pre_dump(NEW))
+    store = str(tmp_path)
+    assert folder.find_stored(store, "container", "web", "latest").id == OLD
+    assert folder.find_stored(store, "container", "web", NEW).pre_dump is True
+    newest = folder.newest_whole(store, "container", "web")
+    assert newest is not None and newest.id == OLD and newest.pre_dump is False
+    shutil.rmtree(newest.path)
+    with pytest.raises(CheckpointError) as caught:
+        folder.find_stored(store, "container", "web", "latest")
+    assert caught.value.reason == "checkpoint_missing" and folder.newest_whole(store, "container", "web") is None
+
+
+@pytest.mark.parametrize("case", ["gone", "damaged"])
+def test_a_fault_of_a_parent_is_one_of_all_that_are_made_on_it(tmp_path: Path, case: str) -> None:
+    first = store_checkpoint(tmp_path, with_pre_dump(OLDEST))
+    store_checkpoint(tmp_path, manifest_of(OLD, parent=OLDEST))
+    store_checkpoint(tmp_path, manifest_of(NEW, parent=OLD))
+    assert [one.fault for one in folder.list_stored(str(tmp_path))] == [""] * 3
+    if case == "gone":
+        shutil.rmtree(first)
+    else:
+        (first / "archive.tar.zst").write_bytes(b"")
+    found = folder.list_stored(str(tmp_path))
+    assert all(OLDEST in one.fault for one in found[:2]) and len(found) == (2 if case == "gone" else 3)
+    with pytest.raises(CheckpointError) as caught:
+        folder.find_stored(str(tmp_path), "container", "web", "latest")
+    assert caught.value.reason == "checkpoint_damaged"
+
+
+def test_parents_in_a_circle(tmp_path: Path) -> None:
+    """Nobody makes such ones, but anybody may write a manifest: they are listed, and nothing goes on for ever."""
+    store_checkpoint(tmp_path, manifest_of(OLD, parent=NEW))
+    store_checkpoint(tmp_path, manifest_of(NEW, parent=OLD))
+    assert ids(folder.list_stored(str(tmp_path))) == [("container", "web", NEW), ("container", "web", OLD)]
 
 
 def test_only_damaged_ones(tmp_path: Path) -> None:

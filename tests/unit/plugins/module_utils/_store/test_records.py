@@ -12,7 +12,8 @@ import pytest
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels import Traces
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels import to_record as traces_to_record
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import Thread, to_record
-from ansible_collections.criu.hosts.plugins.module_utils._store import process_record, record
+from ansible_collections.criu.hosts.plugins.module_utils._store import pre_record, process_record, record
+from ansible_collections.criu.hosts.plugins.module_utils._store.pre_record import PreRecord
 from ansible_collections.criu.hosts.plugins.module_utils._store.process_record import ProcessRecord
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 from ansible_collections.criu.hosts.plugins.module_utils._store.record_text import render_record
@@ -40,6 +41,8 @@ CONTAINER = Record(
     traces=TRACES,
     size_bytes=(1 << 63) - 1,
     sha256=SUM,
+    parent="../20261130T164500Z-1a2b3c4d/archive.tar.zst",
+    parent_sha256=SUM,
 )
 PROCESS = ProcessRecord(
     pid=1 << 22,
@@ -59,7 +62,17 @@ PROCESS = ProcessRecord(
     selinux="enforcing",
     external=["unix[7097]"],
 )
-KINDS = {"container": (CONTAINER, record), "process": (PROCESS, process_record)}
+PRE = PreRecord("f00", "2026-11-22 21:38:08.5 +0100 CET", "1795384456390000000", "", "/var/lib/\udcff", SUM)
+PARSERS = {
+    "container": record.parse_record,
+    "process": process_record.parse_record,
+    "pre": pre_record.parse_pre_record,
+}
+KINDS: dict[str, Any] = {
+    "container": (CONTAINER, record),
+    "process": (PROCESS, process_record),
+    "pre": (PRE, pre_record),
+}
 
 
 def with_field(kind: str, field: str, value: Any) -> str:
@@ -68,8 +81,8 @@ def with_field(kind: str, field: str, value: Any) -> str:
 
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_round_trip(kind: str) -> None:
-    known, module = KINDS[kind]
-    assert render_record(module.parse_record(render_record(known))) == render_record(known)
+    known = KINDS[kind][0]
+    assert render_record(PARSERS[kind](render_record(known))) == render_record(known)
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
@@ -87,12 +100,12 @@ WRONG = [None, 1.5, -1, 1 << 63, 10**300, {"a": {}}, [[[]]], [None], "x" * 20000
 def test_wrong_types_of_each_field(kind: str, field: str) -> None:
     for value in WRONG:
         with pytest.raises(ValueError, match=f"its field '{field}' is not what"):
-            KINDS[kind][1].parse_record(with_field(kind, field, value))
+            PARSERS[kind](with_field(kind, field, value))
 
 
 # What a process chooses itself is only ever shown in quotes.
 ONE_LINE = [
-    *((kind, "criu") for kind in KINDS),
+    *((kind, "criu") for kind in ("container", "process")),
     *(("container", name) for name in ("engine", "id", "name", "image", "image_id", "runtime", "process_label", "run")),
     *(("process", name) for name in ("start", "boot", "cgroup", "unit", "parent", "inventory", "selinux")),
 ]
@@ -103,7 +116,7 @@ ONE_LINE = [
 def test_control_characters(kind: str, field: str, control: str) -> None:
     for value in (f"{getattr(KINDS[kind][0], field)}{control}", f"{control}{getattr(KINDS[kind][0], field)}"):
         with pytest.raises(ValueError, match="is not what"):
-            KINDS[kind][1].parse_record(with_field(kind, field, value))
+            PARSERS[kind](with_field(kind, field, value))
 
 
 @pytest.mark.parametrize(
@@ -133,6 +146,21 @@ def test_control_characters(kind: str, field: str, control: str) -> None:
         ("container", "traces", {"other": {}}),
         ("container", "checkpointed_at", "yesterday"),
         ("container", "stamp", "-1"),
+        ("container", "pre_dump", "false"),
+        ("container", "parent", "/etc/shadow"),
+        ("container", "parent", "../pre.tar"),
+        ("container", "parent", "../../etc/pre.tar"),
+        ("container", "parent", "../20261130T164500Z-1a2b3c4d/.."),
+        ("container", "parent", "../20261130T164500Z-1a2b3c4d/"),
+        ("container", "parent", ".."),
+        ("container", "parent", "a/pre.tar"),
+        ("container", "parent", "a\nb"),
+        ("container", "parent_sha256", SUM[1:]),
+        ("pre", "stamp", ""),
+        ("pre", "archive_path", "pre.tar"),
+        ("pre", "sha256", "0"),
+        ("pre", "id", "-f"),
+        ("pre", "run", "a\nb"),
         ("process", "pid", "1463"),
         ("process", "pid", True),
         ("process", "pid", 0),
@@ -160,18 +188,18 @@ def test_control_characters(kind: str, field: str, control: str) -> None:
 )
 def test_values_that_no_checkpoint_has(kind: str, field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"its field '{field}' is not what"):
-        KINDS[kind][1].parse_record(with_field(kind, field, value))
+        PARSERS[kind](with_field(kind, field, value))
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_unknown_and_missing_fields(kind: str) -> None:
     entries = json.loads(render_record(KINDS[kind][0]))
     with pytest.raises(ValueError, match="does not know its field 'more'"):
-        KINDS[kind][1].parse_record(json.dumps({**entries, "more": 1}))
+        PARSERS[kind](json.dumps({**entries, "more": 1}))
     for name in ("name", "pid"):
         if entries.pop(name, None) is not None:
             with pytest.raises(ValueError, match=f"misses its field '{name}'"):
-                KINDS[kind][1].parse_record(json.dumps(entries))
+                PARSERS[kind](json.dumps(entries))
 
 
 @pytest.mark.parametrize("text", [None, "", "{", "{}", '{"schema": 2}'])

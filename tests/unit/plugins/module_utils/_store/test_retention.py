@@ -128,6 +128,52 @@ def test_what_a_kept_one_is_built_on_stays() -> None:
     assert why(verdicts, 1) == (f"{found[0].id} is built on it",)
 
 
+def chains(count: int) -> list[Known]:
+    """Returns checkpoints, newest first, each made on a pre-checkpoint a second before it."""
+    found = []
+    for one in hourly(count):
+        pre = known(one.made - 1, pre_dump=True)
+        found += [replace(one, parent=pre.id), pre]
+    return found
+
+
+def test_pre_checkpoints_take_no_place_and_go_with_their_checkpoints() -> None:
+    verdicts = plan_retention(chains(4), Rules(keep_last=2), NOW)
+    assert [one.keep for one in verdicts] == [True, True, True, True, False, False, False, False]
+    assert why(verdicts, 3) == (f"{verdicts[2].of.id} is built on it",)
+    assert why(verdicts, 5) == ("no checkpoint is built on it",)
+
+
+@pytest.mark.parametrize(
+    ("rules", "keep", "reason"),
+    [
+        pytest.param(Rules(keep_last=1), True, "the next checkpoint may be built on it", id="it-may-be-used-yet"),
+        pytest.param(Rules(), True, "no keep rule is set", id="no-rule"),
+        pytest.param(Rules(keep_last=1, max_age=30), False, "it is older than max_age", id="too-old"),
+    ],
+)
+def test_the_newest_pre_checkpoint(rules: Rules, keep: bool, reason: str) -> None:
+    newest = known(NOW - 40, pre_dump=True)
+    verdicts = plan_retention([newest, *chains(2)], rules, NOW)
+    assert (verdicts[0].keep, why(verdicts, 0)) == (keep, (reason,))
+    # It is no checkpoint: the last one stays.
+    assert verdicts[1].keep and verdicts[2].keep
+
+
+def test_a_pre_checkpoint_that_no_checkpoint_was_made_on() -> None:
+    """A newer checkpoint is there: nothing is made on the old one any more."""
+    found = [*hourly(2), known(NOW - 2 * DAY, pre_dump=True)]
+    verdicts = plan_retention(found, Rules(keep_last=5), NOW)
+    assert [one.keep for one in verdicts] == [True, True, False]
+    found[2] = replace(found[2], pinned=True)
+    assert all(one.keep for one in plan_retention(found, Rules(keep_last=5), NOW))
+
+
+def test_only_a_pre_checkpoint() -> None:
+    verdicts = plan_retention([known(NOW - DAY, pre_dump=True)], Rules(keep_last=1, max_age=30), NOW)
+    assert why(verdicts, 0) == ("none of 'web' is whole",) and verdicts[0].keep
+
+
 def test_a_parent_goes_with_its_last_child() -> None:
     newest = known(NOW - 10)
     verdicts = plan_retention([newest, *chain(3)], Rules(keep_last=2, max_bytes=350), NOW)

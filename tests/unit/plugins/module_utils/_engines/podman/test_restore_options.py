@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which options of a restore a release of podman has."""
+"""Which options a release of podman has."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ Version = tuple[int, ...]
         pytest.param("ignore_static_mac", (4, 3, 1), False, (4, 4), id="static-mac-ignored-in-place"),
         pytest.param("ignore_static_mac", (4, 4, 0), False, None, id="static-mac-in-place"),
         pytest.param("tcp_close", (), True, None, id="unknown"),
+        pytest.param("pre_checkpoint", (3, 2, 0), True, (3, 2, 1), id="exports-no-pre-checkpoint"),
+        pytest.param("with_previous", (2, 2, 1), False, (3, 2, 1), id="has-no-pre-checkpoints"),
+        pytest.param("with_previous", (3, 2, 1), True, None, id="pre-checkpoints"),
     ],
 )
 def test_missing(name: str, version: Version, archive: bool, since: Version | None) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers import parse_inspect
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.spec import (
+    check_pre_checkpoint,
     parse_spec,
     read_archive_spec,
     read_folder_spec,
@@ -214,6 +215,62 @@ def test_recorded_archive_of_criu() -> None:
 def test_archives_that_hide_something_are_refused(tmp_path: Path, members: list[bytes], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         read_archive_spec(archive(tmp_path, *members))
+
+
+LINK = header(b"checkpoint/parent", kind=b"2", target=b"../pre-checkpoint")
+
+
+def test_the_link_to_a_pre_checkpoint(tmp_path: Path) -> None:
+    assert read_archive_spec(archive(tmp_path, LINK)).images == ("localhost/w:latest",)
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        pytest.param(header(b"checkpoint/parent", kind=b"2", target=b"../../other"), id="elsewhere"),
+        pytest.param(header(b"checkpoint/parent", kind=b"1", target=b"../pre-checkpoint"), id="hard-link"),
+        pytest.param(header(b"parent", kind=b"2", target=b"../pre-checkpoint"), id="another-name"),
+    ],
+)
+def test_no_other_link(tmp_path: Path, member: bytes) -> None:
+    with pytest.raises(ValueError, match=r"it has the (hard )?link"):
+        read_archive_spec(archive(tmp_path, member))
+
+
+def pre_archive(tmp_path: Path, *more: bytes) -> str:
+    names = (b"config.dump", b"spec.dump", b"network.status", b"stats-dump", b"pre-checkpoint/inventory.img")
+    parts = [header(b"./", kind=b"5"), header(b"pre-checkpoint/", kind=b"5"), header(b"artifacts/", kind=b"5")]
+    parts += [entry(name, b"{}") for name in names]
+    (tmp_path / "pre.tar").write_bytes(b"".join((*parts, *more, END)))
+    return str(tmp_path / "pre.tar")
+
+
+def test_an_archive_of_a_pre_checkpoint(tmp_path: Path) -> None:
+    check_pre_checkpoint(pre_archive(tmp_path, entry(b"pre-checkpoint/pages-1.img", b"memory")))
+
+
+@pytest.mark.parametrize(
+    ("member", "says"),
+    [
+        pytest.param(entry(b"checkpoint/core-1.img", b""), "which no pre-checkpoint has", id="image"),
+        pytest.param(entry(b"deleted.files", b"[]"), "which no pre-checkpoint has", id="deleted-files"),
+        pytest.param(entry(b"rootfs-diff.tar", b""), "which no pre-checkpoint has", id="files"),
+        pytest.param(entry(b"volumes/data.tar", b""), "which no pre-checkpoint has", id="volume"),
+        pytest.param(entry(b"pre-checkpoint/a/b", b""), "which no pre-checkpoint has", id="folder-below"),
+        pytest.param(LINK, "which no pre-checkpoint has", id="link"),
+        pytest.param(header(b"pre-checkpoint/a", kind=b"2", target=b"/etc"), "the link", id="link-elsewhere"),
+        pytest.param(entry(b"../a", b""), "leads out", id="dots"),
+    ],
+)
+def test_more_than_a_pre_checkpoint_has(tmp_path: Path, member: bytes, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        check_pre_checkpoint(pre_archive(tmp_path, member))
+
+
+def test_no_pre_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "pre.tar").write_bytes(entry(b"config.dump", b"{}") + END)
+    with pytest.raises(ValueError, match="it has no pre-checkpoint"):
+        check_pre_checkpoint(str(tmp_path / "pre.tar"))
 
 
 @pytest.mark.parametrize("cut", [0, 100, 512, 1024, 5000])
