@@ -141,14 +141,14 @@ def test_pre_checkpoints_take_no_place_and_go_with_their_checkpoints() -> None:
     verdicts = plan_retention(chains(4), Rules(keep_last=2), NOW)
     assert [one.keep for one in verdicts] == [True, True, True, True, False, False, False, False]
     assert why(verdicts, 3) == (f"{verdicts[2].of.id} is built on it",)
-    assert why(verdicts, 5) == ("no checkpoint is built on it",)
+    assert why(verdicts, 5) == ("it is a pre-dump, and nothing that stays is built on it",)
 
 
 @pytest.mark.parametrize(
     ("rules", "keep", "reason"),
     [
         pytest.param(Rules(keep_last=1), True, "the next checkpoint may be built on it", id="it-may-be-used-yet"),
-        pytest.param(Rules(), True, "no keep rule is set", id="no-rule"),
+        pytest.param(Rules(), True, "the next checkpoint may be built on it", id="no-rule"),
         pytest.param(Rules(keep_last=1, max_age=30), False, "it is older than max_age", id="too-old"),
     ],
 )
@@ -167,11 +167,6 @@ def test_a_pre_checkpoint_that_no_checkpoint_was_made_on() -> None:
     assert [one.keep for one in verdicts] == [True, True, False]
     found[2] = replace(found[2], pinned=True)
     assert all(one.keep for one in plan_retention(found, Rules(keep_last=5), NOW))
-
-
-def test_only_a_pre_checkpoint() -> None:
-    verdicts = plan_retention([known(NOW - DAY, pre_dump=True)], Rules(keep_last=1, max_age=30), NOW)
-    assert why(verdicts, 0) == ("none of 'web' is whole",) and verdicts[0].keep
 
 
 def test_a_parent_goes_with_its_last_child() -> None:
