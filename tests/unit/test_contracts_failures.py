@@ -63,6 +63,7 @@ NEVER: dict[str, dict[str, str]] = {
         "criu_not_permitted": "it needs root",
         "new_name_with_tcp": "it has no option new_name",
         "archive_unreadable": "the look at an unfinished archive catches it",
+        "archive_missing checkpoint_missing": "the look for the engine that made the checkpoint catches it",
         "archive_invalid archive_runtime_missing cgroup_in_use container_exists": "podman prints it for a restore only",
         "image_missing name_in_use volume_exists": "podman prints it for a restore only",
         "address_in_use": "podman prints it for a restore only",

@@ -47,7 +47,7 @@ PODMAN_NAMED = {
     "_criu/host_findings.py": "judges podman's storage, and the profile that podman loads",
     "_criu_config/readers.py": "names podman with runc and crun among the callers of CRIU, as the result does",
     "_engines/registry.py": "lists the engines",
-    "_container/request.py": "has the option engine with its choices",
+    "_engines/missing.py": "lists the reasons for an engine that is not installed",
     "_denials/_apparmor/": "lists the profiles and programs of engines, and threads about podman",
     "_denials/kinds.py": "lists the types, commands and sockets of engines",
     "_denials/known": "has SELinux types and folders of podman in its tables",

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Union
@@ -20,15 +19,14 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.held import 
 from ansible_collections.criu.hosts.plugins.module_utils._container.notes import begin, end
 from ansible_collections.criu.hosts.plugins.module_utils._container.obstacles import refuse_obstacles_of
 from ansible_collections.criu.hosts.plugins.module_utils._container.record_writer import RecordWriter
+from ansible_collections.criu.hosts.plugins.module_utils._container.refuse import refuse, refuse_managed
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired, require_abilities
 from ansible_collections.criu.hosts.plugins.module_utils._container.settle import Settled, settle
 from ansible_collections.criu.hosts.plugins.module_utils._container.space import bytes_to_write, require_space
-from ansible_collections.criu.hosts.plugins.module_utils._container.stopped import is_in_checkpoint
 from ansible_collections.criu.hosts.plugins.module_utils._container.this_run import Known
 from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_archive import (
     place_steps,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
@@ -43,7 +41,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
 from ansible_collections.criu.hosts.plugins.module_utils._criu.binary import read_criu
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._host.limits import limited
-from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import SERVICE
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.mode import (
     permissive_warning,
     read_selinux,
@@ -74,54 +71,6 @@ if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 
     Stored = Union[StoredWriter, ImageWriter, None]
-
-
-def refuse(paths: Paths, engine: Engine, desired: Desired, container: Container | None) -> Container:
-    """Returns the container, if it can be checkpointed.
-
-    Raises:
-        CheckpointError: container_missing, rootless_unsupported, container_paused, container_not_running, auto_remove.
-    """
-    if container is None:
-        engine.explain_absence(desired.name, f"checkpoint container {desired.name!r}")
-        raise CheckpointError(
-            f"Cannot checkpoint container {desired.name!r}: there is no such container. See '{engine.list_command}'.",
-            reason="container_missing",
-        )
-    if not container.running:
-        # A task that succeeds need not compile this.
-        from ansible_collections.criu.hosts.plugins.module_utils._container.status import not_running_error
-
-        raise not_running_error(
-            engine, container, is_in_checkpoint(paths, container), f"checkpoint container {desired.name!r}"
-        )
-    if container.auto_remove and (desired.place is None or desired.image is not None):
-        where = "in place" if desired.image is None else f"to the image {desired.image!r}"
-        raise CheckpointError(
-            f"Cannot checkpoint container {desired.name!r} {where}: it was made with --rm, so {engine.name} would "
-            "remove it with its checkpoint. Give archive_path, or make the container without --rm.",
-            reason="auto_remove",
-        )
-    return container
-
-
-def refuse_managed(runner: Runner, engine: Engine, desired: Desired, container: Container) -> None:
-    """Refuses a checkpoint that would end the container of an active unit: systemd would start it again.
-
-    Raises:
-        CheckpointError: unit_managed.
-    """
-    unit = engine.manager(container)
-    # Anybody may give a container any label: what is not the name of a service is no unit, and no option of systemctl.
-    if desired.options.leave_running or unit.startswith("-") or not re.match(SERVICE, unit):
-        return
-    if runner.run(("systemctl", "is-active", "--quiet", "--", unit)).rc == 0:
-        raise CheckpointError(
-            f"Cannot checkpoint container {desired.name!r}: it would end, and the active unit {unit!r} would start "
-            "it again. Stop the unit instead (a stateful one keeps the state), or set leave_running.",
-            reason="unit_managed",
-            unit=unit,
-        )
 
 
 def checkpoint_steps(
@@ -200,11 +149,14 @@ def _record_steps(paths: Paths, desired: Desired, container: Container, writer: 
     )
 
 
-def view(desired: Desired, container: Container | None, record: Record | None, state: str) -> dict[str, Any]:
+def view(
+    engine: Engine, desired: Desired, container: Container | None, record: Record | None, state: str
+) -> dict[str, Any]:
     """Returns the value of the key checkpoint."""
     archive = desired.archive_path if record is not None and desired.archive_path else None
     return {
         "name": desired.name,
+        "engine": engine.name,
         "id": container.id if container else (record.id if record else None),
         "state": desired.state,
         "container_state": state,
@@ -245,7 +197,7 @@ def _checkpoint(ctx: Context, engine: Engine, desired: Desired, settled: Settled
     late = _late_signature(ctx, desired, container, known)
     if known.current and stale is None and late is not None:
         state = {"name": desired.name, "state": container.status if container else "absent", "checkpoint": "current"}
-        value = view(replace(desired, archive_path=known.path), container, known.record, state["state"])
+        value = view(engine, replace(desired, archive_path=known.path), container, known.record, state["state"])
         plan = Plan(before=state, after=state, steps=late)
         ctx.apply(plan)
         return Outcome("checkpoint", value, plan, {"statistics": {}, "restore_risks": []}, known.warnings)
@@ -309,7 +261,7 @@ def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -
         warnings = (*warnings, *hat_warning(threads, f"container {container.name!r}"))
     if stored is not None:
         desired = replace(desired, archive_path=stored.stored_archive if applied else None)
-    return Outcome("checkpoint", view(desired, container, writer.written, state), plan, facts, warnings)
+    return Outcome("checkpoint", view(engine, desired, container, writer.written, state), plan, facts, warnings)
 
 
 def _stored(ctx: Context, desired: Desired, container: Container, writer: RecordWriter) -> Stored:

@@ -69,11 +69,11 @@ def export_steps(path: str, desired: Desired, container: Container, writer: Reco
 
         stream = replace(stream, filter=desired.encryption.argv, failed=encryption_failed)
     given = options if make is None else replace(options, compression="none")
+    steps = engine.checkpoint_steps(container, given, pipe)
+    labels = {one.label for one in steps if isinstance(one, Command)}
+    writes = "export" if "export" in labels else "checkpoint"
     return (
         MakePipe(pipe, why="make the pipe"),
-        *(
-            replace(one, stream=stream) if isinstance(one, Command) and one.label == "checkpoint" else one
-            for one in engine.checkpoint_steps(container, given, pipe)
-        ),
+        *(replace(one, stream=stream) if isinstance(one, Command) and one.label == writes else one for one in steps),
         Remove(pipe, why="remove the pipe", always=True),
     )

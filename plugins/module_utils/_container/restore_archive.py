@@ -27,10 +27,16 @@ def read_archived(engine: Engine, desired: Desired, archive_path: str) -> Record
     """Reads what the archive holds.
 
     Raises:
-        CheckpointError: archive_path_unsafe, archive_missing, archive_invalid, archive_mismatch.
+        CheckpointError: archive_path_unsafe, archive_missing, archive_invalid, archive_mismatch, engine_mismatch.
     """
     check_path(archive_path)
     record = read_archive(archive_path, engine.describe_archive)
+    if record.engine != engine.name:
+        raise CheckpointError(
+            f"Cannot restore container {desired.name!r} from {archive_path!r}: {record.engine!r} has made the archive, "
+            f"and {engine.name!r} cannot read it. Give engine: {record.engine}.",
+            reason="engine_mismatch",
+        )
     if record.name and record.name != desired.name:
         raise CheckpointError(
             f"Cannot restore container {desired.name!r} from {archive_path!r}: the archive holds container "

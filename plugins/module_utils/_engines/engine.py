@@ -37,6 +37,10 @@ class Engine(Protocol):
         """The value of the option engine, as messages and records show it too."""
 
     @property
+    def program(self) -> str:
+        """The command that is in PATH if the engine is installed."""
+
+    @property
     def minimum_criu(self) -> tuple[int, ...]:
         """The oldest CRIU that it works with."""
 
@@ -49,7 +53,10 @@ class Engine(Protocol):
         """The command with which a person lists all containers."""
 
     def version(self, ctx: Context) -> str:
-        """The installed release, such as 5.4.2; empty if it does not say. Raises what a missing engine raises."""
+        """The installed release, such as 5.4.2; empty if it does not say.
+
+        Raises engine_missing, or podman_missing, if it is not installed.
+        """
 
     def image_command(self, name: str) -> str:
         """The command with which a person brings the image ``name`` from one host to another, with its id."""
@@ -89,7 +96,10 @@ class Engine(Protocol):
         """Warnings about the engine's own files on this host."""
 
     def checkpoint_steps(self, container: Container, options: Options, export: str | None) -> tuple[Step, ...]:
-        """Checkpoint in place, or into the new file ``export``. One command has the label "checkpoint"."""
+        """Checkpoint in place, or into the new file ``export``. One command has the label "checkpoint".
+
+        If a different command writes ``export``, it has the label "export".
+        """
 
     def restore_steps(self, container: Container, options: Options) -> tuple[Step, ...]:
         """Restore in place. One command has the label "restore"."""

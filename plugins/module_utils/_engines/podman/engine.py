@@ -54,6 +54,7 @@ class Podman(Reads):
     """The engine podman, rootful."""
 
     name: ClassVar[str] = "podman"
+    program: ClassVar[str] = "podman"
     minimum_criu: ClassVar[tuple[int, ...]] = (3, 11)
     abilities: ClassVar[Abilities] = ABILITIES
     list_command: ClassVar[str] = "podman ps --all"

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.criu.hosts.plugins.module_utils._container.checkpoint import make, refuse
+from ansible_collections.criu.hosts.plugins.module_utils._container.checkpoint import make
+from ansible_collections.criu.hosts.plugins.module_utils._container.refuse import refuse
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError, attempt
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import MakeDir, WriteFile

@@ -47,6 +47,7 @@ class Box:
     """The engine box."""
 
     name = "box"
+    program = "box"
     minimum_criu = (3, 15)
     abilities = Abilities(in_place=True, archive=True, leave_running=True)
     list_command = "box list"
@@ -234,7 +235,7 @@ def shown(status: str, pid: int = 0, started: str = "now") -> str:
 @pytest.fixture(name="made")
 def made_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     engine: Engine = Box(tmp_path)
-    monkeypatch.setitem(registry.ENGINES, "box", lambda dummy_paths, dummy_uid: engine)
+    monkeypatch.setitem(registry.ENGINES, "box", lambda dummy_paths, dummy_uid, dummy_root: engine)
     for one in (container_checkpoint, container_restore):
         monkeypatch.setitem(one.SPEC["engine"], "choices", ["podman", "box"])
     return world(tmp_path)

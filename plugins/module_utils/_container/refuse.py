@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Refuses the checkpoint of a container that has no state to save, or whose end would not be a quiet one."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ansible_collections.criu.hosts.plugins.module_utils._container.stopped import is_in_checkpoint
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import SERVICE
+
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
+    from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
+    from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
+
+
+def refuse(paths: Paths, engine: Engine, desired: Desired, container: Container | None) -> Container:
+    """Returns the container, if it can be checkpointed.
+
+    Raises:
+        CheckpointError: container_missing, rootless_unsupported, container_paused, container_not_running, auto_remove,
+            engine_mismatch.
+    """
+    if container is None:
+        engine.explain_absence(desired.name, f"checkpoint container {desired.name!r}")
+        raise CheckpointError(
+            f"Cannot checkpoint container {desired.name!r}: there is no such container. See '{engine.list_command}'.",
+            reason="container_missing",
+        )
+    if container.owner:
+        raise CheckpointError(
+            f"Cannot checkpoint container {desired.name!r} with the engine {engine.name}: it belongs to "
+            f"{container.owner}, which would take its end for a crash. Let {container.owner} checkpoint it.",
+            reason="engine_mismatch",
+        )
+    if not container.running:
+        # A task that succeeds need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._container.status import not_running_error
+
+        raise not_running_error(
+            engine, container, is_in_checkpoint(paths, container), f"checkpoint container {desired.name!r}"
+        )
+    if container.auto_remove and (desired.place is None or desired.image is not None):
+        where = "in place" if desired.image is None else f"to the image {desired.image!r}"
+        raise CheckpointError(
+            f"Cannot checkpoint container {desired.name!r} {where}: it was made with --rm, so {engine.name} would "
+            "remove it with its checkpoint. Give archive_path, or make the container without --rm.",
+            reason="auto_remove",
+        )
+    return container
+
+
+def refuse_managed(runner: Runner, engine: Engine, desired: Desired, container: Container) -> None:
+    """Refuses a checkpoint that would end the container of an active unit: systemd would start it again.
+
+    Raises:
+        CheckpointError: unit_managed.
+    """
+    unit = engine.manager(container)
+    # Anybody may give a container any label: what is not the name of a service is no unit, and no option of systemctl.
+    if desired.options.leave_running or unit.startswith("-") or not re.match(SERVICE, unit):
+        return
+    if runner.run(("systemctl", "is-active", "--quiet", "--", unit)).rc == 0:
+        raise CheckpointError(
+            f"Cannot checkpoint container {desired.name!r}: it would end, and the active unit {unit!r} would start "
+            "it again. Stop the unit instead (a stateful one keeps the state), or set leave_running.",
+            reason="unit_managed",
+            unit=unit,
+        )
