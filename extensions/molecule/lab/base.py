@@ -15,7 +15,8 @@ from typing import Iterable, Iterator, Sequence
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parents[2]
-BUILD = PROJECT / ".build" / "lab"
+# Checkouts may share one folder, by a link; machines are recognized by the path of their folder.
+BUILD = (PROJECT / ".build" / "lab").resolve()
 STARTED = time.monotonic()
 HEARTBEAT_SECONDS = 15
 
