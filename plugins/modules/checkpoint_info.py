@@ -447,7 +447,7 @@ from typing import Any, NoReturn
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.contents import read_contents
+from ansible_collections.criu.hosts.plugins.module_utils._engines.contents import read_contents
 from ansible_collections.criu.hosts.plugins.module_utils._store.entries import Checkpoint
 from ansible_collections.criu.hosts.plugins.module_utils._store.listing import list_checkpoints
 

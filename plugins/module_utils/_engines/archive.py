@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Packs and unpacks the archives of engines that have none of their own.
+"""Reads the archives of containers, and packs and unpacks those of engines that have none of their own.
 
 They have the layout of podman's archives, so that checkpointctl and checkpoint_info read them: config.dump names the
 container, spec.dump is its OCI configuration, and checkpoint/ has CRIU's images (containers/podman,
@@ -9,16 +9,29 @@ libpod/container_internal_common.go; checkpointctl, lib/metadata.go).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, BinaryIO, Iterator
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import without_waiting
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Step, Unpack
+from ansible_collections.criu.hosts.plugins.module_utils._core.streams import Expanded
+from ansible_collections.criu.hosts.plugins.module_utils._core.tar import Tar, open_tar
+from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
+from ansible_collections.criu.hosts.plugins.module_utils._formats.zstd import MAGIC, ZstdReader
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Options
 
-CONFIG = "config.dump"
-SPEC = "spec.dump"
-IMAGES = "checkpoint"
+DUMPS = ("config.dump", "spec.dump")
+# Without a network of its own, a container has null in it, or no such file.
+NETWORK = "network.status"
+INVENTORY = "checkpoint/inventory.img"
+# Podman's own have some 10 KiB.
+DUMP_LIMIT = 1 << 20
+# Memory full of zeros becomes a thousandth, so no ratio alone separates it from an archive that is made to fill hosts.
+EXPANDED_LIMIT, EXPANDED_RATIO = 32 << 30, 64
 _COMPRESS = {"none": (), "gzip": ("--gzip",), "zstd": ("--zstd",)}
 
 
@@ -31,3 +44,75 @@ def pack_step(folder: str, export: str, options: Options, names: tuple[str, ...]
 def unpack_steps(archive: str, folder: str) -> tuple[Step, ...]:
     """Plans to unpack an archive into the new folder ``folder``: what would leave it is refused."""
     return (Unpack(archive, folder, why="unpack the archive"),)
+
+
+@contextmanager
+def opened_archive(path: str) -> Iterator[Tar]:
+    """Opens an archive of podman, whatever its compression, to read its members.
+
+    Raises:
+        StreamError, ZstdError, OSError: it cannot be read.
+    """
+    with open(path, "rb", opener=without_waiting) as handle, members_of(handle) as archive:
+        yield archive
+
+
+@contextmanager
+def members_of(handle: BinaryIO) -> Iterator[Tar]:
+    """Reads the members of an archive of podman that is open.
+
+    Raises:
+        StreamError, ZstdError, OSError: it cannot be read.
+    """
+    limit = EXPANDED_LIMIT + EXPANDED_RATIO * os.fstat(handle.fileno()).st_size
+    start = handle.read(len(MAGIC))
+    handle.seek(0)
+    if start != MAGIC:
+        reader, members = None, open_tar(handle, limit)
+    else:
+        reader = ZstdReader(handle)
+        members = Tar(Expanded(partial(reader.read, 1 << 16), limit))
+    try:
+        yield members
+    finally:
+        if reader is not None:
+            reader.close()
+
+
+def find_dumps(archive: Tar) -> dict[str, dict[str, Any]]:
+    """Returns the two descriptions, by name.
+
+    Raises:
+        ValueError: there is no checkpoint, or one of the files that matter is no file, twice there, or no JSON.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    seen: set[str] = set()
+    for member in archive:
+        name = "/".join(member.parts)
+        if ".." in member.parts:
+            raise ValueError("it has a name with '..'")
+        if name == "checkpoint" and member.kind != "dir":
+            raise ValueError("its checkpoint is no folder")
+        if name not in (*DUMPS, NETWORK, INVENTORY):
+            continue
+        if name in seen:
+            raise ValueError(f"it has {name} twice")
+        if member.kind != "file":
+            raise ValueError(f"its {name} is no file")
+        seen.add(name)
+        if name in (*DUMPS, NETWORK):
+            found[name] = parse_dump(name, archive.content(DUMP_LIMIT))
+    missing = next((name for name in (DUMPS[0], INVENTORY) if name not in seen), None)
+    if missing is not None:
+        raise ValueError(f"it has no {missing if missing in DUMPS else 'checkpoint'}")
+    return found
+
+
+def parse_dump(name: str, content: bytes) -> dict[str, Any]:
+    """Returns a description; raises ValueError if it is none."""
+    if name == NETWORK and content.strip() == b"null":
+        return {}
+    try:
+        return parse_object(content)
+    except ValueError as error:
+        raise ValueError(f"its {name} is no JSON object ({error})") from None

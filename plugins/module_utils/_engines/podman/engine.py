@@ -118,10 +118,12 @@ class Podman(Reads):
     def losses(self, container: Container, archive_path: str | None) -> tuple[str, ...]:
         # Only a checkpoint needs to compile this.
         from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.losses import check_losses
-        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.ties import check_ties, warn_strays
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.ties import check_ties
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.strays import warn_strays
 
         ties = check_ties(self.paths, container, archive_path)
-        return (*ties, *check_losses(container, archive_path, self.paths.proc), *warn_strays(self.paths, container))
+        strays = warn_strays(self.paths, container, "podman exec")
+        return (*ties, *check_losses(container, archive_path, self.paths.proc), *strays)
 
     def require_ties(self, ctx: Context, container: Container) -> None:
         others = container.own.get("dependencies", "").split()
@@ -287,9 +289,7 @@ class Podman(Reads):
         return PodmanImages(self.paths)
 
     def spec(self, source: Container | str) -> Spec | None:
-        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.spec import (
-            read_archive_spec,
-            read_spec,
-        )
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.spec import read_spec
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.spec import read_archive_spec
 
         return read_archive_spec(source) if isinstance(source, str) else read_spec(source)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.contents import read_contents
+from ansible_collections.criu.hosts.plugins.module_utils._engines.contents import read_contents
 from ansible_collections.criu.hosts.plugins.module_utils._store import listing
 from ansible_collections.criu.hosts.plugins.module_utils._store.entries import KEYS
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Collection
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.streams import StreamError
 from ansible_collections.criu.hosts.plugins.module_utils._core.tar import Member, Tar
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.archive import DUMP_LIMIT, members_of
+from ansible_collections.criu.hosts.plugins.module_utils._engines.archive import DUMP_LIMIT, members_of
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import ImageError
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_tables import Tables, read_image, read_texts
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_json, parse_object
