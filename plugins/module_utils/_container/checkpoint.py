@@ -98,11 +98,13 @@ def checkpoint_steps(
         *begin(paths, "dumping", container.name, writer.known(), writer.facts()),
         *(() if stored is None else stored.begin()),
         *(() if path is None else _prepare_archive(path, writer)),
-        *limited(steps, bytes_to_write(paths, container, desired.origin)),
+        *limited(steps, bytes_to_write(paths, writer.engine.storage, container, desired.origin)),
         look,
         *consistency_steps(desired, writer),
         *(() if path is None else _finish_archive(path, desired, container, writer)),
         *(() if stored is None else stored.end()),
+        # Until the archive is in its place, this may be the only copy of the state.
+        *(() if path is None or desired.options.leave_running else _remove_place(writer)),
         *_record_steps(paths, desired, container, writer),
         *end(paths, container.name),
     )
@@ -118,23 +120,30 @@ def _prepare_archive(path: str, writer: RecordWriter) -> tuple[Step, ...]:
 
 
 def _finish_archive(path: str, desired: Desired, container: Container, writer: RecordWriter) -> tuple[Step, ...]:
-    engine = writer.engine
-    used = engine.leftovers(container, desired.options) if desired.options.leave_running else ()
-
-    def replaced() -> bool:
-        return engine.stamp(container) not in ("", writer.stamp)
-
+    runs_on = desired.options.leave_running
     return (
-        *(Remove(one, why="remove the checkpoint in place", unless=replaced) for one in used),
+        *(_remove_place(writer) if runs_on else ()),
         WriteFile(unfinished_record_path(path), writer.text, why="write the record"),
         *place_steps(path),
     )
 
 
+def _remove_place(writer: RecordWriter) -> tuple[Step, ...]:
+    """Plans to remove the checkpoint in place that an export leaves without a use."""
+    engine, container = writer.engine, writer.container
+
+    def replaced() -> bool:
+        return engine.stamp(container) not in ("", writer.stamp)
+
+    used = engine.leftovers(container, writer.desired.options)
+    return tuple(Remove(one, why="remove the checkpoint in place", unless=replaced) for one in used)
+
+
 def _record_steps(paths: Paths, desired: Desired, container: Container, writer: RecordWriter) -> tuple[Step, ...]:
     """Plans the record of the checkpoint in place, if one stays."""
     engine, place = writer.engine, place_record_path(paths, container.id)
-    if desired.origin is not None and (desired.options.leave_running or container.auto_remove):
+    gone = desired.options.leave_running or container.auto_remove or engine.leftovers(container, desired.options)
+    if desired.origin is not None and gone:
         return ()
 
     def in_use(path: str) -> bool:
@@ -250,7 +259,7 @@ def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -
         now = engine.inspect(ctx, container.name)
         state = now.status if now is not None else "absent"
     facts = {
-        "statistics": engine.parse_statistics(applied.output("checkpoint")) if applied else {},
+        "statistics": engine.statistics(container, "checkpoint", applied.output("checkpoint")) if applied else {},
         "restore_risks": [asdict(risk) for risk in risks],
     }
     warnings = (*engine.storage_warnings(selinux.enabled), *losses, *_warnings(desired, writer))
@@ -292,7 +301,7 @@ def _warnings(desired: Desired, writer: RecordWriter) -> tuple[str, ...]:
     """Returns what the user should know of the options and the host."""
     permissive = permissive_warning(writer.selinux, "checkpoint")
     if desired.archive_path is None or desired.options.compression_level is None:
-        return (*runs_on_warning(desired), *permissive)
+        return (*runs_on_warning(writer.engine, desired), *permissive)
     from ansible_collections.criu.hosts.plugins.module_utils._container.export import level_warning
 
-    return (*level_warning(writer.engine, desired), *runs_on_warning(desired), *permissive)
+    return (*level_warning(writer.engine, desired), *runs_on_warning(writer.engine, desired), *permissive)

@@ -176,6 +176,8 @@ def require_abilities(engine: Engine, desired: Desired) -> None:
         ("leave_running", options.leave_running, abilities.leave_running),
         ("tcp_established", options.tcp_established, abilities.tcp_established),
         ("file_locks", options.file_locks, abilities.file_locks),
+        ("ignore_rootfs", options.ignore_rootfs, abilities.files),
+        ("ignore_volumes", options.ignore_volumes, abilities.files),
         ("tcp_close", options.tcp_close, abilities.tcp_close),
         ("publish", bool(options.publish), abilities.publish),
         ("ignore_static_ip", options.ignore_static_ip, abilities.ignore_static_ip),

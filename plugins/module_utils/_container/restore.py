@@ -213,7 +213,7 @@ def carry_out(work: Restore) -> Plan:
     plan = plan_restore(work)
     applied = work.ctx.apply(plan)
     if applied is not None:
-        work.statistics = work.engine.parse_statistics(applied.output("restore"))
+        work.statistics = work.engine.statistics(work.container, "restore", applied.output("restore"))
     return plan
 
 

@@ -179,16 +179,16 @@ def require_volumes(engine: Engine, desired: Desired, record: Record) -> None:
         )
 
 
-def require_room(ctx: Context, desired: Desired, size: int) -> None:
+def require_room(engine: Engine, desired: Desired, size: int) -> None:
     """Refuses an import for which there is certainly no room: unpacked, an archive is as large, or larger.
 
     Raises:
         CheckpointError: disk_full.
     """
-    free, needed = free_bytes(ctx.paths.storage), size
+    free, needed = free_bytes(engine.storage), size
     if free < needed:
         raise CheckpointError(
-            f"Cannot restore {desired.origin!r}: {free} bytes are free in {ctx.paths.storage!r}, and it needs {needed} "
+            f"Cannot restore {desired.origin!r}: {free} bytes are free in {engine.storage!r}, and it needs {needed} "
             "or more. Free space there.",
             reason="disk_full",
         )
@@ -202,8 +202,9 @@ def import_checks(work: Restore) -> Iterator[Callable[[], None]]:
     yield lambda: refuse_taken_id(engine, desired, record)
     yield lambda: refuse_shared(engine, desired, record.process_label)
     yield lambda: require_image(ctx, engine, desired, record)
+    yield lambda: engine.require_import(ctx, record, work.what)
     yield lambda: require_volumes(engine, desired, record)
-    yield lambda: require_room(ctx, desired, size_of(desired.archive_path or "") or record.size_bytes)
+    yield lambda: require_room(engine, desired, size_of(desired.archive_path or "") or record.size_bytes)
     # Of an image, podman takes no addresses but those that the container was made with.
     same = desired.new_name is None and not desired.options.ignore_static_ip and not desired.image
     networks = {name: found if same else [] for name, found in record.networks.items()}

@@ -174,7 +174,8 @@ def _restoring(settled: Settled, note: Begun) -> None:
         return
     left: list[Step] = []
     if box is not None:
-        left += settled.engine.remove_steps(box.id, "remove what the unfinished restore has left")
+        handle = settled.engine.handle(box.name, box.id)
+        left += settled.engine.remove_steps(handle, "remove what the unfinished restore has left")
     for name in facts.get("volumes", "").split():
         if settled.engine.has_volume(name):
             left += settled.engine.remove_volume_steps(name, f"remove the volume {name!r} of the unfinished restore")

@@ -9,6 +9,7 @@ libpod/container_internal_common.go; checkpointctl, lib/metadata.go).
 
 from __future__ import annotations
 
+import io
 import os
 from contextlib import contextmanager
 from functools import partial
@@ -16,10 +17,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import without_waiting
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Step, Unpack
-from ansible_collections.criu.hosts.plugins.module_utils._core.streams import Expanded
+from ansible_collections.criu.hosts.plugins.module_utils._core.streams import Expanded, StreamError
 from ansible_collections.criu.hosts.plugins.module_utils._core.tar import Tar, open_tar
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
-from ansible_collections.criu.hosts.plugins.module_utils._formats.zstd import MAGIC, ZstdReader
+from ansible_collections.criu.hosts.plugins.module_utils._formats.zstd import MAGIC, ZstdError, ZstdMissing, ZstdReader
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Options
@@ -43,7 +44,7 @@ def pack_step(folder: str, export: str, options: Options, names: tuple[str, ...]
 
 def unpack_steps(archive: str, folder: str) -> tuple[Step, ...]:
     """Plans to unpack an archive into the new folder ``folder``: what would leave it is refused."""
-    return (Unpack(archive, folder, why="unpack the archive"),)
+    return (Unpack(archive, folder, why="unpack the archive", opened=unpacked),)
 
 
 @contextmanager
@@ -65,9 +66,7 @@ def members_of(handle: BinaryIO) -> Iterator[Tar]:
         StreamError, ZstdError, OSError: it cannot be read.
     """
     limit = EXPANDED_LIMIT + EXPANDED_RATIO * os.fstat(handle.fileno()).st_size
-    start = handle.read(len(MAGIC))
-    handle.seek(0)
-    if start != MAGIC:
+    if _start(handle) != MAGIC:
         reader, members = None, open_tar(handle, limit)
     else:
         reader = ZstdReader(handle)
@@ -77,6 +76,29 @@ def members_of(handle: BinaryIO) -> Iterator[Tar]:
     finally:
         if reader is not None:
             reader.close()
+
+
+def _start(handle: BinaryIO) -> bytes:
+    if isinstance(handle, io.BufferedReader):  # a pipe has no way back
+        return handle.peek(len(MAGIC))[: len(MAGIC)]
+    start = handle.read(len(MAGIC))
+    handle.seek(0)
+    return start
+
+
+@contextmanager
+def unpacked(path: str) -> Iterator[Tar]:
+    """Opens an archive to unpack it, which may be a pipe: then it waits for the other end.
+
+    Raises:
+        StreamError: it cannot be read.
+        OSError: it cannot be opened.
+    """
+    try:
+        with open(path, "rb") as handle, members_of(handle) as archive:
+            yield archive
+    except (ZstdError, ZstdMissing) as error:
+        raise StreamError(str(error)) from error
 
 
 def find_dumps(archive: Tar) -> dict[str, dict[str, Any]]:

@@ -12,8 +12,9 @@ from typing import Any, Iterable, Iterator, Mapping
 class Abilities:
     """What an engine can do. The modules refuse what it cannot (ability_missing) before anything is touched.
 
-    ``pipe``: it can write an archive into a named pipe. ``image``: it has images of checkpoints (images.py).
-    ``root``: it can work with the containers of another folder than its default one (option engine_root).
+    ``pipe``: it can write an archive into a named pipe. ``image``: it has images of checkpoints (images.py). ``files``:
+    its archives have the container's files, not only its memory. ``root``: it can work with the containers of another
+    folder than its default one (option engine_root).
     """
 
     in_place: bool = False
@@ -30,6 +31,7 @@ class Abilities:
     pipe: bool = False
     image: bool = False
     root: bool = False
+    files: bool = False
 
 
 # Of a container that has neither ended nor runs: it cannot be dumped, started or restored.

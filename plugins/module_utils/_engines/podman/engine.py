@@ -154,7 +154,14 @@ class Podman(Reads):
         why = f"restore container {container.name!r}"
         return (Command((*argv, _of(container)), why=why, label="restore", finish=True),)
 
-    def import_steps(self, archive: str, runtime: str, new_name: str | None, options: Options) -> tuple[Step, ...]:
+    def require_import(self, ctx: Context, record: Record, what: str) -> None:
+        pass
+
+    def handle(self, name: str, container_id: str) -> str:
+        return container_id or name
+
+    def import_steps(self, archive: str, record: Record, new_name: str | None, options: Options) -> tuple[Step, ...]:
+        runtime = record.runtime
         argv = ["podman", *(["--runtime", runtime] if runtime else []), "container", "restore", "--print-stats"]
         argv += [*restore_flags(options, archive=True), f"--import={archive}"]
         argv += [f"--name={new_name}"] if new_name else []
@@ -170,7 +177,9 @@ class Podman(Reads):
 
         return profile_steps(name, image_id, runtime, profile)
 
-    def leftover_steps(self, container_id: str, runtime: str, alive: Callable[[], bool]) -> tuple[Command, ...]:
+    def leftover_steps(
+        self, name: str, container_id: str, runtime: str, alive: Callable[[], bool]
+    ) -> tuple[Command, ...]:
         # Only a restore needs to compile this.
         from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.leftovers import leftover_steps
 
@@ -218,7 +227,7 @@ class Podman(Reads):
 
     def leftovers(self, container: Container, options: Options) -> tuple[str, ...]:
         # Podman leaves the images beside a running container: memory on disk, without a use.
-        return () if options.keep else self.checkpoint_files(container)
+        return () if options.keep or not options.leave_running else self.checkpoint_files(container)
 
     def changed_files(self, container: Container, archive: str) -> tuple[str, ...]:
         from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.consistency import changed_files
@@ -263,7 +272,7 @@ class Podman(Reads):
         folder = container.own["work_dir"]
         return os.path.join(folder, "dump.log" if action == "checkpoint" else "restore.log") if folder else ""
 
-    def parse_statistics(self, text: str) -> dict[str, Any]:
+    def statistics(self, container: Container | None, action: str, text: str) -> dict[str, Any]:
         return parse_statistics(text)
 
     def owns(self, completed: Completed) -> bool:

@@ -20,6 +20,7 @@ ABILITIES = Abilities(
     ignore_static_mac=True,
     pipe=True,
     image=True,
+    files=True,
 )
 
 

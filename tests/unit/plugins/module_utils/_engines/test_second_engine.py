@@ -55,6 +55,10 @@ class Box:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    @property
+    def storage(self) -> str:
+        return str(self.folder)
+
     def image_command(self, name: str) -> str:
         return f"box send {name}"
 
@@ -118,7 +122,13 @@ class Box:
         argv = ("box", "start", "--from", self.images_dir(container), container.name)
         return (Command(argv, why="restore", label="restore"),)
 
-    def import_steps(self, archive: str, runtime: str, new_name: str | None, options: Options) -> tuple[Step, ...]:
+    def require_import(self, ctx: Context, record: Record, what: str) -> None:
+        pass
+
+    def handle(self, name: str, container_id: str) -> str:
+        return name
+
+    def import_steps(self, archive: str, record: Record, new_name: str | None, options: Options) -> tuple[Step, ...]:
         return (
             Command(("box", "load", archive), why="load the archive"),
             Command(("box", "start", "--from", "loaded", "web"), why="restore", label="restore"),
@@ -130,7 +140,9 @@ class Box:
     def profile_steps(self, name: str, image_id: str, runtime: str, profile: str) -> tuple[Step, ...]:
         return ()
 
-    def leftover_steps(self, container_id: str, runtime: str, alive: Callable[[], bool]) -> tuple[Command, ...]:
+    def leftover_steps(
+        self, name: str, container_id: str, runtime: str, alive: Callable[[], bool]
+    ) -> tuple[Command, ...]:
         return ()
 
     def thaw_steps(self, container: Container) -> tuple[Step, ...]:
@@ -161,7 +173,7 @@ class Box:
         return (Command(("box", "volume", "destroy", name), why=why),)
 
     def leftovers(self, container: Container, options: Options) -> tuple[str, ...]:
-        return () if options.keep else self.checkpoint_files(container)
+        return () if options.keep or not options.leave_running else self.checkpoint_files(container)
 
     def changed_files(self, container: Container, archive: str) -> tuple[str, ...]:
         return ()
@@ -188,7 +200,7 @@ class Box:
     def log_path(self, container: Container, action: str) -> str:
         return f"{self.images_dir(container)}/{action}.log"
 
-    def parse_statistics(self, text: str) -> dict[str, Any]:
+    def statistics(self, container: Container | None, action: str, text: str) -> dict[str, Any]:
         return {"engine_microseconds": int(text)} if text else {}
 
     def owns(self, completed: Completed) -> bool:
