@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Callable
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.pipe import Stream
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, MakePipe, Remove, Step
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Options
@@ -23,19 +24,31 @@ if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
     from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 
+# The levels of gzip and zstd if the options name none: those of these programs.
+LEVELS = {"gzip": 6, "zstd": 3}
 
-def compressor(options: Options) -> Callable[[], Any] | None:
+
+def compressor(engine: Engine, options: Options) -> Callable[[], Any] | None:
     """Returns what makes the compressor of an archive; None if the engine compresses it, or nobody does.
 
     An engine that compresses while it reads was faster than libzstd at the other end of the pipe (docs/checkpoints.md),
     but it takes no level.
     """
     level = options.compression_level
-    if level is None:
+    if options.compression == "none" or (level is None and engine.abilities.compress):
         return None
+    level = LEVELS[options.compression] if level is None else level
     if options.compression == "gzip":
         return lambda: _gzip(level)
-    return (lambda: ZstdWriter(level)) if can_compress() else None
+    if can_compress():
+        return lambda: ZstdWriter(level)
+    if engine.abilities.compress:
+        return None
+    raise CheckpointError(
+        f"Cannot compress an archive with zstd: {engine.name} does not compress, and libzstd is not on this host. "
+        "Install it (Debian: libzstd1, Red Hat: libzstd), or give another compression.",
+        reason="ability_missing",
+    )
 
 
 def _gzip(level: int) -> Any:
@@ -47,7 +60,7 @@ def _gzip(level: int) -> Any:
 def level_warning(engine: Engine, desired: Desired) -> tuple[str, ...]:
     """Warns if the engine has to compress, which takes no level."""
     options = desired.options
-    if options.compression_level is None or compressor(options) is not None:
+    if options.compression_level is None or compressor(engine, options) is not None:
         return ()
     return (
         f"{engine.name} compresses the archive of container {desired.name!r} itself, and compression_level has no "
@@ -60,7 +73,7 @@ def export_steps(path: str, desired: Desired, container: Container, writer: Reco
     engine, options = writer.engine, desired.options
     if not engine.abilities.pipe:
         return engine.checkpoint_steps(container, options, partial_path(path))
-    make, pipe = compressor(options), pipe_path(path)
+    make, pipe = compressor(engine, options), pipe_path(path)
     proof = (unfinished_record_path(path), writer.streamed_text)
     stream = Stream(pipe, partial_path(path), writer.take, make, proof=proof)
     if desired.encryption is not None:

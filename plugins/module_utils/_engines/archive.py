@@ -4,7 +4,8 @@
 
 They have the layout of podman's archives, so that checkpointctl and checkpoint_info read them: config.dump names the
 container, spec.dump is its OCI configuration, and checkpoint/ has CRIU's images (containers/podman,
-libpod/container_internal_common.go; checkpointctl, lib/metadata.go).
+libpod/container_internal_common.go; checkpointctl, lib/metadata.go). Those of other engines have also the engine's name
+in config.dump, as ``engine``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import io
 import os
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO, Iterator
+from typing import Any, BinaryIO, Iterator, Mapping
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import without_waiting
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Step, Unpack
@@ -22,24 +23,24 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.tar import Tar, o
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
 from ansible_collections.criu.hosts.plugins.module_utils._formats.zstd import MAGIC, ZstdError, ZstdMissing, ZstdReader
 
-if TYPE_CHECKING:
-    from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Options
-
-DUMPS = ("config.dump", "spec.dump")
+CONFIG, SPEC, IMAGES = "config.dump", "spec.dump", "checkpoint"
+DUMPS = (CONFIG, SPEC)
 # Without a network of its own, a container has null in it, or no such file.
 NETWORK = "network.status"
-INVENTORY = "checkpoint/inventory.img"
+# CRIU's statistics, which podman keeps beside the images.
+STATISTICS = "stats-dump"
+INVENTORY = f"{IMAGES}/inventory.img"
 # Podman's own have some 10 KiB.
 DUMP_LIMIT = 1 << 20
 # Memory full of zeros becomes a thousandth, so no ratio alone separates it from an archive that is made to fill hosts.
 EXPANDED_LIMIT, EXPANDED_RATIO = 32 << 30, 64
-_COMPRESS = {"none": (), "gzip": ("--gzip",), "zstd": ("--zstd",)}
 
 
-def pack_step(folder: str, export: str, options: Options, names: tuple[str, ...]) -> Command:
-    """Plans to pack ``names`` of ``folder`` into ``export``, which is an empty file, or a pipe that is read."""
-    argv = ("tar", "--create", *_COMPRESS[options.compression], "--numeric-owner", f"--file={export}")
-    return Command((*argv, f"--directory={folder}", *names), why=f"pack {folder!r}", label="export", finish=True)
+def pack_step(export: str, named: Mapping[str, tuple[str, ...]]) -> Command:
+    """Plans to pack into ``export``, a pipe: the names in each folder. Nothing is compressed: tar would pad it there."""
+    names = [word for folder, found in named.items() for word in (f"--directory={folder}", *found)]
+    argv = ("tar", "--create", "--numeric-owner", f"--file={export}", *names)
+    return Command(argv, why="pack the archive", label="export", finish=True)
 
 
 def unpack_steps(archive: str, folder: str) -> tuple[Step, ...]:

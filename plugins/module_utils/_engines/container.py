@@ -12,9 +12,9 @@ from typing import Any, Iterable, Iterator, Mapping
 class Abilities:
     """What an engine can do. The modules refuse what it cannot (ability_missing) before anything is touched.
 
-    ``pipe``: it can write an archive into a named pipe. ``image``: it has images of checkpoints (images.py). ``files``:
-    its archives have the container's files, not only its memory. ``root``: it can work with the containers of another
-    folder than its default one (option engine_root).
+    ``pipe``: it can write an archive into a named pipe. ``compress``: it compresses it then. ``image``: it has images
+    of checkpoints (images.py). ``files``: its archives have the container's files, not only its memory. ``root``: it
+    can work with the containers of another folder than its default one (option engine_root).
     """
 
     in_place: bool = False
@@ -29,6 +29,7 @@ class Abilities:
     ignore_static_ip: bool = False
     ignore_static_mac: bool = False
     pipe: bool = False
+    compress: bool = False
     image: bool = False
     root: bool = False
     files: bool = False

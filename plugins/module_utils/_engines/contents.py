@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Collection
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.streams import StreamError
 from ansible_collections.criu.hosts.plugins.module_utils._core.tar import Member, Tar
-from ansible_collections.criu.hosts.plugins.module_utils._engines.archive import DUMP_LIMIT, members_of
+from ansible_collections.criu.hosts.plugins.module_utils._engines.archive import DUMP_LIMIT, STATISTICS, members_of
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import ImageError
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_tables import Tables, read_image, read_texts
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_json, parse_object
@@ -21,8 +21,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.contents import 
 
 TEXTS = ("config.dump", "spec.dump", "network.status")
 IMAGES = "checkpoint"
-# Podman moves it out of the images.
-STATISTICS = "stats-dump"
 # The container manager in the annotations of spec.dump, and its name; containerd writes none.
 ENGINES = {"libpod": "Podman", "cri-o": "CRI-O"}
 MOST = 4096
@@ -114,7 +112,7 @@ def _time(entries: dict[str, Any], key: str) -> str | None:
 def _container(dumps: dict[str, dict[str, Any]]) -> dict[str, Any]:
     config, spec, network = (dumps.get(name, {}) for name in TEXTS)
     notes = _object(spec, "annotations")
-    engine = ENGINES.get(str(notes.get("io.container.manager")), "containerd")
+    engine = ENGINES.get(str(notes.get("io.container.manager"))) or _text(config, "engine") or "containerd"
     name, created = _text(config, "name"), _time(config, "createdTime")
     if engine == "CRI-O":
         created = _time(notes, "io.kubernetes.cri-o.Created")

@@ -39,7 +39,19 @@ def _podman(paths: Paths, uid: int, dummy_root: str) -> Engine:
     return Podman(paths, uid)
 
 
-ENGINES: dict[str, Make] = {"podman": _podman}
+def _runc(paths: Paths, uid: int, root: str) -> Engine:
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.bundle.engine import Bundle
+
+    return Bundle("runc", paths, uid, root or "/run/runc")
+
+
+def _crun(paths: Paths, uid: int, root: str) -> Engine:
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.bundle.engine import Bundle
+
+    return Bundle("crun", paths, uid, root or "/run/crun")
+
+
+ENGINES: dict[str, Make] = {"podman": _podman, "runc": _runc, "crun": _crun}
 DEFAULT = "podman"
 # The choice that finds the engine which has the container.
 AUTO = "auto"
