@@ -35,6 +35,7 @@ def read_config_dump(path: str) -> Record:
     try:
         with opened_archive(path) as archive:
             dumps = find_dumps(archive)
+        refuse_foreign(path, dumps.get("spec.dump", {}))
         refuse_tied(path, dumps["config.dump"])
         return record_in(dumps)
     except ZstdMissing as error:
@@ -50,6 +51,23 @@ def read_config_dump(path: str) -> Record:
         raise invalid(path, str(error)) from error
     except OSError as error:
         raise invalid(path, f"it cannot be read ({error.strerror})") from error
+
+
+def refuse_foreign(path: str, spec: dict[str, Any]) -> None:
+    """Refuses an archive of CRI-O or containerd: its files have the same names, but their contents are not podman's.
+
+    Podman looks at none of the annotations (pkg/checkpoint/checkpoint_restore.go) and would begin the restore.
+
+    Raises:
+        CheckpointError: archive_invalid.
+    """
+    notes = spec.get("annotations")
+    notes = notes if isinstance(notes, dict) else {}
+    manager = notes.get("io.container.manager")
+    if manager == "libpod" or (manager is None and "io.kubernetes.cri.container-type" not in notes):
+        return
+    maker = "CRI-O" if manager == "cri-o" else "an engine of Kubernetes"
+    raise invalid(path, f"{maker} made it, and podman restores its own archives only", "Restore it with that engine.")
 
 
 def refuse_tied(path: str, config: dict[str, Any]) -> None:

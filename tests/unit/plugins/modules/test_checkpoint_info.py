@@ -218,7 +218,7 @@ def test_only_what_was_asked_for(module: Any) -> None:
     run = module("checkpoint_info", {"path": str(archive("4.2.1"))})
     (found,) = run.result["checkpoints"]
     assert [key for key in KEYS if found[key] is None] == [
-        *("checkpointed", "open_files", "locks", "sockets", "tcp_connections", "memory", "mounts")
+        *("pod", "namespace", "checkpointed", "open_files", "locks", "sockets", "tcp_connections", "memory", "mounts")
     ]
     assert [one["environment_variables"] for one in found["processes"]] == [None, None]
 
