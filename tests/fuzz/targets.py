@@ -1575,6 +1575,7 @@ EXEMPT: dict[str, str] = {
     "_criu_build/installed.read_installed": "collects _read_tree",
     "_criu_build/installed.read_diversion": "collects parse_diversions",
     "_criu_config/before_dump.read_files": "is lint.parse of a file",
+    "_criu_config/called.read_callers": "looks for programs, in the PATH that root gave a service",
     "_criu_config/config_file.read_version": "a command's answer",
     "_criu/inspect.read_apparmor": "is fed through read_lsm",
     "_denials/failure.read_failure": "collects other readers for a failure",

@@ -45,7 +45,7 @@ KNOW_ENGINES = (
 PODMAN_NAMED = {
     "_criu/readiness.py": "judges whether podman is there for the intent container",
     "_criu/host_findings.py": "judges podman's storage, and the profile that podman loads",
-    "_criu_config/readers.py": "names podman with runc and crun among the callers of CRIU, as the result does",
+    "_criu_config/callers.py": "names podman with runc and crun among the callers of CRIU, as the result does",
     "_engines/registry.py": "lists the engines",
     "_engines/contents.py": "names the engines whose archives it knows by their annotations",
     "_engines/missing.py": "lists the reasons for an engine that is not installed",
