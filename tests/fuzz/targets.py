@@ -7,6 +7,7 @@ A function is looked up by its name when it is called, so that one that was move
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import importlib
 import io
@@ -662,6 +663,14 @@ def _locks(image: str, function: Callable[..., Any], given: bytes) -> Any:
 def _contents(function: Callable[..., Any], given: bytes) -> Any:
     with open(put("c.tar", given), "rb") as handle:
         return function(handle, DETAILS)
+
+
+def _answered(function: Callable[..., Any], given: bytes) -> Any:
+    """Reads an answer of a kubelet, and the same bytes as an error."""
+    request = function_of("_kubelet/request.Request")("node1", 10250, "default", "web", "nginx", 120)
+    with contextlib.suppress(CheckpointError):
+        function(request, 500, given)
+    return function(request, 200, given)
 
 
 def _image_folder(function: Callable[..., Any], given: tuple[str, bytes]) -> Any:
@@ -1482,6 +1491,13 @@ CASES: tuple[Target, ...] = (
     Target("plugin_utils/_report/text.visible", texts("a\u202eb\x1b[2J\u2028".encode())),
     Target("plugin_utils/_report/render.render", values(LISTED), _page, raises=NO_CHECKPOINTS, repeats=""),
     # Copies of checkpoints
+    Target(
+        "_kubelet/request.parse_answer",
+        json_bytes({"items": ["/var/lib/kubelet/checkpoints/checkpoint-a_b-c-2026-11-30T16:45:00Z.tar"]}),
+        _answered,
+        raises=REFUSED,
+        repeats="bytes",
+    ),
     Target("_store/oci.parse_image", json_texts(IMAGE_OF_A_CHECKPOINT), raises=(ValueError,)),
     Target(
         "_engines/podman/checkpoint_image.parse_made",

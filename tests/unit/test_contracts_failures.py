@@ -79,6 +79,7 @@ NEVER: dict[str, dict[str, str]] = {
         "archive_invalid archive_unreadable has_dependencies in_pod": "the look at an unfinished archive catches it",
         "cleanup_failed signing_failed timed_out": "it has no option signing_key, and so runs no such step",
     },
+    "kubelet_checkpoint": {"tool_missing cmd": "it runs no command"},
     "process_checkpoint": {
         **not_said("process", "checkpoint"),
         "process_ended": "the process that a killed task has restored is known",

@@ -24,6 +24,7 @@ FOLDERS = (
     "_criu_build",
     "_store",
     "_engines",
+    "_kubelet",
     "_process",
     "_container",
     "_unit",
