@@ -12,7 +12,8 @@ version_added: 0.1.0
 description:
   - Lists the checkpoints in a store, or the archives and folders of images in a folder, or inspects one.
   - It reads archives of M(criu.hosts.container_checkpoint) and those that C(podman container checkpoint --export) alone
-    made, and images of M(criu.hosts.process_checkpoint) and those that C(criu dump) alone made.
+    made, those of CRI-O and containerd that a kubelet has in its folder, and images of
+    M(criu.hosts.process_checkpoint) and those that C(criu dump) alone made.
   - It returns what C(checkpointctl) shows, in its words, and also the labels of the threads, TCP connections, file
     locks, threads, and memory by kind.
   - An archive is read once from beginning to end, within limits, and never unpacked. Its memory is skipped, but for
@@ -284,6 +285,14 @@ checkpoints:
       description: Name of the container; this and the next ones are V(null) for a process.
       type: str
       sample: web
+    pod:
+      description: Name of the pod of the container; V(null) without Kubernetes.
+      type: str
+      sample: null
+    namespace:
+      description: Kubernetes' namespace of that pod; V(null) without Kubernetes.
+      type: str
+      sample: null
     id:
       description: Id of the container.
       type: str
@@ -459,7 +468,7 @@ from typing import Any, NoReturn
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.contents import read_contents
+from ansible_collections.criu.hosts.plugins.module_utils._engines.contents import read_contents
 from ansible_collections.criu.hosts.plugins.module_utils._store.entries import Checkpoint
 from ansible_collections.criu.hosts.plugins.module_utils._store.listing import list_checkpoints
 

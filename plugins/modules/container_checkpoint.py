@@ -244,6 +244,10 @@ checkpoint:
       description: Name of the container.
       type: str
       sample: web
+    engine:
+      description: The engine; with O(engine=auto) the one that was found.
+      type: str
+      sample: podman
     id:
       description: Id of the container; null if there is neither a container nor a record of it.
       type: str
@@ -412,6 +416,10 @@ reason:
     - V(checkpoint_damaged) if the newest checkpoint in the store has no archive that this release can restore.
     - V(rootless_unsupported) if the task does not run as root, or the container is rootless.
     - V(podman_missing) if podman is not installed.
+    - V(engine_missing) if a different engine is not installed, or none with O(engine=auto).
+    - V(engine_ambiguous) if O(engine=auto) and several engines have a container of this name; see RV(engines).
+    - V(engine_unknown) if O(engine=auto) and nothing says which engine has made the checkpoint.
+    - V(engine_mismatch) if the container belongs to a different engine, which runs it by means of O(engine).
     - V(ability_missing) if the engine, or its release, cannot do what an option asks for.
     - V(criu_missing) if CRIU is not installed.
     - V(criu_too_old) if podman needs a newer CRIU.
@@ -575,6 +583,12 @@ container_state:
   returned: failure of the engine
   type: str
   sample: running
+engines:
+  description: The engines that have a container of this name.
+  returned: failure with reason engine_ambiguous
+  type: list
+  elements: str
+  sample: [docker, podman]
 cleanup_failed:
   description: Messages of the steps that failed as well when the task cleaned up.
   returned: failure of the cleanup as well
@@ -586,12 +600,12 @@ cleanup_failed:
 from typing import Any, NoReturn
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.checkpoint import checkpoint
+from ansible_collections.criu.hosts.plugins.module_utils._container.choice import choose
 from ansible_collections.criu.hosts.plugins.module_utils._container.remove import remove
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import SHARED_SPEC, desired_of
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome
-from ansible_collections.criu.hosts.plugins.module_utils._engines.registry import engine_for
 
 SPEC: dict[str, Any] = {
     **SHARED_SPEC,
@@ -614,7 +628,7 @@ SPEC: dict[str, Any] = {
 def run(ctx: Context) -> Outcome:
     desired = desired_of(ctx.params)
     act = checkpoint if desired.state == "present" else remove
-    return act(ctx, engine_for(ctx.params["engine"], ctx), desired)
+    return act(*choose(ctx, desired), desired)
 
 
 def main() -> NoReturn:

@@ -197,6 +197,10 @@ restore:
       description: Name of the container.
       type: str
       sample: web
+    engine:
+      description: The engine; with O(engine=auto) the one that was found.
+      type: str
+      sample: podman
     id:
       description: Id of the container; null in check mode if it is unknown.
       type: str
@@ -404,6 +408,10 @@ reason:
     - V(name_invalid) if O(name) or O(new_name) cannot be the name of a container.
     - V(rootless_unsupported) if the task does not run as root, or the container is rootless.
     - V(podman_missing) if podman is not installed.
+    - V(engine_missing) if a different engine is not installed, or none with O(engine=auto).
+    - V(engine_ambiguous) if O(engine=auto) and several engines have a container of this name; see RV(engines).
+    - V(engine_unknown) if O(engine=auto) and nothing says which engine has made the checkpoint.
+    - V(engine_mismatch) if a different engine has made the archive.
     - V(ability_missing) if the engine, its release or the OCI runtime cannot do what an option asks for.
     - V(criu_missing) if CRIU is not installed.
     - V(criu_too_old) if podman needs a newer CRIU, or the checkpoint was made by a newer one.
@@ -554,6 +562,12 @@ label_after:
   returned: failure with reason label_changed
   type: str
   sample: unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023
+engines:
+  description: The engines that have a container of this name.
+  returned: failure with reason engine_ambiguous
+  type: list
+  elements: str
+  sample: [docker, podman]
 cleanup_failed:
   description: Messages of the steps that failed as well when the task cleaned up.
   returned: failure of the cleanup as well
@@ -564,12 +578,12 @@ cleanup_failed:
 
 from typing import Any, NoReturn
 
+from ansible_collections.criu.hosts.plugins.module_utils._container.choice import choose
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import SHARED_SPEC, desired_of
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_task import restore
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome
-from ansible_collections.criu.hosts.plugins.module_utils._engines.registry import engine_for
 
 SPEC: dict[str, Any] = {
     **SHARED_SPEC,
@@ -588,7 +602,7 @@ SPEC: dict[str, Any] = {
 
 def run(ctx: Context) -> Outcome:
     desired = desired_of(ctx.params)
-    return restore(ctx, engine_for(ctx.params["engine"], ctx), desired)
+    return restore(*choose(ctx, desired), desired)
 
 
 def main() -> NoReturn:

@@ -7,6 +7,7 @@ A function is looked up by its name when it is called, so that one that was move
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import importlib
 import io
@@ -677,6 +678,14 @@ def _contents(function: Callable[..., Any], given: bytes) -> Any:
         return function(handle, DETAILS)
 
 
+def _answered(function: Callable[..., Any], given: bytes) -> Any:
+    """Reads an answer of a kubelet, and the same bytes as an error."""
+    request = function_of("_kubelet/request.Request")("node1", 10250, "default", "web", "nginx", 120)
+    with contextlib.suppress(CheckpointError):
+        function(request, 500, given)
+    return function(request, 200, given)
+
+
 def _image_folder(function: Callable[..., Any], given: tuple[str, bytes]) -> Any:
     """Reads a folder of images of which one is damaged."""
     for name, data in DUMPED.items():
@@ -832,7 +841,7 @@ CASES: tuple[Target, ...] = (
         raises=(ValueError,),
     ),
     Target(
-        "_engines/podman/archive.parse_dump",
+        "_engines/archive.parse_dump",
         json_bytes(CONFIG_DUMP),
         lambda function, given: function("config.dump", given),
         raises=(ValueError,),
@@ -1053,21 +1062,21 @@ CASES: tuple[Target, ...] = (
         repeats="",
     ),
     Target(
-        "_engines/podman/spec.read_archive_spec",
+        "_engines/spec.read_archive_spec",
         compressed(archives(INSPECTED_TAR), zstd),
         at("a.tar.zst"),
         raises=(ValueError, OSError),
         repeats="bytes",
     ),
     Target(
-        "_engines/podman/spec.check_pre_checkpoint",
+        "_engines/spec.check_pre_checkpoint",
         compressed(archives(PRE_TAR), zstd),
         at("a.tar.zst"),
         raises=(ValueError, OSError),
         repeats="bytes",
     ),
     Target(
-        "_engines/podman/spec.parse_spec",
+        "_engines/spec.parse_spec",
         st.tuples(values(CONFIG_DUMP).filter(is_object), values(SPEC_DUMP).filter(is_object)),
         lambda function, given: function(*given),
         raises=(ValueError,),
@@ -1107,7 +1116,7 @@ CASES: tuple[Target, ...] = (
         repeats="bytes",
     ),
     Target(
-        "_engines/podman/contents.read_contents",
+        "_engines/contents.read_contents",
         archives(INSPECTED_TAR),
         _contents,
         raises=(ValueError, OSError),
@@ -1504,6 +1513,13 @@ CASES: tuple[Target, ...] = (
     Target("plugin_utils/_report/text.visible", texts("a\u202eb\x1b[2J\u2028".encode())),
     Target("plugin_utils/_report/render.render", values(LISTED), _page, raises=NO_CHECKPOINTS, repeats=""),
     # Copies of checkpoints
+    Target(
+        "_kubelet/request.parse_answer",
+        json_bytes({"items": ["/var/lib/kubelet/checkpoints/checkpoint-a_b-c-2026-11-30T16:45:00Z.tar"]}),
+        _answered,
+        raises=REFUSED,
+        repeats="bytes",
+    ),
     Target("_store/oci.parse_image", json_texts(IMAGE_OF_A_CHECKPOINT), raises=(ValueError,)),
     Target(
         "_engines/podman/checkpoint_image.parse_made",
@@ -1575,7 +1591,7 @@ EXEMPT: dict[str, str] = {
     "_container/label_proof.read_running": "collects read_threads and read_traces",
     "_container/restore_archive.read_archived": "collects read_archive",
     "_container/restore_image.read_situation": "collects read_image_record and what describes an image",
-    "_engines/podman/spec.read_folder_spec": "collects read_image and parse_spec",
+    "_engines/spec.read_folder_spec": "collects read_image and parse_spec",
     "_store/image_record.read_image_record": "collects read_own and parse_record",
     "_criu/binary.read_criu": "a command's answer",
     "_criu/obstacles.read_sights": "collects read_sight",
@@ -1590,12 +1606,14 @@ EXEMPT: dict[str, str] = {
     "_criu_build/given.read_given": "returns bytes as they are",
     "_criu_build/package_archive.read_content": "returns bytes as they are",
     "_engines/podman/runtimes.read_runtimes": "collects parse_runtimes",
+    "_engines/oci.parse_binds": "podman's parse_binds is nothing else",
     "_engines/podman/binds.read_binds": "collects parse_binds",
     "_engines/podman/spec.read_spec": "collects parse_spec",
     "_host/mounts.read_mounts": "collects parse_mounts",
     "_criu_build/installed.read_installed": "collects _read_tree",
     "_criu_build/installed.read_diversion": "collects parse_diversions",
     "_criu_config/before_dump.read_files": "is lint.parse of a file",
+    "_criu_config/called.read_callers": "looks for programs, in the PATH that root gave a service",
     "_criu_config/config_file.read_version": "a command's answer",
     "_criu/inspect.read_apparmor": "is fed through read_lsm",
     "_denials/failure.read_failure": "collects other readers for a failure",

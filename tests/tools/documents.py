@@ -168,6 +168,34 @@ def engine_table() -> list[str]:
     return table(["Podman's reason", "Cause", "What Podman says", "Way out"], sorted(rows))
 
 
+def caller_table() -> list[str]:
+    """Return the table of the callers of CRIU: which CRIU each runs, and which files that reads."""
+    rows = []
+    for one in plugin("_criu_config.callers").CALLERS:
+        path = " or ".join(f"`{unit}`" for unit in one.units) or "root's shell or unit"
+        read = [operation for operation in ("dump", "restore") if operation not in one.homeless]
+        user = {2: "yes", 0: "no"}.get(len(read), f"in a {''.join(read)}")
+        named = {"": "none", "runc": "`runc.conf`", "crun": "`crun.conf`, else `runc.conf`"}[one.runtime]
+        rows.append([f"`{one.name}`", path, user, named, one.source])
+    return table(["Caller", "Finds CRIU in the `PATH` of", "`~/.criu/default.conf`", "Names", "Source"], rows)
+
+
+def forced_table() -> list[str]:
+    """Return the table of the options that the callers of CRIU set."""
+    callers = plugin("_criu_config.callers")
+    besides = {"containerd, besides": callers.CONTAINERD, "CRI-O, besides": callers.CRIO}
+    sets = {**callers.REQUESTS, **besides, "LXC": callers.LXC}
+    cells: dict[str, dict[str, str]] = {}
+    for who, options in sets.items():
+        for one in options:
+            at = "" if len(one.at) == 2 else f"{one.at[0]}: "
+            since = f", from {'.'.join(map(str, one.since))} on" if one.since > (0,) else ""
+            says = re.sub(f"{callers.UNLESS} (asks for it|says another mode)", ", or as asked", one.says)
+            cells.setdefault(one.option, {})[who] = f"{at}{says}{since}"
+    rows = [[f"`{option}`", *(of.get(who, "") for who in sets)] for option, of in sorted(cells.items())]
+    return table(["Option", *sets], rows)
+
+
 SHOWN_LSMS = {
     "selinux": "SELinux",
     "apparmor": "AppArmor",
@@ -271,6 +299,7 @@ def work() -> int:
             "Reason": criu_table,
             "Podman's reason": engine_table,
         },
+        "configuration-files.md": {"Caller": caller_table, "Option": forced_table},
         "reference.md": {"Module": module_table, "Role": role_table},
         "readiness.md": {"Distribution": host_table},
     }

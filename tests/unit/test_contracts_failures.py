@@ -64,6 +64,7 @@ NEVER: dict[str, dict[str, str]] = {
         "criu_not_permitted": "it needs root",
         "new_name_with_tcp": "it has no option new_name",
         "archive_unreadable": "the look at an unfinished archive catches it",
+        "archive_missing checkpoint_missing": "the look for the engine that made the checkpoint catches it",
         "archive_invalid archive_runtime_missing cgroup_in_use container_exists": "podman prints it for a restore only",
         "image_missing name_in_use volume_exists": "podman prints it for a restore only",
         "address_in_use": "podman prints it for a restore only",
@@ -79,6 +80,7 @@ NEVER: dict[str, dict[str, str]] = {
         "archive_invalid archive_unreadable has_dependencies in_pod": "the look at an unfinished archive catches it",
         "cleanup_failed signing_failed timed_out": "it has no option signing_key, and so runs no such step",
     },
+    "kubelet_checkpoint": {"tool_missing cmd": "it runs no command"},
     "process_checkpoint": {
         **not_said("process", "checkpoint"),
         "process_ended": "the process that a killed task has restored is known",

@@ -24,6 +24,7 @@ FOLDERS = (
     "_criu_build",
     "_store",
     "_engines",
+    "_kubelet",
     "_process",
     "_container",
     "_unit",
@@ -34,10 +35,10 @@ FOLDERS = (
 # Pairs of folders: the first never imports the second, although the order would allow it.
 STRANGERS = {("_process", "_engines"), ("_container", "_process"), ("_nextcloud", "_unit")}
 # Only these may depend on a particular engine; Quadlet is part of Podman, criu_info and the metrics of a schedule
-# describe Podman, and checkpoint_info and checkpoint_copy its archives.
+# describe Podman, and checkpoint_copy its archives.
 KNOW_ENGINES = (
     *("_engines/registry.py", "_unit/", "_schedule/run.py"),
-    *("modules/checkpoint_copy.py", "modules/checkpoint_info.py"),
+    "modules/checkpoint_copy.py",
     *("modules/container_unit_info.py", "modules/criu_info.py"),
 )
 
@@ -45,9 +46,10 @@ KNOW_ENGINES = (
 PODMAN_NAMED = {
     "_criu/readiness.py": "judges whether podman is there for the intent container",
     "_criu/host_findings.py": "judges podman's storage, and the profile that podman loads",
-    "_criu_config/readers.py": "names podman with runc and crun among the callers of CRIU, as the result does",
+    "_criu_config/callers.py": "names podman with runc and crun among the callers of CRIU, as the result does",
     "_engines/registry.py": "lists the engines",
-    "_container/request.py": "has the option engine with its choices",
+    "_engines/contents.py": "names the engines whose archives it knows by their annotations",
+    "_engines/missing.py": "lists the reasons for an engine that is not installed",
     "_denials/_apparmor/": "lists the profiles and programs of engines, and threads about podman",
     "_denials/kinds.py": "lists the types, commands and sockets of engines",
     "_denials/known": "has SELinux types and folders of podman in its tables",

@@ -81,6 +81,7 @@ def checkpoint_steps(
     engine, path = writer.engine, desired.archive_path
     opening: tuple[Step, ...] = ()
     closing: tuple[Step, ...] = ()
+    last: tuple[Step, ...] = ()
     if desired.image is not None:
         # Few tasks have an image: the others need not compile this.
         from ansible_collections.criu.hosts.plugins.module_utils._container.image_writer import image_steps
@@ -94,22 +95,24 @@ def checkpoint_steps(
             begin_archive,
             end_archive,
             export_steps,
+            remove_place,
         )
 
         steps, opening = export_steps(path, desired, container, writer), begin_archive(path, writer)
-        closing = end_archive(path, desired, container, writer)
-    look = Check(writer.look, why=f"find the checkpoint of container {container.name!r}")
+        # Until the archive of an ended container has its name, the checkpoint in place may be the only copy.
+        closing, last = end_archive(path, writer), () if desired.options.runs_on else remove_place(writer)
     return (
         *begin(paths, "dumping", container.name, writer.known(), writer.facts()),
         *(() if stored is None else stored.begin()),
         *opening,
         *_before_dump(paths, desired, container, writer),
-        *limited(steps, bytes_to_write(paths, container, desired.origin)),
-        look,
+        *limited(steps, bytes_to_write(paths, engine.storage, container, desired.origin)),
+        Check(writer.look, why=f"find the checkpoint of container {container.name!r}"),
         *consistency_steps(desired, writer),
         *_after_pre_dump(desired, writer, stored),
         *closing,
         *(() if stored is None else stored.end()),
+        *last,
         *_record_steps(paths, desired, container, writer),
         *end(paths, container.name),
     )
@@ -139,7 +142,8 @@ def _record_steps(paths: Paths, desired: Desired, container: Container, writer: 
     engine, place = writer.engine, place_record_path(paths, container.id)
     if desired.options.pre_checkpoint:
         return ()
-    if desired.origin is not None and (desired.options.leave_running or container.auto_remove):
+    gone = desired.options.leave_running or container.auto_remove or engine.leftovers(container, desired.options)
+    if desired.origin is not None and gone:
         return ()
 
     def in_use(path: str) -> bool:
@@ -154,11 +158,14 @@ def _record_steps(paths: Paths, desired: Desired, container: Container, writer: 
     )
 
 
-def view(desired: Desired, container: Container | None, record: Record | None, state: str) -> dict[str, Any]:
+def view(
+    engine: Engine, desired: Desired, container: Container | None, record: Record | None, state: str
+) -> dict[str, Any]:
     """Returns the value of the key checkpoint."""
     archive = desired.archive_path if record is not None and desired.archive_path else None
     return {
         "name": desired.name,
+        "engine": engine.name,
         "id": container.id if container else (record.id if record else None),
         "state": desired.state,
         "container_state": state,
@@ -215,7 +222,7 @@ def _checkpoint(ctx: Context, engine: Engine, desired: Desired, settled: Settled
     late = _late_signature(ctx, desired, container, known)
     if known.current and stale is None and late is not None:
         state = {"name": desired.name, "state": container.status if container else "absent", "checkpoint": "current"}
-        value = view(replace(desired, archive_path=known.path), container, known.record, state["state"])
+        value = view(engine, replace(desired, archive_path=known.path), container, known.record, state["state"])
         plan = Plan(before=state, after=state, steps=late)
         ctx.apply(plan)
         return Outcome("checkpoint", value, plan, {"statistics": {}, "restore_risks": []}, known.warnings)
@@ -270,7 +277,7 @@ def make(
         now = engine.inspect(ctx, container.name)
         state = now.status if now is not None else "absent"
     facts = {
-        "statistics": engine.parse_statistics(applied.output("checkpoint")) if applied else {},
+        "statistics": engine.statistics(container, "checkpoint", applied.output("checkpoint")) if applied else {},
         "restore_risks": [asdict(risk) for risk in risks],
     }
     warnings = (*engine.storage_warnings(selinux.enabled), *losses, *_warnings(desired, writer))
@@ -281,7 +288,7 @@ def make(
         warnings = (*warnings, *hat_warning(threads, f"container {container.name!r}"))
     if stored is not None:
         desired = replace(desired, archive_path=stored.stored_archive if applied else None)
-    return Outcome("checkpoint", view(desired, container, writer.written, state), plan, facts, warnings)
+    return Outcome("checkpoint", view(engine, desired, container, writer.written, state), plan, facts, warnings)
 
 
 def _ready(
@@ -329,7 +336,7 @@ def _warnings(desired: Desired, writer: RecordWriter) -> tuple[str, ...]:
     """Returns what the user should know of the options and the host."""
     permissive = permissive_warning(writer.selinux, "checkpoint")
     if desired.archive_path is None or desired.options.compression_level is None:
-        return (*runs_on_warning(desired), *permissive)
+        return (*runs_on_warning(writer.engine, desired), *permissive)
     from ansible_collections.criu.hosts.plugins.module_utils._container.export import level_warning
 
-    return (*level_warning(writer.engine, desired), *runs_on_warning(desired), *permissive)
+    return (*level_warning(writer.engine, desired), *runs_on_warning(writer.engine, desired), *permissive)

@@ -52,7 +52,7 @@ def _remove(ctx: Context, engine: Engine, desired: Desired, settled: Settled) ->
         plan = _plan_remove_place(ctx.paths, engine, desired, None if settled.removed else container, settled.record)
         shown = container
     ctx.apply(plan)
-    value = view(desired, shown, None, shown.status if shown else "absent")
+    value = view(engine, desired, shown, None, shown.status if shown else "absent")
     return Outcome("checkpoint", value, plan, {"statistics": {}, "restore_risks": []})
 
 

@@ -213,7 +213,7 @@ def carry_out(work: Restore) -> Plan:
     plan = plan_restore(work)
     applied = work.ctx.apply(plan)
     if applied is not None:
-        work.statistics = work.engine.parse_statistics(applied.output("restore"))
+        work.statistics = work.engine.statistics(work.container, "restore", applied.output("restore"))
     return plan
 
 
@@ -227,10 +227,11 @@ def bring_back(ctx: Context, engine: Engine, desired: Desired, situation: Situat
     return work
 
 
-def view(container: Container | None, desired: Desired, source: str) -> dict[str, Any]:
+def view(engine: Engine, container: Container | None, desired: Desired, source: str) -> dict[str, Any]:
     """Returns the value of the key restore. Without a failure the container runs, or would in check mode."""
     return {
         "name": desired.target,
+        "engine": engine.name,
         "id": container.id if container else None,
         "state": "running",
         "source": None if source == "nowhere" else source,

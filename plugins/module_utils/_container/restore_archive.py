@@ -28,7 +28,8 @@ def read_archived(engine: Engine, desired: Desired, archive_path: str) -> Record
     """Reads what the archive holds.
 
     Raises:
-        CheckpointError: archive_path_unsafe, archive_missing, archive_invalid, archive_mismatch, archive_pre_dump.
+        CheckpointError: archive_path_unsafe, archive_missing, archive_invalid, archive_mismatch, engine_mismatch,
+            archive_pre_dump.
     """
     check_path(archive_path)
     record = read_archive(archive_path, engine.describe_archive)
@@ -37,6 +38,12 @@ def read_archived(engine: Engine, desired: Desired, archive_path: str) -> Record
         from ansible_collections.criu.hosts.plugins.module_utils._store.chain import refuse_pre_checkpoint
 
         refuse_pre_checkpoint(record, archive_path)
+    if record.engine != engine.name:
+        raise CheckpointError(
+            f"Cannot restore container {desired.name!r} from {archive_path!r}: {record.engine!r} has made the archive, "
+            f"and {engine.name!r} cannot read it. Give engine: {record.engine}.",
+            reason="engine_mismatch",
+        )
     if record.name and record.name != desired.name:
         raise CheckpointError(
             f"Cannot restore container {desired.name!r} from {archive_path!r}: the archive holds container "
@@ -179,16 +186,16 @@ def require_volumes(engine: Engine, desired: Desired, record: Record) -> None:
         )
 
 
-def require_room(ctx: Context, desired: Desired, size: int) -> None:
+def require_room(engine: Engine, desired: Desired, size: int) -> None:
     """Refuses an import for which there is certainly no room: unpacked, an archive is as large, or larger.
 
     Raises:
         CheckpointError: disk_full.
     """
-    free, needed = free_bytes(ctx.paths.storage), size
+    free, needed = free_bytes(engine.storage), size
     if free < needed:
         raise CheckpointError(
-            f"Cannot restore {desired.origin!r}: {free} bytes are free in {ctx.paths.storage!r}, and it needs {needed} "
+            f"Cannot restore {desired.origin!r}: {free} bytes are free in {engine.storage!r}, and it needs {needed} "
             "or more. Free space there.",
             reason="disk_full",
         )
@@ -202,10 +209,11 @@ def import_checks(work: Restore) -> Iterator[Callable[[], None]]:
     yield lambda: refuse_taken_id(engine, desired, record)
     yield lambda: refuse_shared(engine, desired, record.process_label)
     yield lambda: require_image(ctx, engine, desired, record)
+    yield lambda: engine.require_import(ctx, record, work.what)
     yield lambda: require_volumes(engine, desired, record)
     previous = work.situation.previous(desired.archive_path)
     size = (size_of(desired.archive_path or "") or record.size_bytes) + ((size_of(previous) or 0) if previous else 0)
-    yield lambda: require_room(ctx, desired, size)
+    yield lambda: require_room(engine, desired, size)
     if previous:
         used = Options(with_previous=True)
         yield lambda: engine.require_options(ctx, used, work.what, archive=True)

@@ -41,9 +41,7 @@ def restore_steps(work: Restore) -> tuple[Step, ...]:
         steps = limited(steps, folder_bytes(engine.images_dir(situation.container)))
     elif work.imports:
         steps = _import_steps(work)
-        first, *volumes = removal_of_import(work, "remove what the failed restore has left")
-        left = replace(first, unless=work.left_nothing) if isinstance(first, Command) else first
-        undo = (left, *volumes, *undo)
+        undo = (*removal_of_import(work, "remove what the failed restore has left", unless=work.left_nothing), *undo)
     told = tuple(replace(one, explain=work.explain, undo=undo) if isinstance(one, Command) else one for one in steps)
     return borrow(told, situation.selinux, read_loan(work.ctx.paths), situation.process_label)
 
@@ -51,18 +49,20 @@ def restore_steps(work: Restore) -> tuple[Step, ...]:
 def _import_steps(work: Restore) -> tuple[Step, ...]:
     """Plans the engine's import, from an image or from an archive."""
     engine, desired, situation = work.engine, work.desired, work.situation
-    runtime = situation.record.runtime if situation.record else ""
+    record = situation.record
+    if record is None:
+        return ()
     path, previous = desired.archive_path or "", situation.previous(desired.archive_path)
     if situation.image is not None:
-        steps = engine.images.import_steps(situation.image, runtime, desired.new_name, desired.options)
+        steps = engine.images.import_steps(situation.image, record.runtime, desired.new_name, desired.options)
         return limited(steps, situation.image.size_bytes)
     if kind_of(path):
         # Few archives are encrypted: the others need not compile this.
         from ansible_collections.criu.hosts.plugins.module_utils._container.secure import import_steps
 
-        steps = import_steps(engine, path, runtime, desired)
+        steps = import_steps(engine, path, record, desired)
     else:
-        steps = engine.import_steps(path, runtime, desired.new_name, desired.options, previous)
+        steps = engine.import_steps(path, record, desired.new_name, desired.options, previous)
     size = (size_of(path) or 0) + ((size_of(previous) or 0) if previous else 0)
     return limited(steps, size * COMPRESSED)
 

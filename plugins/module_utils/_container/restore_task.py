@@ -157,4 +157,5 @@ def _restore(ctx: Context, engine: Engine, desired: Desired, settled: Settled) -
         warnings = (*ran_on_warning(situation.container, situation.record), *warnings)
     warnings = (*warnings, *(one for one in work.warnings if one not in settled.warnings))
     facts = {"statistics": work.statistics, **work.label_facts, "label_proof": proof_word(work)}
-    return Outcome("restore", view(work.container or situation.container, desired, source), plan, facts, warnings)
+    value = view(engine, work.container or situation.container, desired, source)
+    return Outcome("restore", value, plan, facts, warnings)

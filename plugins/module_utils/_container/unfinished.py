@@ -121,7 +121,7 @@ def _dumping(settled: Settled, note: Begun) -> None:
 
         left = spent_images(engine, box, left)
     if left or made:
-        used = Options(with_previous=bool(facts.get("chain")))
+        used = Options(leave_running=True, with_previous=bool(facts.get("chain")))
         files = engine.leftovers(box, used) if made else left
         settled.do(*removal(engine, box, files, box.stamp, "remove the images of the unfinished dump"))
         settled.container = replace(box, stamp="" if engine.images_dir(box) in files else box.stamp)
@@ -188,7 +188,8 @@ def _restoring(settled: Settled, note: Begun) -> None:
         return
     left: list[Step] = []
     if box is not None:
-        left += settled.engine.remove_steps(box.id, "remove what the unfinished restore has left")
+        handle = settled.engine.handle(box.name, box.id)
+        left += settled.engine.remove_steps(handle, "remove what the unfinished restore has left")
     for name in facts.get("volumes", "").split():
         if settled.engine.has_volume(name):
             left += settled.engine.remove_volume_steps(name, f"remove the volume {name!r} of the unfinished restore")

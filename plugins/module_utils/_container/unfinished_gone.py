@@ -18,6 +18,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_a
 )
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Remove, Step
+from ansible_collections.criu.hosts.plugins.module_utils._engines.missing import MISSING
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import read_record
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import find_record
@@ -50,7 +51,7 @@ def _is_gone(ctx: Context, engine: Engine, store: str, name: str) -> bool:
     try:
         container = look(ctx, engine, name)
     except CheckpointError as error:
-        if error.reason != f"{engine.name}_missing":
+        if error.reason not in MISSING:
             raise
         return True
     return container is None or container.id not in _ids(store, name)

@@ -171,10 +171,7 @@ def apply_step(runner: Runner, step: Step, applied: Applied) -> None:
                 remove_path(step.path)
                 remove_path(temporary_path(step.path))  # of a task that was killed while it wrote the file
         elif isinstance(step, Unpack):
-            # Few tasks unpack anything: the others need not compile this.
-            from ansible_collections.criu.hosts.plugins.module_utils._core.unpack import unpack
-
-            unpack(step)
+            _unpack(step)
         elif isinstance(step, Together):
             _together(runner, step, applied)
         elif isinstance(step, Check):
@@ -260,6 +257,19 @@ def _run(runner: Runner, step: Command, applied: Applied) -> None:
     check(completed, step.why)
     if step.stream is not None and completed.streamed is not None:
         _take(step.stream, completed.streamed)
+
+
+def _unpack(step: Unpack) -> None:
+    # Few tasks unpack anything: the others need not compile this.
+    from ansible_collections.criu.hosts.plugins.module_utils._core.unpack import unpack
+
+    if step.stream is None:
+        unpack(step)
+        return
+    (dummy, error), fed = step.stream.carry(lambda: attempt(step.why, lambda: unpack(step)))
+    _refuse_filter(step.stream, fed)
+    if error is not None:
+        raise error
 
 
 def _refuse_filter(stream: Stream | Feed, streamed: Streamed) -> None:

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Union
+from typing import TYPE_CHECKING, Any, Callable, ContextManager, Iterable, Iterator, Union
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.feed import Feed
     from ansible_collections.criu.hosts.plugins.module_utils._core.pipe import Stream
+    from ansible_collections.criu.hosts.plugins.module_utils._core.tar import Tar
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,8 @@ class Unpack:
     """Unpacks the tar ``archive`` into the new folder ``path``, leaving out ``strip`` leading folders of each name.
 
     Names and links that lead out of ``path``, and devices, are refused. The caller owns it; modes are 0755 or 0644.
-    ``outside`` are links that may lead out, each by its name below ``path`` and its exact target.
+    ``outside`` are links that may lead out, each by its name below ``path`` and its exact target. ``opened`` opens the
+    archive to read its members, if it is none that Tar knows. With ``stream`` it is the pipe of that stream.
     """
 
     archive: str
@@ -129,6 +131,8 @@ class Unpack:
     outside: tuple[tuple[str, str], ...] = ()
     why: str = ""
     always: bool = False
+    opened: Union[Callable[[str], ContextManager[Tar]], None] = None
+    stream: Union[Feed, None] = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,9 @@ from typing import Any, Iterable, Iterator, Mapping
 class Abilities:
     """What an engine can do. The modules refuse what it cannot (ability_missing) before anything is touched.
 
-    ``pipe``: it can write an archive into a named pipe. ``image``: it has images of checkpoints (images.py).
+    ``pipe``: it can write an archive into a named pipe. ``compress``: it compresses it then. ``image``: it has images
+    of checkpoints (images.py). ``files``: its archives have the container's files, not only its memory. ``root``: it
+    can work with the containers of another folder than its default one (option engine_root).
     """
 
     in_place: bool = False
@@ -27,7 +29,10 @@ class Abilities:
     ignore_static_ip: bool = False
     ignore_static_mac: bool = False
     pipe: bool = False
+    compress: bool = False
     image: bool = False
+    root: bool = False
+    files: bool = False
 
 
 # Of a container that has neither ended nor runs: it cannot be dumped, started or restored.
@@ -74,7 +79,8 @@ class Container:
 
     ``stamp`` identifies the checkpoint on disk beside the container; empty if there is none. ``own`` is for the engine
     alone: nothing else reads it. ``criu_config`` is the file that the annotation org.criu.config names. ``ports`` and
-    ``networks`` are as in its record.
+    ``networks`` are as in its record. ``owner`` is what has made it by means of this engine, such as podman that runs
+    runc; empty if a person has.
     """
 
     id: str
@@ -98,6 +104,7 @@ class Container:
     health: Health | None = None
     ports: tuple[dict[str, Any], ...] = ()
     networks: Mapping[str, list[str]] = field(default_factory=dict)
+    owner: str = ""
 
     @property
     def running(self) -> bool:

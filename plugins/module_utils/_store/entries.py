@@ -21,7 +21,8 @@ ABOUT = (
 )
 # The keys of the contents; all of them are None where these cannot be read, or were not asked for.
 KEYS = (
-    *("container", "id", "image", "runtime", "created", "checkpointed", "engine", "ip", "mac", "checkpoint_size"),
+    *("container", "pod", "namespace", "id", "image", "runtime", "created", "checkpointed", "engine", "ip", "mac"),
+    "checkpoint_size",
     *("lsm", "labels", "process_count", "thread_count", "lock_count", "processes", "open_files", "locks", "sockets"),
     *("tcp_connections", "memory", "mounts", "statistics"),
 )

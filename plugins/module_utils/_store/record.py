@@ -195,7 +195,7 @@ def record_path(archive_path: str) -> str:
 
 def place_records_dir(paths: Paths) -> str:
     """Returns the folder with the records of checkpoints in place."""
-    return f"{paths.state}/checkpoints"
+    return f"{paths.containers}/checkpoints"
 
 
 def place_record_path(paths: Paths, container_id: str) -> str:
@@ -205,4 +205,4 @@ def place_record_path(paths: Paths, container_id: str) -> str:
 
 def restored_path(paths: Paths, name: str) -> str:
     """Returns the path of the note about the checkpoint that the container ``name`` was restored from."""
-    return f"{paths.state}/restored/{name}.json"
+    return f"{paths.containers}/restored/{name}.json"

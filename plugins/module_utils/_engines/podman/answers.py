@@ -11,7 +11,15 @@ from typing import Any, Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container, Health, ImageInfo
-from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_json, parse_object, text_list
+from ansible_collections.criu.hosts.plugins.module_utils._engines.fields import (
+    first,
+    inner,
+    objects,
+    whole,
+    word,
+    words,
+)
+from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
 
 STATISTICS = {
     "freezing_time": "freezing_microseconds",
@@ -42,51 +50,6 @@ CHECKPOINT_FILES = (
 )
 # The largest number of the system; no process has a larger one.
 PID_LIMIT = 1 << 22
-
-
-def word(entry: dict[str, Any], key: str, *, default: str | None = "") -> str:
-    """Returns a text without control characters; ``default`` if it is missing or null.
-
-    Raises:
-        ValueError: it is something else, or missing without a default.
-    """
-    value = entry.get(key)
-    value = default if value is None else value
-    if not isinstance(value, str) or not all(one.isprintable() or "\udc80" <= one <= "\udcff" for one in value):
-        raise ValueError(f"{key} is no text")
-    return value
-
-
-def inner(entry: dict[str, Any], key: str) -> dict[str, Any]:
-    """Returns an object in an object; empty if it is missing or null."""
-    value = entry.get(key)
-    value = {} if value is None else value
-    if not isinstance(value, dict):
-        raise ValueError(f"{key} is no object")
-    return value
-
-
-def objects(value: Any, what: str) -> list[dict[str, Any]]:
-    """Returns a list of objects; empty for null."""
-    listed = [] if value is None else value
-    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
-        raise ValueError(f"{what} is no list of objects")
-    return listed
-
-
-def whole(entry: dict[str, Any], key: str) -> int:
-    """Returns a number that is not negative; 0 if it is missing or null."""
-    value = entry.get(key)
-    value = 0 if value is None else value
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"{key} is no number of things")
-    return value
-
-
-def words(entry: dict[str, Any], key: str) -> tuple[str, ...]:
-    """Returns a list of texts; empty if it is missing or null."""
-    value = entry.get(key)
-    return text_list([] if value is None else value)
 
 
 # Those that are no networks of podman, although an inspection lists them.
@@ -137,13 +100,6 @@ def inspected_networks(networks: dict[str, Any]) -> dict[str, list[str]]:
     found = {name: inner(networks, name) for name in names}
     keys = ("IPAddress", "GlobalIPv6Address")
     return {name: [text for key in keys if (text := address_of(word(one, key)))] for name, one in found.items()}
-
-
-def first(text: str) -> dict[str, Any]:
-    listed = objects(parse_json(text), "the output")
-    if not listed:
-        raise ValueError("it is empty")
-    return listed[0]
 
 
 def _path(entry: dict[str, Any], key: str) -> str:
