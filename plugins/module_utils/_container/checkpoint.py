@@ -247,7 +247,9 @@ def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -
     threads = tuple(thread for of_one in tree.values() for thread in of_one)
     traces = traces_to_record(read_traces(ctx.paths, tree, source))
     writer = RecordWriter(engine, desired, container, selinux, criu.text, to_record(threads), traces)
-    state = "running" if desired.options.leave_running else "exited"
+    # The engine forgets a container whose images nothing needs any more.
+    forgotten = desired.origin is not None and engine.leftovers(container, desired.options)
+    state = "running" if desired.options.leave_running else "absent" if forgotten else "exited"
     stored = _stored(ctx, desired, container, writer)
     plan = Plan(
         before={"name": desired.name, "state": container.status, "checkpoint": "none of this run"},

@@ -120,6 +120,9 @@ class Engine(Protocol):
         If the archive is unpacked first, that is a step Unpack; ``archive`` may be a pipe.
         """
 
+    def import_files(self, name: str) -> tuple[str, ...]:
+        """Files that an import needs until the container with this name runs; they may have memory in them."""
+
     def handle(self, name: str, container_id: str) -> str:
         """What ``remove_steps`` takes for the container that an import makes, with this id if that is not empty."""
 

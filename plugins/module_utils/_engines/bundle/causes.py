@@ -55,17 +55,19 @@ CAUSES: tuple[Answer, ...] = (
         ),
     ),
     Answer(
-        'exec: "criu": executable file not found in $PATH',
-        r"exec: .?criu.?: executable file not found",
+        'CRIU version check failed: exec: "criu": executable file not found in $PATH',
+        r"CRIU version check failed: exec: .criu.: executable file not found|Can't exec criu swrk",
         Cause(
-            "runc does not find criu in PATH",
+            "the OCI runtime does not find criu in PATH",
             "Let the role criu.hosts.criu install it.",
             reason="runtime_cannot_checkpoint",
         ),
     ),
-    # EBADRQC, by which CRIU (cr-service.c) refuses its options before it writes a log.
+    # CRIU ends at a word that it does not know. EBADRQC (56): it refuses its options before it writes a log
+    # (cr-service.c).
     Answer(
-        "criu failed: type TYPE errno 56",
+        "CRIU version check failed: read criu-xprt-cln: connection reset by peer",
+        r"CRIU version check failed: read criu-xprt-cln: connection reset|criu: unrecognized option|"
         r"criu failed: type \S{1,20} errno 56\b",
         Cause(
             "CRIU refuses its options, as with a wrong word in /etc/criu/runc.conf or /etc/criu/default.conf",
