@@ -8,12 +8,12 @@ Their own sentences count from the beginning on: names from a bundle may be in t
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import READ_TAIL, Cause
+from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_json
 
 LINE_LENGTH = 2000
 _LOGGED = re.compile(r'time="?\S{1,60}"? level=(?:error|fatal) msg=("(?:[^"\\]|\\.)*"|\S+)')
@@ -98,7 +98,7 @@ def said(text: str) -> list[str]:
 
 def _unquoted(word: str) -> str:
     try:
-        return str(json.loads(word)) if word.startswith('"') else word
+        return str(parse_json(word)) if word.startswith('"') else word
     except ValueError:
         return word
 
