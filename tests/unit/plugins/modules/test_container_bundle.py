@@ -129,7 +129,7 @@ def test_options_become_flags(module: Run, tmp_path: Path) -> None:
 
 
 def test_root_of_its_own(module: Run, host: BundleHost) -> None:
-    """Containers in another folder are others, and so are our notes about them."""
+    """Containers in another folder are different ones, and our notes about them are in another folder, too."""
     host.end()
     host.forget()
     host.root = "/run/mine"
@@ -181,7 +181,7 @@ def piped(host: BundleHost) -> None:
 
 
 def without_cgroup(host: BundleHost) -> None:
-    """crun --cgroup-manager=disabled leaves it in the cgroup of whoever has started it."""
+    """crun --cgroup-manager=disabled leaves it in the cgroup of the process that has started it."""
     host.world.process(99, [LABEL])
     for pid, space in ((99, "pid:[1]"), (host.pids["web"], "pid:[2]")):
         folder = host.world.folder / f"proc/{pid}"
