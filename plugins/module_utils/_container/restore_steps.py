@@ -22,6 +22,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
     MakeDir,
     Remove,
     Step,
+    Unpack,
     WriteFile,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._host.limits import COMPRESSED, limited
@@ -51,8 +52,13 @@ def restore_steps(work: Restore) -> tuple[Step, ...]:
         why = "remove what the failed restore has left"
         used = (Remove(one, why=why) for one in engine.import_files(desired.target))
         undo = (*removal_of_import(work, why, unless=work.left_nothing), *used, *undo)
-    told = tuple(replace(one, explain=work.explain, undo=undo) if isinstance(one, Command) else one for one in steps)
-    return borrow(told, situation.selinux, read_loan(work.ctx.paths), situation.process_label)
+
+    def told(one: Step) -> Step:
+        if isinstance(one, Unpack):
+            return replace(one, undo=undo)
+        return replace(one, explain=work.explain, undo=undo) if isinstance(one, Command) else one
+
+    return borrow(tuple(map(told, steps)), situation.selinux, read_loan(work.ctx.paths), situation.process_label)
 
 
 def _import_steps(work: Restore) -> tuple[Step, ...]:

@@ -262,6 +262,22 @@ def test_failed_import_leaves_nothing(module: Run, host: BundleHost) -> None:
     assert module("container_restore", params, host=host).result["changed"] and host.runs()
 
 
+def test_archive_that_cannot_be_unpacked_leaves_nothing(module: Run, host: BundleHost) -> None:
+    """A link in it leads out of its folder: none of what was unpacked before it stays."""
+    archive = host.world.folder / "cp/web.tar"
+    params = {"name": "web", "engine": host.runtime, "archive_path": str(archive)}
+    assert module("container_checkpoint", {**params, "compression": "none"}, host=host).result["changed"]
+    with tarfile.open(archive, "a") as opened:
+        link = tarfile.TarInfo("checkpoint/x")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/shadow"
+        opened.addfile(link)
+    Path(f"{archive}.json").unlink()
+    run = module("container_restore", params, host=host)
+    assert (run.failed, run.result["reason"]) == (True, "unpack_failed")
+    assert not (place(host) / "import").exists() and not host.runs()
+    assert list(left_over(host.world.folder)) == []
+
+
 def test_foreign_label_ends_the_restored_container(module: Run, host: BundleHost) -> None:
     params = {"name": "web", "engine": host.runtime}
     assert module("container_checkpoint", params, host=host).result["changed"]
