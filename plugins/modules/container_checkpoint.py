@@ -419,6 +419,9 @@ reason:
     - V(engine_missing) if a different engine is not installed, or none with O(engine=auto).
     - V(engine_ambiguous) if O(engine=auto) and several engines have a container of this name; see RV(engines).
     - V(engine_unknown) if O(engine=auto) and nothing says which engine has made the checkpoint.
+    - V(console_needed) if a container of runc or crun has a terminal, which no task can give it again.
+    - V(streams_are_pipes) if a container of runc or crun has pipes as standard streams, which end outside of it.
+    - V(cgroup_shared) if a container of runc or crun shares its cgroup with other processes, which would be frozen.
     - V(engine_mismatch) if the container belongs to a different engine, which runs it by means of O(engine).
     - V(ability_missing) if the engine, or its release, cannot do what an option asks for.
     - V(criu_missing) if CRIU is not installed.

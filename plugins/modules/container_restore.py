@@ -411,6 +411,10 @@ reason:
     - V(engine_missing) if a different engine is not installed, or none with O(engine=auto).
     - V(engine_ambiguous) if O(engine=auto) and several engines have a container of this name; see RV(engines).
     - V(engine_unknown) if O(engine=auto) and nothing says which engine has made the checkpoint.
+    - V(bundle_missing) if the bundle of the container is not on this host; see RV(path).
+    - V(bundle_unsafe) if users other than root may write to the bundle, which may have hooks; see RV(path).
+    - V(unpack_failed) if the archive is damaged, or holds what no archive of the engine has.
+    - V(console_needed) if a container of runc or crun has a terminal, which no task can give it again.
     - V(engine_mismatch) if a different engine has made the archive.
     - V(ability_missing) if the engine, its release or the OCI runtime cannot do what an option asks for.
     - V(criu_missing) if CRIU is not installed.

@@ -852,6 +852,16 @@ CASES: tuple[Target, ...] = (
         json_texts(loaded("podman/5.4.2-network-inspect.json")[0]),
         raises=(ValueError,),
     ),
+    Target(
+        "_engines/bundle/answers.parse_state",
+        json_texts(*loaded("runc/*-state-running.json", "crun/*-state-running.json")),
+        raises=(ValueError,),
+    ),
+    Target(
+        "_engines/bundle/answers.parse_known",
+        json_texts({"id": "f00", "created": "", "restored": "", "bundle": "/srv/web", "systemd": True, "ends": False}),
+        raises=(ValueError,),
+    ),
     Target("_engines/podman/health.parse_version", texts("podman version 5.4.2\n")),
     Target(
         "_engines/podman/ports.parse_port",
@@ -1058,6 +1068,15 @@ CASES: tuple[Target, ...] = (
             lambda data: tar_bytes({"config.dump": data, "spec.dump": data, "checkpoint/inventory.img": b""})
         ),
         at("a.tar"),
+        raises=REFUSED,
+        repeats="",
+    ),
+    Target(
+        "_engines/bundle/archive.read_description",
+        json_bytes({**CONFIG_DUMP, "runtime": "runc"}, SPEC_DUMP).map(
+            lambda data: tar_bytes({"config.dump": data, "spec.dump": data, "checkpoint/inventory.img": b""})
+        ),
+        lambda function, given: at("a.tar")(lambda path: function("runc", path), given),
         raises=REFUSED,
         repeats="",
     ),
@@ -1322,6 +1341,11 @@ CASES: tuple[Target, ...] = (
         "_engines/podman/causes.cause_of",
         texts(*fixtures("podman/*.txt")),
         lambda function, given: function(completed(given)),
+    ),
+    Target(
+        "_engines/bundle/causes.cause_of",
+        texts(*fixtures("runc/*.txt"), *fixtures("crun/*.txt")),
+        lambda function, given: function("runc", completed(given)),
     ),
     # CRIU and its configuration
     Target(
@@ -1606,6 +1630,7 @@ EXEMPT: dict[str, str] = {
     "_criu_build/given.read_given": "returns bytes as they are",
     "_criu_build/package_archive.read_content": "returns bytes as they are",
     "_engines/podman/runtimes.read_runtimes": "collects parse_runtimes",
+    "_engines/bundle/config.read_config": "collects read_below and parse_object",
     "_engines/oci.parse_binds": "podman's parse_binds is nothing else",
     "_engines/podman/binds.read_binds": "collects parse_binds",
     "_engines/podman/spec.read_spec": "collects parse_spec",

@@ -196,6 +196,48 @@ def forced_table() -> list[str]:
     return table(["Option", *sets], rows)
 
 
+# What each ability of an engine means, in the order of the table; a new one has to be named here.
+ABILITIES = {
+    "in_place": "a checkpoint in place",
+    "archive": "`archive_path`, `store`",
+    "files": "files of the container in an archive (`ignore_rootfs`, `ignore_volumes`)",
+    "image": "`create_image`, `image`",
+    "pipe": "`encrypt_to`, `compression_level`",
+    "compress": "compresses an archive itself, on all processors",
+    "leave_running": "`leave_running`",
+    "tcp_established": "`tcp_established`",
+    "tcp_close": "`tcp_close`",
+    "file_locks": "`file_locks`",
+    "new_name": "`new_name`",
+    "publish": "`publish`",
+    "ignore_static_ip": "`ignore_static_ip`",
+    "ignore_static_mac": "`ignore_static_mac`",
+    "root": "`engine_root`",
+    "pre_dump": "`pre_checkpoint`, `with_previous`",
+}
+
+
+def ability_table() -> list[str]:
+    """Return the table of what each engine can do; ABILITIES names all abilities, and no others."""
+    paths = plugin("_core.paths").Paths()
+    engines = {name: make(paths, 0, "") for name, make in plugin("_engines.registry").ENGINES.items()}
+    known = list(plugin("_engines.container").Abilities.__dataclass_fields__)
+    if sorted(known) != sorted(ABILITIES):
+        raise SystemExit(f"ABILITIES in {Path(__file__).name} does not name {set(known) ^ set(ABILITIES)}")
+    rows = [
+        [text, *("yes" if getattr(engine.abilities, name) else "no" for engine in engines.values())]
+        for name, text in ABILITIES.items()
+    ]
+    return table(["Ability", *engines], rows)
+
+
+def runtime_table() -> list[str]:
+    """Return the table of the errors of runc and crun whose cause is known."""
+    causes = plugin("_engines.bundle.causes").CAUSES
+    rows = [[f"`{one.cause.reason}`", cell(one.cause.why), f"`` {one.sign} ``", one.cause.advice] for one in causes]
+    return table(["Reason of a bundle", "Cause", "What runc or crun says", "Way out"], sorted(rows))
+
+
 SHOWN_LSMS = {
     "selinux": "SELinux",
     "apparmor": "AppArmor",
@@ -298,8 +340,10 @@ def work() -> int:
             "Seen before a dump": obstacle_table,
             "Reason": criu_table,
             "Podman's reason": engine_table,
+            "Reason of a bundle": runtime_table,
         },
         "configuration-files.md": {"Caller": caller_table, "Option": forced_table},
+        "engines.md": {"Ability": ability_table},
         "reference.md": {"Module": module_table, "Role": role_table},
         "readiness.md": {"Distribution": host_table},
     }

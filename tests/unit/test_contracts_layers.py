@@ -48,6 +48,7 @@ PODMAN_NAMED = {
     "_criu/host_findings.py": "judges podman's storage, and the profile that podman loads",
     "_criu_config/callers.py": "names podman with runc and crun among the callers of CRIU, as the result does",
     "_engines/registry.py": "lists the engines",
+    "_engines/bundle/config.py": "names who starts containers by means of runc and crun",
     "_engines/contents.py": "names the engines whose archives it knows by their annotations",
     "_engines/missing.py": "lists the reasons for an engine that is not installed",
     "_denials/_apparmor/": "lists the profiles and programs of engines, and threads about podman",

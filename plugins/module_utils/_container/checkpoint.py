@@ -265,7 +265,7 @@ def make(
     threads = tuple(thread for of_one in tree.values() for thread in of_one)
     traces = traces_to_record(read_traces(ctx.paths, tree, source))
     writer = RecordWriter(engine, desired, container, selinux, criu.text, to_record(threads), traces, parent)
-    state = "running" if desired.options.runs_on else "exited"
+    state = _state_after(engine, desired, container)
     stored = _stored(ctx, desired, container, writer)
     plan = Plan(
         before={"name": desired.name, "state": container.status, "checkpoint": "none of this run"},
@@ -289,6 +289,13 @@ def make(
     if stored is not None:
         desired = replace(desired, archive_path=stored.stored_archive if applied else None)
     return Outcome("checkpoint", view(engine, desired, container, writer.written, state), plan, facts, warnings)
+
+
+def _state_after(engine: Engine, desired: Desired, container: Container) -> str:
+    """Returns the state that a container is to have. Its engine forgets one whose images nothing needs any more."""
+    if desired.options.runs_on:
+        return "running"
+    return "absent" if desired.origin is not None and engine.leftovers(container, desired.options) else "exited"
 
 
 def _ready(

@@ -45,6 +45,11 @@ def choose(ctx: Context, desired: Desired) -> tuple[Context, Engine]:
     return chosen
 
 
+def maker_of(ctx: Context, engine: Engine, name: str) -> tuple[Context, Engine]:
+    """Returns the engine that a record names, and the context for its containers; ``engine`` if it is not known."""
+    return select(name, ctx) if name in ENGINES and name != engine.name else (ctx, engine)
+
+
 def _find(ctx: Context, desired: Desired, root: str) -> str:
     """Returns the name of the engine: that of the checkpoint to restore, or else the one that has the container."""
     if "state" not in ctx.params and desired.place is not None:

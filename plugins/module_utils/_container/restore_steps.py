@@ -16,7 +16,15 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.restore_note
     close_steps,
     removal_of_import,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Check, Command, MakeDir, Step, WriteFile
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
+    Check,
+    Command,
+    MakeDir,
+    Remove,
+    Step,
+    Unpack,
+    WriteFile,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._host.limits import COMPRESSED, limited
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import folder_bytes
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loan import borrow, read_loan
@@ -41,9 +49,16 @@ def restore_steps(work: Restore) -> tuple[Step, ...]:
         steps = limited(steps, folder_bytes(engine.images_dir(situation.container)))
     elif work.imports:
         steps = _import_steps(work)
-        undo = (*removal_of_import(work, "remove what the failed restore has left", unless=work.left_nothing), *undo)
-    told = tuple(replace(one, explain=work.explain, undo=undo) if isinstance(one, Command) else one for one in steps)
-    return borrow(told, situation.selinux, read_loan(work.ctx.paths), situation.process_label)
+        why = "remove what the failed restore has left"
+        used = (Remove(one, why=why) for one in engine.import_files(desired.target))
+        undo = (*removal_of_import(work, why, unless=work.left_nothing), *used, *undo)
+
+    def told(one: Step) -> Step:
+        if isinstance(one, Unpack):
+            return replace(one, undo=undo)
+        return replace(one, explain=work.explain, undo=undo) if isinstance(one, Command) else one
+
+    return borrow(tuple(map(told, steps)), situation.selinux, read_loan(work.ctx.paths), situation.process_label)
 
 
 def _import_steps(work: Restore) -> tuple[Step, ...]:
@@ -94,7 +109,9 @@ def last_steps(work: Restore) -> tuple[Step, ...]:
     desired, container = work.desired, work.situation.container
     if work.imports:
         path = restored_path(work.ctx.paths, desired.target)
+        used = work.engine.import_files(desired.target)
         return (
+            *(Remove(one, why="remove what the restore has used") for one in used),
             MakeDir(os.path.dirname(path), why="make the folder"),
             WriteFile(path, work.note, why="note where the container is from in"),
         )

@@ -190,6 +190,9 @@ def _restoring(settled: Settled, note: Begun) -> None:
     if box is not None:
         handle = settled.engine.handle(box.name, box.id)
         left += settled.engine.remove_steps(handle, "remove what the unfinished restore has left")
+    for path in settled.engine.import_files(note.thing):
+        if os.path.lexists(path):
+            left.append(Remove(path, why="remove what the unfinished restore has left"))
     for name in facts.get("volumes", "").split():
         if settled.engine.has_volume(name):
             left += settled.engine.remove_volume_steps(name, f"remove the volume {name!r} of the unfinished restore")

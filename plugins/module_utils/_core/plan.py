@@ -123,6 +123,7 @@ class Unpack:
     Names and links that lead out of ``path``, and devices, are refused. The caller owns it; modes are 0755 or 0644.
     ``outside`` are links that may lead out, each by its name below ``path`` and its exact target. ``opened`` opens the
     archive to read its members, if it is none that Tar knows. With ``stream`` it is the pipe of that stream.
+    ``undo`` is that of Command.
     """
 
     archive: str
@@ -133,6 +134,7 @@ class Unpack:
     always: bool = False
     opened: Union[Callable[[str], ContextManager[Tar]], None] = None
     stream: Union[Feed, None] = None
+    undo: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ EXPANDED_LIMIT, EXPANDED_RATIO = 32 << 30, 64
 
 
 def pack_step(export: str, named: Mapping[str, tuple[str, ...]]) -> Command:
-    """Plans to pack into ``export``, a pipe: the names in each folder. It is not compressed: tar would pad it there."""
+    """Plans to pack into ``export``, a pipe: the names in each folder. Nothing is compressed: tar would pad that."""
     names = [word for folder, found in named.items() for word in (f"--directory={folder}", *found)]
     argv = ("tar", "--create", "--numeric-owner", f"--file={export}", *names)
     return Command(argv, why="pack the archive", label="export", finish=True)

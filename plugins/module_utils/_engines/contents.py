@@ -28,6 +28,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images im
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_tables import Tables, read_image, read_texts
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_json, parse_object
 from ansible_collections.criu.hosts.plugins.module_utils._store.contents import describe, escaped
+from ansible_collections.criu.hosts.plugins.module_utils._store.entries import shown_engine
 
 TEXTS = ("config.dump", "spec.dump", "network.status")
 IMAGES = "checkpoint"
@@ -129,7 +130,8 @@ def _time(entries: dict[str, Any], key: str) -> str | None:
 def _container(dumps: dict[str, dict[str, Any]]) -> dict[str, Any]:
     config, spec, network = (dumps.get(name, {}) for name in TEXTS)
     notes = _object(spec, "annotations")
-    engine = ENGINES.get(str(notes.get("io.container.manager"))) or _text(config, "engine") or "containerd"
+    own = shown_engine(_text(config, "engine") or "containerd")
+    engine = ENGINES.get(str(notes.get("io.container.manager")), own)
     name, created = _text(config, "name"), _time(config, "createdTime")
     pod = dict.fromkeys(("pod", "namespace"))
     addresses = {key: [one for one in found if one] for key, found in _addresses(network).items()}

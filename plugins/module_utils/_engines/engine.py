@@ -123,6 +123,9 @@ class Engine(Protocol):
         of the pre-checkpoint that this one needs; only with the ability ``pre_dump``.
         """
 
+    def import_files(self, name: str) -> tuple[str, ...]:
+        """Files that an import needs until the container with this name runs; they may have memory in them."""
+
     def handle(self, name: str, container_id: str) -> str:
         """What ``remove_steps`` takes for the container that an import makes, with this id if that is not empty."""
 

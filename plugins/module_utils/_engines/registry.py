@@ -16,7 +16,7 @@ it. What it has to keep in mind:
 - A container that another engine has made by means of it has that one as ``owner``; the modules refuse it.
 - If it is not installed, commands raise what missing.py raises (engine_missing).
 - Its archives have the layout of podman's, which checkpointctl reads (archive.py): ``config.dump``, ``spec.dump``, and
-  ``checkpoint/`` with CRIU's images; and whatever else its restore needs. So checkpoint_info reads them, too.
+  ``checkpoint/`` with CRIU's images; and all else that its restore needs. So checkpoint_info reads them, too.
 """
 
 from __future__ import annotations

@@ -8,12 +8,12 @@ Their own sentences count from the beginning on: names from a bundle may be in t
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import READ_TAIL, Cause
+from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_json
 
 LINE_LENGTH = 2000
 _LOGGED = re.compile(r'time="?\S{1,60}"? level=(?:error|fatal) msg=("(?:[^"\\]|\\.)*"|\S+)')
@@ -55,17 +55,19 @@ CAUSES: tuple[Answer, ...] = (
         ),
     ),
     Answer(
-        'exec: "criu": executable file not found in $PATH',
-        r"exec: .?criu.?: executable file not found",
+        'CRIU version check failed: exec: "criu": executable file not found in $PATH',
+        r"CRIU version check failed: exec: .criu.: executable file not found|Can't exec criu swrk",
         Cause(
-            "runc does not find criu in PATH",
+            "the OCI runtime does not find criu in PATH",
             "Let the role criu.hosts.criu install it.",
             reason="runtime_cannot_checkpoint",
         ),
     ),
-    # EBADRQC, by which CRIU (cr-service.c) refuses its options before it writes a log.
+    # CRIU ends at a word that it does not know. EBADRQC (56): it refuses its options before it writes a log
+    # (cr-service.c).
     Answer(
-        "criu failed: type TYPE errno 56",
+        "CRIU version check failed: read criu-xprt-cln: connection reset by peer",
+        r"CRIU version check failed: read criu-xprt-cln: connection reset|criu: unrecognized option|"
         r"criu failed: type \S{1,20} errno 56\b",
         Cause(
             "CRIU refuses its options, as with a wrong word in /etc/criu/runc.conf or /etc/criu/default.conf",
@@ -96,7 +98,7 @@ def said(text: str) -> list[str]:
 
 def _unquoted(word: str) -> str:
     try:
-        return str(json.loads(word)) if word.startswith('"') else word
+        return str(parse_json(word)) if word.startswith('"') else word
     except ValueError:
         return word
 

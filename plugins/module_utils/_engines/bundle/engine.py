@@ -87,6 +87,9 @@ class Bundle(Reads):
     def address(self, ctx: Context, name: str) -> str:
         return name
 
+    def import_files(self, name: str) -> tuple[str, ...]:
+        return (place_of(self.paths, name).imported,)
+
     def handle(self, name: str, container_id: str) -> str:
         return name
 

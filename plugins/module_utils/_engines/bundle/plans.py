@@ -102,5 +102,4 @@ def import_steps(engine: Reads, archive: str, record: Record, options: Options) 
         *unpack_steps(archive, place.imported),
         WriteFile(place.note, render_known(known), why="note which container it is in"),
         *_restore(engine, record.name, f"{place.imported}/{IMAGES}", bundle, options, systemd=systemd),
-        Remove(place.imported, why="remove what the restore has used"),
     )

@@ -2,12 +2,13 @@
 # This file is private to the collection: it may change in any release.
 """Refuses containers of runc and crun that no dump or restore would do good to, before anything is touched.
 
-Seen with runc 1.1.15, crun 1.21 and CRIU 4.2.1, as docs/engines.md tells for each:
+Seen with runc 1.1.15, crun 1.21 and CRIU 4.2.1:
 
 - A terminal: both dump it. runc restores it only with a program that takes its other end (--console-socket), and crun
   restores it so that nobody holds the other end.
 - Standard streams that are pipes: both give the restored container the streams of the task that restores it.
-- A container without a cgroup of its own: crun lets CRIU freeze the cgroup in which it is, with all that is there.
+- A container without a cgroup of its own: CRIU freezes a cgroup to stop the processes. After crun had dumped such a
+  rootless container as root, the node answered no more.
 - Rootless containers: crun refuses a user. With runc CRIU fails, since a user may not enter the container's user
   namespace. For root, what the user writes (state, configuration with hooks) would say what root runs.
 """

@@ -166,6 +166,9 @@ class Podman(Reads):
     def require_import(self, ctx: Context, record: Record, what: str) -> None:
         pass
 
+    def import_files(self, name: str) -> tuple[str, ...]:
+        return ()
+
     def handle(self, name: str, container_id: str) -> str:
         return container_id or name
 
