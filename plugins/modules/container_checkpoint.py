@@ -419,10 +419,13 @@ reason:
     - V(engine_missing) if a different engine is not installed, or none with O(engine=auto).
     - V(engine_ambiguous) if O(engine=auto) and several engines have a container of this name; see RV(engines).
     - V(engine_unknown) if O(engine=auto) and nothing says which engine has made the checkpoint.
-    - V(console_needed) if a container of runc or crun has a terminal, which no task can give it again.
+    - V(console_needed) if a container of runc, crun or containerd has a terminal, which no task can give it again.
+    - V(image_missing) if the image of a container of containerd is no longer on this host, so that no restore would
+      succeed, or if a restore that brings the container back does not find it.
     - V(streams_are_pipes) if a container of runc or crun has pipes as standard streams, which end outside of it.
     - V(cgroup_shared) if a container of runc or crun shares its cgroup with other processes, which would be frozen.
-    - V(engine_mismatch) if the container belongs to a different engine, which runs it by means of O(engine).
+    - V(engine_mismatch) if the container belongs to a different engine, which runs it by means of O(engine), or is in
+      the namespace of one in containerd.
     - V(ability_missing) if the engine, or its release, cannot do what an option asks for.
     - V(criu_missing) if CRIU is not installed.
     - V(criu_too_old) if podman needs a newer CRIU.

@@ -414,8 +414,9 @@ reason:
     - V(bundle_missing) if the bundle of the container is not on this host; see RV(path).
     - V(bundle_unsafe) if users other than root may write to the bundle, which may have hooks; see RV(path).
     - V(unpack_failed) if the archive is damaged, or holds what no archive of the engine has.
-    - V(console_needed) if a container of runc or crun has a terminal, which no task can give it again.
-    - V(engine_mismatch) if a different engine has made the archive.
+    - V(console_needed) if a container of runc, crun or containerd has a terminal, which no task can give it again.
+    - V(engine_mismatch) if a different engine has made the archive, or has the container in its own namespace of
+      containerd.
     - V(ability_missing) if the engine, its release or the OCI runtime cannot do what an option asks for.
     - V(criu_missing) if CRIU is not installed.
     - V(criu_too_old) if podman needs a newer CRIU, or the checkpoint was made by a newer one.

@@ -862,6 +862,17 @@ CASES: tuple[Target, ...] = (
         json_texts({"id": "f00", "created": "", "restored": "", "bundle": "/srv/web", "systemd": True, "ends": False}),
         raises=(ValueError,),
     ),
+    Target(
+        "_engines/containerd/answers.parse_info",
+        json_texts(*loaded("containerd/*-info-*.json")),
+        raises=(CheckpointError,),
+    ),
+    Target(
+        "_engines/containerd/answers.parse_task",
+        texts(*fixtures("containerd/*-tasks-*.txt")),
+        with_more("web"),
+    ),
+    Target("_engines/containerd/answers.parse_images", texts(*fixtures("containerd/*-images.txt"))),
     Target("_engines/podman/health.parse_version", texts("podman version 5.4.2\n")),
     Target(
         "_engines/podman/ports.parse_port",
@@ -1078,6 +1089,21 @@ CASES: tuple[Target, ...] = (
         ),
         lambda function, given: at("a.tar")(lambda path: function("runc", path), given),
         raises=REFUSED,
+        repeats="",
+    ),
+    Target(
+        "_engines/containerd/archive.read_archive",
+        json_bytes({**CONFIG_DUMP, "containerd": {"shim": "io.containerd.runc.v2"}}, SPEC_DUMP).map(
+            lambda data: tar_bytes({"config.dump": data, "spec.dump": data, "checkpoint/inventory.img": b""})
+        ),
+        at("a.tar"),
+        raises=REFUSED,
+        repeats="",
+    ),
+    Target(
+        "_engines/containerd/archive.read_description",
+        json_bytes({**CONFIG_DUMP, "containerd": {}}).map(lambda data: tar_bytes({"config.dump": data})),
+        at("a.tar"),
         repeats="",
     ),
     Target(
@@ -1346,6 +1372,11 @@ CASES: tuple[Target, ...] = (
         "_engines/bundle/causes.cause_of",
         texts(*fixtures("runc/*.txt"), *fixtures("crun/*.txt")),
         lambda function, given: function("runc", completed(given)),
+    ),
+    Target(
+        "_engines/containerd/causes.cause_of",
+        texts(*fixtures("containerd/*.txt")),
+        lambda function, given: function(completed(given)),
     ),
     # CRIU and its configuration
     Target(
@@ -1631,6 +1662,8 @@ EXEMPT: dict[str, str] = {
     "_criu_build/package_archive.read_content": "returns bytes as they are",
     "_engines/podman/runtimes.read_runtimes": "collects parse_runtimes",
     "_engines/bundle/config.read_config": "collects read_below and parse_object",
+    "_engines/containerd/archive.read_spec": "collects parse_object and parse_spec",
+    "_engines/containerd/place.read_config": "collects read_below and parse_object",
     "_engines/oci.parse_binds": "podman's parse_binds is nothing else",
     "_engines/podman/binds.read_binds": "collects parse_binds",
     "_engines/podman/spec.read_spec": "collects parse_spec",

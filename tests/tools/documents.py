@@ -205,6 +205,8 @@ ABILITIES = {
     "pipe": "`encrypt_to`, `compression_level`",
     "compress": "compresses an archive itself, on all processors",
     "leave_running": "`leave_running`",
+    "pauses": "pauses the container with `leave_running` until its files are saved",
+    "keeps": "keeps the checkpoint in place after a restore, until the task removes it",
     "tcp_established": "`tcp_established`",
     "tcp_close": "`tcp_close`",
     "file_locks": "`file_locks`",

@@ -69,7 +69,7 @@ NEVER: dict[str, dict[str, str]] = {
         "unpack_failed": "it restores in place only",
         "archive_missing checkpoint_missing": "the look for the engine that made the checkpoint catches it",
         "archive_invalid archive_runtime_missing cgroup_in_use container_exists": "podman prints it for a restore only",
-        "image_missing name_in_use volume_exists": "podman prints it for a restore only",
+        "name_in_use volume_exists": "podman prints it for a restore only",
         "address_in_use": "podman prints it for a restore only",
         "decryption_failed": "it restores in place only",
     },

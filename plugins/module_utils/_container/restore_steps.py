@@ -128,7 +128,7 @@ def last_steps(work: Restore) -> tuple[Step, ...]:
             WriteFile(place, text, why="note that the container runs on in"),
         )
     paths: tuple[str, ...] = (place_record_path(work.ctx.paths, container.id),)
-    if work.lsm != "none":
+    if work.lsm != "none" or work.engine.abilities.keeps:
         paths = (*work.engine.checkpoint_files(container), *paths)
     return removal(work.engine, container, paths, container.stamp)
 

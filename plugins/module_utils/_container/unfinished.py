@@ -108,9 +108,10 @@ def _dumping(settled: Settled, note: Begun) -> None:
     if not box.alive and made:
         _keep_place(settled, note, box)
         return
-    thaw = engine.thaw_steps(box) if box.running else ()
+    thaw = engine.thaw_steps(box) if box.alive else ()
     if thaw:
         settled.do(*thaw)
+        settled.container = box = replace(box, status="running")
         settled.warn(
             f"An earlier task died when it checkpointed container {box.name!r}. It was frozen, and runs on now."
         )

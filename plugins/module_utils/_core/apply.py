@@ -243,7 +243,7 @@ def _run(runner: Runner, step: Command, applied: Applied) -> None:
     if step.unless is not None and step.unless():
         return
     # A signal may end the wait for a command that still writes: then its partial file stays, and is replaced next time.
-    given: dict[str, Any] = {"limit": step.time_limit, "stream": step.stream}
+    given: dict[str, Any] = {"limit": step.time_limit, "stream": step.stream, "prints": step.prints}
     given = {key: value for key, value in given.items() if value is not None}
     completed = runner.run(step.argv, cwd=step.cwd, stdin=step.stdin, finish=step.finish, **given)
     if completed.rc != 0 and step.creates_partial:

@@ -28,6 +28,7 @@ class Command:
     (only with ``finish``). ``explain`` turns a failure into the one that the task reports; ``undo`` steps
     run after a failure. Both wait for the always-steps of the plan. ``tolerate`` gets a failure, and the plan goes on.
     ``stream`` stores what the command writes into a pipe, or makes what it reads from one (only with ``finish``).
+    ``prints`` is a file, which exists, for what the command prints if that is no text (only with ``finish``).
     """
 
     argv: tuple[str, ...]
@@ -44,6 +45,7 @@ class Command:
     time_limit: float | None = None
     tolerate: Union[Callable[[CheckpointError], None], None] = None
     stream: Union[Stream, Feed, None] = None
+    prints: str | None = None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,9 @@ class Abilities:
 
     ``pipe``: it can write an archive into a named pipe. ``compress``: it compresses it then. ``image``: it has images
     of checkpoints (images.py). ``files``: its archives have the container's files, not only its memory. ``root``: it
-    can work with the containers of another folder than its default one (option engine_root).
+    can work with the containers of another folder than its default one (option engine_root). ``pauses``: a container
+    that runs on is paused until its files are in the archive. ``keeps``: a restore in place leaves the checkpoint
+    there.
     """
 
     in_place: bool = False
@@ -33,6 +35,8 @@ class Abilities:
     image: bool = False
     root: bool = False
     files: bool = False
+    pauses: bool = False
+    keeps: bool = False
 
 
 # Of a container that has neither ended nor runs: it cannot be dumped, started or restored.

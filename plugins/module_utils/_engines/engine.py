@@ -141,7 +141,7 @@ class Engine(Protocol):
         """Remove what a failed restore has left, with ``unless`` for each command: it is not there, or ``alive``."""
 
     def thaw_steps(self, container: Container) -> tuple[Step, ...]:
-        """Let a running container go on that a dump which was cut off has left frozen; no step otherwise."""
+        """Let a container go on that a dump which was cut off has left frozen, or has paused; no step otherwise."""
 
     def start_steps(self, target: Container | str) -> tuple[Step, ...]:
         """Start a container, or the one of this name, without its old state."""

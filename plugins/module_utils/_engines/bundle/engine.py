@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable, ClassVar
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Remove, Step
+from ansible_collections.criu.hosts.plugins.module_utils._engines.archive import PRE_CHECKPOINT
 from ansible_collections.criu.hosts.plugins.module_utils._engines.bundle import plans
 from ansible_collections.criu.hosts.plugins.module_utils._engines.bundle.config import binds_in, read_config
 from ansible_collections.criu.hosts.plugins.module_utils._engines.bundle.places import all_known, place_of
@@ -201,7 +202,7 @@ class Bundle(Reads):
         return place_of(self.paths, container.name).images
 
     def pre_dump_dir(self, container: Container) -> str:
-        return f"{place_of(self.paths, container.name).folder}/pre-checkpoint"
+        return f"{place_of(self.paths, container.name).folder}/{PRE_CHECKPOINT}"
 
     def outdated_records(self, container: Container) -> tuple[str, ...]:
         from ansible_collections.criu.hosts.plugins.module_utils._store.record import place_records_dir

@@ -201,6 +201,8 @@ class Podman(Reads):
         return leftover_steps(self.paths, container_id, runtime, alive)
 
     def thaw_steps(self, container: Container) -> tuple[Step, ...]:
+        if container.paused:
+            return ()  # a person has paused it
         # CRIU freezes the cgroup; podman knows nothing of that, so it would refuse to unpause.
         events = read_text(f"{self.paths.cgroups}{cgroup_of(self.paths, container.pid)}/cgroup.events") or ""
         if "frozen 1" not in events.splitlines() or not container.runtime:
