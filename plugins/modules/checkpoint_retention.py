@@ -18,6 +18,8 @@ description:
   - No rule and no limit removes the newest whole checkpoint of a container or process, one that is pinned, one in which
     a container is stopped, one that a task which has begun or was killed needs, one on which a kept checkpoint is built
     (C(parent) in its manifest), or one whose time is in the future.
+  - A pre-checkpoint (O(criu.hosts.container_checkpoint#module:pre_checkpoint)) counts for no rule. It goes with
+    the last checkpoint that was made on it; the newest one stays until there is a newer checkpoint.
   - A checkpoint that cannot be restored, since it or its parent is damaged, counts for no rule. Only O(max_age) removes
     it. As long as a container or process has no whole checkpoint, nothing of it is removed.
 author:
