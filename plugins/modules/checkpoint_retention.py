@@ -18,8 +18,9 @@ description:
   - No rule and no limit removes the newest whole checkpoint of a container or process, one that is pinned, one in which
     a container is stopped, one that a task which has begun or was killed needs, one on which a kept checkpoint is built
     (C(parent) in its manifest), or one whose time is in the future.
-  - A pre-dump of a process counts for no rule, since it cannot be restored alone. It stays with what is built on it,
-    and as the newest one of its process, unless a limit removes it.
+  - A pre-dump of a process, or a pre-checkpoint of a container
+    (O(criu.hosts.container_checkpoint#module:pre_checkpoint)), counts for no rule, since it cannot be restored alone.
+    It stays with what is built on it, and as the newest one, unless a limit removes it.
   - Of what killed tasks have left of a process, or of a container that is gone, a whole checkpoint is put in place, and
     the rest is removed. A warning names it, and also what stays for a person.
   - A checkpoint that cannot be restored, since it or its parent is damaged, counts for no rule. Only O(max_age) removes

@@ -81,8 +81,9 @@ def _is_alike(desired: Desired, record: Record) -> bool:
 
 def _in_store(desired: Desired, settled: Settled) -> Known:
     # Few tasks have a store: the others need not compile these.
-    from ansible_collections.criu.hosts.plugins.module_utils._container.stored import KIND, archive_of, newest_record
+    from ansible_collections.criu.hosts.plugins.module_utils._container.stored import KIND, newest_record
     from ansible_collections.criu.hosts.plugins.module_utils._store.folder import list_stored
+    from ansible_collections.criu.hosts.plugins.module_utils._store.working import archive_part
 
     path, record, warnings = newest_record(desired, settled.archived)
     if settled.container is None:
@@ -95,9 +96,10 @@ def _in_store(desired: Desired, settled: Settled) -> Known:
     used = {one.manifest.parent for one in stored if one.manifest is not None and not one.fault}
     used |= {os.path.basename(os.path.dirname(one.parent)) for one in settled.archived.values()}
     for one in stored:
-        if one.manifest is None or not one.pre_dump or one.fault or (desired.signing_key and not one.signed):
+        part = archive_part(one.manifest)
+        if one.manifest is None or part is None or one.fault or (desired.signing_key and not one.signed):
             continue
-        record, path = record_of(one.manifest.record), archive_of(one)
+        record, path = record_of(one.manifest.record), one.part(part.name)
         waits = note is not None and (note.archive_path, note.sha256) == (path, record.sha256)
         if (waits or one.id in used) and _is_alike(desired, record) and _is_of_this_run(settled.container, record):
             return Known(True, record, path, warnings)

@@ -340,3 +340,9 @@ def test_failure_has_the_words_of_the_engine(module: Run, made: World) -> None:
     made.script(Write(argv, rc=1, err="no"))
     run = module("container_checkpoint", {"name": "web", "engine": "box"}, host=made.host)
     assert run.result["msg"] == "Cannot checkpoint container 'web': box cannot do it. It keeps running. Ask box."
+
+
+@pytest.mark.parametrize("option", ["pre_checkpoint", "with_previous"])
+def test_an_engine_without_pre_checkpoints(module: Run, made: World, option: str) -> None:
+    run = module("container_checkpoint", {"name": "web", "engine": "box", option: True}, host=made.host)
+    assert (run.failed, run.result["reason"]) == (True, "ability_missing") and option in run.result["msg"]
