@@ -21,6 +21,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.obstacles im
 from ansible_collections.criu.hosts.plugins.module_utils._container.record_writer import RecordWriter
 from ansible_collections.criu.hosts.plugins.module_utils._container.refuse import refuse, refuse_managed
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired, require_abilities
+from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import place_record
 from ansible_collections.criu.hosts.plugins.module_utils._container.settle import Settled, settle
 from ansible_collections.criu.hosts.plugins.module_utils._container.space import bytes_to_write, require_space
 from ansible_collections.criu.hosts.plugins.module_utils._container.this_run import Known
@@ -230,6 +231,8 @@ def _late_signature(
 
 def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -> Outcome:
     """Checkpoints a running container. The caller holds its lock, and that of the archive."""
+    engine.require_ready(ctx, f"checkpoint container {container.name!r}")
+    container = _with_policy(ctx.paths, container)
     selinux = read_selinux(ctx.paths)
     criu = read_criu(ctx.runner, engine.minimum_criu, selinux, ctx.paths)
     require_policy(selinux, container.process_label)
@@ -273,6 +276,12 @@ def make(ctx: Context, engine: Engine, desired: Desired, container: Container) -
     if stored is not None:
         desired = replace(desired, archive_path=stored.stored_archive if applied else None)
     return Outcome("checkpoint", view(engine, desired, container, writer.written, state), plan, facts, warnings)
+
+
+def _with_policy(paths: Paths, container: Container) -> Container:
+    """Returns the container with its own restart policy: without its state, it was started by hand since."""
+    known = place_record(paths, container) if container.stamp and not container.restart else None
+    return container if known is None else replace(container, restart=known.restart)
 
 
 def _stored(ctx: Context, desired: Desired, container: Container, writer: RecordWriter) -> Stored:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def runs_on_warning(engine: Engine, desired: Desired) -> tuple[str, ...]:
     """Warns about an archive whose files are copied while the container writes to them."""
-    if desired.origin is None or not desired.options.leave_running:
+    if desired.origin is None or not desired.options.leave_running or engine.abilities.pauses:
         return ()
     if not engine.abilities.files:
         return (

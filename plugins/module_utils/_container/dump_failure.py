@@ -179,8 +179,9 @@ def _left(work: _Work, now: Container | None) -> tuple[str, str, None]:
         if work.kept:
             outcome = f"{outcome} {left_advice(work.kept)}"
     else:
-        if now.running:
-            work.apply("let the container go on", *engine.thaw_steps(now))
+        if now.alive:
+            policy = engine.restart_steps(now, work.writer.container.restart)
+            work.apply("let the container go on", *engine.thaw_steps(now), *policy)
         _archive(work, lambda record: None)
         # The images are memory, and may fill the disk.
         left = written_since(engine.checkpoint_files(now), STARTED) if now.running else ()

@@ -101,6 +101,10 @@ def _dumping(settled: Settled, note: Begun) -> None:
     if box is None or box.id != facts.get("id"):
         return
     made = box.stamp not in ("", facts.get("stamp"))
+    known = known_record(settled.ctx.paths, note.thing)
+    if box.alive and known is not None and known.restart != box.restart:
+        settled.do(*engine.restart_steps(box, known.restart))
+        settled.container = box = replace(box, restart=known.restart)
     if box.alive and box.run != facts.get("run"):
         if box.restored_at and made:  # the task was bringing it back after a failed export
             _prove(settled, note, box, "container", keep=False)
@@ -108,9 +112,10 @@ def _dumping(settled: Settled, note: Begun) -> None:
     if not box.alive and made:
         _keep_place(settled, note, box)
         return
-    thaw = engine.thaw_steps(box) if box.running else ()
+    thaw = engine.thaw_steps(box) if box.alive else ()
     if thaw:
         settled.do(*thaw)
+        settled.container = box = replace(box, status="running")
         settled.warn(
             f"An earlier task died when it checkpointed container {box.name!r}. It was frozen, and runs on now."
         )

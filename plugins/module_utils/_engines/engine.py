@@ -68,6 +68,9 @@ class Engine(Protocol):
     def require_caller(self, what: str) -> None:
         """Refuse a caller for whom the engine cannot do ``what``; raises CheckpointError."""
 
+    def require_ready(self, ctx: Context, what: str) -> None:
+        """Refuse an engine that cannot checkpoint or restore as it is set up now; ``what`` is the work."""
+
     def require_options(self, ctx: Context, options: Options, what: str, *, archive: bool) -> None:
         """Refuse options of a restore that the installed release lacks or would refuse.
 
@@ -126,6 +129,12 @@ class Engine(Protocol):
     def handle(self, name: str, container_id: str) -> str:
         """What ``remove_steps`` takes for the container that an import makes, with this id if that is not empty."""
 
+    def restart_steps(self, target: Container | str, policy: str) -> tuple[Step, ...]:
+        """Let the engine start a container, or the one of this name, again by itself as ``Record.restart`` says.
+
+        No step if it does, or if it never did.
+        """
+
     def profile(self, container: Container) -> str:
         """The AppArmor profile that the container was made with; empty if it has none."""
 
@@ -138,7 +147,7 @@ class Engine(Protocol):
         """Remove what a failed restore has left, with ``unless`` for each command: it is not there, or ``alive``."""
 
     def thaw_steps(self, container: Container) -> tuple[Step, ...]:
-        """Let a running container go on that a dump which was cut off has left frozen; no step otherwise."""
+        """Let a container go on that a dump which was cut off has left frozen, or has paused; no step otherwise."""
 
     def start_steps(self, target: Container | str) -> tuple[Step, ...]:
         """Start a container, or the one of this name, without its old state."""

@@ -51,7 +51,13 @@ def _crun(paths: Paths, uid: int, root: str) -> Engine:
     return Bundle("crun", paths, uid, root or "/run/crun")
 
 
-ENGINES: dict[str, Make] = {"podman": _podman, "runc": _runc, "crun": _crun}
+def _docker(paths: Paths, uid: int, dummy_root: str) -> Engine:
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.docker.engine import Docker
+
+    return Docker(paths, uid)
+
+
+ENGINES: dict[str, Make] = {"podman": _podman, "docker": _docker, "runc": _runc, "crun": _crun}
 DEFAULT = "podman"
 # The choice that finds the engine which has the container.
 AUTO = "auto"

@@ -32,7 +32,8 @@ class Record:
 
     ``ran_on``: the container ran on after that, so the checkpoint in place is not its last state.
     ``apparmor_profile``: the one that the container was made with, as an archive without ``labels`` has it.
-    ``ports`` are those of the host, and ``networks`` has the addresses in each network.
+    ``ports`` are those of the host, and ``networks`` has the addresses in each network. ``restart`` says when the
+    engine started the container again by itself: a checkpoint may have switched that off.
     """
 
     engine: str
@@ -59,6 +60,7 @@ class Record:
     apparmor_profile: str = ""
     ports: tuple[dict[str, Any], ...] = ()
     networks: dict[str, Any] = field(default_factory=dict)
+    restart: str = ""
 
     @property
     def lsm(self) -> str:
@@ -110,6 +112,8 @@ def _is_port(value: Any) -> bool:
 
 # As Python writes an IPv4 or IPv6 address, perhaps with a zone.
 ADDRESS = r"([0-9a-f.:]{2,45}(%[A-Za-z0-9_.-]{1,32})?)?"
+# A restart policy of Docker, perhaps with the number of attempts.
+RESTART = r"(always|unless-stopped|on-failure(:[0-9]{1,9})?)?"
 # In nested pid namespaces a pid is a path.
 PID = r"([0-9]{1,10}(/[0-9]{1,10}){0,31})?"
 RULES: dict[str, Rule] = {
@@ -130,6 +134,7 @@ RULES: dict[str, Rule] = {
     "health": _is_health,
     "ports": list_of(_is_port, 4096),
     "networks": dict_of(list_of(matches(ADDRESS), 64), 64),
+    "restart": matches(RESTART),
 }
 
 

@@ -76,6 +76,9 @@ class Bundle(Reads):
 
         require_root(self.paths, self.uid, self.name, self.root, what)
 
+    def require_ready(self, ctx: Context, what: str) -> None:
+        pass
+
     def require_options(self, ctx: Context, options: Options, what: str, *, archive: bool) -> None:
         pass
 
@@ -131,6 +134,9 @@ class Bundle(Reads):
 
     def import_steps(self, archive: str, record: Record, new_name: str | None, options: Options) -> tuple[Step, ...]:
         return plans.import_steps(self, archive, record, options)
+
+    def restart_steps(self, target: Container | str, policy: str) -> tuple[Step, ...]:
+        return ()
 
     def profile(self, container: Container) -> str:
         return container.own["apparmor"]

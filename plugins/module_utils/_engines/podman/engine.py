@@ -70,6 +70,9 @@ class Podman(Reads):
 
         require_root(what, self.paths, self.uid)
 
+    def require_ready(self, ctx: Context, what: str) -> None:
+        pass
+
     def require_options(self, ctx: Context, options: Options, what: str, *, archive: bool) -> None:
         # Only a restore with such options needs to compile this.
         from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.restore_options import require_options
@@ -171,6 +174,9 @@ class Podman(Reads):
         why = f"restore from the archive {archive!r}"
         return (Command(tuple(argv), why=why, label="restore", finish=True),)
 
+    def restart_steps(self, target: Container | str, policy: str) -> tuple[Step, ...]:
+        return ()  # podman starts no container that a checkpoint has ended
+
     def profile(self, container: Container) -> str:
         return container.own.get("apparmor", "")
 
@@ -189,6 +195,8 @@ class Podman(Reads):
         return leftover_steps(self.paths, container_id, runtime, alive)
 
     def thaw_steps(self, container: Container) -> tuple[Step, ...]:
+        if container.paused:
+            return ()  # a person has paused it
         # CRIU freezes the cgroup; podman knows nothing of that, so it would refuse to unpause.
         events = read_text(f"{self.paths.cgroups}{cgroup_of(self.paths, container.pid)}/cgroup.events") or ""
         if "frozen 1" not in events.splitlines() or not container.runtime:
