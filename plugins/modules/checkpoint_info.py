@@ -45,7 +45,7 @@ options:
   engine:
     description: List only the checkpoints that this container engine has made.
     type: str
-    choices: [podman, runc, crun]
+    choices: [podman, docker, runc, crun]
   detail:
     description:
       - What to return beside the summary. A key that is not asked for is V(null).
@@ -297,7 +297,7 @@ checkpoints:
       type: str
       sample: null
     engine:
-      description: V(Podman), V(runc), V(crun), V(CRI-O) or V(containerd).
+      description: V(Podman), V(Docker), V(runc), V(crun), V(CRI-O) or V(containerd).
       type: str
       sample: Podman
     ip:

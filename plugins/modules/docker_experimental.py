@@ -7,13 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: docker_experimental
-short_description: Switch the experimental features of Docker's daemon on, without which it has no checkpoints
+short_description: Allow Docker's daemon its experimental features, without which it has no checkpoints
 version_added: 0.1.0
 description:
   - Sets C(experimental) in C(/etc/docker/daemon.json), and keeps all other keys of the file.
   - The daemon reads that at its start only, so it is restarted if it runs otherwise. A daemon that does not run is not
     started.
-  - A restart ends all containers, unless C(live-restore) is on. So it is refused while containers run, unless
+  - A restart ends all containers, unless C(live-restore) is on. It is refused while containers run, unless
     O(stop_containers) is set. If the daemon does not start, the file gets its old content, and the daemon is started
     with that.
 options:

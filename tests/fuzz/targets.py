@@ -777,7 +777,8 @@ def _is_from_archive(function: Callable[..., Any], given: str) -> Any:
     for name, value in (("new_name", "web"), ("archive_path", "/a"), ("name", "web")):
         object.__setattr__(desired, name, value)
     put("host/var/lib/criu-hosts/restored/web.json", given)
-    return function(Paths(f"{SCRATCH}/host"), desired, container, record)
+    engine = function_of("_engines/podman/engine.Podman")()
+    return function(Paths(f"{SCRATCH}/host"), engine, desired, container, record)
 
 
 def _podman(method: str, name: str, *more: Any) -> Use:
@@ -839,6 +840,19 @@ CASES: tuple[Target, ...] = (
         "_engines/bundle/answers.parse_known",
         json_texts({"id": "f00", "created": "", "restored": "", "bundle": "/srv/web", "systemd": True, "ends": False}),
         raises=(ValueError,),
+    ),
+    Target("_engines/docker/answers.parse_inspect", json_texts(*loaded("docker/*-inspect-*.json")), raises=REFUSED),
+    Target("_engines/docker/answers.parse_image", json_texts(*loaded("docker/*-image-inspect.json")), raises=REFUSED),
+    Target(
+        "_engines/docker/networks.parse_holders",
+        json_texts(*loaded("docker/*-network-inspect.json")),
+        raises=(ValueError,),
+    ),
+    Target(
+        "_engines/docker/spec.parse_spec",
+        values(loaded("docker/*-inspect-running.json")[0][0]).filter(is_object),
+        raises=(ValueError,),
+        repeats="",
     ),
     Target("_engines/podman/health.parse_version", texts("podman version 5.4.2\n")),
     Target(
@@ -1053,6 +1067,13 @@ CASES: tuple[Target, ...] = (
             lambda data: tar_bytes({"config.dump": data, "spec.dump": data, "checkpoint/inventory.img": b""})
         ),
         lambda function, given: at("a.tar")(lambda path: function("runc", path), given),
+        raises=REFUSED,
+        repeats="",
+    ),
+    Target(
+        "_engines/docker/archive.read_description",
+        json_bytes(loaded("docker/*-inspect-running.json")[0][0]).map(lambda data: tar_bytes({"docker.dump": data})),
+        at("a.tar"),
         raises=REFUSED,
         repeats="",
     ),
@@ -1309,6 +1330,11 @@ CASES: tuple[Target, ...] = (
     Target(
         "_engines/podman/causes.cause_of",
         texts(*fixtures("podman/*.txt")),
+        lambda function, given: function(completed(given)),
+    ),
+    Target(
+        "_engines/docker/causes.cause_of",
+        texts(*fixtures("docker/*.txt")),
         lambda function, given: function(completed(given)),
     ),
     Target(
@@ -1592,6 +1618,7 @@ EXEMPT: dict[str, str] = {
     "_criu_build/given.read_given": "returns bytes as they are",
     "_criu_build/package_archive.read_content": "returns bytes as they are",
     "_engines/podman/runtimes.read_runtimes": "collects parse_runtimes",
+    "_engines/docker/daemon.read_daemon": "a command's answer, and a file that parse_object reads",
     "_engines/bundle/config.read_config": "collects read_below and parse_object",
     "_engines/oci.parse_binds": "podman's parse_binds is nothing else",
     "_engines/podman/binds.read_binds": "collects parse_binds",

@@ -184,6 +184,9 @@ ABILITIES = {
     "publish": "`publish`",
     "ignore_static_ip": "`ignore_static_ip`",
     "ignore_static_mac": "`ignore_static_mac`",
+    "pauses": "pauses a container that runs on until its files are in the archive",
+    "new_id": "gives a container from an archive a new id",
+    "keeps": "keeps the checkpoint after a restore in place, until the task removes it",
     "root": "`engine_root`",
     "pre_dump": "pre-dumps",
 }

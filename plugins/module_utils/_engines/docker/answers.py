@@ -134,7 +134,7 @@ def networks_of(networks: dict[str, Any]) -> dict[str, list[str]]:
 def _folder(entry: dict[str, Any], identity: str) -> str:
     """Returns the folder of the container's own files; empty if the inspection names none of them.
 
-    A container that has joined the network of another one has the names of that one's files.
+    A container that has joined the network of a different one has the names of that one's files.
     """
     folders = (os.path.dirname(path_in(entry, key)) for key in _OWN_FILES)
     return next((one for one in folders if os.path.basename(one) == identity), "")

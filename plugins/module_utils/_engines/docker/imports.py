@@ -122,7 +122,7 @@ def import_files(paths: Paths, name: str) -> tuple[str, ...]:
 
 
 def _volumes(paths: Paths, top: str, archive: str, name: str) -> tuple[Step, ...]:
-    """Plans to put back the files of volumes: those in the list, whatever else their tar has."""
+    """Plans to put back the files of volumes: those in the list, and nothing else that their tar has."""
     parts, wanted = f"{top}/archive", f"{top}/volumes"
     lines = partial(_lines, parts, archive)
     listed = (f"--files-from={wanted}",)
@@ -201,7 +201,7 @@ def _packed(parts: str, archive: str) -> tuple[str, ...]:
 
 
 def _request(paths: Paths, parts: str, name: str, options: Options) -> str:
-    """Returns the request that makes the container; with the image itself where its name leads to another one."""
+    """Returns the request that makes the container; with the image itself where its name leads to a different one."""
     kept = _description(parts, name)
     try:
         identity, image = image_id_of(word(kept, "Image")), word(inner(kept, "Config"), "Image")
