@@ -46,7 +46,7 @@ options:
   engine:
     description: List only the checkpoints that this container engine has made.
     type: str
-    choices: [podman, runc, crun]
+    choices: [podman, docker, runc, crun, containerd]
   detail:
     description:
       - What to return beside the summary. A key that is not asked for is V(null).
@@ -318,7 +318,7 @@ checkpoints:
       type: str
       sample: null
     engine:
-      description: V(Podman), V(runc), V(crun), V(CRI-O) or V(containerd).
+      description: V(Podman), V(Docker), V(runc), V(crun), V(CRI-O) or V(containerd).
       type: str
       sample: Podman
     ip:

@@ -417,6 +417,8 @@ reason:
     - V(rootless_unsupported) if the task does not run as root, or the container is rootless.
     - V(podman_missing) if podman is not installed.
     - V(engine_missing) if a different engine is not installed, or none with O(engine=auto).
+    - V(engine_not_running) if the daemon of Docker does not run.
+    - V(engine_elsewhere) if Docker keeps its files in another place than this host's C(daemon.json) says; see RV(path).
     - V(engine_ambiguous) if O(engine=auto) and several engines have a container of this name; see RV(engines).
     - V(engine_unknown) if O(engine=auto) and nothing says which engine has made the checkpoint.
     - V(console_needed) if a container of runc, crun or containerd has a terminal, which no task can give it again.
@@ -425,8 +427,10 @@ reason:
     - V(streams_are_pipes) if a container of runc or crun has pipes as standard streams, which end outside of it.
     - V(cgroup_shared) if a container of runc or crun shares its cgroup with other processes, which would be frozen.
     - V(engine_mismatch) if the container belongs to a different engine, which runs it by means of O(engine), or is in
-      the namespace of one in containerd.
-    - V(ability_missing) if the engine, or its release, cannot do what an option asks for.
+      the namespace of one in containerd, or the command docker is podman's.
+    - V(mount_source_link) if the source of a mount of a Docker container is a symbolic link, which CRIU cannot restore;
+      see RV(path).
+    - V(ability_missing) if the engine, its release or its settings do not allow what an option asks for.
     - V(criu_missing) if CRIU is not installed.
     - V(criu_too_old) if podman needs a newer CRIU.
     - V(criu_without_selinux) if CRIU is not linked with libselinux, so the labels would be lost.
@@ -461,6 +465,13 @@ reason:
     - V(limits_unreadable) if root lacks C(CAP_SYS_RESOURCE) on this host.
     - V(label_unreadable) if CRIU takes the label of a different security module for one of SELinux.
     - V(config_broken) if CRIU refuses its options, as with a wrong word in one of its configuration files.
+    - V(config_is_link) if the file in which Docker or containerd needs an option of CRIU is a link; see RV(path).
+    - V(config_is_directory) if it is a folder.
+    - V(config_not_a_file) if it is a pipe, a socket or a device.
+    - V(config_too_large) if it is too large for a file of options.
+    - V(config_unreadable) if it cannot be read.
+    - V(network_missing) if a network of the container is gone, in a restore that an earlier task had begun.
+    - V(dependency_restarted) if the container uses the network of one that does not run, in such a restore.
     - V(timed_out) if the command took longer than its limit, see the guide on checkpoints; the container runs on.
     - V(label_changed) if a label has changed in a restore that an earlier task had begun; see RV(label_before) and
       RV(label_after).

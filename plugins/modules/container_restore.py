@@ -403,12 +403,19 @@ reason:
     - V(network_missing) if a network of the container is not on this host.
     - V(tcp_established_needed) if the images have established TCP connections and O(tcp_established=false).
     - V(config_broken) if CRIU refuses its options, as with a wrong word in one of its configuration files.
+    - V(config_is_link) if the file in which Docker or containerd needs an option of CRIU is a link; see RV(path).
+    - V(config_is_directory) if it is a folder.
+    - V(config_not_a_file) if it is a pipe, a socket or a device.
+    - V(config_too_large) if it is too large for a file of options.
+    - V(config_unreadable) if it cannot be read.
     - V(timed_out) if the command took longer than its limit, see the guide on checkpoints; nothing of it is left.
     - V(label_changed) if a label has changed; see RV(label_before) and RV(label_after).
     - V(name_invalid) if O(name) or O(new_name) cannot be the name of a container.
     - V(rootless_unsupported) if the task does not run as root, or the container is rootless.
     - V(podman_missing) if podman is not installed.
     - V(engine_missing) if a different engine is not installed, or none with O(engine=auto).
+    - V(engine_not_running) if the daemon of Docker does not run.
+    - V(engine_elsewhere) if Docker keeps its files in another place than this host's C(daemon.json) says; see RV(path).
     - V(engine_ambiguous) if O(engine=auto) and several engines have a container of this name; see RV(engines).
     - V(engine_unknown) if O(engine=auto) and nothing says which engine has made the checkpoint.
     - V(bundle_missing) if the bundle of the container is not on this host; see RV(path).
@@ -416,7 +423,7 @@ reason:
     - V(unpack_failed) if the archive is damaged, or holds what no archive of the engine has.
     - V(console_needed) if a container of runc, crun or containerd has a terminal, which no task can give it again.
     - V(engine_mismatch) if a different engine has made the archive, or has the container in its own namespace of
-      containerd.
+      containerd, or the command docker is podman's.
     - V(ability_missing) if the engine, its release or the OCI runtime cannot do what an option asks for.
     - V(criu_missing) if CRIU is not installed.
     - V(criu_too_old) if podman needs a newer CRIU, or the checkpoint was made by a newer one.

@@ -799,7 +799,8 @@ def _is_from_archive(function: Callable[..., Any], given: str) -> Any:
     for name, value in (("new_name", "web"), ("archive_path", "/a"), ("name", "web")):
         object.__setattr__(desired, name, value)
     put("host/var/lib/criu-hosts/restored/web.json", given)
-    return function(Paths(f"{SCRATCH}/host"), desired, container, record)
+    engine = function_of("_engines/podman/engine.Podman")()
+    return function(Paths(f"{SCRATCH}/host"), engine, desired, container, record)
 
 
 def _podman(method: str, name: str, *more: Any) -> Use:
@@ -873,6 +874,19 @@ CASES: tuple[Target, ...] = (
         with_more("web"),
     ),
     Target("_engines/containerd/answers.parse_images", texts(*fixtures("containerd/*-images.txt"))),
+    Target("_engines/docker/answers.parse_inspect", json_texts(*loaded("docker/*-inspect-*.json")), raises=REFUSED),
+    Target("_engines/docker/answers.parse_image", json_texts(*loaded("docker/*-image-inspect.json")), raises=REFUSED),
+    Target(
+        "_engines/docker/networks.parse_holders",
+        json_texts(*loaded("docker/*-network-inspect.json")),
+        raises=(ValueError,),
+    ),
+    Target(
+        "_engines/docker/spec.parse_spec",
+        values(loaded("docker/*-inspect-running.json")[0][0]).filter(is_object),
+        raises=(ValueError,),
+        repeats="",
+    ),
     Target("_engines/podman/health.parse_version", texts("podman version 5.4.2\n")),
     Target(
         "_engines/podman/ports.parse_port",
@@ -1096,6 +1110,13 @@ CASES: tuple[Target, ...] = (
         json_bytes({**CONFIG_DUMP, "containerd": {"shim": "io.containerd.runc.v2"}}, SPEC_DUMP).map(
             lambda data: tar_bytes({"config.dump": data, "spec.dump": data, "checkpoint/inventory.img": b""})
         ),
+        at("a.tar"),
+        raises=REFUSED,
+        repeats="",
+    ),
+    Target(
+        "_engines/docker/archive.read_description",
+        json_bytes(loaded("docker/*-inspect-running.json")[0][0]).map(lambda data: tar_bytes({"docker.dump": data})),
         at("a.tar"),
         raises=REFUSED,
         repeats="",
@@ -1366,6 +1387,11 @@ CASES: tuple[Target, ...] = (
     Target(
         "_engines/podman/causes.cause_of",
         texts(*fixtures("podman/*.txt")),
+        lambda function, given: function(completed(given)),
+    ),
+    Target(
+        "_engines/docker/causes.cause_of",
+        texts(*fixtures("docker/*.txt")),
         lambda function, given: function(completed(given)),
     ),
     Target(
@@ -1661,6 +1687,7 @@ EXEMPT: dict[str, str] = {
     "_criu_build/given.read_given": "returns bytes as they are",
     "_criu_build/package_archive.read_content": "returns bytes as they are",
     "_engines/podman/runtimes.read_runtimes": "collects parse_runtimes",
+    "_engines/docker/daemon.read_daemon": "a command's answer, and a file that parse_object reads",
     "_engines/bundle/config.read_config": "collects read_below and parse_object",
     "_engines/containerd/archive.read_spec": "collects parse_object and parse_spec",
     "_engines/containerd/place.read_config": "collects read_below and parse_object",

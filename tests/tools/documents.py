@@ -205,8 +205,6 @@ ABILITIES = {
     "pipe": "`encrypt_to`, `compression_level`",
     "compress": "compresses an archive itself, on all processors",
     "leave_running": "`leave_running`",
-    "pauses": "pauses the container with `leave_running` until its files are saved",
-    "keeps": "keeps the checkpoint in place after a restore, until the task removes it",
     "tcp_established": "`tcp_established`",
     "tcp_close": "`tcp_close`",
     "file_locks": "`file_locks`",
@@ -214,6 +212,9 @@ ABILITIES = {
     "publish": "`publish`",
     "ignore_static_ip": "`ignore_static_ip`",
     "ignore_static_mac": "`ignore_static_mac`",
+    "pauses": "pauses a container that runs on until its files are in the archive",
+    "new_id": "gives a container from an archive a new id",
+    "keeps": "keeps the checkpoint after a restore in place, until the task removes it",
     "root": "`engine_root`",
     "pre_dump": "`pre_checkpoint`, `with_previous`",
 }

@@ -57,7 +57,7 @@ JUDGED = """
     unit_invalid unit_running volume_exists cmd containers label pid profile rc refusals stderr stdout
 """
 # The reasons of engines other than podman.
-OTHER_ENGINES = "engine_missing"
+OTHER_ENGINES = "engine_missing engine_not_running engine_mismatch"
 
 NEVER: dict[str, dict[str, str]] = {
     "checkpoint_info": {JUDGED: "attempts() keeps it for the list reasons"},

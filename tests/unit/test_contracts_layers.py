@@ -39,7 +39,7 @@ STRANGERS = {("_process", "_engines"), ("_container", "_process"), ("_nextcloud"
 KNOW_ENGINES = (
     *("_engines/registry.py", "_unit/", "_schedule/run.py"),
     "modules/checkpoint_copy.py",
-    *("modules/container_unit_info.py", "modules/criu_info.py"),
+    *("modules/container_unit_info.py", "modules/criu_info.py", "modules/docker_experimental.py"),
 )
 
 # Files that may name podman permanently, and why.
@@ -49,6 +49,8 @@ PODMAN_NAMED = {
     "_criu_config/callers.py": "names podman with runc and crun among the callers of CRIU, as the result does",
     "_engines/registry.py": "lists the engines",
     "_engines/bundle/config.py": "names who starts containers by means of runc and crun",
+    "_engines/docker/answers.py": "distinguishes podman's command of the name docker",
+    "_engines/docker/daemon.py": "distinguishes podman's command of the name docker",
     "_engines/contents.py": "names the engines whose archives it knows by their annotations",
     "_engines/missing.py": "lists the reasons for an engine that is not installed",
     "_denials/_apparmor/": "lists the profiles and programs of engines, and threads about podman",

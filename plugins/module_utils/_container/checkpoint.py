@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Mapping, Union
+from typing import TYPE_CHECKING, Mapping, Union
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.binds import check_dump
 from ansible_collections.criu.hosts.plugins.module_utils._container.consistent import (
@@ -25,9 +25,11 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.refuse impor
     refuse_replacing,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired, require_abilities
+from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import place_record
 from ansible_collections.criu.hosts.plugins.module_utils._container.settle import Settled, settle
 from ansible_collections.criu.hosts.plugins.module_utils._container.space import bytes_to_write, require_space
 from ansible_collections.criu.hosts.plugins.module_utils._container.this_run import Known
+from ansible_collections.criu.hosts.plugins.module_utils._container.view import view
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
@@ -55,7 +57,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels impo
     to_record as traces_to_record,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import read_tree, to_record
-from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, place_record_path, record_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, place_record_path
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import (
     check_path,
 )
@@ -158,41 +160,6 @@ def _record_steps(paths: Paths, desired: Desired, container: Container, writer: 
     )
 
 
-def view(
-    engine: Engine, desired: Desired, container: Container | None, record: Record | None, state: str
-) -> dict[str, Any]:
-    """Returns the value of the key checkpoint."""
-    archive = desired.archive_path if record is not None and desired.archive_path else None
-    return {
-        "name": desired.name,
-        "engine": engine.name,
-        "id": container.id if container else (record.id if record else None),
-        "state": desired.state,
-        "container_state": state,
-        "archive_path": desired.archive_path,
-        "record_path": record_path(desired.archive_path) if desired.archive_path else None,
-        "store": desired.store,
-        "checkpoint_id": os.path.basename(os.path.dirname(archive)) if archive and desired.store else None,
-        "image": desired.image,
-        "image_id": record.sha256 if desired.image and record else None,
-        "size_bytes": record.size_bytes if (archive or desired.image) and record else None,
-        "sha256": record.sha256 if archive and record else None,
-        "checkpointed_at": record.checkpointed_at if record else None,
-        "pre_checkpoint": record.pre_dump if record else desired.options.pre_checkpoint,
-        "parent": _parent_path(archive, record),
-        "runtime": container.runtime if container else (record.runtime if record else None),
-    }
-
-
-def _parent_path(archive: str | None, record: Record | None) -> str | None:
-    if archive is None or record is None or not record.parent:
-        return None
-    # Few checkpoints have one: the others need not compile this.
-    from ansible_collections.criu.hosts.plugins.module_utils._store.chain import previous_path
-
-    return previous_path(archive, record) or None
-
-
 def checkpoint(ctx: Context, engine: Engine, desired: Desired) -> Outcome:
     """Checkpoints this run of the container unless that is done (state: present)."""
     require_abilities(engine, desired)
@@ -252,6 +219,7 @@ def make(
 
     ``archived`` are the records of archives that the task has completed, by their paths.
     """
+    container = _prepared(ctx, engine, container)
     selinux = read_selinux(ctx.paths)
     criu = read_criu(ctx.runner, engine.minimum_criu, selinux, ctx.paths)
     require_policy(selinux, container.process_label)
@@ -313,6 +281,16 @@ def _ready(
     from ansible_collections.criu.hosts.plugins.module_utils._container.chain import require_parent
 
     return require_parent(ctx, engine, desired, container, criu.path, archived)
+
+
+def _prepared(ctx: Context, engine: Engine, container: Container) -> Container:
+    """Returns the container with its own restart policy, if its engine is ready.
+
+    One that was checkpointed and started by hand since has none, and its record has it.
+    """
+    engine.require_ready(ctx, f"checkpoint container {container.name!r}")
+    known = place_record(ctx.paths, container) if container.stamp and not container.restart else None
+    return container if known is None else replace(container, restart=known.restart)
 
 
 def _stored(ctx: Context, desired: Desired, container: Container, writer: RecordWriter) -> Stored:

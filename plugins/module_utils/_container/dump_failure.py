@@ -192,7 +192,8 @@ def _left(work: _Work, now: Container | None) -> tuple[str, str, None]:
             outcome = f"{outcome} {left_advice(work.kept)}"
     else:
         thaw = engine.thaw_steps(now) if now.alive else ()
-        if work.apply("let the container go on", *thaw) and thaw:
+        policy = engine.restart_steps(now, work.writer.container.restart) if now.alive else ()
+        if work.apply("let the container go on", *thaw, *policy) and thaw:
             now = replace(now, status="running")
         _archive(work, lambda record: None)
         # The images are memory, and may fill the disk.

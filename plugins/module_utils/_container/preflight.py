@@ -107,6 +107,7 @@ def _tools(look: Look) -> Iterator[Callable[[], Any]]:
     work, situation = look.work, look.work.situation
     record, container = situation.record, situation.container
     runtime = record.runtime if record else container.runtime if container else ""
+    yield lambda: work.engine.require_ready(work.ctx, work.what)
     yield look.find_criu
     yield lambda: require_policy(situation.selinux, situation.process_label)
     yield lambda: require_runtime(work.ctx, work.engine, work.desired, runtime)

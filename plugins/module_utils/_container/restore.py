@@ -57,7 +57,8 @@ class Restore:
     def imported_id(self) -> str:
         """The id that a container gets from the archive; empty if it gets a new one."""
         record = self.situation.record
-        return record.id if record is not None and self.desired.new_name is None else ""
+        keeps = self.desired.new_name is None and not self.engine.abilities.new_id
+        return record.id if record is not None and keeps else ""
 
     @property
     def imports(self) -> bool:
@@ -187,6 +188,9 @@ def plan_restore(work: Restore) -> Plan:
     if work.source == "nowhere":
         situation = work.situation
         steps = borrow((), situation.selinux, read_loan(work.ctx.paths), situation.process_label)
+        if container is not None and situation.record is not None and work.desired.origin is None:
+            # It was started without its state, so nothing has switched this on again.
+            steps = (*steps, *work.engine.restart_steps(container, situation.record.restart))
     else:
         # A task that finds nothing to do need not compile this.
         from ansible_collections.criu.hosts.plugins.module_utils._container.restore_steps import all_steps

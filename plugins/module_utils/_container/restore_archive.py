@@ -53,11 +53,13 @@ def read_archived(engine: Engine, desired: Desired, archive_path: str) -> Record
     return record
 
 
-def is_from_archive(paths: Paths, desired: Desired, container: Container | None, record: Record | None) -> bool:
+def is_from_archive(
+    paths: Paths, engine: Engine, desired: Desired, container: Container | None, record: Record | None
+) -> bool:
     """Returns whether the running container is the archived one, or was restored from the archive under a new name."""
     if container is None or record is None:
         return False
-    if desired.new_name is None and record.id:
+    if desired.new_name is None and record.id and (container.id == record.id or not engine.abilities.new_id):
         return container.id == record.id
     try:
         data = read_own(restored_path(paths, desired.target))
@@ -78,11 +80,11 @@ def source_of_archive(
     """
     if container is None:
         return "image" if desired.image else "archive"
-    if container.unsettled and is_from_archive(paths, desired, container, record):
+    if container.unsettled and is_from_archive(paths, engine, desired, container, record):
         from ansible_collections.criu.hosts.plugins.module_utils._container.status import refuse_paused_or_ending
 
         refuse_paused_or_ending(engine, container, f"restore container {desired.target!r}")
-    if container.running and is_from_archive(paths, desired, container, record):
+    if container.running and is_from_archive(paths, engine, desired, container, record):
         return "nowhere"
     if container.running or container.unsettled:
         does = "runs" if container.running else f"is there (status {container.status!r})"

@@ -105,8 +105,12 @@ def proof_steps(work: Restore) -> tuple[Step, ...]:
 
 
 def last_steps(work: Restore) -> tuple[Step, ...]:
-    """Plans the end: remove the used checkpoint in place, unless ``keep`` is set; or note the archive."""
-    desired, container = work.desired, work.situation.container
+    """Plans the end: remove the used checkpoint in place, unless ``keep`` is set; or note the archive.
+
+    Only now may the engine start the container again by itself: all labels are proved.
+    """
+    desired, situation = work.desired, work.situation
+    container = situation.container
     if work.imports:
         path = restored_path(work.ctx.paths, desired.target)
         used = work.engine.import_files(desired.target)
@@ -114,23 +118,26 @@ def last_steps(work: Restore) -> tuple[Step, ...]:
             *(Remove(one, why="remove what the restore has used") for one in used),
             MakeDir(os.path.dirname(path), why="make the folder"),
             WriteFile(path, work.note, why="note where the container is from in"),
+            *work.engine.restart_steps(desired.target, situation.record.restart if situation.record else ""),
         )
     if container is None:
         return ()
+    record = situation.record
+    restart = work.engine.restart_steps(container, record.restart) if record is not None else ()
     if desired.options.keep:
-        record = work.situation.record
         if record is None or record.ran_on:
-            return ()
+            return restart
         place = place_record_path(work.ctx.paths, container.id)
         text = render_record(replace(record, ran_on=True))
         return (
             MakeDir(os.path.dirname(place), why="make the folder"),
             WriteFile(place, text, why="note that the container runs on in"),
+            *restart,
         )
     paths: tuple[str, ...] = (place_record_path(work.ctx.paths, container.id),)
     if work.lsm != "none" or work.engine.abilities.keeps:
         paths = (*work.engine.checkpoint_files(container), *paths)
-    return removal(work.engine, container, paths, container.stamp)
+    return (*restart, *removal(work.engine, container, paths, container.stamp))
 
 
 def all_steps(work: Restore) -> tuple[Step, ...]:

@@ -101,6 +101,10 @@ def _dumping(settled: Settled, note: Begun) -> None:
     if box is None or box.id != facts.get("id"):
         return
     made = box.stamp not in ("", facts.get("stamp"))
+    known = known_record(settled.ctx.paths, note.thing)
+    if box.alive and known is not None and known.restart != box.restart:
+        settled.do(*engine.restart_steps(box, known.restart))
+        settled.container = box = replace(box, restart=known.restart)
     if box.alive and box.run != facts.get("run"):
         if box.restored_at and made:  # the task was bringing it back after a failed export
             _prove(settled, note, box, "container", keep=False)

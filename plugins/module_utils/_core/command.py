@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
     from ansible_collections.criu.hosts.plugins.module_utils._core.feed import Feed
+    from ansible_collections.criu.hosts.plugins.module_utils._core.follow import Follow
     from ansible_collections.criu.hosts.plugins.module_utils._core.pipe import Stream, Streamed
 
 # LANGUAGE outranks LC_ALL for translated messages, so both are needed for output that can be parsed.
@@ -76,7 +77,7 @@ class Runner(Protocol):
         stdin: str | None = None,
         finish: bool = False,
         limit: float | None = None,
-        stream: Stream | Feed | None = None,
+        stream: Stream | Feed | Follow | None = None,
         prints: str | None = None,
     ) -> Completed:
         """Runs ``argv`` to its end; any exit status is accepted.
@@ -103,7 +104,7 @@ class ModuleRunner:
         stdin: str | None = None,
         finish: bool = False,
         limit: float | None = None,
-        stream: Stream | Feed | None = None,
+        stream: Stream | Feed | Follow | None = None,
         prints: str | None = None,
     ) -> Completed:
         if finish:
@@ -141,7 +142,7 @@ def to_end(
     cwd: str | None = None,
     stdin: str | None = None,
     limit: float | None = None,
-    stream: Stream | Feed | None = None,
+    stream: Stream | Feed | Follow | None = None,
     prints: str | None = None,
 ) -> Completed:
     """Runs a command that neither a signal to the task nor the end of the task cuts off."""
@@ -174,7 +175,7 @@ class ProgramRunner:
         stdin: str | None = None,
         finish: bool = False,
         limit: float | None = None,
-        stream: Stream | Feed | None = None,
+        stream: Stream | Feed | Follow | None = None,
         prints: str | None = None,
     ) -> Completed:
         if finish:

@@ -24,6 +24,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.signals import ST
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.feed import Feed
+    from ansible_collections.criu.hosts.plugins.module_utils._core.follow import Follow
     from ansible_collections.criu.hosts.plugins.module_utils._core.pipe import Stream
 
 # The exit status of what was ended since it took too long.
@@ -196,7 +197,7 @@ def stream_to_end(
     stdin: str | None,
     env: dict[str, str],
     limit: float | None = None,
-    stream: Stream | Feed,
+    stream: Stream | Feed | Follow,
 ) -> tuple[int, str, str, Streamed]:
     """Does the same for a command that writes into a pipe, which the guardian has stored."""
 

@@ -14,9 +14,9 @@ class Abilities:
 
     ``pipe``: it can write an archive into a named pipe. ``compress``: it compresses it then. ``image``: it has images
     of checkpoints (images.py). ``files``: its archives have the container's files, not only its memory. ``root``: it
-    can work with the containers of another folder than its default one (option engine_root). ``pauses``: a container
-    that runs on is paused until its files are in the archive. ``keeps``: a restore in place leaves the checkpoint
-    there.
+    can work with the containers of another folder than its default one (option engine_root). ``new_id``: a container
+    that is restored from an archive has a new id. ``pauses``: a container that runs on is paused until its files are in
+    the archive. ``keeps``: a restore in place leaves the checkpoint there.
     """
 
     in_place: bool = False
@@ -35,12 +35,13 @@ class Abilities:
     image: bool = False
     root: bool = False
     files: bool = False
+    new_id: bool = False
     pauses: bool = False
     keeps: bool = False
 
 
 # Of a container that has neither ended nor runs: it cannot be dumped, started or restored.
-UNSETTLED = ("paused", "stopping", "removing")
+UNSETTLED = ("paused", "stopping", "removing", "restarting")
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ class Container:
     ``stamp`` identifies the checkpoint on disk beside the container; empty if there is none. ``own`` is for the engine
     alone: nothing else reads it. ``criu_config`` is the file that the annotation org.criu.config names. ``ports`` and
     ``networks`` are as in its record. ``owner`` is what has made it by means of this engine, such as podman that runs
-    runc; empty if a person has.
+    runc; empty if a person has. ``restart`` says when the engine starts the container again by itself, in the words of
+    its command; empty if never.
     """
 
     id: str
@@ -109,6 +111,7 @@ class Container:
     ports: tuple[dict[str, Any], ...] = ()
     networks: Mapping[str, list[str]] = field(default_factory=dict)
     owner: str = ""
+    restart: str = ""
 
     @property
     def running(self) -> bool:

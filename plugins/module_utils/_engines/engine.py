@@ -68,6 +68,9 @@ class Engine(Protocol):
     def require_caller(self, what: str) -> None:
         """Refuse a caller for whom the engine cannot do ``what``; raises CheckpointError."""
 
+    def require_ready(self, ctx: Context, what: str) -> None:
+        """Refuse an engine that cannot checkpoint or restore as it is set up now; ``what`` is the work."""
+
     def require_options(self, ctx: Context, options: Options, what: str, *, archive: bool) -> None:
         """Refuse options that the installed release lacks or would refuse.
 
@@ -128,6 +131,12 @@ class Engine(Protocol):
 
     def handle(self, name: str, container_id: str) -> str:
         """What ``remove_steps`` takes for the container that an import makes, with this id if that is not empty."""
+
+    def restart_steps(self, target: Container | str, policy: str) -> tuple[Step, ...]:
+        """Let the engine start a container, or the one of this name, again by itself as ``Record.restart`` says.
+
+        No step if it does, or if it never did.
+        """
 
     def profile(self, container: Container) -> str:
         """The AppArmor profile that the container was made with; empty if it has none."""

@@ -57,7 +57,19 @@ def _containerd(paths: Paths, uid: int, dummy_root: str) -> Engine:
     return Containerd(paths, uid)
 
 
-ENGINES: dict[str, Make] = {"podman": _podman, "runc": _runc, "crun": _crun, "containerd": _containerd}
+def _docker(paths: Paths, uid: int, dummy_root: str) -> Engine:
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.docker.engine import Docker
+
+    return Docker(paths, uid)
+
+
+ENGINES: dict[str, Make] = {
+    "podman": _podman,
+    "docker": _docker,
+    "runc": _runc,
+    "crun": _crun,
+    "containerd": _containerd,
+}
 DEFAULT = "podman"
 # The choice that finds the engine which has the container.
 AUTO = "auto"

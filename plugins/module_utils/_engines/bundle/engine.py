@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Callable, ClassVar
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Remove, Step
-from ansible_collections.criu.hosts.plugins.module_utils._engines.archive import PRE_CHECKPOINT
 from ansible_collections.criu.hosts.plugins.module_utils._engines.bundle import plans
 from ansible_collections.criu.hosts.plugins.module_utils._engines.bundle.config import binds_in, read_config
 from ansible_collections.criu.hosts.plugins.module_utils._engines.bundle.places import all_known, place_of
@@ -28,6 +27,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.container impo
     Health,
     Options,
 )
+from ansible_collections.criu.hosts.plugins.module_utils._engines.no_pre_dumps import NoPreDumps
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._host.process import cgroup_of
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Bundle(Reads):
+class Bundle(NoPreDumps, Reads):
     """The engine ``name``, which is runc or crun, for the containers in the folder ``root``."""
 
     minimum_criu: ClassVar[tuple[int, ...]] = (3, 11)
@@ -76,6 +76,9 @@ class Bundle(Reads):
         from ansible_collections.criu.hosts.plugins.module_utils._engines.bundle.refusals import require_root
 
         require_root(self.paths, self.uid, self.name, self.root, what)
+
+    def require_ready(self, ctx: Context, what: str) -> None:
+        pass
 
     def require_options(self, ctx: Context, options: Options, what: str, *, archive: bool) -> None:
         pass
@@ -134,6 +137,9 @@ class Bundle(Reads):
         self, archive: str, record: Record, new_name: str | None, options: Options, previous: str = ""
     ) -> tuple[Step, ...]:
         return plans.import_steps(self, archive, record, options)
+
+    def restart_steps(self, target: Container | str, policy: str) -> tuple[Step, ...]:
+        return ()
 
     def profile(self, container: Container) -> str:
         return container.own["apparmor"]
@@ -201,9 +207,6 @@ class Bundle(Reads):
     def images_dir(self, container: Container) -> str:
         return place_of(self.paths, container.name).images
 
-    def pre_dump_dir(self, container: Container) -> str:
-        return f"{place_of(self.paths, container.name).folder}/{PRE_CHECKPOINT}"
-
     def outdated_records(self, container: Container) -> tuple[str, ...]:
         from ansible_collections.criu.hosts.plugins.module_utils._store.record import place_records_dir
 
@@ -216,9 +219,6 @@ class Bundle(Reads):
         place = place_of(self.paths, container.name)
         known = place.known()
         return place.stamp if known is not None and known.id == container.id else ""
-
-    def pre_dump_stamp(self, container: Container) -> str:
-        return ""
 
     def live_pid(self, container: Container) -> int:
         pid = place_of(self.paths, container.name).restored_pid()
@@ -252,9 +252,6 @@ class Bundle(Reads):
         from ansible_collections.criu.hosts.plugins.module_utils._engines.bundle.archive import read_description
 
         return read_description(self.name, path)
-
-    def check_previous(self, archive: str) -> None:
-        raise ValueError(f"{self.name} makes no pre-checkpoints here")
 
     def spec(self, source: Container | str) -> Spec | None:
         from ansible_collections.criu.hosts.plugins.module_utils._engines.bundle.archive import spec_of

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Callable, ClassVar
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Cause, CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Step, Wait
-from ansible_collections.criu.hosts.plugins.module_utils._engines.archive import IMAGES, PRE_CHECKPOINT
+from ansible_collections.criu.hosts.plugins.module_utils._engines.archive import IMAGES
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import (
     Abilities,
     Bind,
@@ -29,6 +29,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.container impo
 from ansible_collections.criu.hosts.plugins.module_utils._engines.containerd.answers import name_of
 from ansible_collections.criu.hosts.plugins.module_utils._engines.containerd.place import folder_of, import_folder
 from ansible_collections.criu.hosts.plugins.module_utils._engines.containerd.reads import CTR, ENGINE, Reads
+from ansible_collections.criu.hosts.plugins.module_utils._engines.no_pre_dumps import NoPreDumps
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import in_user_namespace
 
@@ -47,7 +48,7 @@ def _name(target: Container | str) -> str:
 
 
 @dataclass(frozen=True)
-class Containerd(Reads):
+class Containerd(NoPreDumps, Reads):
     """The engine containerd, in the namespace of ctr."""
 
     name: ClassVar[str] = ENGINE
@@ -81,6 +82,9 @@ class Containerd(Reads):
             f"Cannot {what}: containerd takes commands from the host's root only, and {why}. Set become.",
             reason="rootless_unsupported",
         )
+
+    def require_ready(self, ctx: Context, what: str) -> None:
+        pass
 
     def require_options(self, ctx: Context, options: Options, what: str, *, archive: bool) -> None:
         pass
@@ -149,6 +153,9 @@ class Containerd(Reads):
 
     def handle(self, name: str, container_id: str) -> str:
         return name
+
+    def restart_steps(self, target: Container | str, policy: str) -> tuple[Step, ...]:
+        return ()  # containerd starts no container by itself
 
     def profile(self, container: Container) -> str:
         return container.own.get("apparmor", "")
@@ -221,12 +228,6 @@ class Containerd(Reads):
     def images_dir(self, container: Container) -> str:
         return os.path.join(folder_of(self.paths, container.name), IMAGES)
 
-    def pre_dump_dir(self, container: Container) -> str:
-        return os.path.join(folder_of(self.paths, container.name), PRE_CHECKPOINT)
-
-    def pre_dump_stamp(self, container: Container) -> str:
-        return ""
-
     def outdated_records(self, container: Container) -> tuple[str, ...]:
         from ansible_collections.criu.hosts.plugins.module_utils._engines.containerd.place import outdated_records
 
@@ -263,9 +264,6 @@ class Containerd(Reads):
         from ansible_collections.criu.hosts.plugins.module_utils._engines.containerd.archive import read_archive
 
         return read_archive(path)
-
-    def check_previous(self, archive: str) -> None:
-        raise ValueError(f"{self.name} makes no pre-checkpoints here")
 
     def spec(self, source: Container | str) -> Spec | None:
         # Few hosts have a trust policy: the others need not compile this.

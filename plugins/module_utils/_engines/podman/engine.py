@@ -77,6 +77,9 @@ class Podman(Reads):
 
         require_root(what, self.paths, self.uid)
 
+    def require_ready(self, ctx: Context, what: str) -> None:
+        pass
+
     def require_options(self, ctx: Context, options: Options, what: str, *, archive: bool) -> None:
         # Only a restore with such options needs to compile this.
         from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.restore_options import require_options
@@ -182,6 +185,9 @@ class Podman(Reads):
         argv += [f"--name={new_name}"] if new_name else []
         why = f"restore from the archive {archive!r}"
         return (Command(tuple(argv), why=why, label="restore", finish=True),)
+
+    def restart_steps(self, target: Container | str, policy: str) -> tuple[Step, ...]:
+        return ()  # podman starts no container that a checkpoint has ended
 
     def profile(self, container: Container) -> str:
         return container.own.get("apparmor", "")

@@ -77,6 +77,9 @@ class Box:
     def require_caller(self, what: str) -> None:
         pass
 
+    def require_ready(self, ctx: Context, what: str) -> None:
+        pass
+
     def require_options(self, ctx: Context, options: Options, what: str, *, archive: bool) -> None:
         pass
 
@@ -139,6 +142,9 @@ class Box:
             Command(("box", "load", archive), why="load the archive"),
             Command(("box", "start", "--from", "loaded", "web"), why="restore", label="restore"),
         )
+
+    def restart_steps(self, target: Container | str, policy: str) -> tuple[Step, ...]:
+        return ()
 
     def profile(self, container: Container) -> str:
         return ""
