@@ -14,7 +14,8 @@ class Abilities:
 
     ``pipe``: it can write an archive into a named pipe. ``compress``: it compresses it then. ``image``: it has images
     of checkpoints (images.py). ``files``: its archives have the container's files, not only its memory. ``root``: it
-    can work with the containers of another folder than its default one (option engine_root).
+    can work with the containers of another folder than its default one (option engine_root). ``defined``: its
+    containers are there before they run, and stay: an archive is restored into the one of its name, which has ended.
     """
 
     in_place: bool = False
@@ -33,6 +34,7 @@ class Abilities:
     image: bool = False
     root: bool = False
     files: bool = False
+    defined: bool = False
 
 
 # Of a container that has neither ended nor runs: it cannot be dumped, started or restored.
@@ -141,7 +143,8 @@ class ImageInfo:
 class Options:
     """The options of a checkpoint or restore that the engine gets; those after ``compression`` are of a restore only.
 
-    ``publish`` are ports in the engine's own syntax. ``compression_level`` is not for the engine.
+    ``publish`` are ports in the engine's own syntax. ``compression_level`` is not for the engine. ``into`` is the
+    container that an archive is restored into, of an engine whose containers are defined.
     """
 
     tcp_established: bool = False
@@ -156,3 +159,4 @@ class Options:
     ignore_static_mac: bool = False
     publish: tuple[str, ...] = ()
     compression_level: int | None = None
+    into: Container | None = None
