@@ -51,7 +51,13 @@ def _crun(paths: Paths, uid: int, root: str) -> Engine:
     return Bundle("crun", paths, uid, root or "/run/crun")
 
 
-ENGINES: dict[str, Make] = {"podman": _podman, "runc": _runc, "crun": _crun}
+def _lxc(paths: Paths, uid: int, root: str) -> Engine:
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.lxc.engine import Lxc
+
+    return Lxc(paths, uid, root or "/var/lib/lxc")
+
+
+ENGINES: dict[str, Make] = {"podman": _podman, "runc": _runc, "crun": _crun, "lxc": _lxc}
 DEFAULT = "podman"
 # The choice that finds the engine which has the container.
 AUTO = "auto"
