@@ -45,7 +45,7 @@ options:
   engine:
     description: List only the checkpoints that this container engine has made.
     type: str
-    choices: [podman, runc, crun]
+    choices: [podman, runc, crun, lxc]
   detail:
     description:
       - What to return beside the summary. A key that is not asked for is V(null).

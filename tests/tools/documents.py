@@ -185,6 +185,7 @@ ABILITIES = {
     "ignore_static_ip": "`ignore_static_ip`",
     "ignore_static_mac": "`ignore_static_mac`",
     "root": "`engine_root`",
+    "defined": "restores an archive into its container, which is there and has ended",
     "pre_dump": "pre-dumps",
 }
 
