@@ -27,7 +27,7 @@ options:
       - V(auto) finds the installed engine that has a container of this name. Two are refused (V(engine_ambiguous)).
         For a restore from an archive, a store or an image it is the engine that has made it.
     type: str
-    choices: [podman, docker, runc, crun, containerd, auto]
+    choices: [podman, docker, runc, crun, containerd, lxc, auto]
     default: podman
   engine_root:
     description:

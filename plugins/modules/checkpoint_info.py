@@ -46,7 +46,7 @@ options:
   engine:
     description: List only the checkpoints that this container engine has made.
     type: str
-    choices: [podman, docker, runc, crun, containerd]
+    choices: [podman, docker, runc, crun, containerd, lxc]
   detail:
     description:
       - What to return beside the summary. A key that is not asked for is V(null).

@@ -893,6 +893,13 @@ CASES: tuple[Target, ...] = (
         texts("127.0.0.1:8080:80/tcp", "[::1]:8000-8009:9000-9009/udp", "80"),
         raises=(ValueError,),
     ),
+    Target(
+        "_engines/lxc/answers.parse_info",
+        texts(*(one.read_text() for one in sorted((FIXTURES / "lxc").glob("6.0.4-info-*.txt")))),
+        raises=(ValueError,),
+    ),
+    Target("_engines/lxc/answers.parse_mounts", texts("/lib lib none ro,bind 0 0\n/a\\040b c none rbind,optional 0 0")),
+    Target("_engines/lxc/answers.parse_limits", texts("lxc.cgroup2.devices.deny = a\nlxc.cgroup2.memory.max = 1G")),
     Target("_core/durations.parse_duration", texts("90", "30m", "7d")),
     Target("_store/age.parse_max_age", texts("90", "30m", "7d"), raises=REFUSED),
     Target(

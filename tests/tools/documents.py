@@ -216,6 +216,7 @@ ABILITIES = {
     "new_id": "gives a container from an archive a new id",
     "keeps": "keeps the checkpoint after a restore in place, until the task removes it",
     "root": "`engine_root`",
+    "defined": "restores an archive into its container, which is there and has ended",
     "pre_dump": "`pre_checkpoint`, `with_previous`",
 }
 

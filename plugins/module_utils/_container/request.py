@@ -139,8 +139,9 @@ def _options(params: Mapping[str, Any]) -> Options:
         from ansible_collections.criu.hosts.plugins.module_utils._container.chain_options import check_chain_options
 
         check_chain_options(params)
+    shared: dict[str, Any] = {flag: params[flag] or (memory_only and flag in _LEFT_OUT) for flag in FLAGS}
     return Options(
-        **{flag: params[flag] or (memory_only and flag in _LEFT_OUT) for flag in FLAGS},
+        **shared,
         leave_running=params.get("leave_running", False) and not memory_only,
         compression=params.get("compression", "zstd"),
         compression_level=_level(params),

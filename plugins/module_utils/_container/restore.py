@@ -127,8 +127,8 @@ class Restore:
 
         in_place = self.source == "container"
         then = f"It is removed, and the {self.source} is kept."
-        if in_place:
-            then = "It is stopped, and its checkpoint is kept."
+        if in_place or self.engine.abilities.defined:
+            then = f"It is stopped, and {'its checkpoint' if in_place else f'the {self.source}'} is kept."
         if self.container is not None:
             self.proof = prove(self.ctx.paths, self.desired, self.situation, self.container, self.tree, then)
 

@@ -97,12 +97,27 @@ def source_of_archive(
     if same and record is not None and container.stamp == record.stamp and desired.new_name is None:
         _refuse_publish(desired)
         return "container"
+    if engine.abilities.defined:
+        return _into_defined(paths, desired, container)
     raise CheckpointError(
         f"Cannot restore {desired.origin!r} as container {desired.target!r}: a stopped container of that name "
         f"exists, and its state differs from the archive's (status {container.status!r}). Remove it, or give a "
         "different new_name.",
         reason="container_exists",
     )
+
+
+def _into_defined(paths: Paths, desired: Desired, container: Container) -> str:
+    """Returns the source of a restore into a container that has ended, unless its last state is in place."""
+    from ansible_collections.criu.hosts.plugins.module_utils._container.stopped import is_in_checkpoint
+
+    if is_in_checkpoint(paths, container):
+        raise CheckpointError(
+            f"Cannot restore {desired.origin!r} as container {desired.target!r}: that container has ended in a "
+            "different checkpoint, which is in place. Restore that, or start the container, which drops it.",
+            reason="container_exists",
+        )
+    return "archive"
 
 
 def _refuse_publish(desired: Desired) -> None:

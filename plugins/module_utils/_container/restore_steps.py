@@ -68,6 +68,8 @@ def _import_steps(work: Restore) -> tuple[Step, ...]:
     if record is None:
         return ()
     path, previous = desired.archive_path or "", situation.previous(desired.archive_path)
+    if engine.abilities.defined:
+        desired = replace(desired, options=replace(desired.options, into=situation.container))
     if situation.image is not None:
         steps = engine.images.import_steps(situation.image, record.runtime, desired.new_name, desired.options)
         return limited(steps, situation.image.size_bytes)

@@ -150,7 +150,7 @@ def _restore(ctx: Context, engine: Engine, desired: Desired, settled: Settled) -
             from ansible_collections.criu.hosts.plugins.module_utils._container.restore_health import unplanned
 
             warnings = (*warnings, *unplanned(work))
-    if source == "container":
+    if source == "container" or (source == "archive" and engine.abilities.defined):
         # A container that runs already need not compile this.
         from ansible_collections.criu.hosts.plugins.module_utils._container.stopped import ran_on_warning
 

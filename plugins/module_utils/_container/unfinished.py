@@ -189,7 +189,8 @@ def _restoring(settled: Settled, note: Begun) -> None:
     if box is not None and box.alive:
         _prove(settled, note, box, "image" if facts.get("image") else "archive", keep=False)
         return
-    if box is not None and box.status not in NOT_RUN:
+    stays = settled.engine.abilities.defined
+    if box is not None and box.status not in NOT_RUN and not stays:
         return
     left: list[Step] = []
     if box is not None:
@@ -201,7 +202,7 @@ def _restoring(settled: Settled, note: Begun) -> None:
     for name in facts.get("volumes", "").split():
         if settled.engine.has_volume(name):
             left += settled.engine.remove_volume_steps(name, f"remove the volume {name!r} of the unfinished restore")
-    settled.container = None
+    settled.container = box if stays else None
     if left:
         settled.do(*left)
         origin = facts.get("image") or facts.get("archive_path")

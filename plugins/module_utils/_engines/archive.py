@@ -13,15 +13,20 @@ from __future__ import annotations
 import io
 import os
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
-from typing import Any, BinaryIO, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Iterator, Mapping
 
+from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import without_waiting
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Step, Unpack
 from ansible_collections.criu.hosts.plugins.module_utils._core.streams import Expanded, StreamError
 from ansible_collections.criu.hosts.plugins.module_utils._core.tar import Tar, open_tar
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
 from ansible_collections.criu.hosts.plugins.module_utils._formats.zstd import MAGIC, ZstdError, ZstdMissing, ZstdReader
+
+if TYPE_CHECKING:
+    from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 
 CONFIG, SPEC, IMAGES = "config.dump", "spec.dump", "checkpoint"
 DUMPS = (CONFIG, SPEC)
@@ -145,3 +150,32 @@ def parse_dump(name: str, content: bytes) -> dict[str, Any]:
         return parse_object(content)
     except ValueError as error:
         raise ValueError(f"its {name} is no JSON object ({error})") from None
+
+
+def described(path: str, record_of: Callable[[dict[str, dict[str, Any]]], Record]) -> Record:
+    """Returns what the descriptions in an archive say by ``record_of``, which raises ValueError if they say nothing.
+
+    Raises:
+        CheckpointError: archive_invalid; archive_unreadable, this host lacks libzstd.
+    """
+    # Nearly every archive has a record: the others need not compile these.
+    from ansible_collections.criu.hosts.plugins.module_utils._store.archive import invalid
+    from ansible_collections.criu.hosts.plugins.module_utils._store.record import UNKNOWN
+
+    try:
+        with opened_archive(path) as archive:
+            dumps = find_dumps(archive)
+        return replace(record_of(dumps), parent=UNKNOWN if PARENT in dumps else "")
+    except ZstdMissing as error:
+        raise CheckpointError(
+            f"Cannot read the archive {path!r}, which has no record: {error}. Install that library (Debian: libzstd1, "
+            "Red Hat: libzstd), or copy the record to the archive.",
+            reason="archive_unreadable",
+            path=path,
+        ) from error
+    except (StreamError, ZstdError) as error:
+        raise invalid(path, f"it cannot be read as a checkpoint archive ({error})") from error
+    except ValueError as error:
+        raise invalid(path, str(error)) from error
+    except OSError as error:
+        raise invalid(path, f"it cannot be read ({error.strerror})") from error

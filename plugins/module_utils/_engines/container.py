@@ -16,7 +16,8 @@ class Abilities:
     of checkpoints (images.py). ``files``: its archives have the container's files, not only its memory. ``root``: it
     can work with the containers of another folder than its default one (option engine_root). ``new_id``: a container
     that is restored from an archive has a new id. ``pauses``: a container that runs on is paused until its files are in
-    the archive. ``keeps``: a restore in place leaves the checkpoint there.
+    the archive. ``keeps``: a restore in place leaves the checkpoint there. ``defined``: its containers are there before
+    they run, and stay: an archive is restored into the one of its name, which has ended.
     """
 
     in_place: bool = False
@@ -38,6 +39,7 @@ class Abilities:
     new_id: bool = False
     pauses: bool = False
     keeps: bool = False
+    defined: bool = False
 
 
 # Of a container that has neither ended nor runs: it cannot be dumped, started or restored.
@@ -148,8 +150,9 @@ class ImageInfo:
 class Options:
     """The options of a checkpoint or restore that the engine gets; those after ``compression`` are of a restore only.
 
-    ``publish`` are ports in the engine's own syntax. ``compression_level`` is not for the engine. ``pre_checkpoint``:
-    save the memory only, for a checkpoint ``with_previous``, which saves what has changed since.
+    ``publish`` are ports in the engine's own syntax. ``compression_level`` is not for the engine. ``into`` is the
+    container that an archive is restored into, of an engine whose containers are defined. ``pre_checkpoint``: save the
+    memory only, for a checkpoint ``with_previous``, which saves what has changed since.
     """
 
     tcp_established: bool = False
@@ -164,6 +167,7 @@ class Options:
     ignore_static_mac: bool = False
     publish: tuple[str, ...] = ()
     compression_level: int | None = None
+    into: Container | None = None
     pre_checkpoint: bool = False
     with_previous: bool = False
 

@@ -63,12 +63,19 @@ def _docker(paths: Paths, uid: int, dummy_root: str) -> Engine:
     return Docker(paths, uid)
 
 
+def _lxc(paths: Paths, uid: int, root: str) -> Engine:
+    from ansible_collections.criu.hosts.plugins.module_utils._engines.lxc.engine import Lxc
+
+    return Lxc(paths, uid, root or "/var/lib/lxc")
+
+
 ENGINES: dict[str, Make] = {
     "podman": _podman,
     "docker": _docker,
     "runc": _runc,
     "crun": _crun,
     "containerd": _containerd,
+    "lxc": _lxc,
 }
 DEFAULT = "podman"
 # The choice that finds the engine which has the container.

@@ -10,20 +10,15 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Remove, Step, WriteFile
-from ansible_collections.criu.hosts.plugins.module_utils._core.streams import StreamError
 from ansible_collections.criu.hosts.plugins.module_utils._engines.archive import (
     CONFIG,
     IMAGES,
-    PARENT,
     SPEC,
     STATISTICS,
-    find_dumps,
-    opened_archive,
+    described,
     pack_step,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._engines.bundle.config import binds_in, read_config, text_in
@@ -31,9 +26,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.bundle.places 
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container, to_record
 from ansible_collections.criu.hosts.plugins.module_utils._engines.fields import word
 from ansible_collections.criu.hosts.plugins.module_utils._engines.spec import parse_spec
-from ansible_collections.criu.hosts.plugins.module_utils._formats.zstd import ZstdError, ZstdMissing
-from ansible_collections.criu.hosts.plugins.module_utils._store.archive import invalid
-from ansible_collections.criu.hosts.plugins.module_utils._store.record import UNKNOWN, Record
+from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
@@ -83,23 +76,7 @@ def read_description(engine: str, path: str) -> Record:
     Raises:
         CheckpointError: archive_invalid; archive_unreadable, this host lacks libzstd.
     """
-    try:
-        with opened_archive(path) as archive:
-            dumps = find_dumps(archive)
-        return replace(_record(engine, dumps[CONFIG], dumps.get(SPEC, {})), parent=UNKNOWN if PARENT in dumps else "")
-    except ZstdMissing as error:
-        raise CheckpointError(
-            f"Cannot read the archive {path!r}, which has no record: {error}. Install that library (Debian: libzstd1, "
-            "Red Hat: libzstd), or copy the record to the archive.",
-            reason="archive_unreadable",
-            path=path,
-        ) from error
-    except (StreamError, ZstdError) as error:
-        raise invalid(path, f"it cannot be read as a checkpoint archive ({error})") from error
-    except ValueError as error:
-        raise invalid(path, str(error)) from error
-    except OSError as error:
-        raise invalid(path, f"it cannot be read ({error.strerror})") from error
+    return described(path, lambda dumps: _record(engine, dumps[CONFIG], dumps.get(SPEC, {})))
 
 
 def _record(engine: str, described: dict[str, Any], config: dict[str, Any]) -> Record:

@@ -12,7 +12,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.archive import
     CONFIG,
     DUMP_LIMIT,
     SPEC,
-    find_dumps,
+    described,
     opened_archive,
     parse_dump,
 )
@@ -23,7 +23,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.oci import par
 from ansible_collections.criu.hosts.plugins.module_utils._engines.spec import parse_spec
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
 from ansible_collections.criu.hosts.plugins.module_utils._formats.zstd import ZstdError
-from ansible_collections.criu.hosts.plugins.module_utils._store.archive import invalid
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, check_record
 
 if TYPE_CHECKING:
@@ -55,17 +54,9 @@ def read_archive(path: str) -> Record:
     """Reads the container's description out of an archive that has no record.
 
     Raises:
-        CheckpointError: archive_invalid.
+        CheckpointError: archive_invalid; archive_unreadable, this host lacks libzstd.
     """
-    try:
-        with opened_archive(path) as archive:
-            return record_in(find_dumps(archive))
-    except (StreamError, ZstdError) as error:
-        raise invalid(path, f"it cannot be read as a checkpoint archive ({error})") from error
-    except ValueError as error:
-        raise invalid(path, str(error)) from error
-    except OSError as error:
-        raise invalid(path, f"it cannot be read ({error.strerror or error})") from error
+    return described(path, record_in)
 
 
 def read_description(path: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.streams import St
 from ansible_collections.criu.hosts.plugins.module_utils._engines.archive import (
     DUMP_LIMIT,
     DUMPS,
-    find_dumps,
+    described,
     opened_archive,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container, Options, to_record
@@ -98,14 +98,7 @@ def describe_archive(path: str) -> Record:
     Raises:
         CheckpointError: archive_invalid; archive_unreadable, this host lacks libzstd.
     """
-
-    def read() -> Record:
-        with opened_archive(path) as archive:
-            config = find_dumps(archive)[DUMPS[0]]
-        return record_in(config, read_description(path))
-
-    record: Record = _reading(path, read)
-    return record
+    return described(path, lambda dumps: record_in(dumps[DUMPS[0]], read_description(path)))
 
 
 def _reading(path: str, read: Any) -> Any:
