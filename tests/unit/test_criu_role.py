@@ -10,16 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
-import sys
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.tests.unit import stand_ins
+from ansible_collections.criu.hosts.tests.unit import plays, stand_ins
+from ansible_collections.criu.hosts.tests.unit.plays import ROOT, Played
 
-ROOT = Path(__file__).resolve().parents[2]
 MODULE = (
     "#!/usr/bin/python\n"
     + stand_ins.HOST
@@ -56,13 +55,20 @@ module.exit_json(changed=True, build={})
 PLAY = """\
 - hosts: all
   gather_facts: false
-  environment:
-    STAND_IN: "{{ folder }}/{{ inventory_hostname }}.json"
   tasks:
     - criu.hosts.facts:
       tags: [always]
     - ansible.builtin.import_role: {name: criu.hosts.criu}
 """
+# Values with which the role refuses to build or to install, and why. A refusal ends the role on all hosts of the play.
+REFUSALS: list[tuple[dict[str, Any], str]] = [
+    ({"criu_build_hosts": ["absent"]}, "no host of this play in criu_build_hosts (absent) has that platform"),
+    ({"__criu_build_space": 10**9}, "the compiler and the build need 1000000000 MiB in /var and /usr, and"),
+    ({"criu_source": "/nonexistent/criu.tar.gz"}, "there is no file /nonexistent/criu.tar.gz (criu_source) on it"),
+    ({"criu_source": "https://example.com/criu-4.2.1.tar.gz"}, "criu_source_checksum is empty"),
+    ({"criu_method": "artifact"}, "criu_method is artifact, and criu_artifact is empty"),
+    ({"criu_method": "artifact", "criu_artifact": "gone.tar.gz"}, "there is no file gone.tar.gz (criu_artifact)"),
+]
 GOOD = {"why_not": None, "package": None, "platform": "debian 13 x86_64", "built": False}
 BAD = {**GOOD, "why_not": "it has been changed", "package": {"version": None, "why_not": "there is no package"}}
 
@@ -100,34 +106,19 @@ class Fleet:
         (folder / "source.tar.gz").write_text("source", encoding="utf-8")
 
     def play(
-        self, hosts: dict[str, dict[str, Any]], *arguments: str, breaks: str = "", **variables: Any
-    ) -> subprocess.CompletedProcess[str]:
-        for name, offer in hosts.items():
-            state = {"criu": criu(offer), "calls": [], "installed": None, "breaks": name == breaks}
-            (self.folder / f"{name}.json").write_text(json.dumps(state), encoding="utf-8")
+        self, hosts: dict[str, tuple[dict[str, Any], dict[str, Any]]], *arguments: str, playbook: str = "play.yml"
+    ) -> Played:
+        """Applies the role to hosts: what criu_info offers on each, and its variables."""
+        variables = {}
+        for name, (offer, given) in hosts.items():
+            file = self.folder / f"{name}.json"
+            state = {"criu": criu(offer), "calls": [], "installed": None, "breaks": name == "fails"}
+            file.write_text(json.dumps(state), encoding="utf-8")
             (self.folder / name).mkdir()
-        given = {
-            "ansible_connection": "local",
-            "ansible_python_interpreter": sys.executable,
-            "folder": str(self.folder),
-            "__criu_state_path": str(self.folder) + "/{{ inventory_hostname }}",
-            "criu_source": str(self.folder / "source.tar.gz"),
-            "criu_method": "auto",
-            **variables,
-        }
-        env = {
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(self.folder),
-            "ANSIBLE_HOME": str(self.folder / "home"),
-            "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_PIPELINING": "1",
-            "TMPDIR": str(self.folder),
-            "PWD": str(self.folder),
-            "LC_ALL": "C.UTF-8",
-        }
-        argv = [sys.executable, "-m", "ansible", "playbook", "-i", ",".join(hosts) + ","]
-        argv += [*arguments, "-e", json.dumps(given), str(self.folder / "play.yml")]
-        return subprocess.run(argv, env=env, cwd=self.folder, capture_output=True, text=True, check=False)
+            source = str(self.folder / "source.tar.gz")
+            variables[name] = plays.host(file, **{"criu_source": source, "criu_method": "auto", **given})
+        own = f"__criu_state_path={self.folder}/{{{{ inventory_hostname }}}}"
+        return plays.play(self.folder, variables, "-e", own, *arguments, playbook)
 
     def state(self, name: str) -> dict[str, Any]:
         state: dict[str, Any] = json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
@@ -144,73 +135,85 @@ def fleet(tmp_path: Path) -> Fleet:
     return Fleet(tmp_path)
 
 
+def on(release: str) -> dict[str, Any]:
+    """What criu_info offers on a host of another release, whose build serves no other."""
+    return {**BAD, "platform": f"debian {release} x86_64"}
+
+
 @pytest.mark.slow
 def test_one_host_builds_for_all_of_its_platform(fleet: Fleet) -> None:
-    other = {**BAD, "platform": "debian 12 x86_64"}
-    done = fleet.play({"good": GOOD, "first": BAD, "second": BAD, "old": other})
-    assert done.returncode == 0, done.stdout
-    assert {name: fleet.calls(name) for name in ("good", "first", "second", "old")} == {
+    (fleet.folder / "mine.tar.gz").write_text("artifact", encoding="utf-8")
+    named = {"criu_build_hosts": ["named"]}
+    done = fleet.play(
+        {
+            "good": (GOOD, {}),
+            "first": (BAD, {}),
+            "second": (BAD, {}),
+            "old": (on("12"), {}),
+            "fails": (on("14"), {}),
+            "waits": (on("14"), {}),
+            "needs": (on("15"), named),
+            "named": ({**GOOD, "platform": "debian 15 x86_64"}, named),
+            "given": (GOOD, {"criu_method": "artifact", "criu_artifact": "mine.tar.gz"}),
+        }
+    )
+    told = {name: done.of(name) for name in ("good", "first", "second", "old", "needs", "named", "given")}
+    assert {name: fleet.calls(name) for name, one in told.items() if not one.failed} == {
         "good": [],
         "first": ["built", "present"],
         "second": ["present"],
         "old": ["built", "present"],
+        # A named host builds although it needs nothing.
+        "needs": ["present"],
+        "named": ["built"],
+        # An artifact is found in the folder of the caller.
+        "given": ["present"],
     }
-    assert fleet.state("second")["installed"] == hashlib.sha256(b"artifact").hexdigest()
-    assert "CRIU is built once for debian 12 x86_64 on old" in " ".join(done.stdout.split())
+    for name in ("second", "given"):
+        assert fleet.state(name)["installed"] == hashlib.sha256(b"artifact").hexdigest()
+    assert "CRIU is built once for debian 12 x86_64 on old" in told["old"].text
     # The artifact stays on the hosts that built it, and nowhere else.
     assert sorted(str(path.relative_to(fleet.folder)) for path in fleet.folder.rglob("criu*.tar.gz")) == [
         "first/criu.tar.gz",
+        "named/criu.tar.gz",
         "old/criu.tar.gz",
     ]
     assert list(fleet.folder.glob("criu-hosts-*")) == []
+    # A build that fails changes no other host.
+    assert done.of("fails").failed and done.of("waits").failed
+    assert "Cannot build CRIU on 'fails': The compiler failed. Set criu_source" in done.of("fails").text
+    assert "Cannot install CRIU on 'waits': 'fails', which builds it, failed" in done.of("waits").text
+    assert fleet.calls("waits") == [] and fleet.state("waits")["installed"] is None
 
 
 @pytest.mark.slow
-def test_a_build_that_fails_changes_no_other_host(fleet: Fleet) -> None:
-    done = fleet.play({"first": BAD, "second": BAD}, breaks="first")
-    assert done.returncode != 0
-    assert "Cannot build CRIU on 'first': The compiler failed. Set criu_source" in " ".join(done.stdout.split())
-    assert "Cannot install CRIU on 'second': 'first', which builds it, failed" in " ".join(done.stdout.split())
-    assert fleet.calls("second") == [] and fleet.state("second")["installed"] is None
-
-
-@pytest.mark.slow
-def test_a_named_host_builds_although_it_needs_nothing(fleet: Fleet) -> None:
-    done = fleet.play({"first": BAD, "builder": GOOD}, criu_build_hosts=["builder"])
-    assert done.returncode == 0, done.stdout
-    assert fleet.calls("builder") == ["built"] and fleet.calls("first") == ["present"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("variables", "sentence"),
-    [
-        ({"criu_build_hosts": ["absent"]}, "no host of this play in criu_build_hosts (absent) has that platform"),
-        ({"__criu_build_space": 10**9}, "the compiler and the build need 1000000000 MiB in /var and /usr, and"),
-        ({"criu_source": "/nonexistent/criu.tar.gz"}, "there is no file /nonexistent/criu.tar.gz (criu_source) on it"),
-        ({"criu_source": "https://example.com/criu-4.2.1.tar.gz"}, "criu_source_checksum is empty"),
-        ({"criu_method": "artifact"}, "criu_method is artifact, and criu_artifact is empty"),
-        ({"criu_method": "artifact", "criu_artifact": "gone.tar.gz"}, "there is no file gone.tar.gz (criu_artifact)"),
-    ],
-)
-def test_a_refusal_changes_no_host(fleet: Fleet, variables: dict[str, Any], sentence: str) -> None:
-    done = fleet.play({"first": BAD, "good": {**GOOD, "platform": "debian 12 x86_64"}}, **variables)
-    assert done.returncode != 0
-    assert sentence in " ".join(done.stdout.split())
-    assert fleet.calls("first") == [] and "changed=1" not in done.stdout
-
-
-@pytest.mark.slow
-def test_an_artifact_is_found_in_the_folder_of_the_caller(fleet: Fleet) -> None:
-    (fleet.folder / "mine.tar.gz").write_text("artifact", encoding="utf-8")
-    done = fleet.play({"first": GOOD}, criu_method="artifact", criu_artifact="mine.tar.gz")
-    assert done.returncode == 0, done.stdout
-    assert fleet.state("first")["installed"] == hashlib.sha256(b"artifact").hexdigest()
+def test_a_refusal_changes_no_host(fleet: Fleet) -> None:
+    """One play refuses in turn; "stopped" is told on each host, also on the one that needs no build."""
+    tasks: list[dict[str, Any]] = [{"criu.hosts.facts": {}}]
+    for number, (variables, dummy_sentence) in enumerate(REFUSALS):
+        told = f"stopped {number}: {{{{ ansible_failed_result['msg'] | default('by another host') }}}}"
+        block = [
+            {"ansible.builtin.include_role": {"name": "criu.hosts.criu"}, "vars": variables},
+            {"ansible.builtin.debug": {"msg": "not refused"}},
+        ]
+        tasks.append({"block": block, "rescue": [{"ansible.builtin.debug": {"msg": told}}]})
+    play = [{"hosts": "all", "gather_facts": False, "tasks": tasks}]
+    (fleet.folder / "refusals.json").write_text(json.dumps(play), encoding="utf-8")
+    good = {**GOOD, "platform": "debian 12 x86_64"}
+    done = fleet.play({"first": (BAD, {}), "good": (good, {})}, playbook="refusals.json")
+    first = done.of("first")
+    for number, (variables, sentence) in enumerate(REFUSALS):
+        (line,) = re.findall(rf'"msg": "stopped {number}: (.*)"', first.output)
+        assert sentence in line, variables
+        assert f'"msg": "stopped {number}: ' in done.of("good").output
+    assert "not refused" not in done.stdout
+    assert first.counts["changed"] == done.of("good").counts["changed"] == 0
+    assert fleet.calls("first") == fleet.calls("good") == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tag", ["criu", "criu_preflight", "criu_install", "criu_configure"])
 def test_each_tag_works_alone(fleet: Fleet, tag: str) -> None:
-    done = fleet.play({"first": BAD}, "--tags", tag)
+    done = fleet.play({"first": (BAD, {})}, "--tags", tag)
     assert done.returncode == 0, done.stdout
     assert fleet.calls("first") == (["built", "present"] if tag in ("criu", "criu_install") else [])

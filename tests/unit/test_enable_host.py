@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +17,10 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._criu.offer import ASK
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman import host_report
-from ansible_collections.criu.hosts.tests.unit import criu_host, recorded_hosts, stand_ins
+from ansible_collections.criu.hosts.tests.unit import criu_host, plays, recorded_hosts, stand_ins
 from ansible_collections.criu.hosts.tests.unit.harness import Reply
+from ansible_collections.criu.hosts.tests.unit.plays import ROOT, Told
 
-ROOT = Path(__file__).resolve().parents[2]
 # More tasks than these in a run that finds nothing to change would make it slow on hundreds of hosts.
 MOST_TASKS = 15
 QUICK = ["binary", "config", "runtimes", "kernel", "offer", "readiness"]
@@ -59,26 +56,6 @@ MODULES = {
 OTHERS = HEAD + 'module.fail_json(msg="a stand-in")\n'
 
 
-@dataclass(frozen=True)
-class Done:
-    """What the playbooks printed, and what the recap counts."""
-
-    rc: int
-    output: str
-
-    def count(self, word: str) -> int:
-        """The number in the last recap, which adds up both playbooks."""
-        return int(re.findall(rf"^host +: .*\b{word}=(\d+)", self.output, re.MULTILINE)[-1])
-
-    @property
-    def tasks(self) -> list[str]:
-        """The tasks that ran."""
-        parts = re.split(r"^TASK \[(.*?)\] \**$", self.output, flags=re.MULTILINE)
-        return [
-            name for name, text in zip(parts[1::2], parts[2::2]) if re.search(r"^(ok|changed|included)", text, re.M)
-        ]
-
-
 @dataclass
 class Stage:
     """A folder with the collection's roles and playbooks, and stand-ins for its modules."""
@@ -104,31 +81,20 @@ class Stage:
         criu_host.put(self.folder / "bin/restorecon", "#!/bin/sh\nexit 0\n", 0o755)
         criu_host.put(self.folder / "criu.tar.gz", ARTIFACT)
 
-    def play(self, host: dict[str, Any], *arguments: str, **variables: Any) -> Done:
-        (self.folder / "host.json").write_text(json.dumps(host), encoding="utf-8")
-        given = {
-            "ansible_connection": "local",
-            "ansible_become": False,
-            "ansible_python_interpreter": sys.executable,
-            "ansible_package_use": "criu.hosts.packages",
-            **variables,
-        }
-        env = {
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(self.folder),
-            "ANSIBLE_HOME": str(self.folder / "home"),
-            "ANSIBLE_NOCOLOR": "1",
-            "LC_ALL": "C.UTF-8",
-            "PWD": str(self.folder),
-            "PATH": f"{self.folder}/bin:{os.environ['PATH']}",
-            "STAND_IN": str(self.folder / "host.json"),
-        }
+    def host(self, name: str, state: dict[str, Any], **variables: Any) -> dict[str, Any]:
+        """Writes the state of a host; returns its variables in a play."""
+        file = self.folder / f"{name}.json"
+        file.write_text(json.dumps(state), encoding="utf-8")
+        # The package lists of this machine are left alone.
+        given = {"ansible_package_use": "criu.hosts.packages", "__criu_lists_updated": True}
+        return plays.host(file, **given, **variables)
+
+    def play(self, hosts: dict[str, dict[str, Any]], *arguments: str) -> dict[str, Told]:
         # The first play gives the facts, so that the role need not gather any. So the recap counts as many tasks as on
         # a host, where the role gathers them.
-        argv = [sys.executable, "-m", "ansible", "playbook", "-i", "host,", *arguments, "-e", json.dumps(given)]
-        argv += ["facts.yml", "criu.hosts.enable_host"]
-        done = subprocess.run(argv, env=env, cwd=self.folder, capture_output=True, text=True, check=False)
-        return Done(done.returncode, done.stdout + done.stderr)
+        done = plays.play(self.folder, hosts, *arguments, "facts.yml", "criu.hosts.enable_host")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return {name: done.of(name) for name in hosts}
 
 
 def facts(security: str, proved: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -165,7 +131,7 @@ def stage_fixture(tmp_path: Path, module: Callable[..., Any], monkeypatch: pytes
     monkeypatch.setattr(host_report, "load_library", lambda dummy_name: None)
 
     def ask(name: str, files: dict[str, str], *, ours: bool = False, without: tuple[str, ...] = ()) -> dict[str, Any]:
-        root = tmp_path / "host"
+        root = tmp_path / f"host-{len(list(tmp_path.iterdir()))}"
         host = recorded_hosts.place(root, name, files=files)
         for path in (*without, *([] if "/sys/fs/selinux/enforce" in files else ["sys/fs/selinux/enforce"])):
             (root / path).unlink()
@@ -192,51 +158,49 @@ def enabled(stage: Stage, security: str, **changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("security", "artifact"), [("enforcing", "criu.tar.gz"), ("apparmor", "")])
-def test_a_run_that_finds_nothing_to_change_is_short(stage: Stage, security: str, artifact: str) -> None:
-    done = stage.play(enabled(stage, security), **({"criu_artifact": artifact} if artifact else {}))
-    assert done.rc == 0, done.output
-    assert (done.count("changed"), done.count("failed")) == (0, 0), done.output
-    assert done.count("ok") <= MOST_TASKS, done.tasks
-    assert "criu.hosts.checkpoint_host : Run the self-test" not in done.tasks, "the proof of an earlier run holds"
-
-
-@pytest.mark.slow
-def test_an_experimental_host_is_told_once(stage: Stage) -> None:
+def test_a_run_that_finds_nothing_to_change_is_short(stage: Stage) -> None:
     text = "Debian forky/sid is experimental: it is treated like Debian 13, and nothing was run there."
-    host = enabled(stage, "permissive", support={"level": "experimental", "text": text})
-    host["facts"].update(ansible_distribution_version="forky/sid")
-    done = stage.play(host, criu_artifact="criu.tar.gz")
-    assert done.rc == 0, done.output
-    told = done.output.count("is experimental: ")
-    assert told == 1, done.output
-    assert done.count("ok") <= MOST_TASKS, done.tasks
+    experimental = enabled(stage, "permissive", support={"level": "experimental", "text": text})
+    experimental["facts"].update(ansible_distribution_version="forky/sid")
+    told = stage.play(
+        {
+            "enforcing": stage.host("enforcing", enabled(stage, "enforcing"), criu_artifact="criu.tar.gz"),
+            "apparmor": stage.host("apparmor", enabled(stage, "apparmor")),
+            "experimental": stage.host("experimental", experimental, criu_artifact="criu.tar.gz"),
+        }
+    )
+    for name, done in told.items():
+        assert (done.counts["changed"], done.counts["failed"]) == (0, 0), done.output
+        assert done.counts["ok"] <= MOST_TASKS, done.tasks
+        assert "criu.hosts.checkpoint_host : Run the self-test" not in done.tasks, "the proof of an earlier run holds"
+        assert done.output.count("is experimental: ") == (name == "experimental"), done.output
 
 
 @pytest.mark.slow
-def test_another_policy_is_proved_again(stage: Stage) -> None:
-    host = enabled(stage, "enforcing")
-    host["facts"]["ansible_local"]["checkpoint_host"]["ground"]["policy"] = "d" * 64
-    done = stage.play(host, "--check")
-    assert done.rc == 0, done.output
-    assert "criu.hosts.checkpoint_host : Run the self-test" in done.tasks
+def test_check_mode(stage: Stage) -> None:
+    """On hosts that have no CRIU, no Podman and no OCI runtime it fails nowhere; with SELinux one has no bindings.
 
-
-@pytest.mark.slow
-@pytest.mark.parametrize("security", ["apparmor", "enforcing"])
-def test_check_mode_fails_nowhere_on_a_host_that_has_nothing(stage: Stage, security: str) -> None:
-    """No CRIU, no Podman, no OCI runtime, and with SELinux none of the bindings that Ansible needs."""
+    On another host, a policy that was not proved is proved again.
+    """
     programs = ("usr/sbin/criu", "usr/bin/podman", "usr/sbin/runc", "usr/bin/crun", "usr/sbin/nft")
-    found = stage.ask("debian13-virgin", FILES[security], without=programs)
-    assert found["full"]["path"] is found["full"]["podman"]["path"] is None
-    assert found["quick"]["offer"]["why_not"] == "CRIU is not installed"
-    host = {**found, "changes": True, "facts": {**facts(security), "ansible_selinux_python_present": False}}
-    done = stage.play(host, "--check", __criu_build_space=1)
-    assert done.rc == 0, done.output
-    assert done.count("failed") == done.count("rescued") == 0, done.output
-    assert done.count("changed") > 0, "the packages that would be installed"
-    # Debian's CRIU keeps AppArmor's profiles and loses SELinux's labels.
-    built = "CRIU would be built on host and installed here." in done.output
-    assert built is (security != "apparmor"), done.output
-    names = {task.rpartition(" : ")[2] for task in done.tasks}
-    assert {"Install the packages", "Install Podman and its runtimes", "Record the proof"} <= names, done.output
+    hosts = {}
+    for security in ("apparmor", "enforcing"):
+        found = stage.ask("debian13-virgin", FILES[security], without=programs)
+        assert found["full"]["path"] is found["full"]["podman"]["path"] is None
+        assert found["quick"]["offer"]["why_not"] == "CRIU is not installed"
+        host = {**found, "changes": True, "facts": {**facts(security), "ansible_selinux_python_present": False}}
+        hosts[security] = stage.host(security, host)
+    other = enabled(stage, "enforcing")
+    other["facts"]["ansible_local"]["checkpoint_host"]["ground"]["policy"] = "d" * 64
+    hosts["other-policy"] = stage.host("other-policy", other)
+    told = stage.play(hosts, "--check", "-e", "__criu_build_space=1")
+    assert "criu.hosts.checkpoint_host : Run the self-test" in told["other-policy"].tasks
+    for security in ("apparmor", "enforcing"):
+        done = told[security]
+        assert done.counts["failed"] == done.counts["rescued"] == 0, done.output
+        assert done.counts["changed"] > 0, "the packages that would be installed"
+        # Debian's CRIU keeps AppArmor's profiles and loses SELinux's labels.
+        built = f"CRIU would be built on {security} and installed here." in done.output
+        assert built is (security != "apparmor"), done.output
+        names = {task.rpartition(" : ")[2] for task in done.tasks}
+        assert {"Install the packages", "Install Podman and its runtimes", "Record the proof"} <= names, done.output

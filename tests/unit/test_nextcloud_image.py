@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.tests.unit import stand_ins
+from ansible_collections.criu.hosts.tests.unit import plays, stand_ins
+from ansible_collections.criu.hosts.tests.unit.plays import ROOT, Told
 
-pytestmark = pytest.mark.slow  # each test runs a play
-ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.slow  # two plays
 NAME = "r.example/cloud:fpm"
 # The images of the host and of the registry are the same file: name -> id and version.
 PODMAN = (
@@ -59,7 +59,7 @@ print(json.dumps({"config": {"Env": ["NEXTCLOUD_VERSION=" + version]}}), end="")
 )
 PLAY = [
     {
-        "hosts": "localhost",
+        "hosts": "all",
         "gather_facts": False,
         "tasks": [
             {"import_role": {"name": "criu.hosts.nextcloud", "tasks_from": "preflight"}},
@@ -70,49 +70,42 @@ PLAY = [
 V31, V32 = ("id31", "31.0.10"), ("id32", "32.0.1")
 
 
+# The cases of each play: the image on the host, that of the registry, and variables.
+PULLED: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+    "missing": (None, V31, {"nextcloud_pull": "missing"}),
+    "missing-and-the-registry-has-the-next": (None, V32, {"nextcloud_pull": "missing"}),
+    "the-image-on-the-host-counts": (V31, V32, {"nextcloud_pull": "missing"}),
+    "newer-brings-the-next": (V31, V32, {"nextcloud_pull": "newer"}),
+    "always-brings-the-next": (V31, V32, {"nextcloud_pull": "always"}),
+    "newer-without-a-registry": (V31, None, {"nextcloud_pull": "newer"}),
+    "never-and-the-host-has-the-next": (V32, None, {"nextcloud_pull": "never"}),
+    "never-and-missing": (None, V31, {"nextcloud_pull": "never"}),
+}
+REFUSED = {
+    "missing-and-the-registry-has-the-next",
+    "newer-brings-the-next",
+    "always-brings-the-next",
+    "never-and-the-host-has-the-next",
+    "never-and-missing",
+}
+VERSIONS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+    "no-version": (("id0", ""), None, {}),
+    "version-given": (("id0", ""), None, {"nextcloud_image_version": 31}),
+    "next-version-given": (("id0", ""), None, {"nextcloud_image_version": "32"}),
+}
+PIPE: dict[str, tuple[Any, Any, dict[str, Any]]] = {"pipe": (V31, None, {})}
+CHECKED: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+    "check-always": (V31, V32, {"nextcloud_pull": "always"}),
+    "check-newer": (V31, None, {"nextcloud_pull": "newer"}),
+}
+
+
+@dataclass(frozen=True)
 class Cloud:
-    """This machine, with a Nextcloud 31 in its folders."""
+    """A host after its play, with a Nextcloud 31 in its folders."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.file = folder, folder / "host.json"
-        (folder / "bin").mkdir()
-        for name, text in (("podman", PODMAN), ("skopeo", SKOPEO)):
-            (folder / "bin" / name).write_text(text, encoding="utf-8")
-            (folder / "bin" / name).chmod(0o755)
-        (folder / "play.json").write_text(json.dumps(PLAY), encoding="utf-8")
-        self.version = folder / "cloud/html/version.php"
-        self.version.parent.mkdir(parents=True)
-        self.version.write_text("<?php $OC_Version = [31,0,10,2];", encoding="utf-8")
-
-    def play(
-        self, here: Any = None, registry: Any = None, *arguments: str, **variables: Any
-    ) -> subprocess.CompletedProcess[str]:
-        host = {"here": {NAME: here} if here else {}, "registry": {NAME: registry} if registry else {}, "pulled": 0}
-        self.file.write_text(json.dumps(host), encoding="utf-8")
-        given = {
-            "ansible_python_interpreter": sys.executable,
-            "ansible_facts": {"os_family": "Debian", "selinux": {"status": "disabled"}},
-            "nextcloud_directory": str(self.folder / "cloud"),
-            "nextcloud_listen": "127.0.0.1:9000",
-            "nextcloud_image": NAME,
-            "nextcloud_database_password": "p",
-            "nextcloud_redis_host": "",
-            "nextcloud_web_server": "none",
-            **variables,
-        }
-        env = {
-            **os.environ,
-            "STAND_IN": str(self.file),
-            "PATH": f"{self.folder}/bin:{os.environ['PATH']}",
-            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build"),
-            "ANSIBLE_HOME": str(self.folder / "home"),
-            "ANSIBLE_NOCOLOR": "1",
-            "COLUMNS": "1000",
-            "LC_ALL": "C.UTF-8",
-        }
-        argv = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local", *arguments]
-        argv += ["-e", json.dumps(given), str(self.folder / "play.json")]
-        return subprocess.run(argv, env=env, cwd=self.folder, capture_output=True, text=True, check=False)
+    file: Path
+    told: Told
 
     @property
     def pulled(self) -> int:
@@ -120,58 +113,75 @@ class Cloud:
         return found
 
 
-@pytest.fixture
-def cloud(tmp_path: Path) -> Cloud:
-    return Cloud(tmp_path)
+def make_cloud(folder: Path, name: str, here: Any, registry: Any, variables: dict[str, Any]) -> dict[str, Any]:
+    """Makes the folders and the state of a host; returns its variables."""
+    host = {"here": {NAME: here} if here else {}, "registry": {NAME: registry} if registry else {}, "pulled": 0}
+    (folder / f"{name}.json").write_text(json.dumps(host), encoding="utf-8")
+    version = folder / name / "html/version.php"
+    version.parent.mkdir(parents=True)
+    if name in PIPE:
+        os.mkfifo(version)
+    else:
+        version.write_text("<?php $OC_Version = [31,0,10,2];", encoding="utf-8")
+    given = {
+        "ansible_facts": {"os_family": "Debian", "selinux": {"status": "disabled"}},
+        "nextcloud_directory": str(folder / name),
+        "nextcloud_listen": "127.0.0.1:9000",
+        "nextcloud_image": NAME,
+        "nextcloud_database_password": "p",
+        "nextcloud_redis_host": "",
+        "nextcloud_web_server": "none",
+    }
+    return plays.host(folder / f"{name}.json", **given, **variables)
 
 
-@pytest.mark.parametrize(
-    ("pull", "here", "registry", "refused"),
-    [
-        pytest.param("missing", None, V31, False, id="missing"),
-        pytest.param("missing", None, V32, True, id="missing-and-the-registry-has-the-next"),
-        pytest.param("missing", V31, V32, False, id="the-image-on-the-host-counts"),
-        pytest.param("newer", V31, V32, True, id="newer-brings-the-next"),
-        pytest.param("always", V31, V32, True, id="always-brings-the-next"),
-        pytest.param("newer", V31, None, False, id="newer-without-a-registry"),
-        pytest.param("never", V32, None, True, id="never-and-the-host-has-the-next"),
-        pytest.param("never", None, V31, True, id="never-and-missing"),
-    ],
-)
-def test_image_is_pulled_before_the_look(cloud: Cloud, pull: str, here: Any, registry: Any, refused: bool) -> None:
-    done = cloud.play(here, registry, nextcloud_pull=pull)
-    assert bool(done.returncode) is refused, done.stdout
+@pytest.fixture(name="clouds", scope="module")
+def clouds_fixture(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Cloud]:
+    folder = tmp_path_factory.mktemp("clouds")
+    (folder / "bin").mkdir()
+    for name, text in (("podman", PODMAN), ("skopeo", SKOPEO)):
+        (folder / "bin" / name).write_text(text, encoding="utf-8")
+        (folder / "bin" / name).chmod(0o755)
+    (folder / "play.json").write_text(json.dumps(PLAY), encoding="utf-8")
+    found = {}
+    for cases, options in (({**PULLED, **VERSIONS, **PIPE}, ()), (CHECKED, ("--check",))):
+        hosts = {name: make_cloud(folder, name, *case) for name, case in cases.items()}
+        done = plays.play(folder, hosts, *options, "play.json", collections=ROOT / ".build")
+        found.update({name: Cloud(folder / f"{name}.json", done.of(name)) for name in cases})
+    return found
+
+
+@pytest.mark.parametrize("name", PULLED)
+def test_image_is_pulled_before_the_look(clouds: dict[str, Cloud], name: str) -> None:
+    cloud, (here, dummy_registry, variables) = clouds[name], PULLED[name]
+    pull, refused = variables["nextcloud_pull"], name in REFUSED
+    assert cloud.told.failed is refused, cloud.told.output
     assert cloud.pulled == (pull in ("newer", "always") or (pull == "missing" and here is None))
-    assert ("the container gets id31" in done.stdout) is not refused
+    assert ("the container gets id31" in cloud.told.output) is not refused
+
+
+@pytest.mark.parametrize("name", VERSIONS)
+def test_image_that_does_not_name_its_version(clouds: dict[str, Cloud], name: str) -> None:
+    told = clouds[name].told
+    assert told.failed is (name != "version-given"), told.output
+    assert ("does not name its version" in told.output) is (name == "no-version")
 
 
 @pytest.mark.parametrize(
-    ("variables", "refused"),
-    [({}, True), ({"nextcloud_image_version": 31}, False), ({"nextcloud_image_version": "32"}, True)],
-)
-def test_image_that_does_not_name_its_version(cloud: Cloud, variables: dict[str, Any], refused: bool) -> None:
-    done = cloud.play(("id0", ""), **variables)
-    assert bool(done.returncode) is refused, done.stdout
-    assert ("does not name its version" in done.stdout) is (refused and not variables)
-
-
-@pytest.mark.parametrize(
-    ("pull", "registry", "word"),
+    ("name", "word"),
     [
-        ("always", V32, "holds Nextcloud 32.0.1, and the volumes belong to Nextcloud 31.0.10"),
-        ("newer", None, "Not checked: which version the image 'r.example/cloud:fpm' holds is not known"),
+        ("check-always", "holds Nextcloud 32.0.1, and the volumes belong to Nextcloud 31.0.10"),
+        ("check-newer", "Not checked: which version the image 'r.example/cloud:fpm' holds is not known"),
     ],
 )
-def test_check_mode_predicts_what_a_pull_would_bring(cloud: Cloud, pull: str, registry: Any, word: str) -> None:
-    done = cloud.play(V31, registry, "--check", nextcloud_pull=pull)
-    assert word in done.stdout and bool(done.returncode) is (registry is not None)
+def test_check_mode_predicts_what_a_pull_would_bring(clouds: dict[str, Cloud], name: str, word: str) -> None:
+    cloud, registry = clouds[name], CHECKED[name][1]
+    assert word in cloud.told.output and cloud.told.failed is (registry is not None)
     assert cloud.pulled == 0
 
 
-def test_version_file_of_another_kind(cloud: Cloud) -> None:
+def test_version_file_of_another_kind(clouds: dict[str, Cloud]) -> None:
     """The container can write the file: the role neither waits for a pipe nor treats it as a new host."""
-    cloud.version.unlink()
-    os.mkfifo(cloud.version)
-    done = cloud.play(V31)
-    assert done.returncode and "Put a regular file there" in done.stdout
+    cloud = clouds["pipe"]
+    assert cloud.told.failed and "Put a regular file there" in cloud.told.output
     assert cloud.pulled == 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the playbook and role reboot_host on this machine, with stand-ins for the modules and for systemctl.
+"""Runs the playbook and role reboot_host on hosts that are this machine, with stand-ins for modules and systemctl.
 
 ansible-core refuses to reboot the machine that it runs on, so all paths except the last are tested. The lab tests the
 steps after a real reboot.
@@ -8,17 +8,15 @@ steps after a real reboot.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.tests.unit import stand_ins
-
-ROOT = Path(__file__).resolve().parents[2]
+from ansible_collections.criu.hosts.tests.unit import plays, stand_ins
+from ansible_collections.criu.hosts.tests.unit.plays import ROOT, Told
 
 MODULE = (
     "#!/usr/bin/python\n"
@@ -108,55 +106,37 @@ def unit(name: str, **more: Any) -> dict[str, Any]:
     }
 
 
+# The hosts of each play: their units, and their variables.
+PLAYED: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
+    "loss": ([unit("redis"), unit("app", refuses=True), unit("web", stateful=False)], {}),
+    "refused": (
+        [unit("redis"), unit("app"), unit("web", stateful=False), unit("off", state="inactive")],
+        {"reboot_host_rehearse": False},
+    ),
+    "accepted": ([unit("redis"), unit("app", refuses=True)], {"reboot_host_accept_loss": "app.service,web"}),
+    "accepted-list": ([unit("redis"), unit("app", refuses=True)], {"reboot_host_accept_loss": ["app.service"]}),
+    "accepted-all": ([unit("redis"), unit("app", refuses=True)], {"reboot_host_accept_loss": ["all"]}),
+    "accepted-string": ([unit("redis"), unit("app", refuses=True)], {"reboot_host_accept_loss": "all"}),
+    "dump-fails": ([unit("redis"), unit("app", breaks=True)], {}),
+    **{
+        f"wrong-{name}": ([unit("redis")], {f"reboot_host_{name}": value})
+        for name, value in {"rehearse": "perhaps", "timeout": "soon", "accept_loss": {"app": True}}.items()
+    },
+}
+CHECKED = {"checked": ([unit("redis"), unit("app")], {})}
+MISTYPED = {"mistyped": ([unit("redis")], {"reboot_host_acept_loss": ["redis"]})}
+# app does not start at boot, so the role starts it.
+VERIFIED = {
+    name: ([unit("redis", breaks=name == "lost"), unit("app", enabled=False)], {}) for name in ("restored", "lost")
+}
+
+
+@dataclass(frozen=True)
 class Host:
-    """This machine, as the stand-ins present it."""
+    """A host after its play."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.file = folder / "host.json"
-        self.collection = folder / "ansible_collections/criu/hosts"
-        modules = self.collection / "plugins/modules"
-        modules.mkdir(parents=True)
-        for name in ("plugins/filter", "plugins/module_utils", "roles"):
-            (self.collection / name).symlink_to(ROOT / name)
-        for name, text in (
-            ("container_unit_info", UNIT_INFO),
-            ("criu_info", CRIU_INFO),
-            ("container_checkpoint", CHECKPOINT),
-        ):
-            (modules / f"{name}.py").write_text(f"{MODULE}{text}main()\n", encoding="utf-8")
-        (folder / "bin").mkdir()
-        (folder / "bin/systemctl").write_text(SYSTEMCTL, encoding="utf-8")
-        (folder / "bin/systemctl").chmod(0o755)
-
-    def play(
-        self,
-        units: list[dict[str, Any]],
-        *arguments: str,
-        playbook: Path = ROOT / "playbooks/reboot_host.yml",
-        **variables: Any,
-    ) -> subprocess.CompletedProcess[str]:
-        host = {"units": {one["name"]: one for one in units}, "shown": SHOWN, "calls": []}
-        self.file.write_text(json.dumps(host), encoding="utf-8")
-        given = {
-            "ansible_python_interpreter": sys.executable,
-            "ansible_become": False,
-            "reboot_host_hosts": "localhost",
-            "reboot_host_storage": str(self.folder),
-            **variables,
-        }
-        env = {
-            **os.environ,
-            "STAND_IN": str(self.file),
-            "PATH": f"{self.folder}/bin:{os.environ['PATH']}",
-            "ANSIBLE_COLLECTIONS_PATH": str(self.folder),
-            "ANSIBLE_HOME": str(self.folder / "home"),
-            "ANSIBLE_NOCOLOR": "1",
-            "LC_ALL": "C.UTF-8",
-        }
-        argv = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local"]
-        argv += [*arguments, "-e", json.dumps(given), str(playbook)]
-        return subprocess.run(argv, env=env, cwd=self.folder, capture_output=True, text=True, check=False)
+    file: Path
+    told: Told
 
     def calls(self, *verbs: str) -> list[Any]:
         return [call for call in json.loads(self.file.read_text(encoding="utf-8"))["calls"] if call[0] in verbs]
@@ -167,19 +147,53 @@ class Host:
         return {name: (one["state"], (one["last"] or {}).get("action")) for name, one in units.items()}
 
 
-@pytest.fixture
-def this_host(tmp_path: Path) -> Host:
-    return Host(tmp_path)
+@pytest.fixture(name="played", scope="module")
+def played_fixture(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Host]:
+    """Plays all of them."""
+    folder = tmp_path_factory.mktemp("hosts")
+    collection = folder / "ansible_collections/criu/hosts"
+    modules = collection / "plugins/modules"
+    modules.mkdir(parents=True)
+    for name in ("plugins/filter", "plugins/module_utils", "plugins/plugin_utils", "roles"):
+        (collection / name).symlink_to(ROOT / name)
+    for name, text in (
+        ("container_unit_info", UNIT_INFO),
+        ("criu_info", CRIU_INFO),
+        ("container_checkpoint", CHECKPOINT),
+    ):
+        (modules / f"{name}.py").write_text(f"{MODULE}{text}main()\n", encoding="utf-8")
+    (folder / "bin").mkdir()
+    (folder / "bin/systemctl").write_text(SYSTEMCTL, encoding="utf-8")
+    (folder / "bin/systemctl").chmod(0o755)
+    (folder / "without_reboot.yml").write_text(WITHOUT_REBOOT, encoding="utf-8")
+    found = {}
+    playbook = (str(ROOT / "playbooks/reboot_host.yml"), "-e", "reboot_host_hosts=all", "-e", "reboot_host_serial=99")
+    for hosts, arguments in (
+        (PLAYED, playbook),
+        (CHECKED, (*playbook, "--check")),
+        (MISTYPED, playbook),
+        (VERIFIED, ("without_reboot.yml",)),
+    ):
+        variables = {}
+        for name, (units, given) in hosts.items():
+            file = folder / f"{name}.json"
+            state = {"units": {one["name"]: one for one in units}, "shown": SHOWN, "calls": []}
+            file.write_text(json.dumps(state), encoding="utf-8")
+            storage = {"reboot_host_storage": str(folder), "reboot_host_report_path": f"{folder}/{name}-report.json"}
+            variables[name] = plays.host(file, **storage, **given)
+        done = plays.play(folder, variables, *arguments)
+        found.update({name: Host(folder / f"{name}.json", done.of(name)) for name in hosts})
+    return found
 
 
-def test_a_loss_ends_the_play_before_anything_is_stopped(this_host: Host) -> None:
-    done = this_host.play([unit("redis"), unit("app", refuses=True), unit("web", stateful=False)])
-    assert done.returncode != 0
-    assert "nothing was stopped: app would lose the state" in " ".join(done.stdout.split())
-    assert "app: It holds file locks." in done.stdout
-    assert this_host.calls("start", "stop") == []
+def test_a_loss_ends_the_play_before_anything_is_stopped(played: dict[str, Host]) -> None:
+    host = played["loss"]
+    assert host.told.failed
+    assert "nothing was stopped: app would lose the state" in host.told.text
+    assert "app: It holds file locks." in host.told.output
+    assert host.calls("start", "stop") == []
     # The rehearsal is a real dump of each unit, and is removed.
-    assert this_host.calls("container_checkpoint") == [
+    assert host.calls("container_checkpoint") == [
         ["container_checkpoint", "app", "present", False],
         ["container_checkpoint", "redis", "present", False],
         ["container_checkpoint", "app", "absent", False],
@@ -187,23 +201,21 @@ def test_a_loss_ends_the_play_before_anything_is_stopped(this_host: Host) -> Non
     ]
 
 
-@pytest.mark.slow
-def test_what_was_stopped_is_started_again_when_the_reboot_is_refused(this_host: Host) -> None:
-    units = [unit("redis"), unit("app"), unit("web", stateful=False), unit("off", state="inactive")]
-    done = this_host.play(units, reboot_host_rehearse=False)
-    assert done.returncode != 0
-    assert "Not rebooted: Running" in done.stdout and "All units are running again." in done.stdout
-    assert this_host.calls("container_checkpoint") == [
+def test_what_was_stopped_is_started_again_when_the_reboot_is_refused(played: dict[str, Host]) -> None:
+    host = played["refused"]
+    assert host.told.failed
+    assert "Not rebooted: Running" in host.told.output and "All units are running again." in host.told.output
+    assert host.calls("container_checkpoint") == [
         ["container_checkpoint", "app", "present", True],
         ["container_checkpoint", "redis", "present", True],
     ]
-    assert this_host.calls("start", "stop") == [
+    assert host.calls("start", "stop") == [
         ["stop", "app"],
         ["stop", "redis"],
         ["start", "redis"],
         ["start", "app"],
     ]
-    assert this_host.states() == {
+    assert host.states() == {
         "redis": ("active", "restored"),
         "app": ("active", "restored"),
         "web": ("active", None),
@@ -211,66 +223,49 @@ def test_what_was_stopped_is_started_again_when_the_reboot_is_refused(this_host:
     }
 
 
-def test_an_accepted_loss_does_not_end_the_play(this_host: Host) -> None:
-    done = this_host.play([unit("redis"), unit("app", refuses=True)], reboot_host_accept_loss="app.service,web")
-    assert "Not rebooted: Running" in done.stdout
-    assert this_host.states() == {"redis": ("active", "restored"), "app": ("active", "fresh")}
+@pytest.mark.parametrize("name", ["accepted", "accepted-list", "accepted-all", "accepted-string"])
+def test_an_accepted_loss_does_not_end_the_play(played: dict[str, Host], name: str) -> None:
+    """Units whose loss is accepted may be a list, a string, or all."""
+    assert "Not rebooted: Running" in played[name].told.output
+    assert played[name].states() == {"redis": ("active", "restored"), "app": ("active", "fresh")}
 
 
-@pytest.mark.slow
-def test_a_dump_that_fails_after_all_keeps_the_host_from_the_reboot(this_host: Host) -> None:
-    done = this_host.play([unit("redis"), unit("app", breaks=True)])
-    assert done.returncode != 0
-    assert "Not rebooted: app could not be dumped" in " ".join(done.stdout.split())
-    assert this_host.states()["redis"] == ("active", "restored")
+def test_a_dump_that_fails_after_all_keeps_the_host_from_the_reboot(played: dict[str, Host]) -> None:
+    host = played["dump-fails"]
+    assert host.told.failed
+    assert "Not rebooted: app could not be dumped" in host.told.text
+    assert host.states()["redis"] == ("active", "restored")
 
 
-def test_check_mode_tells_and_changes_nothing(this_host: Host) -> None:
-    done = this_host.play([unit("redis"), unit("app")], "--check")
-    assert this_host.calls("start", "stop") == []
-    assert {call[3] for call in this_host.calls("container_checkpoint")} == {True}
-    assert "changed: [localhost] => (item=app)" in done.stdout
-    assert this_host.states() == {"redis": ("active", None), "app": ("active", None)}
+def test_check_mode_tells_and_changes_nothing(played: dict[str, Host]) -> None:
+    host = played["checked"]
+    assert host.calls("start", "stop") == []
+    assert {call[3] for call in host.calls("container_checkpoint")} == {True}
+    assert "changed: [checked] => (item=app)" in host.told.output
+    assert host.states() == {"redis": ("active", None), "app": ("active", None)}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("breaks", [False, True], ids=["restored", "lost"])
-def test_what_came_back_is_checked_and_reported(this_host: Host, tmp_path: Path, breaks: bool) -> None:
-    """app does not start at boot, so the role starts it."""
-    playbook, report = tmp_path / "without_reboot.yml", tmp_path / "report.json"
-    playbook.write_text(WITHOUT_REBOOT, encoding="utf-8")
-    units = [unit("redis", breaks=breaks), unit("app", enabled=False)]
-    done = this_host.play(units, playbook=playbook, reboot_host_report_path=str(report))
-    assert (done.returncode != 0) is breaks, done.stdout
-    assert ("redis did not come back with the same state" in done.stdout) is breaks
-    written = json.loads(report.read_text(encoding="utf-8"))
+@pytest.mark.parametrize("name", VERIFIED)
+def test_what_came_back_is_checked_and_reported(played: dict[str, Host], name: str) -> None:
+    host, lost = played[name], name == "lost"
+    assert host.told.failed is lost, host.told.output
+    assert ("redis did not come back with the same state" in host.told.output) is lost
+    written = json.loads(host.file.with_name(f"{name}-report.json").read_text(encoding="utf-8"))
     assert written["plan"]["stop"] == ["app", "redis"]
     came_back = {one["name"]: one["came_back"] for one in written["report"]}
-    assert came_back == {"redis": "fresh" if breaks else "restored", "app": "restored"}
+    assert came_back == {"redis": "fresh" if lost else "restored", "app": "restored"}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("given", [["app.service"], ["all"], "all"], ids=["list", "all", "string"])
-def test_units_whose_loss_is_accepted_may_be_a_list_or_all(this_host: Host, given: Any) -> None:
-    done = this_host.play([unit("redis"), unit("app", refuses=True)], reboot_host_accept_loss=given)
-    assert "Not rebooted: Running" in done.stdout
-    assert this_host.states() == {"redis": ("active", "restored"), "app": ("active", "fresh")}
+def test_a_mistyped_variable_is_an_error(played: dict[str, Host]) -> None:
+    host = played["mistyped"]
+    assert host.told.failed
+    assert "the playbook reboot_host has no variable reboot_host_acept_loss" in host.told.text
+    assert host.calls("container_checkpoint", "container_unit_info", "start", "stop") == []
 
 
-def test_a_mistyped_variable_is_an_error(this_host: Host) -> None:
-    done = this_host.play([unit("redis")], reboot_host_acept_loss=["redis"], reboot_host_serial=1)
-    assert done.returncode != 0
-    text = " ".join(done.stdout.split())
-    assert "the playbook reboot_host has no variable reboot_host_acept_loss" in text
-    assert this_host.calls("container_checkpoint", "container_unit_info", "start", "stop") == []
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("reboot_host_rehearse", "perhaps"), ("reboot_host_timeout", "soon"), ("reboot_host_accept_loss", {"app": True})],
-)
-def test_a_value_of_the_wrong_type_is_an_error(this_host: Host, name: str, value: Any) -> None:
-    done = this_host.play([unit("redis")], **{name: value})
-    assert done.returncode != 0
-    assert f"argument '{name}' is of type" in " ".join(done.stdout.replace('\\"', '"').split())
-    assert this_host.calls("container_checkpoint", "container_unit_info", "start", "stop") == []
+@pytest.mark.parametrize("name", ["rehearse", "timeout", "accept_loss"])
+def test_a_value_of_the_wrong_type_is_an_error(played: dict[str, Host], name: str) -> None:
+    host = played[f"wrong-{name}"]
+    assert host.told.failed
+    assert f"argument 'reboot_host_{name}' is of type" in host.told.text.replace('\\"', '"')
+    assert host.calls("container_checkpoint", "container_unit_info", "start", "stop") == []

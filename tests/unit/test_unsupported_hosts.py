@@ -8,17 +8,14 @@ package manager is one that does not exist, so a host that is not refused ends a
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from ansible_collections.criu.hosts.tests.unit.plays import ROOT, play
+
 FACTS = """\
 #!/usr/bin/python
 import json, os
@@ -140,24 +137,16 @@ def done_fixture(tmp_path_factory: pytest.TempPathFactory) -> Done:
         applied("criu_selinux/main", others),
         applied("checkpoint_host/main", ["both"]),
     ]
-    play = {
+    plan = {
         "hosts": "all",
         "gather_facts": False,
         "environment": {"FACTS": "{{ facts[inventory_hostname] | to_json }}"},
         "tasks": tasks,
     }
-    (folder / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
-    given = {"ansible_python_interpreter": sys.executable, "facts": {name: facts_of(name) for name in HOSTS}}
-    env = {
-        **os.environ,
-        "ANSIBLE_COLLECTIONS_PATH": str(folder),
-        "ANSIBLE_HOME": str(folder / "home"),
-        "ANSIBLE_NOCOLOR": "1",
-        "LC_ALL": "C.UTF-8",
-    }
-    argv = [sys.executable, "-m", "ansible", "playbook", "-i", ",".join(HOSTS), "-c", "local"]
-    argv += ["-e", json.dumps(given), "play.yml"]
-    ended = subprocess.run(argv, env=env, cwd=folder, capture_output=True, text=True, check=False)
+    (folder / "play.yml").write_text(json.dumps([plan]), encoding="utf-8")
+    # Without the second variable, the roles would look into the package lists of this machine, and update them.
+    variables = {name: {"facts": {name: facts_of(name)}, "__criu_lists_updated": True} for name in HOSTS}
+    ended = play(folder, variables, "play.yml")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     failures = {}
     for host, text in re.findall(

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.criu.hosts.plugins.modules import container_checkpoint, container_restore, container_unit
-from ansible_collections.criu.hosts.tests.unit import stand_ins
+from ansible_collections.criu.hosts.tests.unit import plays, stand_ins
+from ansible_collections.criu.hosts.tests.unit.plays import ROOT, Told
 
 # The options that the tasks pass to modules with a stand-in.
 OPTIONS = {
@@ -27,7 +28,6 @@ OPTIONS = {
     *"force login_host login_port login_user login_db query target target_opts owner encoding".split(),
     *"lc_collate lc_ctype conn_limit template".split(),
 }
-ROOT = Path(__file__).resolve().parents[2]
 VERSIONS = {"30": "30.0.17", "31": "31.0.10", "32": "32.0.1"}
 
 HOST = (
@@ -145,7 +145,8 @@ elif args[0] == "run":
         print("Update failed")
         sys.exit(1)
     if host["breaks"] == "ansible":
-        os.killpg(os.getpgid(int(os.environ["PLAY"])), signal.SIGKILL)
+        os.killpg(int(os.environ["PLAY"]), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
     host["database"] = "tables of " + to
 elif args[0] == "exec":
     host["renewed"] = "posix_kill" in args[-1]
@@ -179,27 +180,13 @@ save(host)
 
 
 class Host:
-    """This machine, as the stand-ins present it."""
+    """A host, as the stand-ins present it; its name is that of its folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.file = folder / "host.json"
         self.state = folder / "saved/cloud.json"
         self.cloud = folder / "cloud"
-        collections = folder / "ansible_collections"
-        hosts = collections / "criu/hosts"
-        for (space, name, module), text in MODULES.items():
-            modules = collections / space / name / "plugins/modules"
-            modules.mkdir(parents=True, exist_ok=True)
-            (modules / f"{module}.py").write_text(f"NAME = {module!r}\n{MODULE}{text}{END}", encoding="utf-8")
-        for name in ("nextcloud_info", "nextcloud_upgrade_info"):
-            (hosts / f"plugins/modules/{name}.py").symlink_to(ROOT / f"plugins/modules/{name}.py")
-        for name in ("plugins/filter", "plugins/module_utils", "plugins/doc_fragments", "roles"):
-            (hosts / name).symlink_to(ROOT / name)
-        (folder / "bin").mkdir()
-        for name, text in (("podman", PODMAN), ("rsync", RSYNC), ("sync", SYNC)):
-            (folder / "bin" / name).write_text(text, encoding="utf-8")
-            (folder / "bin" / name).chmod(0o755)
         for name in ("html", "config", "apps", "data"):
             (self.cloud / name).mkdir(parents=True)
         (self.cloud / "html/version.php").write_text(
@@ -214,11 +201,9 @@ class Host:
             json.dumps({**known, "calls": [], "memory": "", "renewed": False, "missing": [], **what}), "utf-8"
         )
 
-    def play(self, to: str, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+    def variables(self, to: str, **variables: Any) -> dict[str, Any]:
+        """The variables of the host in a play that upgrades it."""
         given = {
-            "ansible_python_interpreter": sys.executable,
-            "ansible_become": False,
-            "upgrade_nextcloud_hosts": "localhost",
             "nextcloud_name": "cloud",
             "nextcloud_directory": str(self.cloud),
             "nextcloud_database_password": "p",
@@ -229,25 +214,12 @@ class Host:
             "nextcloud_upgrade_image": "r/cloud:{major}-fpm",
             "nextcloud_upgrade_path": str(self.state.parent),
             "nextcloud_upgrade_to": to,
-            **variables,
         }
-        env = {
-            **os.environ,
-            "STAND_IN": str(self.file),
-            "VERSIONS": json.dumps(VERSIONS),
-            "OPTIONS": " ".join(sorted(OPTIONS)),
-            "PATH": f"{self.folder}/bin:{os.environ['PATH']}",
-            "ANSIBLE_COLLECTIONS_PATH": str(self.folder),
-            "ANSIBLE_HOME": str(self.folder / "home"),
-            "ANSIBLE_NOCOLOR": "1",
-            "LC_ALL": "C.UTF-8",
-        }
-        argv = ["/bin/sh", "-c", 'PLAY=$$ exec "$@"', "sh", sys.executable, "-m", "ansible", "playbook"]
-        argv += ["-i", "localhost,", "-c", "local", *arguments, "-e", json.dumps(given)]
-        argv += [str(ROOT / "playbooks/upgrade_nextcloud.yml")]
-        return subprocess.run(
-            argv, env=env, cwd=self.folder, capture_output=True, text=True, check=False, start_new_session=True
-        )
+        return plays.host(self.file, **{**given, **variables})
+
+    def play(self, to: str, *arguments: str, **variables: Any) -> plays.Played:
+        """Upgrades this host alone."""
+        return play(self.folder.parent, {self.folder.name: self.variables(to, **variables)}, *arguments)
 
     @property
     def now(self) -> dict[str, Any]:
@@ -276,51 +248,111 @@ class Host:
         }
 
 
+def stage(folder: Path) -> None:
+    """Puts the collections and the programs into the folder of a play."""
+    collections = folder / "ansible_collections"
+    hosts = collections / "criu/hosts"
+    for (space, name, module), text in MODULES.items():
+        modules = collections / space / name / "plugins/modules"
+        modules.mkdir(parents=True, exist_ok=True)
+        (modules / f"{module}.py").write_text(f"NAME = {module!r}\n{MODULE}{text}{END}", encoding="utf-8")
+    for name in ("nextcloud_info", "nextcloud_upgrade_info"):
+        (hosts / f"plugins/modules/{name}.py").symlink_to(ROOT / f"plugins/modules/{name}.py")
+    for name in ("plugins/filter", "plugins/module_utils", "plugins/plugin_utils", "plugins/doc_fragments", "roles"):
+        (hosts / name).symlink_to(ROOT / name)
+    (folder / "bin").mkdir()
+    for name, text in (("podman", PODMAN), ("rsync", RSYNC), ("sync", SYNC)):
+        (folder / "bin" / name).write_text(text, encoding="utf-8")
+        (folder / "bin" / name).chmod(0o755)
+
+
+def play(folder: Path, hosts: dict[str, dict[str, Any]], *arguments: str) -> plays.Played:
+    """Runs the playbook on hosts."""
+    playbook = (str(ROOT / "playbooks/upgrade_nextcloud.yml"), "-e", "upgrade_nextcloud_hosts=all")
+    env = {"VERSIONS": json.dumps(VERSIONS), "OPTIONS": " ".join(sorted(OPTIONS))}
+    return plays.play(folder, hosts, *arguments, *playbook, **env)
+
+
 @pytest.fixture
 def one(tmp_path: Path) -> Host:
-    return Host(tmp_path)
+    stage(tmp_path)
+    return Host(tmp_path / "one")
+
+
+# The hosts of one play: the version that is asked for, what breaks, the missing images, the variables.
+CASES: dict[str, tuple[str, str, list[str], dict[str, Any]]] = {
+    "two-versions": ("32", "", [], {}),
+    "breaks-half-way": ("32", "31", [], {}),
+    "breaks-before": ("31", "checkpoint", [], {}),
+    # Nothing is upgraded after the pull.
+    "pull-missing": ("31", "options", [], {"nextcloud_pull": "missing"}),
+    "pull-missing-is-missing": ("31", "options", ["r/cloud:31-fpm"], {"nextcloud_pull": "missing"}),
+    "pull-always": ("31", "options", [], {"nextcloud_pull": "always"}),
+    "pull-newer": ("31", "options", ["r/cloud:31-fpm"], {"nextcloud_pull": "newer"}),
+    "pull-never": ("31", "options", [], {"nextcloud_pull": "never"}),
+    "downgrade": ("29", "", [], {"nextcloud_pull": "never"}),
+}
+
+
+@dataclass(frozen=True)
+class Upgraded:
+    """The hosts of the play, and what it has told about each."""
+
+    hosts: dict[str, Host]
+    files: dict[str, str]
+    planned: Told
+    told: dict[str, Told]
+
+
+@pytest.fixture(name="upgraded", scope="module")
+def upgraded_fixture(tmp_path_factory: pytest.TempPathFactory) -> Upgraded:
+    folder = tmp_path_factory.mktemp("upgraded")
+    stage(folder)
+    hosts, variables = {}, {}
+    for name, (to, breaks, missing, given) in CASES.items():
+        hosts[name] = Host(folder / name)
+        hosts[name].change(breaks=breaks, missing=missing)
+        variables[name] = hosts[name].variables(to, **given)
+    files = hosts["two-versions"].files()
+    planned = hosts["two-versions"].play("32", "--check").of("two-versions")
+    assert not hosts["two-versions"].state.parent.exists()
+    done = play(folder, variables)
+    return Upgraded(hosts, files, planned, {name: done.of(name) for name in CASES})
 
 
 @pytest.mark.slow
-def test_one_version_after_the_other_and_then_nothing(one: Host) -> None:
-    planned = one.play("32", "--check")
-    assert planned.returncode == 0, planned.stdout
-    assert "changed=1 " in planned.stdout and not one.state.parent.exists()
-
-    done = one.play("32")
-    assert done.returncode == 0, done.stdout
-    assert one.record["phase"] == "done" and one.record["to"] == "32.0.1"
-    now = one.now
+def test_one_version_after_the_other_and_then_nothing(upgraded: Upgraded) -> None:
+    assert not upgraded.planned.failed and upgraded.planned.counts["changed"] == 1, upgraded.planned.output
+    told, host = upgraded.told["two-versions"], upgraded.hosts["two-versions"]
+    assert not told.failed, told.output
+    assert host.record["phase"] == "done" and host.record["to"] == "32.0.1"
+    now = host.now
     assert now["database"] == "tables of 32.0.1" and now["image"] == "id32" and now["running"]
     units = [call[1:] for call in now["calls"] if call[0] == "container_unit"]
     assert units == [[state, image] for image in ("id31", "id32") for state in ("stopped", "started")]
-    assert one.files()["config/config.php"] == "maintenance --off"
-    assert one.state.stat().st_mode & 0o777 == 0o600
-    assert all(path.stat().st_mode & 0o777 == 0o700 for path in (one.state.parent, one.state.parent / "cloud"))
+    assert host.files()["config/config.php"] == "maintenance --off"
+    assert host.state.stat().st_mode & 0o777 == 0o600
+    assert all(path.stat().st_mode & 0o777 == 0o700 for path in (host.state.parent, host.state.parent / "cloud"))
 
-    again = one.play("32")
-    assert again.returncode == 0 and "changed=0 " in again.stdout, again.stdout
-
-
-@pytest.mark.slow
-def test_what_breaks_half_way_leaves_nothing_behind(one: Host) -> None:
-    before = one.files()
-    one.change(breaks="31")
-    broken = one.play("32")
-    assert broken.returncode and "Update failed" in broken.stdout
-    assert "the state before it was restored" in broken.stdout
-    assert one.is_as_before(before) and one.record["phase"] == "rolled_back"
-    assert one.now["memory"] == "memory of id30" and one.now["renewed"]
+    again = host.play("32").of("two-versions")
+    assert not again.failed and again.counts["changed"] == 0, again.output
 
 
 @pytest.mark.slow
-def test_what_breaks_before_the_upgrade_touches_only_maintenance_mode(one: Host) -> None:
-    before = one.files()
-    one.change(breaks="checkpoint")
-    broken = one.play("31")
-    assert broken.returncode and "CRIU says no." in broken.stdout
-    assert one.is_as_before(before) and one.record["phase"] == "rolled_back"
-    assert not [call for call in one.now["calls"] if call[0] in ("container_unit", "container_restore")]
+def test_what_breaks_half_way_leaves_nothing_behind(upgraded: Upgraded) -> None:
+    told, host = upgraded.told["breaks-half-way"], upgraded.hosts["breaks-half-way"]
+    assert told.failed and "Update failed" in told.output
+    assert "the state before it was restored" in told.output
+    assert host.is_as_before(upgraded.files) and host.record["phase"] == "rolled_back"
+    assert host.now["memory"] == "memory of id30" and host.now["renewed"]
+
+
+@pytest.mark.slow
+def test_what_breaks_before_the_upgrade_touches_only_maintenance_mode(upgraded: Upgraded) -> None:
+    told, host = upgraded.told["breaks-before"], upgraded.hosts["breaks-before"]
+    assert told.failed and "CRIU says no." in told.output
+    assert host.is_as_before(upgraded.files) and host.record["phase"] == "rolled_back"
+    assert not [call for call in host.now["calls"] if call[0] in ("container_unit", "container_restore")]
 
 
 @pytest.mark.long
@@ -392,33 +424,36 @@ def test_what_fails_after_the_upgrade_is_not_rolled_back(one: Host) -> None:
     assert done.returncode == 0 and one.record["phase"] == "done", done.stdout
 
 
-@pytest.mark.parametrize(
-    ("pull", "missing", "pulled"),
-    [
-        pytest.param("missing", [], [], marks=pytest.mark.slow),
-        ("missing", ["r/cloud:31-fpm"], ["r/cloud:31-fpm"]),
-        pytest.param("always", [], ["r/cloud:31-fpm"], marks=pytest.mark.slow),
-        pytest.param("newer", ["r/cloud:31-fpm"], ["r/cloud:31-fpm"], marks=pytest.mark.slow),
-        pytest.param("never", [], [], marks=pytest.mark.slow),
-    ],
-)
-def test_pull(one: Host, pull: str, missing: list[str], pulled: list[str]) -> None:
-    one.change(missing=missing, breaks="options")  # nothing is upgraded afterwards
-    refused = one.play("31", nextcloud_pull=pull)
-    assert refused.returncode and "its unit differs from the variables" in refused.stdout.replace("\n", " ")
-    assert [call[2] for call in one.now["calls"] if call[:2] == ["podman", "pull"]] == pulled
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in CASES if name.startswith("pull-")])
+def test_pull(upgraded: Upgraded, name: str) -> None:
+    told = upgraded.told[name]
+    assert told.failed and "its unit differs from the variables" in told.text
+    pulled = [call[2] for call in upgraded.hosts[name].now["calls"] if call[:2] == ["podman", "pull"]]
+    assert pulled == (["r/cloud:31-fpm"] if name in ("pull-missing-is-missing", "pull-always", "pull-newer") else [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("to", "breaks", "word"),
-    [
-        ("29", "", "cannot be downgraded"),
-        ("31", "options", "its unit differs from the variables"),
-    ],
+    ("name", "word"),
+    [("downgrade", "cannot be downgraded"), ("pull-never", "its unit differs from the variables")],
 )
-def test_refused_before_anything_is_touched(one: Host, to: str, breaks: str, word: str) -> None:
-    before = one.files()
-    one.change(breaks=breaks)
-    refused = one.play(to, nextcloud_pull="never")
-    assert refused.returncode and word in refused.stdout
-    assert one.is_as_before(before) and not one.state.parent.exists()
+def test_refused_before_anything_is_touched(upgraded: Upgraded, name: str, word: str) -> None:
+    told, host = upgraded.told[name], upgraded.hosts[name]
+    assert told.failed and word in told.output
+    assert host.is_as_before(upgraded.files) and not host.state.parent.exists()
+
+
+def test_refusals_and_a_pull_on_each_ansible_core(tmp_path: Path) -> None:
+    stage(tmp_path)
+    cases = {name: CASES[name] for name in ("downgrade", "pull-missing-is-missing")}
+    hosts = {name: Host(tmp_path / name) for name in cases}
+    before = hosts["downgrade"].files()
+    for name, (dummy_to, breaks, missing, dummy_given) in cases.items():
+        hosts[name].change(breaks=breaks, missing=missing)
+    done = play(tmp_path, {name: hosts[name].variables(case[0], **case[3]) for name, case in cases.items()})
+    assert done.of("downgrade").failed and "cannot be downgraded" in done.of("downgrade").output
+    assert "its unit differs from the variables" in done.of("pull-missing-is-missing").text
+    assert ["podman", "pull", "r/cloud:31-fpm"] in hosts["pull-missing-is-missing"].now["calls"]
+    for host in hosts.values():
+        assert host.is_as_before(before) and not host.state.parent.exists()

@@ -8,6 +8,7 @@ import ast
 import importlib
 import io
 import zipfile
+from functools import cache
 from typing import Iterator
 
 PACKAGE = "ansible_collections.criu.hosts.plugins.module_utils"
@@ -28,11 +29,14 @@ def _running(tree: ast.Module) -> Iterator[ast.stmt]:
             waiting += getattr(node, block, ())
 
 
-def imported(source: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yields the imports below PACKAGE that ``source`` makes when it runs, lazy ones too: a name, and names in it."""
-    for node in _running(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(f"{PACKAGE}."):
-            yield (node.module or "")[len(PACKAGE) + 1 :], tuple(alias.name for alias in node.names)
+@cache
+def imported(source: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Returns the imports below PACKAGE that ``source`` makes when it runs, lazy ones too: a name, and names in it."""
+    return tuple(
+        ((node.module or "")[len(PACKAGE) + 1 :], tuple(alias.name for alias in node.names))
+        for node in _running(ast.parse(source))
+        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(f"{PACKAGE}.")
+    )
 
 
 def source_of(name: str) -> str | None:
@@ -58,18 +62,18 @@ def _read(path: str) -> bytes:
 
 def sources(first: str) -> dict[str, str]:
     """Returns the text of ``first`` and of each file that it may load, by its name below PACKAGE."""
+    read = cache(source_of)
     found: dict[str, str] = {}
-    waiting, folders = [first], set()
+    waiting = [first]
     while waiting:
         name = waiting.pop()
-        text = source_of(name)
+        text = read(name)
         if text is None:
             raise ImportError(f"no source of {name}")
         found[name] = text
         for module, names in imported(text):
-            if module not in found and module not in folders and source_of(module) is None:
-                folders.add(module)
-            files = [f"{module}.{one}".lstrip(".") for one in names] if module in folders else [module]
+            # From a folder, files are imported.
+            files = [module] if read(module) is not None else [f"{module}.{one}".lstrip(".") for one in names]
             waiting += [one for one in files if one not in found and one not in waiting]
     return found
 

@@ -244,9 +244,14 @@ def settle(ctx: Context, options: ProcessOptions, begun: Begun | None) -> Found:
     """Looks at the images and at what has begun with them.
 
     Raises:
-        CheckpointError: restore_unclear, unit_running, images_invalid.
+        CheckpointError: busy, restore_unclear, unit_running, images_invalid.
     """
     path = options.images_path
+    if begun is not None:
+        # Few tasks find that an earlier one has died: the others need not compile this.
+        from ansible_collections.criu.hosts.plugins.module_utils._process.at_work import refuse_at_work
+
+        refuse_at_work(ctx.paths, path, partial_path(path))
     if begun is not None and begun.action == "removing":
         there = (path, partial_path(path), old_path(path), work_path(path))
         steps = tuple(Remove(one, why="remove the images") for one in there if os.path.lexists(one))

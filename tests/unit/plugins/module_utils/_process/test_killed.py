@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from ansible_collections.criu.hosts.tests.unit.killed import (
     Killed,
     Scene,
     each_kill,
+    give_markers_away,
     is_killed,
     run_next,
 )
@@ -133,6 +135,60 @@ def cut_off_dump(folder: Path, module: Any, monkeypatch: pytest.MonkeyPatch) -> 
             module("process_checkpoint", built[0], host=built[1])
     assert not lives(folder) and (folder / "data/.web.partial/pstree.img").exists()
     return built
+
+
+def works(folder: Path, images: str, *words: str, uid: int = 0) -> None:
+    """CRIU works on images although its task and the guardian are gone, as after 'pkill -9 python3'."""
+    place = folder / "proc/777"
+    place.mkdir()
+    (place / "cmdline").write_bytes(b"\0".join(map(os.fsencode, ("criu", *words, "--images-dir", images, ""))))
+    os.chown(place, uid, uid)
+
+
+@pytest.mark.parametrize("task", ["process_checkpoint", "process_restore"])
+def test_images_on_which_criu_still_works_are_not_touched(
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    arguments, host = cut_off_dump(tmp_path, module, monkeypatch)
+    arguments = arguments if task == "process_checkpoint" else {"images_path": arguments["images_path"]}
+    works(tmp_path, str(tmp_path / "data/.web.partial"), "dump", "--tree", str(PID))
+    before = made_of(tmp_path).content()
+    for check in (True, False):
+        ran = module(task, arguments, host=host, check=check).result
+        assert ran["reason"] == "busy" and "CRIU (process 777) still does so" in ran["msg"], ran
+    assert made_of(tmp_path).content() == before
+
+
+def test_a_restore_at_which_criu_still_works_is_not_repeated(
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before CRIU has written the pid, nothing else shows that a copy comes."""
+    arguments, host = restores.plain(tmp_path)
+    real = apply.apply_step
+
+    def step(runner: Any, one: Any, applied: Any) -> None:
+        if "restore" in getattr(one, "argv", ()):
+            raise Killed
+        real(runner, one, applied)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(apply, "apply_step", step)
+        with pytest.raises(Killed):
+            module("process_restore", arguments, host=host)
+    give_markers_away(tmp_path)
+    works(tmp_path, arguments["images_path"], "restore")
+    assert module("process_restore", arguments, host=host).result["reason"] == "busy"
+    shutil.rmtree(tmp_path / "proc/777")
+    assert module("process_restore", arguments, host=host).result["changed"] is True
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a process of another user")
+def test_the_arguments_of_a_process_of_another_user_do_not_count(
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments, host = cut_off_dump(tmp_path, module, monkeypatch)
+    works(tmp_path, str(tmp_path / "data/.web.partial"), "dump", uid=1000)
+    assert "was completed in" in str(module("process_checkpoint", arguments, host=host).result["warnings"])
 
 
 def test_a_cut_off_dump_is_completed_and_the_task_says_so(

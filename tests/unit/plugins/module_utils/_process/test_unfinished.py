@@ -15,7 +15,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.lock import lock_
 from ansible_collections.criu.hosts.tests.unit.harness import PLACE
 from ansible_collections.criu.hosts.tests.unit.killed import Killed, Scene, each_kill, run_next
 from ansible_collections.criu.hosts.tests.unit.locks import held_by_another
-from ansible_collections.criu.hosts.tests.unit.plugins.module_utils._process.test_killed import lives
+from ansible_collections.criu.hosts.tests.unit.plugins.module_utils._process.test_killed import lives, works
 from ansible_collections.criu.hosts.tests.unit.plugins.module_utils._process.test_killed_store import (
     cut_off,
     nothing_left,
@@ -100,6 +100,12 @@ def test_what_a_running_task_holds_is_not_touched(module: Any, tmp_path: Path, k
     assert made.content() == before
     assert module("checkpoint_retention", retention(made), host=made.base.host).result["changed"]
     assert len(check_whole(made)) == 1
+
+
+def test_images_on_which_criu_still_works_stay(module: Any, tmp_path: Path) -> None:
+    made = cut_off(module, tmp_path)
+    works(tmp_path, str(tmp_path / PART / ".images.partial"), "dump")
+    stays(module, made, "CRIU (process 777) still does so")
 
 
 def stays(module: Any, made: ProcessWorld, words: str) -> None:
