@@ -164,11 +164,11 @@ def test_json_is_parsed_in_one_file() -> None:
 
 
 def test_tar_archives_are_read_in_one_file() -> None:
-    """Python's own module reads headers of any size, and raises many kinds of exceptions."""
+    """Python's own module reads headers of any size, and raises many kinds of exceptions. One file writes with it."""
     found = {
         place(path) for path in TREE.files("plugins") if any(one.module == "tarfile" for one in TREE.imports(path))
     }
-    assert found == set()
+    assert found == {"_engines/containerd/image.py"}
 
 
 def test_only_one_file_knows_ansible() -> None:

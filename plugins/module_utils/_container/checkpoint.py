@@ -18,6 +18,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.current impo
 from ansible_collections.criu.hosts.plugins.module_utils._container.held import held
 from ansible_collections.criu.hosts.plugins.module_utils._container.notes import begin, end
 from ansible_collections.criu.hosts.plugins.module_utils._container.obstacles import refuse_obstacles_of
+from ansible_collections.criu.hosts.plugins.module_utils._container.place_record import place_record
 from ansible_collections.criu.hosts.plugins.module_utils._container.record_writer import RecordWriter
 from ansible_collections.criu.hosts.plugins.module_utils._container.refuse import (
     refuse,
@@ -25,7 +26,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.refuse impor
     refuse_replacing,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired, require_abilities
-from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import place_record
 from ansible_collections.criu.hosts.plugins.module_utils._container.settle import Settled, settle
 from ansible_collections.criu.hosts.plugins.module_utils._container.space import bytes_to_write, require_space
 from ansible_collections.criu.hosts.plugins.module_utils._container.this_run import Known

@@ -9,6 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.held import held
+from ansible_collections.criu.hosts.plugins.module_utils._container.place_record import (
+    demand_place_record,
+    place_record,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import (
     RESTORE_FLAGS,
     Desired,
@@ -17,8 +21,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.request impo
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore import Restore, carry_out, proof_word, view
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import (
     Situation,
-    demand_place_record,
-    place_record,
     source_of,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._container.settle import Settled, settle

@@ -136,7 +136,7 @@ def _folder(entry: dict[str, Any], identity: str) -> str:
 
     A container that has joined the network of a different one has the names of that one's files.
     """
-    folders = (os.path.dirname(path_in(entry, key)) for key in _OWN_FILES)
+    folders = [os.path.dirname(path_in(entry, key)) for key in _OWN_FILES]
     return next((one for one in folders if os.path.basename(one) == identity), "")
 
 

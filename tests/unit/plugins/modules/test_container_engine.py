@@ -18,11 +18,15 @@ Run = Callable[..., ModuleRun]
 AUTO: dict[str, Any] = {"name": "web", "engine": "auto"}
 
 
+# The programs of engines that are not on the host.
+OTHERS: dict[str, str | None] = {"docker": None, "ctr": None, "lxc-checkpoint": None}
+
+
 @pytest.fixture(name="host")
 def host_fixture(tmp_path: Path) -> BundleHost:
     """A host with podman and runc, whose runc has the container."""
     host = bundle_host(tmp_path, "runc")
-    host.tools.update({"podman": "/usr/bin/podman", "crun": None, "lxc-checkpoint": None})
+    host.tools.update({"podman": "/usr/bin/podman", "crun": None, **OTHERS})
     host.world.script(Reply(INSPECT, out="[]\n", err=podmans("inspect-no-such.txt"), rc=125, state="before"))
     return host
 
@@ -71,7 +75,7 @@ def test_an_engine_without_an_answer_is_named(module: Run, host: BundleHost) -> 
 
 
 def test_no_engine_is_installed(module: Run, host: BundleHost) -> None:
-    host.tools.update({"podman": None, "runc": None, "crun": None, "lxc-checkpoint": None})
+    host.tools.update({"podman": None, "runc": None, "crun": None, **OTHERS})
     assert module("container_checkpoint", AUTO, host=host).result["reason"] == "engine_missing"
 
 
