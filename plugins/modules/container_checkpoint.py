@@ -402,7 +402,7 @@ reason:
       seen that archive complete, and it is all that is left; the message says what to do.
     - V(image_exists) if an image has the name in O(create_image) of which this host has no record, or which holds a
       different container.
-    - V(answer_invalid) if the output of podman about that image cannot be read.
+    - V(answer_invalid) if the output of podman about that image, or of lxc-info, cannot be read.
     - V(archive_path_unsafe) if others can change the file, or which file the path names.
     - V(name_invalid) if O(name) cannot be the name of a container.
     - V(option_invalid) if O(create_image) is not the full name of an image, O(max_age) is no duration, O(compression)

@@ -386,7 +386,7 @@ reason:
     - V(parent_changed) if the archive of that pre-checkpoint has changed.
     - V(archive_partial) if an earlier task died when it encrypted the archive of a container that is gone. Nobody has
       seen that archive complete, and it is all that is left; the message says what to do.
-    - V(answer_invalid) if the output of podman about O(image) cannot be read.
+    - V(answer_invalid) if the output of podman about O(image), or of lxc-info, cannot be read.
     - V(archive_path_unsafe) if others can change the file, or which file the path names.
     - V(trust_refused) if the trust policy of the host does not accept the archive; see RV(refusals).
     - V(trust_policy_invalid) if that policy cannot be used, or others can change it.

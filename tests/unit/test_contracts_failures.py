@@ -43,7 +43,8 @@ def not_said(kind: str, action: str, *but: str) -> dict[str, str]:
 # What a restore would fail with is not a failure of checkpoint_info, but in the list reasons of its result.
 JUDGED = """
     ability_missing address_in_use apparmor_parser_missing apparmor_profile_missing
-    bundle_missing bundle_unsafe engine_missing
+    answer_invalid bundle_missing bundle_unsafe console_needed
+    engine_elsewhere engine_mismatch engine_missing engine_not_running
     architecture_mismatch archive_path_unsafe archive_pre_dump archive_runtime_missing categories_shared
     categories_unknown cgroup_mismatch config_broken container_ending container_exists container_missing
     container_paused cpu_mismatch criu_missing criu_not_permitted criu_too_old criu_without_selinux
@@ -62,7 +63,7 @@ OTHER_ENGINES = "engine_missing engine_not_running engine_mismatch"
 NEVER: dict[str, dict[str, str]] = {
     "checkpoint_info": {JUDGED: "attempts() keeps it for the list reasons"},
     "container_checkpoint": {
-        **not_said("container", "checkpoint", "mount_replaced", "apparmor_profile_missing"),
+        **not_said("container", "checkpoint", "mount_replaced", "mount_source_link", "apparmor_profile_missing"),
         "criu_not_permitted": "it needs root",
         "new_name_with_tcp": "it has no option new_name",
         "archive_unreadable": "the look at an unfinished archive catches it",
