@@ -85,7 +85,7 @@ def require_chain(stored: Stored, completed: Kept | None, *advice: str) -> None:
     """Refuses a checkpoint if its images, or those that it is built on, are not those in the manifests.
 
     The one that this very task completes has no manifest yet in check mode, and was read just now otherwise.
-    ``advice``: what to do, if not to use a different one.
+    ``advice``: what to do in place of the usual advice.
 
     Raises:
         CheckpointError: checkpoint_damaged.
