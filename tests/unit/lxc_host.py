@@ -26,6 +26,13 @@ def recorded(name: str) -> str:
     return (FIXTURES / f"6.0.4-{name}").read_text(encoding="utf-8")
 
 
+def stat_of(pid: int, name: str, parent: int, start: int) -> str:
+    """Returns /proc/PID/stat of a process; the fields that nobody reads are 0."""
+    return f"{pid} ({name}) S {parent} {'0 ' * 17}{start} 0\n"
+
+
+# The monitor of the container, and when it was started, in ticks since the boot.
+MONITOR, START = 70, 123456
 # The process of the recording.
 PID = parse_info(recorded("info-running.txt")).pid
 
@@ -73,13 +80,16 @@ class LxcHost:
         ]
 
     def started(self, by: str = "lxc-start", at: int = DUMPED_AT - 1) -> None:
-        """Writes what the hook of the role writes."""
-        (self.home / "criu-hosts.run").write_text(f"{by}\n")
+        """Writes what the hook of the role writes: a copy of the stat file of the container's monitor."""
+        (self.home / "criu-hosts.run").write_text(stat_of(MONITOR, by, 1, START))
         os.utime(self.home / "criu-hosts.run", ns=(at, at))
 
     def runs(self, *, frozen: bool = False) -> None:
         """Starts its processes."""
         self.made.process(PID, [""] * 4)
+        (self.made.folder / f"proc/{PID}/stat").write_text(stat_of(PID, "python3", MONITOR, START + 1))
+        (self.made.folder / f"proc/{MONITOR}").mkdir(exist_ok=True)
+        (self.made.folder / f"proc/{MONITOR}/stat").write_text(stat_of(MONITOR, "lxc-start", 1, START))
         (self.made.folder / f"proc/{PID}/cgroup").write_text("0::/lxc.payload.web\n")
         self.cgroup.mkdir(exist_ok=True)
         (self.cgroup / "cgroup.events").write_text(f"populated 1\nfrozen {int(frozen)}\n")

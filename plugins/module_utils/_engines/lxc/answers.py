@@ -3,8 +3,9 @@
 """Parses what lxc-info prints about a container.
 
 Asked for several settings, it prints "KEY = VALUE" for each in the order of the arguments. A setting that is a list has
-its next values in lines of their own. That of all limits, lxc.cgroup2, prints the whole name of each one again. Of a
-running container, they are the settings with which it was started (lxc 6.0.4, src/lxc/tools/lxc_info.c).
+its next values in lines of their own. That of all limits, lxc.cgroup2, prints the whole name of each one again. The
+settings are always those in the file, also of a container that was started with others (lxc 6.0.4,
+src/lxc/tools/lxc_info.c; its help says otherwise).
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 """Names the files that are kept about a container of LXC, which keeps none about its runs.
 
 They are in the container's own folder, so that lxc-destroy removes them. A hook of the role criu.hosts.lxc_checkpoint
-writes which program has started the container last: nothing else shows that a container that has ended has run on after
-its checkpoint.
+copies /proc/PID/stat of the process that starts the container, which becomes its monitor. Nothing else shows that a
+container that has ended has run on after its checkpoint, or that one that runs was started with the role's settings.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
+from ansible_collections.criu.hosts.plugins.module_utils._host.process import process_start
 
 # What the role installs: see roles/lxc_checkpoint.
 HOOK = "/usr/local/libexec/criu-hosts-lxc-run"
@@ -88,7 +89,19 @@ class Place:
 
     def starter(self) -> str:
         """Returns the program that did that."""
-        return (read_text(self.run, may_fail=True) or "").strip()
+        return self._monitor()[1]
+
+    def was_started_by(self, paths: Paths, pid: int) -> bool:
+        """Returns whether the hook has noted exactly this process, the monitor of a container that runs."""
+        noted, dummy, start = self._monitor()
+        return bool(start) and noted == str(pid) and start == process_start(paths, pid)
+
+    def _monitor(self) -> tuple[str, str, str]:
+        """Returns the id, the name and the start of the process that the hook has noted; empty if it has not."""
+        head, dummy, tail = (read_text(self.run, may_fail=True) or "").rpartition(")")
+        pid, found, name = head.partition(" (")
+        fields = tail.split()
+        return (pid, name, fields[19]) if found and len(fields) > 19 else ("", "", "")
 
     def is_last_state(self) -> bool:
         """Returns whether the container, which does not run, has ended in its checkpoint in place, and not run since.

@@ -36,7 +36,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.lxc.places imp
 )
 from ansible_collections.criu.hosts.plugins.module_utils._engines.missing import run_engine
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
-from ansible_collections.criu.hosts.plugins.module_utils._host.process import cgroup_of
+from ansible_collections.criu.hosts.plugins.module_utils._host.process import cgroup_of, stat_fields
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
@@ -107,8 +107,17 @@ class Reads:
             restored_at=started if alive and place.starter() == RESTORER else "",
             checkpointed=not alive and HOOK in info.settings[HOOKS].splitlines() and place.is_last_state(),
             stamp=place.stamp,
-            own={**info.settings, "cgroup": cgroup_of(self.paths, info.pid) if info.pid else ""},
+            own={
+                **info.settings,
+                "cgroup": cgroup_of(self.paths, info.pid) if info.pid else "",
+                "noted": "yes" if place.was_started_by(self.paths, self._monitor(info.pid)) else "",
+            },
         )
+
+    def _monitor(self, pid: int) -> int:
+        """Returns the monitor of a container, the parent of its first process; 0 if there is none."""
+        fields = stat_fields(self.paths, pid, may_fail=True) if pid else []
+        return int(fields[1]) if len(fields) > 1 and fields[1].isdigit() else 0
 
     def binds(self, container: Container) -> tuple[Bind, ...]:
         from ansible_collections.criu.hosts.plugins.module_utils._host.mounts import resolve

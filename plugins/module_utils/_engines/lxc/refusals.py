@@ -62,7 +62,8 @@ def refuse_managed(paths: Paths, name: str, what: str) -> None:
 def require_settings(paths: Paths, settings: Mapping[str, str], what: str, *, runs: bool) -> None:
     """Refuses settings with which a dump or a restore would fail, or would not be safe.
 
-    ``runs``: the settings are those of a running container, so one that is changed needs a restart of it.
+    ``runs``: the container runs. The settings are those of its configuration, which it may have been started without;
+    "noted" says that it was started with the hook, which comes with the others.
 
     Raises:
         CheckpointError: ability_missing, console_needed, rootless_unsupported.
@@ -84,6 +85,8 @@ def require_settings(paths: Paths, settings: Mapping[str, str], what: str, *, ru
         _refuse(what, why, again, "console_needed")
     if HOOK not in settings[HOOKS].splitlines():
         _refuse(what, "nothing notes when it is started, so a checkpoint could not be seen to be outdated", again)
+    if runs and not settings["noted"]:
+        _refuse(what, "it was started without the settings that are in its configuration now", "Restart it")
     _require_modules(paths, settings, what, again)
     root = settings[ROOTFS]
     if not root.startswith("/") or not os.path.isdir(paths.below(root)):

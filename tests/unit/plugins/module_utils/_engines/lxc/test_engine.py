@@ -112,6 +112,15 @@ def test_container_that_ran_on_after_its_checkpoint(module: Run, made: LxcHost) 
     assert "ran on after its checkpoint" in str(restored.result["warnings"])
 
 
+def test_container_that_was_not_restarted_after_the_role(module: Run, made: LxcHost) -> None:
+    made.runs()
+    made.answers("running")
+    (made.home / "criu-hosts.run").unlink()
+    run = module("container_checkpoint", PARAMS, host=made.made.host, check=True)
+    assert (run.failed, run.result["reason"]) == (True, "ability_missing")
+    assert run.result["msg"].endswith("started without the settings that are in its configuration now. Restart it.")
+
+
 def test_restore_that_was_cut_off_is_repeated(module: Run, made: LxcHost) -> None:
     ended_in_its_checkpoint(module, made)
     made.runs(frozen=True)

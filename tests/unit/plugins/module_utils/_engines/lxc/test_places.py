@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._engines.lxc.places import time_of
-from ansible_collections.criu.hosts.tests.unit.lxc_host import DUMPED_AT, LATER, LxcHost, lxc_host
+from ansible_collections.criu.hosts.tests.unit.lxc_host import (
+    DUMPED_AT,
+    LATER,
+    MONITOR,
+    START,
+    LxcHost,
+    lxc_host,
+    stat_of,
+)
 
 
 @pytest.fixture(name="made")
@@ -50,6 +58,16 @@ def test_a_restore_that_failed_has_let_nothing_run(made: LxcHost) -> None:
 def test_unknown(made: LxcHost, missing: str) -> None:
     (made.home / missing).unlink()
     assert not is_last(made)
+
+
+def test_monitor_of_this_run(made: LxcHost) -> None:
+    place, paths = made.engine.place("web"), made.made.paths
+    made.runs()
+    assert place.was_started_by(paths, MONITOR) and not place.was_started_by(paths, MONITOR + 1)
+    (made.made.folder / f"proc/{MONITOR}/stat").write_text(stat_of(MONITOR, "lxc-start", 1, START + 5))
+    assert not place.was_started_by(paths, MONITOR), "a process that has the number since"
+    (made.home / "criu-hosts.run").write_text("lxc-start\n")
+    assert not place.was_started_by(paths, MONITOR) and place.starter() == ""
 
 
 def test_times_are_those_that_engines_print() -> None:

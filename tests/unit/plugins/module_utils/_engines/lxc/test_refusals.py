@@ -23,7 +23,7 @@ def made_fixture(tmp_path: Path) -> LxcHost:
 
 
 def settings(name: str = "running", **changes: str) -> dict[str, str]:
-    return {**parse_info(recorded(f"info-{name}.txt")).settings, **changes}
+    return {**parse_info(recorded(f"info-{name}.txt")).settings, "noted": "yes", **changes}
 
 
 def refused(made: LxcHost, given: dict[str, str], *, runs: bool = True) -> CheckpointError:
@@ -38,6 +38,7 @@ CASES = [
     pytest.param({answers.CONSOLE: ""}, "console_needed", "lxc.console.path", id="console"),
     pytest.param({answers.TTYS: "4"}, "console_needed", "lxc.tty.max", id="terminals"),
     pytest.param({answers.HOOKS: "/usr/bin/true"}, "ability_missing", "nothing notes", id="no-hook"),
+    pytest.param({"noted": ""}, "ability_missing", "started without the settings", id="not-restarted"),
     pytest.param({answers.APPARMOR: "unconfined"}, "ability_missing", "no AppArmor", id="profile-without-apparmor"),
     pytest.param({answers.SELINUX: "u:r:t:s0"}, "ability_missing", "no SELinux", id="context-without-selinux"),
     pytest.param({answers.ROOTFS: "overlay:/a:/b"}, "ability_missing", "is no folder", id="root-file-system"),
