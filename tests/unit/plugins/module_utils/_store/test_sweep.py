@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.criu.hosts.plugins.module_utils._core import lock
 from ansible_collections.criu.hosts.plugins.module_utils._core.lock import lock_path
 from ansible_collections.criu.hosts.plugins.module_utils._store import sweep
 from ansible_collections.criu.hosts.tests.unit.harness import PLACE, Host
@@ -56,6 +57,7 @@ def test_retention_removes_them_unless_a_task_works_there(
     module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweep, "KEEP_SECONDS", -1e12)
+    monkeypatch.setattr(lock, "HOLD_SECONDS", 0.1)
     folder, other = left(tmp_path / "store", name="db"), left(tmp_path / "store", "processes", "worker")
     for one in (folder, other):
         for path in sorted((one / ID).rglob("*"), reverse=True):
