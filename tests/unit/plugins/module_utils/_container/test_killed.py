@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
@@ -157,10 +156,7 @@ def killed(module: Any, host: PodmanHost, walk: Walk, steps: int) -> bool:
 
 
 @pytest.mark.parametrize("walk", WALKS.values(), ids=WALKS.keys())
-def test_the_next_task_completes_or_undoes(
-    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, walk: Walk
-) -> None:
-    monkeypatch.setattr(os, "fsync", lambda dummy_descriptor: None)  # no power is lost here, and it takes most time
+def test_the_next_task_completes_or_undoes(module: Any, tmp_path: Path, walk: Walk) -> None:
     for steps in itertools.count(1):
         folder = tmp_path / str(steps)
         folder.mkdir()

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +29,6 @@ from ansible_collections.criu.hosts.tests.unit.plugins.modules.test_process_stor
     wanted,
 )
 from ansible_collections.criu.hosts.tests.unit.processes import PID, ProcessWorld
-
-
-@pytest.fixture(autouse=True)
-def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No power is lost here, and it takes most of the time."""
-    monkeypatch.setattr(os, "fsync", lambda dummy_descriptor: None)
 
 
 def killed(module: Any, name: str, arguments: dict[str, Any], made: ProcessWorld, number: int) -> bool:
