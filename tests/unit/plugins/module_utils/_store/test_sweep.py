@@ -61,7 +61,8 @@ def test_retention_removes_them_unless_a_task_works_there(
         for path in sorted((one / ID).rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() else path.unlink()
         (one / ID).rmdir()
-    (other / ".part-new/images").mkdir(parents=True)  # perhaps the only copy
+    (other / ".part-new/images").mkdir(parents=True)
+    (other / ".part-new/images/core-1.img").write_text("x")  # perhaps the only copy
     arguments = {"store": str(tmp_path / "store")}
     checked = module("checkpoint_retention", arguments, host=Host(), check=True)
     assert checked.result["changed"] is True, checked.result
