@@ -180,7 +180,7 @@ def played_fixture(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Host]:
             state = {"units": {one["name"]: one for one in units}, "shown": SHOWN, "calls": []}
             file.write_text(json.dumps(state), encoding="utf-8")
             storage = {"reboot_host_storage": str(folder), "reboot_host_report_path": f"{folder}/{name}-report.json"}
-            variables[name] = plays.host(file, **storage, **given)
+            variables[name] = plays.host(file, **{**storage, **given})
         done = plays.play(folder, variables, *arguments)
         found.update({name: Host(folder / f"{name}.json", done.of(name)) for name in hosts})
     return found
