@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import importlib
 import json
 import os
 import select
@@ -104,6 +105,5 @@ def answer(link: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    import ansible.module_utils.basic  # noqa: F401 -- what is loaded here is not loaded by each module
-
+    importlib.import_module("ansible.module_utils.basic")  # what is loaded here is not loaded by each module
     serve(sys.argv[1])

@@ -31,8 +31,8 @@ class Played:
     stdout: str
     stderr: str
 
-    def of(self, host: str) -> Told:
-        """What the play has told about a host. Nothing else is told of it: a play without that host is an error."""
+    def of(self, host: str) -> Shown:
+        """The results of one host. A play without that host is an error."""
         lines, counts, task, about = [], dict[str, int](), "", False
         for line in self.stdout.splitlines():
             result, recap = RESULT.match(line), RECAP.match(line)
@@ -42,17 +42,17 @@ class Played:
                 about = host in (result.group(1) or result.group(2)).split(", ")
                 lines += [task] if about else []
             elif line.startswith(("[ERROR]", "[WARNING]")):
-                about = False  # ansible-core 2.19 tells an error beforehand, without the host
+                about = False  # ansible-core 2.19 prints an error beforehand, without the host
             elif recap and recap.group(1) == host:
                 counts = {key: int(number) for key, number in re.findall(r"(\w+)=(\d+)", recap.group(2))}
             lines += [line] if about else []
         assert counts, self.stdout + self.stderr
-        return Told("\n".join(lines), counts)
+        return Shown("\n".join(lines), counts)
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a play has told about one host: the results of its tasks below their names, and the numbers of the recap."""
+class Shown:
+    """What a play prints about one host: the results of its tasks below their names, and the numbers of the recap."""
 
     output: str
     counts: Mapping[str, int]
@@ -89,7 +89,7 @@ def play(
         folder: where it runs; programs in its folder ``bin`` come first.
         hosts: the variables of each host.
         arguments: options and playbooks.
-        collections: the folder with the collections, if it is another.
+        collections: the folder with the collections, if it is a different one.
         env: variables for its environment.
     """
     common = {"ansible_connection": "local", "ansible_become": False, "ansible_python_interpreter": loaded_python()}

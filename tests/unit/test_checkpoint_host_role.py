@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._store.signature import Verdict, find_signer
 from ansible_collections.criu.hosts.plugins.module_utils._store.trust import Policy, read_policy
-from ansible_collections.criu.hosts.tests.unit.plays import ROOT, Told, play
+from ansible_collections.criu.hosts.tests.unit.plays import ROOT, Shown, play
 from ansible_collections.criu.hosts.tests.unit.trusted import RUNNER, make_key, needs, sign
 
 PLAY = """\
@@ -30,7 +30,7 @@ BAD = {
 }
 
 
-def apply(folder: Path, trust: dict[str, dict[str, Any]], *options: str) -> dict[str, Told]:
+def apply(folder: Path, trust: dict[str, dict[str, Any]], *options: str) -> dict[str, Shown]:
     """Runs the part of the role that writes the policy, on a host for each policy."""
     (folder / "play.yml").write_text(PLAY, encoding="utf-8")
     hosts = {}
@@ -57,7 +57,7 @@ def folder_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(name="applied", scope="module")
-def applied_fixture(folder: Path, key: Path) -> dict[str, Told]:
+def applied_fixture(folder: Path, key: Path) -> dict[str, Shown]:
     """The first run on each host."""
     return apply(
         folder,
@@ -72,7 +72,7 @@ def signed(key: Path) -> dict[str, Any]:
 
 @pytest.mark.slow
 @needs("ssh-keygen")
-def test_policy_and_signers(applied: dict[str, Told], folder: Path, key: Path, tmp_path: Path) -> None:
+def test_policy_and_signers(applied: dict[str, Shown], folder: Path, key: Path, tmp_path: Path) -> None:
     assert not applied["signed"].failed, applied["signed"].output
     assert policy_of(folder, "signed") == Policy(signers=("backup@example.com",), images=("docker.io/*",), mounts=())
     manifest = tmp_path / "manifest.json"
@@ -91,7 +91,7 @@ def test_policy_and_signers(applied: dict[str, Told], folder: Path, key: Path, t
 
 @pytest.mark.slow
 @needs("ssh-keygen")
-def test_lists_that_are_left_out_or_null_are_no_rules(applied: dict[str, Told], folder: Path) -> None:
+def test_lists_that_are_left_out_or_null_are_no_rules(applied: dict[str, Shown], folder: Path) -> None:
     assert not applied["lists"].failed, applied["lists"].output
     assert policy_of(folder, "lists") == Policy(devices=("*",))
     check = apply(folder, {"lists": {"devices": []}}, "--check")["lists"]
@@ -102,7 +102,7 @@ def test_lists_that_are_left_out_or_null_are_no_rules(applied: dict[str, Told], 
 @pytest.mark.slow
 @needs("ssh-keygen")
 @pytest.mark.parametrize("name", BAD)
-def test_signers_that_would_be_more_than_one(applied: dict[str, Told], folder: Path, name: str) -> None:
-    told = applied[name]
-    assert told.failed and f"Cannot write the trust policy of '{name}'" in told.output, told.output
+def test_signers_that_would_be_more_than_one(applied: dict[str, Shown], folder: Path, name: str) -> None:
+    shown = applied[name]
+    assert shown.failed and f"Cannot write the trust policy of '{name}'" in shown.output, shown.output
     assert not (folder / name / "etc/criu-hosts").exists()

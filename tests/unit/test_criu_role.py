@@ -157,8 +157,8 @@ def test_one_host_builds_for_all_of_its_platform(fleet: Fleet) -> None:
             "given": (GOOD, {"criu_method": "artifact", "criu_artifact": "mine.tar.gz"}),
         }
     )
-    told = {name: done.of(name) for name in ("good", "first", "second", "old", "needs", "named", "given")}
-    assert {name: fleet.calls(name) for name, one in told.items() if not one.failed} == {
+    shown = {name: done.of(name) for name in ("good", "first", "second", "old", "needs", "named", "given")}
+    assert {name: fleet.calls(name) for name, one in shown.items() if not one.failed} == {
         "good": [],
         "first": ["built", "present"],
         "second": ["present"],
@@ -171,7 +171,7 @@ def test_one_host_builds_for_all_of_its_platform(fleet: Fleet) -> None:
     }
     for name in ("second", "given"):
         assert fleet.state(name)["installed"] == hashlib.sha256(b"artifact").hexdigest()
-    assert "CRIU is built once for debian 12 x86_64 on old" in told["old"].text
+    assert "CRIU is built once for debian 12 x86_64 on old" in shown["old"].text
     # The artifact stays on the hosts that built it, and nowhere else.
     assert sorted(str(path.relative_to(fleet.folder)) for path in fleet.folder.rglob("criu*.tar.gz")) == [
         "first/criu.tar.gz",
@@ -188,15 +188,15 @@ def test_one_host_builds_for_all_of_its_platform(fleet: Fleet) -> None:
 
 @pytest.mark.slow
 def test_a_refusal_changes_no_host(fleet: Fleet) -> None:
-    """One play refuses in turn; "stopped" is told on each host, also on the one that needs no build."""
+    """One play refuses in turn; "stopped" is reported on each host, also on the one that needs no build."""
     tasks: list[dict[str, Any]] = [{"criu.hosts.facts": {}}]
     for number, (variables, dummy_sentence) in enumerate(REFUSALS):
-        told = f"stopped {number}: {{{{ ansible_failed_result['msg'] | default('by another host') }}}}"
+        shown = f"stopped {number}: {{{{ ansible_failed_result['msg'] | default('by another host') }}}}"
         block = [
             {"ansible.builtin.include_role": {"name": "criu.hosts.criu"}, "vars": variables},
             {"ansible.builtin.debug": {"msg": "not refused"}},
         ]
-        tasks.append({"block": block, "rescue": [{"ansible.builtin.debug": {"msg": told}}]})
+        tasks.append({"block": block, "rescue": [{"ansible.builtin.debug": {"msg": shown}}]})
     play = [{"hosts": "all", "gather_facts": False, "tasks": tasks}]
     (fleet.folder / "refusals.json").write_text(json.dumps(play), encoding="utf-8")
     good = {**GOOD, "platform": "debian 12 x86_64"}

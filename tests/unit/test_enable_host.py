@@ -19,7 +19,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu.offer import ASK
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman import host_report
 from ansible_collections.criu.hosts.tests.unit import criu_host, plays, recorded_hosts, stand_ins
 from ansible_collections.criu.hosts.tests.unit.harness import Reply
-from ansible_collections.criu.hosts.tests.unit.plays import ROOT, Told
+from ansible_collections.criu.hosts.tests.unit.plays import ROOT, Shown
 
 # More tasks than these in a run that finds nothing to change would make it slow on hundreds of hosts.
 MOST_TASKS = 15
@@ -89,7 +89,7 @@ class Stage:
         given = {"ansible_package_use": "criu.hosts.packages", "__criu_lists_updated": True}
         return plays.host(file, **given, **variables)
 
-    def play(self, hosts: dict[str, dict[str, Any]], *arguments: str) -> dict[str, Told]:
+    def play(self, hosts: dict[str, dict[str, Any]], *arguments: str) -> dict[str, Shown]:
         # The first play gives the facts, so that the role need not gather any. So the recap counts as many tasks as on
         # a host, where the role gathers them.
         done = plays.play(self.folder, hosts, *arguments, "facts.yml", "criu.hosts.enable_host")
@@ -162,14 +162,14 @@ def test_a_run_that_finds_nothing_to_change_is_short(stage: Stage) -> None:
     text = "Debian forky/sid is experimental: it is treated like Debian 13, and nothing was run there."
     experimental = enabled(stage, "permissive", support={"level": "experimental", "text": text})
     experimental["facts"].update(ansible_distribution_version="forky/sid")
-    told = stage.play(
+    shown = stage.play(
         {
             "enforcing": stage.host("enforcing", enabled(stage, "enforcing"), criu_artifact="criu.tar.gz"),
             "apparmor": stage.host("apparmor", enabled(stage, "apparmor")),
             "experimental": stage.host("experimental", experimental, criu_artifact="criu.tar.gz"),
         }
     )
-    for name, done in told.items():
+    for name, done in shown.items():
         assert (done.counts["changed"], done.counts["failed"]) == (0, 0), done.output
         assert done.counts["ok"] <= MOST_TASKS, done.tasks
         assert "criu.hosts.checkpoint_host : Run the self-test" not in done.tasks, "the proof of an earlier run holds"
@@ -193,10 +193,10 @@ def test_check_mode(stage: Stage) -> None:
     other = enabled(stage, "enforcing")
     other["facts"]["ansible_local"]["checkpoint_host"]["ground"]["policy"] = "d" * 64
     hosts["other-policy"] = stage.host("other-policy", other)
-    told = stage.play(hosts, "--check", "-e", "__criu_build_space=1")
-    assert "criu.hosts.checkpoint_host : Run the self-test" in told["other-policy"].tasks
+    shown = stage.play(hosts, "--check", "-e", "__criu_build_space=1")
+    assert "criu.hosts.checkpoint_host : Run the self-test" in shown["other-policy"].tasks
     for security in ("apparmor", "enforcing"):
-        done = told[security]
+        done = shown[security]
         assert done.counts["failed"] == done.counts["rescued"] == 0, done.output
         assert done.counts["changed"] > 0, "the packages that would be installed"
         # Debian's CRIU keeps AppArmor's profiles and loses SELinux's labels.

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.criu.hosts.tests.unit import plays, stand_ins
-from ansible_collections.criu.hosts.tests.unit.plays import ROOT, Told
+from ansible_collections.criu.hosts.tests.unit.plays import ROOT, Shown
 
 pytestmark = pytest.mark.slow  # two plays
 NAME = "r.example/cloud:fpm"
@@ -105,7 +105,7 @@ class Cloud:
     """A host after its play, with a Nextcloud 31 in its folders."""
 
     file: Path
-    told: Told
+    shown: Shown
 
     @property
     def pulled(self) -> int:
@@ -155,16 +155,16 @@ def clouds_fixture(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Cloud]
 def test_image_is_pulled_before_the_look(clouds: dict[str, Cloud], name: str) -> None:
     cloud, (here, dummy_registry, variables) = clouds[name], PULLED[name]
     pull, refused = variables["nextcloud_pull"], name in REFUSED
-    assert cloud.told.failed is refused, cloud.told.output
+    assert cloud.shown.failed is refused, cloud.shown.output
     assert cloud.pulled == (pull in ("newer", "always") or (pull == "missing" and here is None))
-    assert ("the container gets id31" in cloud.told.output) is not refused
+    assert ("the container gets id31" in cloud.shown.output) is not refused
 
 
 @pytest.mark.parametrize("name", VERSIONS)
 def test_image_that_does_not_name_its_version(clouds: dict[str, Cloud], name: str) -> None:
-    told = clouds[name].told
-    assert told.failed is (name != "version-given"), told.output
-    assert ("does not name its version" in told.output) is (name == "no-version")
+    shown = clouds[name].shown
+    assert shown.failed is (name != "version-given"), shown.output
+    assert ("does not name its version" in shown.output) is (name == "no-version")
 
 
 @pytest.mark.parametrize(
@@ -176,12 +176,12 @@ def test_image_that_does_not_name_its_version(clouds: dict[str, Cloud], name: st
 )
 def test_check_mode_predicts_what_a_pull_would_bring(clouds: dict[str, Cloud], name: str, word: str) -> None:
     cloud, registry = clouds[name], CHECKED[name][1]
-    assert word in cloud.told.output and cloud.told.failed is (registry is not None)
+    assert word in cloud.shown.output and cloud.shown.failed is (registry is not None)
     assert cloud.pulled == 0
 
 
 def test_version_file_of_another_kind(clouds: dict[str, Cloud]) -> None:
     """The container can write the file: the role neither waits for a pipe nor treats it as a new host."""
     cloud = clouds["pipe"]
-    assert cloud.told.failed and "Put a regular file there" in cloud.told.output
+    assert cloud.shown.failed and "Put a regular file there" in cloud.shown.output
     assert cloud.pulled == 0

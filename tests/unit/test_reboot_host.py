@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.criu.hosts.tests.unit import plays, stand_ins
-from ansible_collections.criu.hosts.tests.unit.plays import ROOT, Told
+from ansible_collections.criu.hosts.tests.unit.plays import ROOT, Shown
 
 MODULE = (
     "#!/usr/bin/python\n"
@@ -136,7 +136,7 @@ class Host:
     """A host after its play."""
 
     file: Path
-    told: Told
+    shown: Shown
 
     def calls(self, *verbs: str) -> list[Any]:
         return [call for call in json.loads(self.file.read_text(encoding="utf-8"))["calls"] if call[0] in verbs]
@@ -180,7 +180,7 @@ def played_fixture(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Host]:
             state = {"units": {one["name"]: one for one in units}, "shown": SHOWN, "calls": []}
             file.write_text(json.dumps(state), encoding="utf-8")
             storage = {"reboot_host_storage": str(folder), "reboot_host_report_path": f"{folder}/{name}-report.json"}
-            variables[name] = plays.host(file, **storage, **given)
+            variables[name] = plays.host(file, **{**storage, **given})
         done = plays.play(folder, variables, *arguments)
         found.update({name: Host(folder / f"{name}.json", done.of(name)) for name in hosts})
     return found
@@ -188,9 +188,9 @@ def played_fixture(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Host]:
 
 def test_a_loss_ends_the_play_before_anything_is_stopped(played: dict[str, Host]) -> None:
     host = played["loss"]
-    assert host.told.failed
-    assert "nothing was stopped: app would lose the state" in host.told.text
-    assert "app: It holds file locks." in host.told.output
+    assert host.shown.failed
+    assert "nothing was stopped: app would lose the state" in host.shown.text
+    assert "app: It holds file locks." in host.shown.output
     assert host.calls("start", "stop") == []
     # The rehearsal is a real dump of each unit, and is removed.
     assert host.calls("container_checkpoint") == [
@@ -203,8 +203,8 @@ def test_a_loss_ends_the_play_before_anything_is_stopped(played: dict[str, Host]
 
 def test_what_was_stopped_is_started_again_when_the_reboot_is_refused(played: dict[str, Host]) -> None:
     host = played["refused"]
-    assert host.told.failed
-    assert "Not rebooted: Running" in host.told.output and "All units are running again." in host.told.output
+    assert host.shown.failed
+    assert "Not rebooted: Running" in host.shown.output and "All units are running again." in host.shown.output
     assert host.calls("container_checkpoint") == [
         ["container_checkpoint", "app", "present", True],
         ["container_checkpoint", "redis", "present", True],
@@ -226,14 +226,14 @@ def test_what_was_stopped_is_started_again_when_the_reboot_is_refused(played: di
 @pytest.mark.parametrize("name", ["accepted", "accepted-list", "accepted-all", "accepted-string"])
 def test_an_accepted_loss_does_not_end_the_play(played: dict[str, Host], name: str) -> None:
     """Units whose loss is accepted may be a list, a string, or all."""
-    assert "Not rebooted: Running" in played[name].told.output
+    assert "Not rebooted: Running" in played[name].shown.output
     assert played[name].states() == {"redis": ("active", "restored"), "app": ("active", "fresh")}
 
 
 def test_a_dump_that_fails_after_all_keeps_the_host_from_the_reboot(played: dict[str, Host]) -> None:
     host = played["dump-fails"]
-    assert host.told.failed
-    assert "Not rebooted: app could not be dumped" in host.told.text
+    assert host.shown.failed
+    assert "Not rebooted: app could not be dumped" in host.shown.text
     assert host.states()["redis"] == ("active", "restored")
 
 
@@ -241,15 +241,15 @@ def test_check_mode_tells_and_changes_nothing(played: dict[str, Host]) -> None:
     host = played["checked"]
     assert host.calls("start", "stop") == []
     assert {call[3] for call in host.calls("container_checkpoint")} == {True}
-    assert "changed: [checked] => (item=app)" in host.told.output
+    assert "changed: [checked] => (item=app)" in host.shown.output
     assert host.states() == {"redis": ("active", None), "app": ("active", None)}
 
 
 @pytest.mark.parametrize("name", VERIFIED)
 def test_what_came_back_is_checked_and_reported(played: dict[str, Host], name: str) -> None:
     host, lost = played[name], name == "lost"
-    assert host.told.failed is lost, host.told.output
-    assert ("redis did not come back with the same state" in host.told.output) is lost
+    assert host.shown.failed is lost, host.shown.output
+    assert ("redis did not come back with the same state" in host.shown.output) is lost
     written = json.loads(host.file.with_name(f"{name}-report.json").read_text(encoding="utf-8"))
     assert written["plan"]["stop"] == ["app", "redis"]
     came_back = {one["name"]: one["came_back"] for one in written["report"]}
@@ -258,14 +258,14 @@ def test_what_came_back_is_checked_and_reported(played: dict[str, Host], name: s
 
 def test_a_mistyped_variable_is_an_error(played: dict[str, Host]) -> None:
     host = played["mistyped"]
-    assert host.told.failed
-    assert "the playbook reboot_host has no variable reboot_host_acept_loss" in host.told.text
+    assert host.shown.failed
+    assert "the playbook reboot_host has no variable reboot_host_acept_loss" in host.shown.text
     assert host.calls("container_checkpoint", "container_unit_info", "start", "stop") == []
 
 
 @pytest.mark.parametrize("name", ["rehearse", "timeout", "accept_loss"])
 def test_a_value_of_the_wrong_type_is_an_error(played: dict[str, Host], name: str) -> None:
     host = played[f"wrong-{name}"]
-    assert host.told.failed
-    assert f"argument 'reboot_host_{name}' is of type" in host.told.text.replace('\\"', '"')
+    assert host.shown.failed
+    assert f"argument 'reboot_host_{name}' is of type" in host.shown.text.replace('\\"', '"')
     assert host.calls("container_checkpoint", "container_unit_info", "start", "stop") == []

@@ -18,7 +18,7 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.modules import container_checkpoint, container_restore, container_unit
 from ansible_collections.criu.hosts.tests.unit import plays, stand_ins
-from ansible_collections.criu.hosts.tests.unit.plays import ROOT, Told
+from ansible_collections.criu.hosts.tests.unit.plays import ROOT, Shown
 
 # The options that the tasks pass to modules with a stand-in.
 OPTIONS = {
@@ -296,12 +296,12 @@ CASES: dict[str, tuple[str, str, list[str], dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Upgraded:
-    """The hosts of the play, and what it has told about each."""
+    """The hosts of the play, and what it has printed about each."""
 
     hosts: dict[str, Host]
     files: dict[str, str]
-    planned: Told
-    told: dict[str, Told]
+    planned: Shown
+    shown: dict[str, Shown]
 
 
 @pytest.fixture(name="upgraded", scope="module")
@@ -323,8 +323,8 @@ def upgraded_fixture(tmp_path_factory: pytest.TempPathFactory) -> Upgraded:
 @pytest.mark.slow
 def test_one_version_after_the_other_and_then_nothing(upgraded: Upgraded) -> None:
     assert not upgraded.planned.failed and upgraded.planned.counts["changed"] == 1, upgraded.planned.output
-    told, host = upgraded.told["two-versions"], upgraded.hosts["two-versions"]
-    assert not told.failed, told.output
+    shown, host = upgraded.shown["two-versions"], upgraded.hosts["two-versions"]
+    assert not shown.failed, shown.output
     assert host.record["phase"] == "done" and host.record["to"] == "32.0.1"
     now = host.now
     assert now["database"] == "tables of 32.0.1" and now["image"] == "id32" and now["running"]
@@ -340,17 +340,17 @@ def test_one_version_after_the_other_and_then_nothing(upgraded: Upgraded) -> Non
 
 @pytest.mark.slow
 def test_what_breaks_half_way_leaves_nothing_behind(upgraded: Upgraded) -> None:
-    told, host = upgraded.told["breaks-half-way"], upgraded.hosts["breaks-half-way"]
-    assert told.failed and "Update failed" in told.output
-    assert "the state before it was restored" in told.output
+    shown, host = upgraded.shown["breaks-half-way"], upgraded.hosts["breaks-half-way"]
+    assert shown.failed and "Update failed" in shown.output
+    assert "the state before it was restored" in shown.output
     assert host.is_as_before(upgraded.files) and host.record["phase"] == "rolled_back"
     assert host.now["memory"] == "memory of id30" and host.now["renewed"]
 
 
 @pytest.mark.slow
 def test_what_breaks_before_the_upgrade_touches_only_maintenance_mode(upgraded: Upgraded) -> None:
-    told, host = upgraded.told["breaks-before"], upgraded.hosts["breaks-before"]
-    assert told.failed and "CRIU says no." in told.output
+    shown, host = upgraded.shown["breaks-before"], upgraded.hosts["breaks-before"]
+    assert shown.failed and "CRIU says no." in shown.output
     assert host.is_as_before(upgraded.files) and host.record["phase"] == "rolled_back"
     assert not [call for call in host.now["calls"] if call[0] in ("container_unit", "container_restore")]
 
@@ -427,8 +427,8 @@ def test_what_fails_after_the_upgrade_is_not_rolled_back(one: Host) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in CASES if name.startswith("pull-")])
 def test_pull(upgraded: Upgraded, name: str) -> None:
-    told = upgraded.told[name]
-    assert told.failed and "its unit differs from the variables" in told.text
+    shown = upgraded.shown[name]
+    assert shown.failed and "its unit differs from the variables" in shown.text
     pulled = [call[2] for call in upgraded.hosts[name].now["calls"] if call[:2] == ["podman", "pull"]]
     assert pulled == (["r/cloud:31-fpm"] if name in ("pull-missing-is-missing", "pull-always", "pull-newer") else [])
 
@@ -439,8 +439,8 @@ def test_pull(upgraded: Upgraded, name: str) -> None:
     [("downgrade", "cannot be downgraded"), ("pull-never", "its unit differs from the variables")],
 )
 def test_refused_before_anything_is_touched(upgraded: Upgraded, name: str, word: str) -> None:
-    told, host = upgraded.told[name], upgraded.hosts[name]
-    assert told.failed and word in told.output
+    shown, host = upgraded.shown[name], upgraded.hosts[name]
+    assert shown.failed and word in shown.output
     assert host.is_as_before(upgraded.files) and not host.state.parent.exists()
 
 

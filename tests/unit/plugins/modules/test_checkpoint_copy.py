@@ -295,10 +295,12 @@ def test_what_no_registry_takes(module: Any, tmp_path: Path) -> None:
     store_checkpoint(store, process_manifest())
     given = params(store, kind="process", name="worker", image=IMAGE)
     assert module("checkpoint_copy", given).result["reason"] == "ability_missing"
-    store_checkpoint(store, replace(MANIFEST, id=OLDER))
+    store_checkpoint(store, replace(MANIFEST, id=OLDER, record={**MANIFEST.record, "pre_dump": True}))
     store_checkpoint(store, replace(MANIFEST, parent=OLDER))
     for there in ({"image": IMAGE}, {"host": HOST}):
-        assert module("checkpoint_copy", params(store, **there)).result["reason"] == "ability_missing"
+        for wanted, said in ((MANIFEST.id, "one that needs another"), (OLDER, "it is a pre-checkpoint")):
+            refused = module("checkpoint_copy", params(store, checkpoint=wanted, **there)).result
+            assert refused["reason"] == "ability_missing" and said in refused["msg"]
     large = store_checkpoint(store, MANIFEST) / "archive.tar.json"
     large.write_bytes(bytes(4 << 20))
     large.chmod(0o600)

@@ -398,10 +398,7 @@ def check_next(module: Any, host: ImagesHost, task: str, params: dict[str, Any],
 
 
 @pytest.mark.parametrize("walk", WALKS.values(), ids=WALKS.keys())
-def test_the_next_task_completes_or_undoes_an_image(
-    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, walk: Any
-) -> None:
-    monkeypatch.setattr(os, "fsync", lambda dummy_descriptor: None)
+def test_the_next_task_completes_or_undoes_an_image(module: Any, tmp_path: Path, walk: Any) -> None:
     begins, first, dummy, then = walk
     for steps in itertools.count(1):
         folder = tmp_path / str(steps)
@@ -417,10 +414,7 @@ def test_the_next_task_completes_or_undoes_an_image(
 
 
 @pytest.mark.parametrize("new_name", [None, "web2"])
-def test_the_next_task_completes_or_undoes_a_restore(
-    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_name: str | None
-) -> None:
-    monkeypatch.setattr(os, "fsync", lambda dummy_descriptor: None)
+def test_the_next_task_completes_or_undoes_a_restore(module: Any, tmp_path: Path, new_name: str | None) -> None:
     params = {**RESTORE, **({"new_name": new_name} if new_name else {})}
     for steps in itertools.count(1):
         folder = tmp_path / str(steps)

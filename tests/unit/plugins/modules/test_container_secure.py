@@ -335,10 +335,9 @@ def test_archive_of_a_path_of_its_own(module: Any, host: SecureHost) -> None:
 
 @needs("age")
 def test_a_task_that_is_killed_leaves_a_whole_encrypted_checkpoint_or_none(
-    module: Any, host: SecureHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    module: Any, host: SecureHost, tmp_path: Path
 ) -> None:
     """The container is gone after its dump: once all is encrypted, the archive is proved even without the task."""
-    monkeypatch.setattr(os, "fsync", lambda dummy_descriptor: None)  # no power is lost here
     options = {"encrypt_to": [age_key(host)["public"]], "compression": "none"}
     gone = 0
     for steps in itertools.count(1):
@@ -519,9 +518,8 @@ def killed_with_manifest(module: Any, host: SecureHost, steps: int, options: dic
 
 @needs("ssh-keygen")
 @pytest.mark.parametrize("next_key", [True, False], ids=["signs", "has-no-key"])
-def test_killed_task_that_signs(module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, next_key: bool) -> None:
+def test_killed_task_that_signs(module: Any, tmp_path: Path, next_key: bool) -> None:
     """No checkpoint has a signature of another manifest, and none loses what the policy judges."""
-    monkeypatch.setattr(os, "fsync", lambda dummy_descriptor: None)
     (tmp_path / "keys").mkdir(0o700)
     key = make_key(tmp_path / "keys")
     signers = str(allow(tmp_path / "keys/signers", key))

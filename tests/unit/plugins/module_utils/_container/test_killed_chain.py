@@ -7,7 +7,6 @@ The simulated podman refuses a dump that would lack memory, and a restore withou
 from __future__ import annotations
 
 import itertools
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,8 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._store.folder import list_stored
 from ansible_collections.criu.hosts.tests.unit.containers import ID
-from ansible_collections.criu.hosts.tests.unit.podman_host import (
-    Box,
-    Killed,
-    PodmanHost,
-    give_markers_away,
-    kill_after,
-    left_over,
-    podman_host,
-)
+from ansible_collections.criu.hosts.tests.unit.killed import Killed, give_markers_away, kill_after
+from ansible_collections.criu.hosts.tests.unit.podman_host import Box, PodmanHost, left_over, podman_host
 
 PRE: dict[str, Any] = {"pre_checkpoint": True}
 WITH: dict[str, Any] = {"with_previous": True}
@@ -71,13 +63,17 @@ def start(module: Any, folder: Path, place: str, *before: dict[str, Any]) -> Pod
     return host
 
 
-@pytest.mark.parametrize("place", ["place", "archive", "store"])
-@pytest.mark.parametrize("last", [WITH, LIVE], ids=["ends", "runs-on"])
-@pytest.mark.parametrize("victim", ["pre", "with"])
+@pytest.mark.parametrize(
+    ("victim", "last", "place"),
+    [
+        *(("pre", WITH, place) for place in ("place", "archive", "store")),
+        *(("with", WITH, place) for place in ("place", "archive", "store")),
+        ("with", LIVE, "store"),
+    ],
+)
 def test_the_same_two_tasks_come_next(
-    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, last: dict[str, Any], victim: str
+    module: Any, tmp_path: Path, victim: str, last: dict[str, Any], place: str
 ) -> None:
-    monkeypatch.setattr(os, "fsync", lambda dummy_descriptor: None)  # no power is lost here, and it takes most time
     for steps in itertools.count(1):
         folder = tmp_path / str(steps)
         host = start(module, folder, place, *([PRE] if victim == "with" else []))
@@ -98,10 +94,7 @@ def test_the_same_two_tasks_come_next(
 
 
 @pytest.mark.parametrize("place", ["place", "archive", "store"])
-def test_a_restore_comes_after_a_restore(
-    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
-) -> None:
-    monkeypatch.setattr(os, "fsync", lambda dummy_descriptor: None)
+def test_a_restore_comes_after_a_restore(module: Any, tmp_path: Path, place: str) -> None:
     for steps in itertools.count(1):
         folder = tmp_path / str(steps)
         host = start(module, folder, place, PRE, WITH)

@@ -50,10 +50,7 @@ def parts(host: PodmanHost) -> list[Path]:
 
 
 @pytest.mark.parametrize(("how", "every"), [("removed", 1), ("renamed", 4), ("replaced", 4)])
-def test_the_rest_of_a_container_that_is_gone(
-    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, every: int
-) -> None:
-    monkeypatch.setattr(os, "fsync", lambda dummy_descriptor: None)  # no power is lost here
+def test_the_rest_of_a_container_that_is_gone(module: Any, tmp_path: Path, how: str, every: int) -> None:
     found = set()
     for steps in itertools.count(1, every):
         host = killed_host(module, tmp_path / str(steps), steps)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.criu.hosts.plugins.module_utils._core import lock
 from ansible_collections.criu.hosts.plugins.module_utils._core.lock import lock_path
 from ansible_collections.criu.hosts.plugins.module_utils._store import sweep
 from ansible_collections.criu.hosts.tests.unit.harness import PLACE, Host
@@ -56,12 +57,14 @@ def test_retention_removes_them_unless_a_task_works_there(
     module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweep, "KEEP_SECONDS", -1e12)
+    monkeypatch.setattr(lock, "HOLD_SECONDS", 0.1)
     folder, other = left(tmp_path / "store", name="db"), left(tmp_path / "store", "processes", "worker")
     for one in (folder, other):
         for path in sorted((one / ID).rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() else path.unlink()
         (one / ID).rmdir()
-    (other / ".part-new/images").mkdir(parents=True)  # perhaps the only copy
+    (other / ".part-new/images").mkdir(parents=True)
+    (other / ".part-new/images/core-1.img").write_text("x")  # perhaps the only copy
     arguments = {"store": str(tmp_path / "store")}
     checked = module("checkpoint_retention", arguments, host=Host(), check=True)
     assert checked.result["changed"] is True, checked.result

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable
@@ -19,12 +18,6 @@ from ansible_collections.criu.hosts.tests.unit.stateful_units import Killed, Sim
 # More than any action has steps.
 MANY = 60
 ERROR = "Error: OCI runtime error: runc: criu failed: type NOTIFY errno 0\n"
-
-
-@pytest.fixture(autouse=True)
-def no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hundreds of plans are carried out here: they need not wait for the disk."""
-    monkeypatch.setattr(os, "fsync", lambda dummy: None)
 
 
 def dumped(folder: Path, **spec: Any) -> Simulated:

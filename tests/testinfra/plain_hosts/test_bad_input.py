@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Mistakes of operators get one clear line and a stable reason, and do no harm."""
+"""Mistakes of operators get one clear line and a stable reason, and do no harm, with the real podman and CRIU."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ REASONS = {
     "nothing-to-restore": "container_missing",
     "not-checkpointed": "not_checkpointed",
     "rootless": "rootless_unsupported",
-    "criu-without-selinux": "criu_without_selinux",
 }
 
 
 @pytest.fixture(scope="module")
-def answers(seen_by: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+def answers(host: Any, seen_by: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     """The answers of the modules to bad input."""
-    return seen_by("bad_input.yml")
+    if host.backend.get_hostname() != "node-trixie":
+        pytest.skip("to save time, mistakes are made on Debian 13 only")
+    return seen_by("../plain_hosts/bad_input.yml")
 
 
 @pytest.mark.parametrize("case", REASONS)
@@ -45,7 +46,7 @@ def test_message_is_one_clear_line(answers: dict[str, Any], case: str) -> None:
 
 def test_container_keeps_running_when_the_disk_is_full(answers: dict[str, Any]) -> None:
     assert answers["running"]["status"] == "running"
-    assert len(answers["running"]["threads"]) == 4
+    assert len(answers["running"]["threads"]) == 5
 
 
 def test_full_disk_has_no_partial_file(answers: dict[str, Any]) -> None:
