@@ -191,8 +191,10 @@ def _left(work: _Work, now: Container | None) -> tuple[str, str, None]:
         if work.kept:
             outcome = f"{outcome} {left_advice(work.kept)}"
     else:
-        if now.running:
-            work.apply("let the container go on", *engine.thaw_steps(now))
+        thaw = engine.thaw_steps(now) if now.alive else ()
+        policy = engine.restart_steps(now, work.writer.container.restart) if now.alive else ()
+        if work.apply("let the container go on", *thaw, *policy) and thaw:
+            now = replace(now, status="running")
         _archive(work, lambda record: None)
         # The images are memory, and may fill the disk.
         left = _images(work, now) if now.running else ()

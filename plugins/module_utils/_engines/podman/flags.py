@@ -20,7 +20,9 @@ ABILITIES = Abilities(
     ignore_static_ip=True,
     ignore_static_mac=True,
     pipe=True,
+    compress=True,
     image=True,
+    files=True,
 )
 
 
