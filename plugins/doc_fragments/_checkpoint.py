@@ -21,19 +21,10 @@ options:
         archive's SHA-256.
     type: path
   engine:
-    description:
-      - The container engine. C(docs/engines.md) shows what each can do; what it cannot is refused before anything is
-        touched (V(ability_missing)).
-      - V(auto) finds the installed engine that has a container of this name. Two are refused (V(engine_ambiguous)).
-        For a restore from an archive, a store or an image it is the engine that has made it.
+    description: The container engine.
     type: str
-    choices: [podman, docker, runc, crun, containerd, lxc, auto]
+    choices: [podman]
     default: podman
-  engine_root:
-    description:
-      - Absolute path of the folder in which the engine keeps the state of its containers, if that is not the default
-        one. The task sees the containers of this folder only.
-    type: path
   tcp_established:
     description: Include established TCP connections. If set for the checkpoint, it must be set for the restore, too.
     type: bool

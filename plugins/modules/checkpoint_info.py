@@ -12,8 +12,7 @@ version_added: 0.1.0
 description:
   - Lists the checkpoints in a store, or the archives and folders of images in a folder, or inspects one.
   - It reads archives of M(criu.hosts.container_checkpoint) and those that C(podman container checkpoint --export) alone
-    made, those of CRI-O and containerd that a kubelet has in its folder, and images of
-    M(criu.hosts.process_checkpoint) and those that C(criu dump) alone made.
+    made, and images of M(criu.hosts.process_checkpoint) and those that C(criu dump) alone made.
   - It returns what C(checkpointctl) shows, in its words, and also the labels of the threads, TCP connections, file
     locks, threads, and memory by kind.
   - An archive is read once from beginning to end, within limits, and never unpacked. Its memory is skipped, but for
@@ -43,10 +42,6 @@ options:
     description: List only the checkpoints of containers, or of processes, in O(store).
     type: str
     choices: [container, process]
-  engine:
-    description: List only the checkpoints that this container engine has made.
-    type: str
-    choices: [podman, docker, runc, crun, containerd, lxc]
   detail:
     description:
       - What to return beside the summary. A key that is not asked for is V(null).
@@ -289,14 +284,6 @@ checkpoints:
       description: Name of the container; this and the next ones are V(null) for a process.
       type: str
       sample: web
-    pod:
-      description: Name of the pod of the container; V(null) without Kubernetes.
-      type: str
-      sample: null
-    namespace:
-      description: Kubernetes' namespace of that pod; V(null) without Kubernetes.
-      type: str
-      sample: null
     id:
       description: Id of the container.
       type: str
@@ -318,7 +305,7 @@ checkpoints:
       type: str
       sample: null
     engine:
-      description: V(Podman), V(Docker), V(runc), V(crun), V(CRI-O) or V(containerd).
+      description: V(Podman), V(CRI-O) or V(containerd).
       type: str
       sample: Podman
     ip:
@@ -467,14 +454,12 @@ path:
   sample: /var/lib/checkpoints/web.tar.zst
 """
 
-from functools import partial
 from typing import Any, NoReturn
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome
-from ansible_collections.criu.hosts.plugins.module_utils._engines.contents import read_contents
-from ansible_collections.criu.hosts.plugins.module_utils._engines.registry import ENGINES
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.contents import read_contents
 from ansible_collections.criu.hosts.plugins.module_utils._store.entries import Checkpoint
 from ansible_collections.criu.hosts.plugins.module_utils._store.listing import list_checkpoints
 
@@ -484,7 +469,6 @@ SPEC: dict[str, Any] = {
     "store": {"type": "path"},
     "name": {"type": "str"},
     "kind": {"type": "str", "choices": ["container", "process"]},
-    "engine": {"type": "str", "choices": [*ENGINES]},
     "detail": {"type": "list", "elements": "str", "choices": DETAILS},
     "verify": {"type": "bool", "default": False},
     "restorable": {"type": "bool", "default": False},
@@ -504,22 +488,20 @@ def found_in(ctx: Context) -> list[Checkpoint]:
 
 def run(ctx: Context) -> Outcome:
     """Describes the checkpoints."""
-    wanted = ctx.params["engine"]
-    found = [one for one in found_in(ctx) if wanted in (None, (one.entry["engine"] or "").lower())]
+    found = found_in(ctx)
     if ctx.params["restorable"]:
         # Few tasks ask for it: the others need not compile these.
         from ansible_collections.criu.hosts.plugins.module_utils._container.restorable import container_blockers
-        from ansible_collections.criu.hosts.plugins.module_utils._engines.registry import DEFAULT, select
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.registry import engine_for
         from ansible_collections.criu.hosts.plugins.module_utils._process.restorable import process_blockers
         from ansible_collections.criu.hosts.plugins.module_utils._store.entries import judge
 
+        engine = engine_for("podman", ctx)
         for one in found:
             if one.entry["kind"] == "process":
                 judge(one, lambda it: process_blockers(ctx, it))
             else:
-                maker = (one.entry["engine"] or "").lower()
-                there, engine = select(maker if maker in ENGINES else DEFAULT, ctx)
-                judge(one, partial(container_blockers, there, engine))
+                judge(one, lambda it: container_blockers(ctx, engine, it))
     return Outcome("checkpoints", [one.entry for one in found])
 
 

@@ -195,9 +195,6 @@ reason:
     - V(interrupted) if a signal stopped the task (SIGTERM, SIGHUP, SIGINT or SIGQUIT).
     - V(tool_missing) if a command may not be run.
     - V(tool_failed) if the engine does not say whether a container is stopped in a checkpoint.
-    - V(answer_invalid) if the output of lxc-info about such a container cannot be read.
-    - V(engine_not_running) if checkpoints of Docker are in the store, and its daemon does not run.
-    - V(engine_mismatch) if checkpoints of Docker are in the store, and the command docker is podman's.
     - V(internal) if the collection itself has an error; the message names the place in its code.
   returned: failure
   type: str

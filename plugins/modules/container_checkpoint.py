@@ -244,10 +244,6 @@ checkpoint:
       description: Name of the container.
       type: str
       sample: web
-    engine:
-      description: The engine; with O(engine=auto) the one that was found.
-      type: str
-      sample: podman
     id:
       description: Id of the container; null if there is neither a container nor a record of it.
       type: str
@@ -402,7 +398,7 @@ reason:
       seen that archive complete, and it is all that is left; the message says what to do.
     - V(image_exists) if an image has the name in O(create_image) of which this host has no record, or which holds a
       different container.
-    - V(answer_invalid) if the output of podman about that image, or of lxc-info, cannot be read.
+    - V(answer_invalid) if the output of podman about that image cannot be read.
     - V(archive_path_unsafe) if others can change the file, or which file the path names.
     - V(name_invalid) if O(name) cannot be the name of a container.
     - V(option_invalid) if O(create_image) is not the full name of an image, O(max_age) is no duration, O(compression)
@@ -416,21 +412,7 @@ reason:
     - V(checkpoint_damaged) if the newest checkpoint in the store has no archive that this release can restore.
     - V(rootless_unsupported) if the task does not run as root, or the container is rootless.
     - V(podman_missing) if podman is not installed.
-    - V(engine_missing) if a different engine is not installed, or none with O(engine=auto).
-    - V(engine_not_running) if the daemon of Docker does not run.
-    - V(engine_elsewhere) if Docker keeps its files in another place than this host's C(daemon.json) says; see RV(path).
-    - V(engine_ambiguous) if O(engine=auto) and several engines have a container of this name; see RV(engines).
-    - V(engine_unknown) if O(engine=auto) and nothing says which engine has made the checkpoint.
-    - V(console_needed) if a container of runc, crun or containerd has a terminal, which no task can give it again.
-    - V(image_missing) if the image of a container of containerd is no longer on this host, so that no restore would
-      succeed, or if a restore that brings the container back does not find it.
-    - V(streams_are_pipes) if a container of runc or crun has pipes as standard streams, which end outside of it.
-    - V(cgroup_shared) if a container of runc or crun shares its cgroup with other processes, which would be frozen.
-    - V(engine_mismatch) if the container belongs to a different engine, which runs it by means of O(engine), or is in
-      the namespace of one in containerd, or the command docker is podman's.
-    - V(mount_source_link) if the source of a mount of a Docker container is a symbolic link, which CRIU cannot restore;
-      see RV(path).
-    - V(ability_missing) if the engine, its release or its settings do not allow what an option asks for.
+    - V(ability_missing) if the engine, or its release, cannot do what an option asks for.
     - V(criu_missing) if CRIU is not installed.
     - V(criu_too_old) if podman needs a newer CRIU.
     - V(criu_without_selinux) if CRIU is not linked with libselinux, so the labels would be lost.
@@ -465,13 +447,6 @@ reason:
     - V(limits_unreadable) if root lacks C(CAP_SYS_RESOURCE) on this host.
     - V(label_unreadable) if CRIU takes the label of a different security module for one of SELinux.
     - V(config_broken) if CRIU refuses its options, as with a wrong word in one of its configuration files.
-    - V(config_is_link) if the file in which Docker or containerd needs an option of CRIU is a link; see RV(path).
-    - V(config_is_directory) if it is a folder.
-    - V(config_not_a_file) if it is a pipe, a socket or a device.
-    - V(config_too_large) if it is too large for a file of options.
-    - V(config_unreadable) if it cannot be read.
-    - V(network_missing) if a network of the container is gone, in a restore that an earlier task had begun.
-    - V(dependency_restarted) if the container uses the network of one that does not run, in such a restore.
     - V(timed_out) if the command took longer than its limit, see the guide on checkpoints; the container runs on.
     - V(label_changed) if a label has changed in a restore that an earlier task had begun; see RV(label_before) and
       RV(label_after).
@@ -600,12 +575,6 @@ container_state:
   returned: failure of the engine
   type: str
   sample: running
-engines:
-  description: The engines that have a container of this name.
-  returned: failure with reason engine_ambiguous
-  type: list
-  elements: str
-  sample: [docker, podman]
 cleanup_failed:
   description: Messages of the steps that failed as well when the task cleaned up.
   returned: failure of the cleanup as well
@@ -617,12 +586,12 @@ cleanup_failed:
 from typing import Any, NoReturn
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.checkpoint import checkpoint
-from ansible_collections.criu.hosts.plugins.module_utils._container.choice import choose
 from ansible_collections.criu.hosts.plugins.module_utils._container.remove import remove
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import SHARED_SPEC, desired_of
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._engines.registry import engine_for
 
 SPEC: dict[str, Any] = {
     **SHARED_SPEC,
@@ -645,7 +614,7 @@ SPEC: dict[str, Any] = {
 def run(ctx: Context) -> Outcome:
     desired = desired_of(ctx.params)
     act = checkpoint if desired.state == "present" else remove
-    return act(*choose(ctx, desired), desired)
+    return act(ctx, engine_for(ctx.params["engine"], ctx), desired)
 
 
 def main() -> NoReturn:

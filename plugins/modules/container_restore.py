@@ -197,10 +197,6 @@ restore:
       description: Name of the container.
       type: str
       sample: web
-    engine:
-      description: The engine; with O(engine=auto) the one that was found.
-      type: str
-      sample: podman
     id:
       description: Id of the container; null in check mode if it is unknown.
       type: str
@@ -386,7 +382,7 @@ reason:
     - V(parent_changed) if the archive of that pre-checkpoint has changed.
     - V(archive_partial) if an earlier task died when it encrypted the archive of a container that is gone. Nobody has
       seen that archive complete, and it is all that is left; the message says what to do.
-    - V(answer_invalid) if the output of podman about O(image), or of lxc-info, cannot be read.
+    - V(answer_invalid) if the output of podman about O(image) cannot be read.
     - V(archive_path_unsafe) if others can change the file, or which file the path names.
     - V(trust_refused) if the trust policy of the host does not accept the archive; see RV(refusals).
     - V(trust_policy_invalid) if that policy cannot be used, or others can change it.
@@ -403,27 +399,11 @@ reason:
     - V(network_missing) if a network of the container is not on this host.
     - V(tcp_established_needed) if the images have established TCP connections and O(tcp_established=false).
     - V(config_broken) if CRIU refuses its options, as with a wrong word in one of its configuration files.
-    - V(config_is_link) if the file in which Docker or containerd needs an option of CRIU is a link; see RV(path).
-    - V(config_is_directory) if it is a folder.
-    - V(config_not_a_file) if it is a pipe, a socket or a device.
-    - V(config_too_large) if it is too large for a file of options.
-    - V(config_unreadable) if it cannot be read.
     - V(timed_out) if the command took longer than its limit, see the guide on checkpoints; nothing of it is left.
     - V(label_changed) if a label has changed; see RV(label_before) and RV(label_after).
     - V(name_invalid) if O(name) or O(new_name) cannot be the name of a container.
     - V(rootless_unsupported) if the task does not run as root, or the container is rootless.
     - V(podman_missing) if podman is not installed.
-    - V(engine_missing) if a different engine is not installed, or none with O(engine=auto).
-    - V(engine_not_running) if the daemon of Docker does not run.
-    - V(engine_elsewhere) if Docker keeps its files in another place than this host's C(daemon.json) says; see RV(path).
-    - V(engine_ambiguous) if O(engine=auto) and several engines have a container of this name; see RV(engines).
-    - V(engine_unknown) if O(engine=auto) and nothing says which engine has made the checkpoint.
-    - V(bundle_missing) if the bundle of the container is not on this host; see RV(path).
-    - V(bundle_unsafe) if users other than root may write to the bundle, which may have hooks; see RV(path).
-    - V(unpack_failed) if the archive is damaged, or holds what no archive of the engine has.
-    - V(console_needed) if a container of runc, crun or containerd has a terminal, which no task can give it again.
-    - V(engine_mismatch) if a different engine has made the archive, or has the container in its own namespace of
-      containerd, or the command docker is podman's.
     - V(ability_missing) if the engine, its release or the OCI runtime cannot do what an option asks for.
     - V(criu_missing) if CRIU is not installed.
     - V(criu_too_old) if podman needs a newer CRIU, or the checkpoint was made by a newer one.
@@ -574,12 +554,6 @@ label_after:
   returned: failure with reason label_changed
   type: str
   sample: unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023
-engines:
-  description: The engines that have a container of this name.
-  returned: failure with reason engine_ambiguous
-  type: list
-  elements: str
-  sample: [docker, podman]
 cleanup_failed:
   description: Messages of the steps that failed as well when the task cleaned up.
   returned: failure of the cleanup as well
@@ -590,12 +564,12 @@ cleanup_failed:
 
 from typing import Any, NoReturn
 
-from ansible_collections.criu.hosts.plugins.module_utils._container.choice import choose
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import SHARED_SPEC, desired_of
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_task import restore
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.module import execute
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome
+from ansible_collections.criu.hosts.plugins.module_utils._engines.registry import engine_for
 
 SPEC: dict[str, Any] = {
     **SHARED_SPEC,
@@ -614,7 +588,7 @@ SPEC: dict[str, Any] = {
 
 def run(ctx: Context) -> Outcome:
     desired = desired_of(ctx.params)
-    return restore(*choose(ctx, desired), desired)
+    return restore(ctx, engine_for(ctx.params["engine"], ctx), desired)
 
 
 def main() -> NoReturn:

@@ -12,9 +12,8 @@ version_added: 0.1.0
 description:
   - Reads all configuration files of CRIU on a host, checks each in the same way as M(criu.hosts.criu_config), and lets
     the installed CRIU read it.
-  - For each caller (CRIU on a command line, runc and crun alone and below an engine, LXC) it returns the CRIU that it
-    runs, the files that are read, the files that are ignored and why, the resulting settings, each with its file and
-    line, and the options that the caller sets on its own.
+  - For each caller (CRIU on a command line, podman with runc, podman with crun) it returns the files that are read, the
+    files that are ignored and why, and the resulting settings, each with its file and line.
   - A setting may have no effect because a later file overrides it, or because the runtime requests the opposite. This
     differs between runc and crun, and between their versions.
   - If CRIU rejects a file, every call by the callers that read it fails.
@@ -130,23 +129,13 @@ config:
           elements: dict
           sample: []
     callers:
-      description:
-        - The callers C(criu), C(runc) and C(crun) from a shell, C(podman_runc), C(podman_crun), C(docker_runc),
-          C(containerd_runc) (by ctr or a kubelet), C(crio_runc), C(crio_crun) and C(lxc).
-        - What they set was read in their sources, which docs/configuration-files.md names, and tried with podman and
-          its runtimes.
+      description: The callers C(criu), C(podman_runc) and C(podman_crun).
       type: dict
       contains:
         available:
-          description: Whether the caller is on this host, and the configuration permits a call.
+          description: Whether the configuration permits a call.
           type: bool
           sample: true
-        criu:
-          description:
-            - The CRIU that the caller runs, the first in the C(PATH) of its service, or in that of root's shell and
-              services; V(null) if it finds none, or is not on this host.
-          type: str
-          sample: /usr/local/sbin/criu
         why:
           description: Why it does not.
           type: str
@@ -178,15 +167,6 @@ config:
               ignored:
                 dump: "runc asks for: off, unless its command line asks for it"
                 restore: "runc asks for: off, unless its command line asks for it"
-        forces:
-          description:
-            - The options that the caller sets, each with C(option), C(value) and C(at), the operations for which it
-              does. Those of a runtime's request override C(default.conf) and the user's file, but not the file that
-              the runtime names. Those of CRIU's command line, which C(lxc) uses, override all files.
-          type: list
-          elements: dict
-          sample:
-            - {option: tcp-established, value: "off, and docker never asks for anything else", at: [dump, restore]}
 commands:
   description: Always empty, as the module only reads.
   returned: success
@@ -229,7 +209,7 @@ stderr:
 
 import ctypes
 import pwd
-from typing import Any, Mapping, NoReturn, Optional
+from typing import Any, NoReturn, Optional
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.context import Context
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
@@ -237,8 +217,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.module import exe
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import Version, version_text
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config import config_file
-from ansible_collections.criu.hosts.plugins.module_utils._criu_config.called import find_criu
-from ansible_collections.criu.hosts.plugins.module_utils._criu_config.callers import CALLERS, Caller
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.lint import lint
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.readers import (
     CRUN_READS,
@@ -293,12 +271,6 @@ def describe(ctx: Context, criu: str, kind: str, file: config_file.ConfigFile, v
     }
 
 
-def describe_caller(ctx: Context, host: Host, caller: Caller, refused: Mapping[str, str]) -> dict[str, Any]:
-    """Describes a caller: which CRIU it runs, what it reads and sets, and whether CRIU rejects what it reads."""
-    found = with_refusals(host.caller(caller.name), refused)
-    return {**found, "criu": None if host.absent(caller) else find_criu(ctx.paths, caller)}
-
-
 def run(ctx: Context) -> Outcome:
     criu = ctx.params["executable"] or ctx.runner.which("criu")
     if criu is None:
@@ -309,15 +281,14 @@ def run(ctx: Context) -> Outcome:
     found = read_files(ctx)
     runtimes = {name: read_runtime(ctx, name) for name in ("runc", "crun")}
     carries = (runtimes["crun"] or (0,)) >= CRUN_READS and libcriu_carries()
-    missing = frozenset(one.program for one in CALLERS if one.program and not ctx.runner.which(one.program))
-    host = Host(version, runtimes, carries, found, ctx.params["annotation"], missing)
+    host = Host(version, runtimes, carries, found, ctx.params["annotation"])
     described = [describe(ctx, criu, kind, file, version) for kind, file in found.items() if file.present]
     refused = {entry["path"]: entry["refusal"] for entry in described if entry["refusal"]}
     value = {
         "version": version_text(version),
         "runtimes": {name: number and version_text(number) for name, number in runtimes.items()},
         "files": described,
-        "callers": {one.name: describe_caller(ctx, host, one, refused) for one in CALLERS},
+        "callers": {name: with_refusals(host.caller(name), refused) for name in ("criu", "podman_runc", "podman_crun")},
     }
     return Outcome("config", value)
 

@@ -34,7 +34,7 @@ options:
         RV(criu.selinux), RV(criu.nftables), RV(criu.gnutls), RV(criu.capabilities), RV(criu.shadowed) and
         RV(criu.installed).
       - V(config) stands for RV(criu.config) and RV(criu.config_error).
-      - V(runtimes) stands for RV(criu.runtimes), RV(criu.podman), RV(criu.callers) and RV(criu.tools).
+      - V(runtimes) stands for RV(criu.runtimes), RV(criu.podman) and RV(criu.tools).
       - V(kernel) stands for RV(criu.kernel), RV(criu.lsm), RV(criu.system), RV(criu.support) and RV(criu.kdat). It is
         read from files.
       - V(features) stands for RV(criu.check) and RV(criu.features). CRIU checks each feature in a process of its own,
@@ -239,27 +239,6 @@ criu:
         path: /usr/bin/podman
         version: 5.4.2
         storage: {"root": /var/lib/containers/storage, "driver": overlay}
-    callers:
-      description:
-        - The programs of this host that call CRIU, in the words of
-          RV(criu.hosts.criu_config_info#module:config.callers), which says what each of them reads and sets.
-      type: list
-      elements: dict
-      contains:
-        name:
-          description: The caller.
-          type: str
-          sample: docker_runc
-        program:
-          description: Its program.
-          type: str
-          sample: /usr/sbin/dockerd
-        criu:
-          description:
-            - The CRIU that it runs; V(null) if it finds none. A service has a C(PATH) of its own, which counts as long
-              as it runs.
-          type: str
-          sample: /usr/local/sbin/criu
     tools:
       description: Paths of the other tools that checkpoints need, C(nft), C(tar) and C(zstd), V(null) if missing.
       type: dict

@@ -7,7 +7,6 @@ A function is looked up by its name when it is called, so that one that was move
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import importlib
 import io
@@ -678,14 +677,6 @@ def _contents(function: Callable[..., Any], given: bytes) -> Any:
         return function(handle, DETAILS)
 
 
-def _answered(function: Callable[..., Any], given: bytes) -> Any:
-    """Reads an answer of a kubelet, and the same bytes as an error."""
-    request = function_of("_kubelet/request.Request")("node1", 10250, "default", "web", "nginx", 120)
-    with contextlib.suppress(CheckpointError):
-        function(request, 500, given)
-    return function(request, 200, given)
-
-
 def _image_folder(function: Callable[..., Any], given: tuple[str, bytes]) -> Any:
     """Reads a folder of images of which one is damaged."""
     for name, data in DUMPED.items():
@@ -799,8 +790,7 @@ def _is_from_archive(function: Callable[..., Any], given: str) -> Any:
     for name, value in (("new_name", "web"), ("archive_path", "/a"), ("name", "web")):
         object.__setattr__(desired, name, value)
     put("host/var/lib/criu-hosts/restored/web.json", given)
-    engine = function_of("_engines/podman/engine.Podman")()
-    return function(Paths(f"{SCRATCH}/host"), engine, desired, container, record)
+    return function(Paths(f"{SCRATCH}/host"), desired, container, record)
 
 
 def _podman(method: str, name: str, *more: Any) -> Use:
@@ -842,7 +832,7 @@ CASES: tuple[Target, ...] = (
         raises=(ValueError,),
     ),
     Target(
-        "_engines/archive.parse_dump",
+        "_engines/podman/archive.parse_dump",
         json_bytes(CONFIG_DUMP),
         lambda function, given: function("config.dump", given),
         raises=(ValueError,),
@@ -853,53 +843,12 @@ CASES: tuple[Target, ...] = (
         json_texts(loaded("podman/5.4.2-network-inspect.json")[0]),
         raises=(ValueError,),
     ),
-    Target(
-        "_engines/bundle/answers.parse_state",
-        json_texts(*loaded("runc/*-state-running.json", "crun/*-state-running.json")),
-        raises=(ValueError,),
-    ),
-    Target(
-        "_engines/bundle/answers.parse_known",
-        json_texts({"id": "f00", "created": "", "restored": "", "bundle": "/srv/web", "systemd": True, "ends": False}),
-        raises=(ValueError,),
-    ),
-    Target(
-        "_engines/containerd/answers.parse_info",
-        json_texts(*loaded("containerd/*-info-*.json")),
-        raises=(CheckpointError,),
-    ),
-    Target(
-        "_engines/containerd/answers.parse_task",
-        texts(*fixtures("containerd/*-tasks-*.txt")),
-        with_more("web"),
-    ),
-    Target("_engines/containerd/answers.parse_images", texts(*fixtures("containerd/*-images.txt"))),
-    Target("_engines/docker/answers.parse_inspect", json_texts(*loaded("docker/*-inspect-*.json")), raises=REFUSED),
-    Target("_engines/docker/answers.parse_image", json_texts(*loaded("docker/*-image-inspect.json")), raises=REFUSED),
-    Target(
-        "_engines/docker/networks.parse_holders",
-        json_texts(*loaded("docker/*-network-inspect.json")),
-        raises=(ValueError,),
-    ),
-    Target(
-        "_engines/docker/spec.parse_spec",
-        values(loaded("docker/*-inspect-running.json")[0][0]).filter(is_object),
-        raises=(ValueError,),
-        repeats="",
-    ),
     Target("_engines/podman/health.parse_version", texts("podman version 5.4.2\n")),
     Target(
         "_engines/podman/ports.parse_port",
         texts("127.0.0.1:8080:80/tcp", "[::1]:8000-8009:9000-9009/udp", "80"),
         raises=(ValueError,),
     ),
-    Target(
-        "_engines/lxc/answers.parse_info",
-        texts(*(one.read_text() for one in sorted((FIXTURES / "lxc").glob("6.0.4-info-*.txt")))),
-        raises=(ValueError,),
-    ),
-    Target("_engines/lxc/answers.parse_mounts", texts("/lib lib none ro,bind 0 0\n/a\\040b c none rbind,optional 0 0")),
-    Target("_engines/lxc/answers.parse_limits", texts("lxc.cgroup2.devices.deny = a\nlxc.cgroup2.memory.max = 1G")),
     Target("_core/durations.parse_duration", texts("90", "30m", "7d")),
     Target("_store/age.parse_max_age", texts("90", "30m", "7d"), raises=REFUSED),
     Target(
@@ -1104,52 +1053,21 @@ CASES: tuple[Target, ...] = (
         repeats="",
     ),
     Target(
-        "_engines/bundle/archive.read_description",
-        json_bytes({**CONFIG_DUMP, "runtime": "runc"}, SPEC_DUMP).map(
-            lambda data: tar_bytes({"config.dump": data, "spec.dump": data, "checkpoint/inventory.img": b""})
-        ),
-        lambda function, given: at("a.tar")(lambda path: function("runc", path), given),
-        raises=REFUSED,
-        repeats="",
-    ),
-    Target(
-        "_engines/containerd/archive.read_archive",
-        json_bytes({**CONFIG_DUMP, "containerd": {"shim": "io.containerd.runc.v2"}}, SPEC_DUMP).map(
-            lambda data: tar_bytes({"config.dump": data, "spec.dump": data, "checkpoint/inventory.img": b""})
-        ),
-        at("a.tar"),
-        raises=REFUSED,
-        repeats="",
-    ),
-    Target(
-        "_engines/docker/archive.read_description",
-        json_bytes(loaded("docker/*-inspect-running.json")[0][0]).map(lambda data: tar_bytes({"docker.dump": data})),
-        at("a.tar"),
-        raises=REFUSED,
-        repeats="",
-    ),
-    Target(
-        "_engines/containerd/archive.read_description",
-        json_bytes({**CONFIG_DUMP, "containerd": {}}).map(lambda data: tar_bytes({"config.dump": data})),
-        at("a.tar"),
-        repeats="",
-    ),
-    Target(
-        "_engines/spec.read_archive_spec",
+        "_engines/podman/spec.read_archive_spec",
         compressed(archives(INSPECTED_TAR), zstd),
         at("a.tar.zst"),
         raises=(ValueError, OSError),
         repeats="bytes",
     ),
     Target(
-        "_engines/spec.check_pre_checkpoint",
+        "_engines/podman/spec.check_pre_checkpoint",
         compressed(archives(PRE_TAR), zstd),
         at("a.tar.zst"),
         raises=(ValueError, OSError),
         repeats="bytes",
     ),
     Target(
-        "_engines/spec.parse_spec",
+        "_engines/podman/spec.parse_spec",
         st.tuples(values(CONFIG_DUMP).filter(is_object), values(SPEC_DUMP).filter(is_object)),
         lambda function, given: function(*given),
         raises=(ValueError,),
@@ -1189,7 +1107,7 @@ CASES: tuple[Target, ...] = (
         repeats="bytes",
     ),
     Target(
-        "_engines/contents.read_contents",
+        "_engines/podman/contents.read_contents",
         archives(INSPECTED_TAR),
         _contents,
         raises=(ValueError, OSError),
@@ -1396,21 +1314,6 @@ CASES: tuple[Target, ...] = (
         texts(*fixtures("podman/*.txt")),
         lambda function, given: function(completed(given)),
     ),
-    Target(
-        "_engines/docker/causes.cause_of",
-        texts(*fixtures("docker/*.txt")),
-        lambda function, given: function(completed(given)),
-    ),
-    Target(
-        "_engines/bundle/causes.cause_of",
-        texts(*fixtures("runc/*.txt"), *fixtures("crun/*.txt")),
-        lambda function, given: function("runc", completed(given)),
-    ),
-    Target(
-        "_engines/containerd/causes.cause_of",
-        texts(*fixtures("containerd/*.txt")),
-        lambda function, given: function(completed(given)),
-    ),
     # CRIU and its configuration
     Target(
         "_criu/features.parse_check",
@@ -1601,13 +1504,6 @@ CASES: tuple[Target, ...] = (
     Target("plugin_utils/_report/text.visible", texts("a\u202eb\x1b[2J\u2028".encode())),
     Target("plugin_utils/_report/render.render", values(LISTED), _page, raises=NO_CHECKPOINTS, repeats=""),
     # Copies of checkpoints
-    Target(
-        "_kubelet/request.parse_answer",
-        json_bytes({"items": ["/var/lib/kubelet/checkpoints/checkpoint-a_b-c-2026-11-30T16:45:00Z.tar"]}),
-        _answered,
-        raises=REFUSED,
-        repeats="bytes",
-    ),
     Target("_store/oci.parse_image", json_texts(IMAGE_OF_A_CHECKPOINT), raises=(ValueError,)),
     Target(
         "_engines/podman/checkpoint_image.parse_made",
@@ -1679,7 +1575,7 @@ EXEMPT: dict[str, str] = {
     "_container/label_proof.read_running": "collects read_threads and read_traces",
     "_container/restore_archive.read_archived": "collects read_archive",
     "_container/restore_image.read_situation": "collects read_image_record and what describes an image",
-    "_engines/spec.read_folder_spec": "collects read_image and parse_spec",
+    "_engines/podman/spec.read_folder_spec": "collects read_image and parse_spec",
     "_store/image_record.read_image_record": "collects read_own and parse_record",
     "_criu/binary.read_criu": "a command's answer",
     "_criu/obstacles.read_sights": "collects read_sight",
@@ -1694,18 +1590,12 @@ EXEMPT: dict[str, str] = {
     "_criu_build/given.read_given": "returns bytes as they are",
     "_criu_build/package_archive.read_content": "returns bytes as they are",
     "_engines/podman/runtimes.read_runtimes": "collects parse_runtimes",
-    "_engines/docker/daemon.read_daemon": "a command's answer, and a file that parse_object reads",
-    "_engines/bundle/config.read_config": "collects read_below and parse_object",
-    "_engines/containerd/archive.read_spec": "collects parse_object and parse_spec",
-    "_engines/containerd/place.read_config": "collects read_below and parse_object",
-    "_engines/oci.parse_binds": "podman's parse_binds is nothing else",
     "_engines/podman/binds.read_binds": "collects parse_binds",
     "_engines/podman/spec.read_spec": "collects parse_spec",
     "_host/mounts.read_mounts": "collects parse_mounts",
     "_criu_build/installed.read_installed": "collects _read_tree",
     "_criu_build/installed.read_diversion": "collects parse_diversions",
     "_criu_config/before_dump.read_files": "is lint.parse of a file",
-    "_criu_config/called.read_callers": "looks for programs, in the PATH that root gave a service",
     "_criu_config/config_file.read_version": "a command's answer",
     "_criu/inspect.read_apparmor": "is fed through read_lsm",
     "_denials/failure.read_failure": "collects other readers for a failure",

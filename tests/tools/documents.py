@@ -168,80 +168,6 @@ def engine_table() -> list[str]:
     return table(["Podman's reason", "Cause", "What Podman says", "Way out"], sorted(rows))
 
 
-def caller_table() -> list[str]:
-    """Return the table of the callers of CRIU: which CRIU each runs, and which files that reads."""
-    rows = []
-    for one in plugin("_criu_config.callers").CALLERS:
-        path = " or ".join(f"`{unit}`" for unit in one.units) or "root's shell or unit"
-        read = [operation for operation in ("dump", "restore") if operation not in one.homeless]
-        user = {2: "yes", 0: "no"}.get(len(read), f"in a {''.join(read)}")
-        named = {"": "none", "runc": "`runc.conf`", "crun": "`crun.conf`, else `runc.conf`"}[one.runtime]
-        rows.append([f"`{one.name}`", path, user, named, one.source])
-    return table(["Caller", "Finds CRIU in the `PATH` of", "`~/.criu/default.conf`", "Names", "Source"], rows)
-
-
-def forced_table() -> list[str]:
-    """Return the table of the options that the callers of CRIU set."""
-    callers = plugin("_criu_config.callers")
-    besides = {"containerd, besides": callers.CONTAINERD, "CRI-O, besides": callers.CRIO}
-    sets = {**callers.REQUESTS, **besides, "LXC": callers.LXC}
-    cells: dict[str, dict[str, str]] = {}
-    for who, options in sets.items():
-        for one in options:
-            at = "" if len(one.at) == 2 else f"{one.at[0]}: "
-            since = f", from {'.'.join(map(str, one.since))} on" if one.since > (0,) else ""
-            says = re.sub(f"{callers.UNLESS} (asks for it|says another mode)", ", or as asked", one.says)
-            cells.setdefault(one.option, {})[who] = f"{at}{says}{since}"
-    rows = [[f"`{option}`", *(of.get(who, "") for who in sets)] for option, of in sorted(cells.items())]
-    return table(["Option", *sets], rows)
-
-
-# What each ability of an engine means, in the order of the table; a new one has to be named here.
-ABILITIES = {
-    "in_place": "a checkpoint in place",
-    "archive": "`archive_path`, `store`",
-    "files": "files of the container in an archive (`ignore_rootfs`, `ignore_volumes`)",
-    "image": "`create_image`, `image`",
-    "pipe": "`encrypt_to`, `compression_level`",
-    "compress": "compresses an archive itself, on all processors",
-    "leave_running": "`leave_running`",
-    "tcp_established": "`tcp_established`",
-    "tcp_close": "`tcp_close`",
-    "file_locks": "`file_locks`",
-    "new_name": "`new_name`",
-    "publish": "`publish`",
-    "ignore_static_ip": "`ignore_static_ip`",
-    "ignore_static_mac": "`ignore_static_mac`",
-    "pauses": "pauses a container that runs on until its files are in the archive",
-    "new_id": "gives a container from an archive a new id",
-    "keeps": "keeps the checkpoint after a restore in place, until the task removes it",
-    "root": "`engine_root`",
-    "defined": "restores an archive into its container, which is there and has ended",
-    "pre_dump": "`pre_checkpoint`, `with_previous`",
-}
-
-
-def ability_table() -> list[str]:
-    """Return the table of what each engine can do; ABILITIES names all abilities, and no others."""
-    paths = plugin("_core.paths").Paths()
-    engines = {name: make(paths, 0, "") for name, make in plugin("_engines.registry").ENGINES.items()}
-    known = list(plugin("_engines.container").Abilities.__dataclass_fields__)
-    if sorted(known) != sorted(ABILITIES):
-        raise SystemExit(f"ABILITIES in {Path(__file__).name} does not name {set(known) ^ set(ABILITIES)}")
-    rows = [
-        [text, *("yes" if getattr(engine.abilities, name) else "no" for engine in engines.values())]
-        for name, text in ABILITIES.items()
-    ]
-    return table(["Ability", *engines], rows)
-
-
-def runtime_table() -> list[str]:
-    """Return the table of the errors of runc and crun whose cause is known."""
-    causes = plugin("_engines.bundle.causes").CAUSES
-    rows = [[f"`{one.cause.reason}`", cell(one.cause.why), f"`` {one.sign} ``", one.cause.advice] for one in causes]
-    return table(["Reason of a bundle", "Cause", "What runc or crun says", "Way out"], sorted(rows))
-
-
 SHOWN_LSMS = {
     "selinux": "SELinux",
     "apparmor": "AppArmor",
@@ -344,10 +270,7 @@ def work() -> int:
             "Seen before a dump": obstacle_table,
             "Reason": criu_table,
             "Podman's reason": engine_table,
-            "Reason of a bundle": runtime_table,
         },
-        "configuration-files.md": {"Caller": caller_table, "Option": forced_table},
-        "engines.md": {"Ability": ability_table},
         "reference.md": {"Module": module_table, "Role": role_table},
         "readiness.md": {"Distribution": host_table},
     }

@@ -43,8 +43,6 @@ def not_said(kind: str, action: str, *but: str) -> dict[str, str]:
 # What a restore would fail with is not a failure of checkpoint_info, but in the list reasons of its result.
 JUDGED = """
     ability_missing address_in_use apparmor_parser_missing apparmor_profile_missing
-    answer_invalid bundle_missing bundle_unsafe console_needed
-    engine_elsewhere engine_mismatch engine_missing engine_not_running
     architecture_mismatch archive_path_unsafe archive_pre_dump archive_runtime_missing categories_shared
     categories_unknown cgroup_mismatch config_broken container_ending container_exists container_missing
     container_paused cpu_mismatch criu_missing criu_not_permitted criu_too_old criu_without_selinux
@@ -57,20 +55,17 @@ JUDGED = """
     decryption_key_missing timed_out trust_policy_invalid trust_refused
     unit_invalid unit_running volume_exists cmd containers label pid profile rc refusals stderr stdout
 """
-# The reasons of engines other than podman.
-OTHER_ENGINES = "engine_missing engine_not_running engine_mismatch"
+
 
 NEVER: dict[str, dict[str, str]] = {
     "checkpoint_info": {JUDGED: "attempts() keeps it for the list reasons"},
     "container_checkpoint": {
-        **not_said("container", "checkpoint", "mount_replaced", "mount_source_link", "apparmor_profile_missing"),
+        **not_said("container", "checkpoint", "mount_replaced", "apparmor_profile_missing"),
         "criu_not_permitted": "it needs root",
         "new_name_with_tcp": "it has no option new_name",
         "archive_unreadable": "the look at an unfinished archive catches it",
-        "unpack_failed": "it restores in place only",
-        "archive_missing checkpoint_missing": "the look for the engine that made the checkpoint catches it",
         "archive_invalid archive_runtime_missing cgroup_in_use container_exists": "podman prints it for a restore only",
-        "name_in_use volume_exists": "podman prints it for a restore only",
+        "image_missing name_in_use volume_exists": "podman prints it for a restore only",
         "address_in_use": "podman prints it for a restore only",
         "decryption_failed": "it restores in place only",
     },
@@ -80,11 +75,10 @@ NEVER: dict[str, dict[str, str]] = {
         "signing_failed": "it has no option signing_key",
     },
     "checkpoint_retention": {
-        "engine_missing podman_missing": "a host without the engine has no container",
+        "podman_missing": "a host without the engine has no container",
         "archive_invalid archive_unreadable has_dependencies in_pod": "the look at an unfinished archive catches it",
         "cleanup_failed signing_failed timed_out": "it has no option signing_key, and so runs no such step",
     },
-    "kubelet_checkpoint": {"tool_missing cmd": "it runs no command"},
     "process_checkpoint": {
         **not_said("process", "checkpoint"),
         "process_ended": "the process that a killed task has restored is known",
@@ -95,11 +89,8 @@ NEVER: dict[str, dict[str, str]] = {
         "signing_failed": "it has no option signing_key",
     },
     "nextcloud_config": {
-        OTHER_ENGINES: "it uses podman only",
         "tool_failed cmd stdout stderr": "a failure of occ becomes occ_failed, without its output: it may have secrets",
     },
-    "nextcloud_info": {OTHER_ENGINES: "it uses podman only"},
-    "nextcloud_upgrade_info": {OTHER_ENGINES: "it uses podman only"},
 }
 
 

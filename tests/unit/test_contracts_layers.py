@@ -24,7 +24,6 @@ FOLDERS = (
     "_criu_build",
     "_store",
     "_engines",
-    "_kubelet",
     "_process",
     "_container",
     "_unit",
@@ -35,24 +34,20 @@ FOLDERS = (
 # Pairs of folders: the first never imports the second, although the order would allow it.
 STRANGERS = {("_process", "_engines"), ("_container", "_process"), ("_nextcloud", "_unit")}
 # Only these may depend on a particular engine; Quadlet is part of Podman, criu_info and the metrics of a schedule
-# describe Podman, and checkpoint_copy its archives.
+# describe Podman, and checkpoint_info and checkpoint_copy its archives.
 KNOW_ENGINES = (
     *("_engines/registry.py", "_unit/", "_schedule/run.py"),
-    "modules/checkpoint_copy.py",
-    *("modules/container_unit_info.py", "modules/criu_info.py", "modules/docker_experimental.py"),
+    *("modules/checkpoint_copy.py", "modules/checkpoint_info.py"),
+    *("modules/container_unit_info.py", "modules/criu_info.py"),
 )
 
 # Files that may name podman permanently, and why.
 PODMAN_NAMED = {
     "_criu/readiness.py": "judges whether podman is there for the intent container",
     "_criu/host_findings.py": "judges podman's storage, and the profile that podman loads",
-    "_criu_config/callers.py": "names podman with runc and crun among the callers of CRIU, as the result does",
+    "_criu_config/readers.py": "names podman with runc and crun among the callers of CRIU, as the result does",
     "_engines/registry.py": "lists the engines",
-    "_engines/bundle/config.py": "names who starts containers by means of runc and crun",
-    "_engines/docker/answers.py": "distinguishes podman's command of the name docker",
-    "_engines/docker/daemon.py": "distinguishes podman's command of the name docker",
-    "_engines/contents.py": "names the engines whose archives it knows by their annotations",
-    "_engines/missing.py": "lists the reasons for an engine that is not installed",
+    "_container/request.py": "has the option engine with its choices",
     "_denials/_apparmor/": "lists the profiles and programs of engines, and threads about podman",
     "_denials/kinds.py": "lists the types, commands and sockets of engines",
     "_denials/known": "has SELinux types and folders of podman in its tables",
@@ -164,11 +159,11 @@ def test_json_is_parsed_in_one_file() -> None:
 
 
 def test_tar_archives_are_read_in_one_file() -> None:
-    """Python's own module reads headers of any size, and raises many kinds of exceptions. One file writes with it."""
+    """Python's own module reads headers of any size, and raises many kinds of exceptions."""
     found = {
         place(path) for path in TREE.files("plugins") if any(one.module == "tarfile" for one in TREE.imports(path))
     }
-    assert found == {"_engines/containerd/image.py"}
+    assert found == set()
 
 
 def test_only_one_file_knows_ansible() -> None:

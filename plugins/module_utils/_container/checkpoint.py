@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, replace
 from functools import partial
-from typing import TYPE_CHECKING, Mapping, Union
+from typing import TYPE_CHECKING, Any, Mapping, Union
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.binds import check_dump
 from ansible_collections.criu.hosts.plugins.module_utils._container.consistent import (
@@ -18,7 +18,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.current impo
 from ansible_collections.criu.hosts.plugins.module_utils._container.held import held
 from ansible_collections.criu.hosts.plugins.module_utils._container.notes import begin, end
 from ansible_collections.criu.hosts.plugins.module_utils._container.obstacles import refuse_obstacles_of
-from ansible_collections.criu.hosts.plugins.module_utils._container.place_record import place_record
 from ansible_collections.criu.hosts.plugins.module_utils._container.record_writer import RecordWriter
 from ansible_collections.criu.hosts.plugins.module_utils._container.refuse import (
     refuse,
@@ -29,7 +28,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.request impo
 from ansible_collections.criu.hosts.plugins.module_utils._container.settle import Settled, settle
 from ansible_collections.criu.hosts.plugins.module_utils._container.space import bytes_to_write, require_space
 from ansible_collections.criu.hosts.plugins.module_utils._container.this_run import Known
-from ansible_collections.criu.hosts.plugins.module_utils._container.view import view
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
@@ -57,7 +55,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._lsm.object_labels impo
     to_record as traces_to_record,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._lsm.thread_labels import read_tree, to_record
-from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, place_record_path
+from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, place_record_path, record_path
 from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import (
     check_path,
 )
@@ -83,7 +81,6 @@ def checkpoint_steps(
     engine, path = writer.engine, desired.archive_path
     opening: tuple[Step, ...] = ()
     closing: tuple[Step, ...] = ()
-    last: tuple[Step, ...] = ()
     if desired.image is not None:
         # Few tasks have an image: the others need not compile this.
         from ansible_collections.criu.hosts.plugins.module_utils._container.image_writer import image_steps
@@ -97,24 +94,22 @@ def checkpoint_steps(
             begin_archive,
             end_archive,
             export_steps,
-            remove_place,
         )
 
         steps, opening = export_steps(path, desired, container, writer), begin_archive(path, writer)
-        # Until the archive of an ended container has its name, the checkpoint in place may be the only copy.
-        closing, last = end_archive(path, writer), () if desired.options.runs_on else remove_place(writer)
+        closing = end_archive(path, desired, container, writer)
+    look = Check(writer.look, why=f"find the checkpoint of container {container.name!r}")
     return (
         *begin(paths, "dumping", container.name, writer.known(), writer.facts()),
         *(() if stored is None else stored.begin()),
         *opening,
         *_before_dump(paths, desired, container, writer),
-        *limited(steps, bytes_to_write(paths, engine.storage, container, desired.origin)),
-        Check(writer.look, why=f"find the checkpoint of container {container.name!r}"),
+        *limited(steps, bytes_to_write(paths, container, desired.origin)),
+        look,
         *consistency_steps(desired, writer),
         *_after_pre_dump(desired, writer, stored),
         *closing,
         *(() if stored is None else stored.end()),
-        *last,
         *_record_steps(paths, desired, container, writer),
         *end(paths, container.name),
     )
@@ -144,8 +139,7 @@ def _record_steps(paths: Paths, desired: Desired, container: Container, writer: 
     engine, place = writer.engine, place_record_path(paths, container.id)
     if desired.options.pre_checkpoint:
         return ()
-    gone = desired.options.leave_running or container.auto_remove or engine.leftovers(container, desired.options)
-    if desired.origin is not None and gone:
+    if desired.origin is not None and (desired.options.leave_running or container.auto_remove):
         return ()
 
     def in_use(path: str) -> bool:
@@ -158,6 +152,38 @@ def _record_steps(paths: Paths, desired: Desired, container: Container, writer: 
         WriteFile(place, writer.text, why="write the record"),
         *(Remove(one, why=why, unless=partial(in_use, one)) for one in old),
     )
+
+
+def view(desired: Desired, container: Container | None, record: Record | None, state: str) -> dict[str, Any]:
+    """Returns the value of the key checkpoint."""
+    archive = desired.archive_path if record is not None and desired.archive_path else None
+    return {
+        "name": desired.name,
+        "id": container.id if container else (record.id if record else None),
+        "state": desired.state,
+        "container_state": state,
+        "archive_path": desired.archive_path,
+        "record_path": record_path(desired.archive_path) if desired.archive_path else None,
+        "store": desired.store,
+        "checkpoint_id": os.path.basename(os.path.dirname(archive)) if archive and desired.store else None,
+        "image": desired.image,
+        "image_id": record.sha256 if desired.image and record else None,
+        "size_bytes": record.size_bytes if (archive or desired.image) and record else None,
+        "sha256": record.sha256 if archive and record else None,
+        "checkpointed_at": record.checkpointed_at if record else None,
+        "pre_checkpoint": record.pre_dump if record else desired.options.pre_checkpoint,
+        "parent": _parent_path(archive, record),
+        "runtime": container.runtime if container else (record.runtime if record else None),
+    }
+
+
+def _parent_path(archive: str | None, record: Record | None) -> str | None:
+    if archive is None or record is None or not record.parent:
+        return None
+    # Few checkpoints have one: the others need not compile this.
+    from ansible_collections.criu.hosts.plugins.module_utils._store.chain import previous_path
+
+    return previous_path(archive, record) or None
 
 
 def checkpoint(ctx: Context, engine: Engine, desired: Desired) -> Outcome:
@@ -189,7 +215,7 @@ def _checkpoint(ctx: Context, engine: Engine, desired: Desired, settled: Settled
     late = _late_signature(ctx, desired, container, known)
     if known.current and stale is None and late is not None:
         state = {"name": desired.name, "state": container.status if container else "absent", "checkpoint": "current"}
-        value = view(engine, replace(desired, archive_path=known.path), container, known.record, state["state"])
+        value = view(replace(desired, archive_path=known.path), container, known.record, state["state"])
         plan = Plan(before=state, after=state, steps=late)
         ctx.apply(plan)
         return Outcome("checkpoint", value, plan, {"statistics": {}, "restore_risks": []}, known.warnings)
@@ -219,7 +245,6 @@ def make(
 
     ``archived`` are the records of archives that the task has completed, by their paths.
     """
-    container = _prepared(ctx, engine, container)
     selinux = read_selinux(ctx.paths)
     criu = read_criu(ctx.runner, engine.minimum_criu, selinux, ctx.paths)
     require_policy(selinux, container.process_label)
@@ -233,7 +258,7 @@ def make(
     threads = tuple(thread for of_one in tree.values() for thread in of_one)
     traces = traces_to_record(read_traces(ctx.paths, tree, source))
     writer = RecordWriter(engine, desired, container, selinux, criu.text, to_record(threads), traces, parent)
-    state = _state_after(engine, desired, container)
+    state = "running" if desired.options.runs_on else "exited"
     stored = _stored(ctx, desired, container, writer)
     plan = Plan(
         before={"name": desired.name, "state": container.status, "checkpoint": "none of this run"},
@@ -245,7 +270,7 @@ def make(
         now = engine.inspect(ctx, container.name)
         state = now.status if now is not None else "absent"
     facts = {
-        "statistics": engine.statistics(container, "checkpoint", applied.output("checkpoint")) if applied else {},
+        "statistics": engine.parse_statistics(applied.output("checkpoint")) if applied else {},
         "restore_risks": [asdict(risk) for risk in risks],
     }
     warnings = (*engine.storage_warnings(selinux.enabled), *losses, *_warnings(desired, writer))
@@ -256,14 +281,7 @@ def make(
         warnings = (*warnings, *hat_warning(threads, f"container {container.name!r}"))
     if stored is not None:
         desired = replace(desired, archive_path=stored.stored_archive if applied else None)
-    return Outcome("checkpoint", view(engine, desired, container, writer.written, state), plan, facts, warnings)
-
-
-def _state_after(engine: Engine, desired: Desired, container: Container) -> str:
-    """Returns the state that a container is to have. Its engine forgets one whose images nothing needs any more."""
-    if desired.options.runs_on:
-        return "running"
-    return "absent" if desired.origin is not None and engine.leftovers(container, desired.options) else "exited"
+    return Outcome("checkpoint", view(desired, container, writer.written, state), plan, facts, warnings)
 
 
 def _ready(
@@ -281,16 +299,6 @@ def _ready(
     from ansible_collections.criu.hosts.plugins.module_utils._container.chain import require_parent
 
     return require_parent(ctx, engine, desired, container, criu.path, archived)
-
-
-def _prepared(ctx: Context, engine: Engine, container: Container) -> Container:
-    """Returns the container with its own restart policy, if its engine is ready.
-
-    One that was checkpointed and started by hand since has none, and its record has it.
-    """
-    engine.require_ready(ctx, f"checkpoint container {container.name!r}")
-    known = place_record(ctx.paths, container) if container.stamp and not container.restart else None
-    return container if known is None else replace(container, restart=known.restart)
 
 
 def _stored(ctx: Context, desired: Desired, container: Container, writer: RecordWriter) -> Stored:
@@ -321,7 +329,7 @@ def _warnings(desired: Desired, writer: RecordWriter) -> tuple[str, ...]:
     """Returns what the user should know of the options and the host."""
     permissive = permissive_warning(writer.selinux, "checkpoint")
     if desired.archive_path is None or desired.options.compression_level is None:
-        return (*runs_on_warning(writer.engine, desired), *permissive)
+        return (*runs_on_warning(desired), *permissive)
     from ansible_collections.criu.hosts.plugins.module_utils._container.export import level_warning
 
-    return (*level_warning(writer.engine, desired), *runs_on_warning(writer.engine, desired), *permissive)
+    return (*level_warning(writer.engine, desired), *runs_on_warning(desired), *permissive)

@@ -13,18 +13,12 @@ from ansible_collections.criu.hosts.plugins.module_utils._store.safe_path import
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._container.record_writer import RecordWriter
     from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
-    from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 
 
-def runs_on_warning(engine: Engine, desired: Desired) -> tuple[str, ...]:
+def runs_on_warning(desired: Desired) -> tuple[str, ...]:
     """Warns about an archive whose files are copied while the container writes to them."""
-    if desired.origin is None or not desired.options.leave_running or engine.abilities.pauses:
+    if desired.origin is None or not desired.options.leave_running:
         return ()
-    if not engine.abilities.files:
-        return (
-            f"Container {desired.name!r} ran on after its memory was saved to {desired.place!r}, which has none of its "
-            "files: a restore finds those that it has changed since. Leave out leave_running if it writes to files.",
-        )
     return (
         f"Container {desired.name!r} ran on while its files were copied to {desired.place!r}: files that it "
         "wrote meanwhile are newer than its memory there. Leave out leave_running if it writes to files or volumes."
@@ -35,7 +29,7 @@ def runs_on_warning(engine: Engine, desired: Desired) -> tuple[str, ...]:
 def consistency_steps(desired: Desired, writer: RecordWriter) -> tuple[Step, ...]:
     """Plans to compare the files in such an archive with its memory; a failure removes the archive."""
     path, container, engine = desired.archive_path, writer.container, writer.engine
-    if path is None or not runs_on_warning(engine, desired) or desired.encryption is not None:
+    if path is None or not runs_on_warning(desired) or desired.encryption is not None:
         return ()
 
     def compare() -> None:

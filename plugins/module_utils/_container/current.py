@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ansible_collections.criu.hosts.plugins.module_utils._container.place_record import place_record
 from ansible_collections.criu.hosts.plugins.module_utils._container.record_writer import content_options
+from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import place_record
 from ansible_collections.criu.hosts.plugins.module_utils._container.stopped import is_in_checkpoint
 from ansible_collections.criu.hosts.plugins.module_utils._container.this_run import Known, is_of_this_run
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import read_record, size_of

@@ -191,10 +191,8 @@ def _left(work: _Work, now: Container | None) -> tuple[str, str, None]:
         if work.kept:
             outcome = f"{outcome} {left_advice(work.kept)}"
     else:
-        thaw = engine.thaw_steps(now) if now.alive else ()
-        policy = engine.restart_steps(now, work.writer.container.restart) if now.alive else ()
-        if work.apply("let the container go on", *thaw, *policy) and thaw:
-            now = replace(now, status="running")
+        if now.running:
+            work.apply("let the container go on", *engine.thaw_steps(now))
         _archive(work, lambda record: None)
         # The images are memory, and may fill the disk.
         left = _images(work, now) if now.running else ()

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Callable
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_archive import place_steps
-from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.pipe import Stream
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, MakePipe, Remove, Step, WriteFile
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Options
@@ -27,31 +26,19 @@ if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
     from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 
-# The levels of gzip and zstd if the options name none: those of these programs.
-LEVELS = {"gzip": 6, "zstd": 3}
 
-
-def compressor(engine: Engine, options: Options) -> Callable[[], Any] | None:
+def compressor(options: Options) -> Callable[[], Any] | None:
     """Returns what makes the compressor of an archive; None if the engine compresses it, or nobody does.
 
     An engine that compresses while it reads was faster than libzstd at the other end of the pipe (docs/checkpoints.md),
     but it takes no level.
     """
     level = options.compression_level
-    if options.compression == "none" or (level is None and engine.abilities.compress):
+    if level is None:
         return None
-    level = LEVELS[options.compression] if level is None else level
     if options.compression == "gzip":
         return lambda: _gzip(level)
-    if can_compress():
-        return lambda: ZstdWriter(level)
-    if engine.abilities.compress:
-        return None
-    raise CheckpointError(
-        f"Cannot compress an archive with zstd: {engine.name} does not compress, and libzstd is not on this host. "
-        "Install it (Debian: libzstd1, Red Hat: libzstd), or give another compression.",
-        reason="ability_missing",
-    )
+    return (lambda: ZstdWriter(level)) if can_compress() else None
 
 
 def _gzip(level: int) -> Any:
@@ -63,7 +50,7 @@ def _gzip(level: int) -> Any:
 def level_warning(engine: Engine, desired: Desired) -> tuple[str, ...]:
     """Warns if the engine has to compress, which takes no level."""
     options = desired.options
-    if options.compression_level is None or compressor(engine, options) is not None:
+    if options.compression_level is None or compressor(options) is not None:
         return ()
     return (
         f"{engine.name} compresses the archive of container {desired.name!r} itself, and compression_level has no "
@@ -76,7 +63,7 @@ def export_steps(path: str, desired: Desired, container: Container, writer: Reco
     engine, options = writer.engine, desired.options
     if not engine.abilities.pipe:
         return engine.checkpoint_steps(container, options, partial_path(path))
-    make, pipe = compressor(engine, options), pipe_path(path)
+    make, pipe = compressor(options), pipe_path(path)
     proof = (unfinished_record_path(path), writer.streamed_text)
     stream = Stream(pipe, partial_path(path), writer.take, make, proof=proof)
     if desired.encryption is not None:
@@ -85,12 +72,12 @@ def export_steps(path: str, desired: Desired, container: Container, writer: Reco
 
         stream = replace(stream, filter=desired.encryption.argv, failed=encryption_failed)
     given = options if make is None else replace(options, compression="none")
-    steps = engine.checkpoint_steps(container, given, pipe)
-    labels = {one.label for one in steps if isinstance(one, Command)}
-    writes = "export" if "export" in labels else "checkpoint"
     return (
         MakePipe(pipe, why="make the pipe"),
-        *(replace(one, stream=stream) if isinstance(one, Command) and one.label == writes else one for one in steps),
+        *(
+            replace(one, stream=stream) if isinstance(one, Command) and one.label == "checkpoint" else one
+            for one in engine.checkpoint_steps(container, given, pipe)
+        ),
         Remove(pipe, why="remove the pipe", always=True),
     )
 
@@ -105,21 +92,16 @@ def begin_archive(path: str, writer: RecordWriter) -> tuple[Step, ...]:
     )
 
 
-def end_archive(path: str, writer: RecordWriter) -> tuple[Step, ...]:
+def end_archive(path: str, desired: Desired, container: Container, writer: RecordWriter) -> tuple[Step, ...]:
     """Plans what follows when the archive is complete: its record, and its name."""
-    return (
-        *(remove_place(writer) if writer.desired.options.leave_running else ()),
-        WriteFile(unfinished_record_path(path), writer.text, why="write the record"),
-        *place_steps(path),
-    )
-
-
-def remove_place(writer: RecordWriter) -> tuple[Step, ...]:
-    """Plans to remove the checkpoint in place that an export leaves without a use."""
-    engine, container = writer.engine, writer.container
+    engine = writer.engine
+    used = engine.leftovers(container, desired.options) if desired.options.leave_running else ()
 
     def replaced() -> bool:
         return engine.stamp(container) not in ("", writer.stamp)
 
-    used = engine.leftovers(container, writer.desired.options)
-    return tuple(Remove(one, why="remove the checkpoint in place", unless=replaced) for one in used)
+    return (
+        *(Remove(one, why="remove the checkpoint in place", unless=replaced) for one in used),
+        WriteFile(unfinished_record_path(path), writer.text, why="write the record"),
+        *place_steps(path),
+    )

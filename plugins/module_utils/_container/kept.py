@@ -6,11 +6,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Iterable
 
-from ansible_collections.criu.hosts.plugins.module_utils._container.choice import maker_of
 from ansible_collections.criu.hosts.plugins.module_utils._container.held import look
 from ansible_collections.criu.hosts.plugins.module_utils._container.stopped import is_in_checkpoint
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._engines.missing import MISSING
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record, record_of
 
 if TYPE_CHECKING:
@@ -34,17 +32,16 @@ def stopped_in(ctx: Context, engine: Engine, stored: Iterable[Stored]) -> dict[s
     """
     records = [(one, record) for one in stored for record in (_record_of(one),) if record is not None]
     found: dict[str, str] = {}
-    for name, maker in sorted({(one.name, record.engine) for one, record in records}):
-        there, made_by = maker_of(ctx, engine, maker)
+    for name in sorted({one.name for one, dummy in records}):
         try:
-            container = look(there, made_by, name)
+            container = look(ctx, engine, name)
         except CheckpointError as error:
-            if error.reason not in MISSING:
+            if error.reason != f"{engine.name}_missing":
                 raise
-            continue
+            return {}
         for one, record in records:
-            if container is None or (one.name, record.engine) != (name, maker) or container.id != record.id:
+            if container is None or one.name != name or container.id != record.id:
                 continue
-            if container.stamp == record.stamp and is_in_checkpoint(there.paths, container, record):
+            if container.stamp == record.stamp and is_in_checkpoint(ctx.paths, container, record):
                 found[one.path] = f"container {name!r} is stopped in it"
     return found

@@ -12,7 +12,7 @@ import os
 from typing import TYPE_CHECKING
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.chain import find_unused
-from ansible_collections.criu.hosts.plugins.module_utils._container.place_record import place_record
+from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import place_record
 from ansible_collections.criu.hosts.plugins.module_utils._container.stopped import is_in_checkpoint
 from ansible_collections.criu.hosts.plugins.module_utils._container.this_run import Known
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import read_record, size_of

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ansible_collections.criu.hosts.plugins.module_utils._container.place_record import place_record
+from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import place_record
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Rename, Step
 from ansible_collections.criu.hosts.plugins.module_utils._store.folder import MANIFEST
 from ansible_collections.criu.hosts.plugins.module_utils._store.signature import (

@@ -23,7 +23,7 @@ def _known(work: Restore) -> tuple[str, str]:
 
 def clear(work: Restore) -> tuple[Command, ...]:
     """Plans to remove what an earlier restore has left; nothing if nothing is seen. The container does not run."""
-    steps = work.engine.leftover_steps(work.desired.target, *_known(work), alive=lambda: False)
+    steps = work.engine.leftover_steps(*_known(work), alive=lambda: False)
     found = tuple(step for step in steps if step.unless is None or not step.unless())
     if found:
         work.warnings.append(
@@ -43,4 +43,4 @@ def leftovers(work: Restore) -> tuple[Command, ...]:
         found, error = attempt("read the container", lambda: work.engine.inspect(work.ctx, container_id))
         return error is not None or (found is not None and found.alive)
 
-    return work.engine.leftover_steps(work.desired.target, container_id, runtime, alive)
+    return work.engine.leftover_steps(container_id, runtime, alive)

@@ -51,11 +51,8 @@ class Look:
         path, container = work.desired.archive_path, work.situation.container
         if work.imports and path is not None and record is not None and record.parent:
             # Few archives need one: the others need not compile this.
-            from ansible_collections.criu.hosts.plugins.module_utils._store.archive import invalid
             from ansible_collections.criu.hosts.plugins.module_utils._store.chain import require_previous
 
-            if not work.engine.abilities.pre_dump:
-                raise invalid(path, f"it lacks memory that is in a pre-checkpoint, and {work.engine.name} makes none")
             require_previous(path, record, digest=digest)
         if work.source == "container" and container is not None:
             _require_linked(work.engine.images_dir(container), work.what)
@@ -107,7 +104,6 @@ def _tools(look: Look) -> Iterator[Callable[[], Any]]:
     work, situation = look.work, look.work.situation
     record, container = situation.record, situation.container
     runtime = record.runtime if record else container.runtime if container else ""
-    yield lambda: work.engine.require_ready(work.ctx, work.what)
     yield look.find_criu
     yield lambda: require_policy(situation.selinux, situation.process_label)
     yield lambda: require_runtime(work.ctx, work.engine, work.desired, runtime)

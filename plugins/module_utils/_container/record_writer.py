@@ -68,7 +68,6 @@ class RecordWriter:
             binds=tuple(to_record(self.engine.binds(box))),
             ports=box.ports,
             networks=dict(box.networks),
-            restart=box.restart,
             health={"command": list(box.health.command), "interval": box.health.interval} if box.health else {},
             criu=self.criu,
             options=content_options(self.desired.options),

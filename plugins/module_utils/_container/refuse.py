@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Refuses a checkpoint of a container without a state to save, one that would end it for good, or replace a parent."""
+"""Refuses to checkpoint a container that does not run, or that the checkpoint would end for good."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import os
 import re
 from typing import TYPE_CHECKING, Mapping
 
+from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._container.stopped import is_in_checkpoint
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
+from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._host.systemd import SERVICE
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import record_path
 
 if TYPE_CHECKING:
-    from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
     from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
-    from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
-    from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
     from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
     from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 
@@ -26,20 +26,13 @@ def refuse(paths: Paths, engine: Engine, desired: Desired, container: Container 
     """Returns the container, if it can be checkpointed.
 
     Raises:
-        CheckpointError: container_missing, rootless_unsupported, container_paused, container_not_running, auto_remove,
-            engine_mismatch.
+        CheckpointError: container_missing, rootless_unsupported, container_paused, container_not_running, auto_remove.
     """
     if container is None:
         engine.explain_absence(desired.name, f"checkpoint container {desired.name!r}")
         raise CheckpointError(
             f"Cannot checkpoint container {desired.name!r}: there is no such container. See '{engine.list_command}'.",
             reason="container_missing",
-        )
-    if container.owner:
-        raise CheckpointError(
-            f"Cannot checkpoint container {desired.name!r} with the engine {engine.name}: it belongs to "
-            f"{container.owner}, which would take its end for a crash. Let {container.owner} checkpoint it.",
-            reason="engine_mismatch",
         )
     if not container.running:
         # A task that succeeds need not compile this.

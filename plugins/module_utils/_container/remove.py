@@ -7,12 +7,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from ansible_collections.criu.hosts.plugins.module_utils._container.checkpoint import view
 from ansible_collections.criu.hosts.plugins.module_utils._container.held import held
 from ansible_collections.criu.hosts.plugins.module_utils._container.notes import begin, end, removal
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._container.settle import Settled, settle
 from ansible_collections.criu.hosts.plugins.module_utils._container.stopped import is_in_checkpoint
-from ansible_collections.criu.hosts.plugins.module_utils._container.view import view
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Outcome, Plan, Remove, Step
@@ -52,7 +52,7 @@ def _remove(ctx: Context, engine: Engine, desired: Desired, settled: Settled) ->
         plan = _plan_remove_place(ctx.paths, engine, desired, None if settled.removed else container, settled.record)
         shown = container
     ctx.apply(plan)
-    value = view(engine, desired, shown, None, shown.status if shown else "absent")
+    value = view(desired, shown, None, shown.status if shown else "absent")
     return Outcome("checkpoint", value, plan, {"statistics": {}, "restore_risks": []})
 
 

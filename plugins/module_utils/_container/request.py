@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Mapping
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Options
-from ansible_collections.criu.hosts.plugins.module_utils._engines.registry import AUTO, DEFAULT, ENGINES
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
@@ -22,8 +21,7 @@ SHARED_SPEC: dict[str, Any] = {
     "name": {"type": "str", "required": True},
     "archive_path": {"type": "path"},
     "store": {"type": "path"},
-    "engine": {"type": "str", "choices": [*ENGINES, AUTO], "default": DEFAULT},
-    "engine_root": {"type": "path"},
+    "engine": {"type": "str", "choices": ["podman"], "default": "podman"},
     "tcp_established": {"type": "bool", "default": False},
     "file_locks": {"type": "bool", "default": False},
     "ignore_rootfs": {"type": "bool", "default": False},
@@ -139,9 +137,8 @@ def _options(params: Mapping[str, Any]) -> Options:
         from ansible_collections.criu.hosts.plugins.module_utils._container.chain_options import check_chain_options
 
         check_chain_options(params)
-    shared: dict[str, Any] = {flag: params[flag] or (memory_only and flag in _LEFT_OUT) for flag in FLAGS}
     return Options(
-        **shared,
+        **{flag: params[flag] or (memory_only and flag in _LEFT_OUT) for flag in FLAGS},
         leave_running=params.get("leave_running", False) and not memory_only,
         compression=params.get("compression", "zstd"),
         compression_level=_level(params),
@@ -192,8 +189,6 @@ def require_abilities(engine: Engine, desired: Desired) -> None:
         ("file_locks", options.file_locks, abilities.file_locks),
         ("pre_checkpoint", options.pre_checkpoint, abilities.pre_dump),
         ("with_previous", options.with_previous, abilities.pre_dump),
-        ("ignore_rootfs", options.ignore_rootfs, abilities.files),
-        ("ignore_volumes", options.ignore_volumes, abilities.files),
         ("tcp_close", options.tcp_close, abilities.tcp_close),
         ("publish", bool(options.publish), abilities.publish),
         ("ignore_static_ip", options.ignore_static_ip, abilities.ignore_static_ip),

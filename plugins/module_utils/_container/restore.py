@@ -57,8 +57,7 @@ class Restore:
     def imported_id(self) -> str:
         """The id that a container gets from the archive; empty if it gets a new one."""
         record = self.situation.record
-        keeps = self.desired.new_name is None and not self.engine.abilities.new_id
-        return record.id if record is not None and keeps else ""
+        return record.id if record is not None and self.desired.new_name is None else ""
 
     @property
     def imports(self) -> bool:
@@ -127,8 +126,8 @@ class Restore:
 
         in_place = self.source == "container"
         then = f"It is removed, and the {self.source} is kept."
-        if in_place or self.engine.abilities.defined:
-            then = f"It is stopped, and {'its checkpoint' if in_place else f'the {self.source}'} is kept."
+        if in_place:
+            then = "It is stopped, and its checkpoint is kept."
         if self.container is not None:
             self.proof = prove(self.ctx.paths, self.desired, self.situation, self.container, self.tree, then)
 
@@ -188,9 +187,6 @@ def plan_restore(work: Restore) -> Plan:
     if work.source == "nowhere":
         situation = work.situation
         steps = borrow((), situation.selinux, read_loan(work.ctx.paths), situation.process_label)
-        if container is not None and situation.record is not None and work.desired.origin is None:
-            # It was started without its state, so nothing has switched this on again.
-            steps = (*steps, *work.engine.restart_steps(container, situation.record.restart))
     else:
         # A task that finds nothing to do need not compile this.
         from ansible_collections.criu.hosts.plugins.module_utils._container.restore_steps import all_steps
@@ -217,7 +213,7 @@ def carry_out(work: Restore) -> Plan:
     plan = plan_restore(work)
     applied = work.ctx.apply(plan)
     if applied is not None:
-        work.statistics = work.engine.statistics(work.container, "restore", applied.output("restore"))
+        work.statistics = work.engine.parse_statistics(applied.output("restore"))
     return plan
 
 
@@ -231,11 +227,10 @@ def bring_back(ctx: Context, engine: Engine, desired: Desired, situation: Situat
     return work
 
 
-def view(engine: Engine, container: Container | None, desired: Desired, source: str) -> dict[str, Any]:
+def view(container: Container | None, desired: Desired, source: str) -> dict[str, Any]:
     """Returns the value of the key restore. Without a failure the container runs, or would in check mode."""
     return {
         "name": desired.target,
-        "engine": engine.name,
         "id": container.id if container else None,
         "state": "running",
         "source": None if source == "nowhere" else source,

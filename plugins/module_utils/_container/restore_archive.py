@@ -28,8 +28,7 @@ def read_archived(engine: Engine, desired: Desired, archive_path: str) -> Record
     """Reads what the archive holds.
 
     Raises:
-        CheckpointError: archive_path_unsafe, archive_missing, archive_invalid, archive_mismatch, engine_mismatch,
-            archive_pre_dump.
+        CheckpointError: archive_path_unsafe, archive_missing, archive_invalid, archive_mismatch, archive_pre_dump.
     """
     check_path(archive_path)
     record = read_archive(archive_path, engine.describe_archive)
@@ -38,12 +37,6 @@ def read_archived(engine: Engine, desired: Desired, archive_path: str) -> Record
         from ansible_collections.criu.hosts.plugins.module_utils._store.chain import refuse_pre_checkpoint
 
         refuse_pre_checkpoint(record, archive_path)
-    if record.engine != engine.name:
-        raise CheckpointError(
-            f"Cannot restore container {desired.name!r} from {archive_path!r}: {record.engine!r} has made the archive, "
-            f"and {engine.name!r} cannot read it. Give engine: {record.engine}.",
-            reason="engine_mismatch",
-        )
     if record.name and record.name != desired.name:
         raise CheckpointError(
             f"Cannot restore container {desired.name!r} from {archive_path!r}: the archive holds container "
@@ -53,13 +46,11 @@ def read_archived(engine: Engine, desired: Desired, archive_path: str) -> Record
     return record
 
 
-def is_from_archive(
-    paths: Paths, engine: Engine, desired: Desired, container: Container | None, record: Record | None
-) -> bool:
+def is_from_archive(paths: Paths, desired: Desired, container: Container | None, record: Record | None) -> bool:
     """Returns whether the running container is the archived one, or was restored from the archive under a new name."""
     if container is None or record is None:
         return False
-    if desired.new_name is None and record.id and (container.id == record.id or not engine.abilities.new_id):
+    if desired.new_name is None and record.id:
         return container.id == record.id
     try:
         data = read_own(restored_path(paths, desired.target))
@@ -80,11 +71,11 @@ def source_of_archive(
     """
     if container is None:
         return "image" if desired.image else "archive"
-    if container.unsettled and is_from_archive(paths, engine, desired, container, record):
+    if container.unsettled and is_from_archive(paths, desired, container, record):
         from ansible_collections.criu.hosts.plugins.module_utils._container.status import refuse_paused_or_ending
 
         refuse_paused_or_ending(engine, container, f"restore container {desired.target!r}")
-    if container.running and is_from_archive(paths, engine, desired, container, record):
+    if container.running and is_from_archive(paths, desired, container, record):
         return "nowhere"
     if container.running or container.unsettled:
         does = "runs" if container.running else f"is there (status {container.status!r})"
@@ -97,27 +88,12 @@ def source_of_archive(
     if same and record is not None and container.stamp == record.stamp and desired.new_name is None:
         _refuse_publish(desired)
         return "container"
-    if engine.abilities.defined:
-        return _into_defined(paths, desired, container)
     raise CheckpointError(
         f"Cannot restore {desired.origin!r} as container {desired.target!r}: a stopped container of that name "
         f"exists, and its state differs from the archive's (status {container.status!r}). Remove it, or give a "
         "different new_name.",
         reason="container_exists",
     )
-
-
-def _into_defined(paths: Paths, desired: Desired, container: Container) -> str:
-    """Returns the source of a restore into a container that has ended, unless its last state is in place."""
-    from ansible_collections.criu.hosts.plugins.module_utils._container.stopped import is_in_checkpoint
-
-    if is_in_checkpoint(paths, container):
-        raise CheckpointError(
-            f"Cannot restore {desired.origin!r} as container {desired.target!r}: that container has ended in a "
-            "different checkpoint, which is in place. Restore that, or start the container, which drops it.",
-            reason="container_exists",
-        )
-    return "archive"
 
 
 def _refuse_publish(desired: Desired) -> None:
@@ -203,16 +179,16 @@ def require_volumes(engine: Engine, desired: Desired, record: Record) -> None:
         )
 
 
-def require_room(engine: Engine, desired: Desired, size: int) -> None:
+def require_room(ctx: Context, desired: Desired, size: int) -> None:
     """Refuses an import for which there is certainly no room: unpacked, an archive is as large, or larger.
 
     Raises:
         CheckpointError: disk_full.
     """
-    free, needed = free_bytes(engine.storage), size
+    free, needed = free_bytes(ctx.paths.storage), size
     if free < needed:
         raise CheckpointError(
-            f"Cannot restore {desired.origin!r}: {free} bytes are free in {engine.storage!r}, and it needs {needed} "
+            f"Cannot restore {desired.origin!r}: {free} bytes are free in {ctx.paths.storage!r}, and it needs {needed} "
             "or more. Free space there.",
             reason="disk_full",
         )
@@ -226,11 +202,10 @@ def import_checks(work: Restore) -> Iterator[Callable[[], None]]:
     yield lambda: refuse_taken_id(engine, desired, record)
     yield lambda: refuse_shared(engine, desired, record.process_label)
     yield lambda: require_image(ctx, engine, desired, record)
-    yield lambda: engine.require_import(ctx, record, work.what)
     yield lambda: require_volumes(engine, desired, record)
     previous = work.situation.previous(desired.archive_path)
     size = (size_of(desired.archive_path or "") or record.size_bytes) + ((size_of(previous) or 0) if previous else 0)
-    yield lambda: require_room(engine, desired, size)
+    yield lambda: require_room(ctx, desired, size)
     if previous:
         used = Options(with_previous=True)
         yield lambda: engine.require_options(ctx, used, work.what, archive=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.notes import begin, end, has_room
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_options import to_facts
@@ -45,17 +45,11 @@ def begin_restore(work: Restore) -> tuple[Step, ...]:
     return begin(work.ctx.paths, "restoring", desired.target, record, facts)
 
 
-def removal_of_import(work: Restore, why: str, unless: Callable[[], bool] | None = None) -> tuple[Step, ...]:
-    """Plans to remove what an import has made: its container, and the volumes that were not there before.
-
-    ``unless`` says that there is no such container.
-    """
+def removal_of_import(work: Restore, why: str) -> tuple[Step, ...]:
+    """Plans to remove what an import has made: its container, and the volumes that were not there before."""
     engine, record = work.engine, work.situation.record
-    made = engine.remove_steps(engine.handle(work.desired.target, work.imported_id), why)
-    steps = [
-        replace(one, unless=unless) if unless is not None and isinstance(one, (Command, Remove)) else one
-        for one in made
-    ]
+    name = work.imported_id or work.desired.target
+    steps = [*engine.remove_steps(name, why)]
     for volume in record.volumes if record is not None else ():
         if not engine.has_volume(volume):
             left = engine.remove_volume_steps(volume, f"remove the volume {volume!r} of the import")

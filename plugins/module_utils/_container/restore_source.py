@@ -67,6 +67,42 @@ class Situation:
         return known or (self.container.process_label if self.container else "")
 
 
+def place_record(paths: Paths, container: Container) -> Record | None:
+    """Returns the record of the checkpoint in place; None if there is none, or if it describes a different one.
+
+    One that cannot be used counts as none: the labels are then compared with the one that the engine has noted.
+    """
+    try:
+        return demand_place_record(paths, container)
+    except CheckpointError:
+        return None
+
+
+def demand_place_record(paths: Paths, container: Container) -> Record | None:
+    """Returns the record of the checkpoint in place; None if there is none, or if it describes a different one.
+
+    Raises:
+        CheckpointError: record_invalid, there is one that cannot be used.
+    """
+    if not container.stamp:
+        return None
+    from ansible_collections.criu.hosts.plugins.module_utils._store.own_file import read_own
+    from ansible_collections.criu.hosts.plugins.module_utils._store.record import parse_record, place_record_path
+
+    path = place_record_path(paths, container.id)
+    try:
+        data = read_own(path)
+        record = None if data is None else parse_record(data)
+    except ValueError as error:
+        raise CheckpointError(
+            f"Cannot restore container {container.name!r}: the record {path!r} of its checkpoint cannot be used: "
+            f"{error}. Remove the record to restore without comparing the label of each thread.",
+            reason="record_invalid",
+            path=path,
+        ) from error
+    return record if record is not None and record.stamp == container.stamp else None
+
+
 def source_of(paths: Paths, engine: Engine, desired: Desired, situation: Situation) -> str:
     """Returns the source of the restore: nowhere (it runs already), container (in place), archive or image.
 

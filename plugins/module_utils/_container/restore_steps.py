@@ -16,15 +16,7 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.restore_note
     close_steps,
     removal_of_import,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._core.plan import (
-    Check,
-    Command,
-    MakeDir,
-    Remove,
-    Step,
-    Unpack,
-    WriteFile,
-)
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Check, Command, MakeDir, Step, WriteFile
 from ansible_collections.criu.hosts.plugins.module_utils._host.limits import COMPRESSED, limited
 from ansible_collections.criu.hosts.plugins.module_utils._host.resources import folder_bytes
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.loan import borrow, read_loan
@@ -49,37 +41,28 @@ def restore_steps(work: Restore) -> tuple[Step, ...]:
         steps = limited(steps, folder_bytes(engine.images_dir(situation.container)))
     elif work.imports:
         steps = _import_steps(work)
-        why = "remove what the failed restore has left"
-        used = (Remove(one, why=why) for one in engine.import_files(desired.target))
-        undo = (*removal_of_import(work, why, unless=work.left_nothing), *used, *undo)
-
-    def told(one: Step) -> Step:
-        if isinstance(one, Unpack):
-            return replace(one, undo=undo)
-        return replace(one, explain=work.explain, undo=undo) if isinstance(one, Command) else one
-
-    return borrow(tuple(map(told, steps)), situation.selinux, read_loan(work.ctx.paths), situation.process_label)
+        first, *volumes = removal_of_import(work, "remove what the failed restore has left")
+        left = replace(first, unless=work.left_nothing) if isinstance(first, Command) else first
+        undo = (left, *volumes, *undo)
+    told = tuple(replace(one, explain=work.explain, undo=undo) if isinstance(one, Command) else one for one in steps)
+    return borrow(told, situation.selinux, read_loan(work.ctx.paths), situation.process_label)
 
 
 def _import_steps(work: Restore) -> tuple[Step, ...]:
     """Plans the engine's import, from an image or from an archive."""
     engine, desired, situation = work.engine, work.desired, work.situation
-    record = situation.record
-    if record is None:
-        return ()
+    runtime = situation.record.runtime if situation.record else ""
     path, previous = desired.archive_path or "", situation.previous(desired.archive_path)
-    if engine.abilities.defined:
-        desired = replace(desired, options=replace(desired.options, into=situation.container))
     if situation.image is not None:
-        steps = engine.images.import_steps(situation.image, record.runtime, desired.new_name, desired.options)
+        steps = engine.images.import_steps(situation.image, runtime, desired.new_name, desired.options)
         return limited(steps, situation.image.size_bytes)
     if kind_of(path):
         # Few archives are encrypted: the others need not compile this.
         from ansible_collections.criu.hosts.plugins.module_utils._container.secure import import_steps
 
-        steps = import_steps(engine, path, record, desired)
+        steps = import_steps(engine, path, runtime, desired)
     else:
-        steps = engine.import_steps(path, record, desired.new_name, desired.options, previous)
+        steps = engine.import_steps(path, runtime, desired.new_name, desired.options, previous)
     size = (size_of(path) or 0) + ((size_of(previous) or 0) if previous else 0)
     return limited(steps, size * COMPRESSED)
 
@@ -107,39 +90,30 @@ def proof_steps(work: Restore) -> tuple[Step, ...]:
 
 
 def last_steps(work: Restore) -> tuple[Step, ...]:
-    """Plans the end: remove the used checkpoint in place, unless ``keep`` is set; or note the archive.
-
-    Only now may the engine start the container again by itself: all labels are proved.
-    """
-    desired, situation = work.desired, work.situation
-    container = situation.container
+    """Plans the end: remove the used checkpoint in place, unless ``keep`` is set; or note the archive."""
+    desired, container = work.desired, work.situation.container
     if work.imports:
         path = restored_path(work.ctx.paths, desired.target)
-        used = work.engine.import_files(desired.target)
         return (
-            *(Remove(one, why="remove what the restore has used") for one in used),
             MakeDir(os.path.dirname(path), why="make the folder"),
             WriteFile(path, work.note, why="note where the container is from in"),
-            *work.engine.restart_steps(desired.target, situation.record.restart if situation.record else ""),
         )
     if container is None:
         return ()
-    record = situation.record
-    restart = work.engine.restart_steps(container, record.restart) if record is not None else ()
     if desired.options.keep:
+        record = work.situation.record
         if record is None or record.ran_on:
-            return restart
+            return ()
         place = place_record_path(work.ctx.paths, container.id)
         text = render_record(replace(record, ran_on=True))
         return (
             MakeDir(os.path.dirname(place), why="make the folder"),
             WriteFile(place, text, why="note that the container runs on in"),
-            *restart,
         )
     paths: tuple[str, ...] = (place_record_path(work.ctx.paths, container.id),)
-    if work.lsm != "none" or work.engine.abilities.keeps:
+    if work.lsm != "none":
         paths = (*work.engine.checkpoint_files(container), *paths)
-    return (*restart, *removal(work.engine, container, paths, container.stamp))
+    return removal(work.engine, container, paths, container.stamp)
 
 
 def all_steps(work: Restore) -> tuple[Step, ...]:

@@ -9,10 +9,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.held import held
-from ansible_collections.criu.hosts.plugins.module_utils._container.place_record import (
-    demand_place_record,
-    place_record,
-)
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import (
     RESTORE_FLAGS,
     Desired,
@@ -21,6 +17,8 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.request impo
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore import Restore, carry_out, proof_word, view
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import (
     Situation,
+    demand_place_record,
+    place_record,
     source_of,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._container.settle import Settled, settle
@@ -152,12 +150,11 @@ def _restore(ctx: Context, engine: Engine, desired: Desired, settled: Settled) -
             from ansible_collections.criu.hosts.plugins.module_utils._container.restore_health import unplanned
 
             warnings = (*warnings, *unplanned(work))
-    if source == "container" or (source == "archive" and engine.abilities.defined):
+    if source == "container":
         # A container that runs already need not compile this.
         from ansible_collections.criu.hosts.plugins.module_utils._container.stopped import ran_on_warning
 
         warnings = (*ran_on_warning(situation.container, situation.record), *warnings)
     warnings = (*warnings, *(one for one in work.warnings if one not in settled.warnings))
     facts = {"statistics": work.statistics, **work.label_facts, "label_proof": proof_word(work)}
-    value = view(engine, work.container or situation.container, desired, source)
-    return Outcome("restore", value, plan, facts, warnings)
+    return Outcome("restore", view(work.container or situation.container, desired, source), plan, facts, warnings)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Mapping
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.feed import Feed
-from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, MakePipe, Remove, Step, Unpack
+from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, MakePipe, Remove, Step
 from ansible_collections.criu.hosts.plugins.module_utils._store.encryption import (
     Encryption,
     check_encryption,
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
     from ansible_collections.criu.hosts.plugins.module_utils._core.command import Runner
     from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
-    from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 
 
 def encryption_in(params: Mapping[str, Any]) -> Encryption | None:
@@ -62,21 +61,16 @@ def check_programs(runner: Runner, desired: Desired) -> None:
         check_signing(runner, desired.signing_key)
 
 
-def import_steps(engine: Engine, archive: str, record: Record, desired: Desired) -> tuple[Step, ...]:
+def import_steps(engine: Engine, archive: str, runtime: str, desired: Desired) -> tuple[Step, ...]:
     """Plans the import of an encrypted archive: the engine reads it from a pipe, and no file has the plain text."""
     pipe = pipe_path(archive)
     argv = decrypt_argv(kind_of(archive), desired.decryption_key)
     feed = Feed(pipe, archive, argv, partial(decryption_failed, archive))
-    steps = engine.import_steps(pipe, record, desired.new_name, desired.options)
-    unpacks = any(isinstance(one, Unpack) for one in steps)
-
-    def fed(one: Step) -> Step:
-        if isinstance(one, Unpack):
-            return replace(one, stream=feed)
-        return replace(one, stream=feed) if isinstance(one, Command) and one.label == "restore" and not unpacks else one
-
     return (
         MakePipe(pipe, why="make the pipe"),
-        *map(fed, steps),
+        *(
+            replace(one, stream=feed) if isinstance(one, Command) and one.label == "restore" else one
+            for one in engine.import_steps(pipe, runtime, desired.new_name, desired.options)
+        ),
         Remove(pipe, why="remove the pipe", always=True),
     )

@@ -39,7 +39,7 @@ def require_space(paths: Paths, desired: Desired, container: Container) -> None:
         )
 
 
-def bytes_to_write(paths: Paths, storage: str, container: Container, archive_path: str | None) -> int:
+def bytes_to_write(paths: Paths, container: Container, archive_path: str | None) -> int:
     """Returns at most how much a checkpoint has to write: memory, and for an archive what is in the storage."""
     memory = cgroup_memory(paths, container.pid) or tree_memory(paths, container.pid)
-    return memory if archive_path is None else memory + used_bytes(storage)
+    return memory if archive_path is None else memory + used_bytes(paths.storage)

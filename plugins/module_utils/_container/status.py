@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._engines.engine import Engine
 
 # Of a container that ends at this moment, or whose end was cut off.
-ENDING = ("stopping", "removing", "restarting")
+ENDING = ("stopping", "removing")
 # Of a container that was made and has never run; the words are those of podman and of Docker.
 NOT_RUN = ("created", "configured", "initialized")
 

@@ -8,7 +8,7 @@ RestoredAt are reset, StartedAt is kept). So our record decides, too. A start by
 
 from __future__ import annotations
 
-from ansible_collections.criu.hosts.plugins.module_utils._container.place_record import place_record
+from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import place_record
 from ansible_collections.criu.hosts.plugins.module_utils._core.durations import seconds_of
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container

@@ -101,10 +101,6 @@ def _dumping(settled: Settled, note: Begun) -> None:
     if box is None or box.id != facts.get("id"):
         return
     made = box.stamp not in ("", facts.get("stamp"))
-    known = known_record(settled.ctx.paths, note.thing)
-    if box.alive and known is not None and known.restart != box.restart:
-        settled.do(*engine.restart_steps(box, known.restart))
-        settled.container = box = replace(box, restart=known.restart)
     if box.alive and box.run != facts.get("run"):
         if box.restored_at and made:  # the task was bringing it back after a failed export
             _prove(settled, note, box, "container", keep=False)
@@ -112,10 +108,9 @@ def _dumping(settled: Settled, note: Begun) -> None:
     if not box.alive and made:
         _keep_place(settled, note, box)
         return
-    thaw = engine.thaw_steps(box) if box.alive else ()
+    thaw = engine.thaw_steps(box) if box.running else ()
     if thaw:
         settled.do(*thaw)
-        settled.container = box = replace(box, status="running")
         settled.warn(
             f"An earlier task died when it checkpointed container {box.name!r}. It was frozen, and runs on now."
         )
@@ -126,7 +121,7 @@ def _dumping(settled: Settled, note: Begun) -> None:
 
         left = spent_images(engine, box, left)
     if left or made:
-        used = Options(leave_running=True, with_previous=bool(facts.get("chain")))
+        used = Options(with_previous=bool(facts.get("chain")))
         files = engine.leftovers(box, used) if made else left
         settled.do(*removal(engine, box, files, box.stamp, "remove the images of the unfinished dump"))
         settled.container = replace(box, stamp="" if engine.images_dir(box) in files else box.stamp)
@@ -189,20 +184,15 @@ def _restoring(settled: Settled, note: Begun) -> None:
     if box is not None and box.alive:
         _prove(settled, note, box, "image" if facts.get("image") else "archive", keep=False)
         return
-    stays = settled.engine.abilities.defined
-    if box is not None and box.status not in NOT_RUN and not stays:
+    if box is not None and box.status not in NOT_RUN:
         return
     left: list[Step] = []
     if box is not None:
-        handle = settled.engine.handle(box.name, box.id)
-        left += settled.engine.remove_steps(handle, "remove what the unfinished restore has left")
-    for path in settled.engine.import_files(note.thing):
-        if os.path.lexists(path):
-            left.append(Remove(path, why="remove what the unfinished restore has left"))
+        left += settled.engine.remove_steps(box.id, "remove what the unfinished restore has left")
     for name in facts.get("volumes", "").split():
         if settled.engine.has_volume(name):
             left += settled.engine.remove_volume_steps(name, f"remove the volume {name!r} of the unfinished restore")
-    settled.container = box if stays else None
+    settled.container = None
     if left:
         settled.do(*left)
         origin = facts.get("image") or facts.get("archive_path")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Iterable
 
-from ansible_collections.criu.hosts.plugins.module_utils._container.choice import maker_of
 from ansible_collections.criu.hosts.plugins.module_utils._container.held import look
 from ansible_collections.criu.hosts.plugins.module_utils._container.stored import KIND, end_left, left_archives
 from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_archive import (
@@ -19,7 +18,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._container.unfinished_a
 )
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Remove, Step
-from ansible_collections.criu.hosts.plugins.module_utils._engines.missing import MISSING
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import read_record
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import find_record
@@ -43,24 +41,19 @@ def end_gone(ctx: Context, engine: Engine, store: str, names: Iterable[str]) -> 
     for name in names:
         working = working_folder(store, KIND, name)
         if os.path.isdir(working) and not os.path.islink(working) and _is_gone(ctx, engine, store, name):
-            found += _ended(maker_of(ctx, engine, _maker(store, name))[1], store, name)
+            found += _ended(engine, store, name)
     return found
 
 
 def _is_gone(ctx: Context, engine: Engine, store: str, name: str) -> bool:
     """Returns whether no container of this name is the one whose checkpoint was begun."""
     try:
-        container = look(*maker_of(ctx, engine, _maker(store, name)), name)
+        container = look(ctx, engine, name)
     except CheckpointError as error:
-        if error.reason not in MISSING:
+        if error.reason != f"{engine.name}_missing":
             raise
         return True
     return container is None or container.id not in _ids(store, name)
-
-
-def _maker(store: str, name: str) -> str:
-    draft = read_draft(working_folder(store, KIND, name))
-    return str(draft.record.get("engine", "")) if draft is not None else ""
 
 
 def _ids(store: str, name: str) -> set[str]:

@@ -51,7 +51,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.signals import (
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.feed import Feed
-    from ansible_collections.criu.hosts.plugins.module_utils._core.follow import Follow
     from ansible_collections.criu.hosts.plugins.module_utils._core.pipe import Stream, Streamed
 
 # How long to wait for other tasks that do a moment's work under the same lock.
@@ -172,7 +171,10 @@ def apply_step(runner: Runner, step: Step, applied: Applied) -> None:
                 remove_path(step.path)
                 remove_path(temporary_path(step.path))  # of a task that was killed while it wrote the file
         elif isinstance(step, Unpack):
-            _unpack(step)
+            # Few tasks unpack anything: the others need not compile this.
+            from ansible_collections.criu.hosts.plugins.module_utils._core.unpack import unpack
+
+            unpack(step)
         elif isinstance(step, Together):
             _together(runner, step, applied)
         elif isinstance(step, Check):
@@ -244,10 +246,9 @@ def _run(runner: Runner, step: Command, applied: Applied) -> None:
     if step.unless is not None and step.unless():
         return
     # A signal may end the wait for a command that still writes: then its partial file stays, and is replaced next time.
-    given: dict[str, Any] = {"limit": step.time_limit, "stream": step.stream, "prints": step.prints}
+    given: dict[str, Any] = {"limit": step.time_limit, "stream": step.stream}
     given = {key: value for key, value in given.items() if value is not None}
-    stdin = step.stdin() if callable(step.stdin) else step.stdin
-    completed = runner.run(step.argv, cwd=step.cwd, stdin=stdin, finish=step.finish, **given)
+    completed = runner.run(step.argv, cwd=step.cwd, stdin=step.stdin, finish=step.finish, **given)
     if completed.rc != 0 and step.creates_partial:
         remove_path(step.creates_partial)
     if step.label:
@@ -257,26 +258,11 @@ def _run(runner: Runner, step: Command, applied: Applied) -> None:
     if step.stream is not None and completed.streamed is not None:
         _refuse_filter(step.stream, completed.streamed)
     check(completed, step.why)
-    if step.succeeded is not None and not step.succeeded(completed):
-        raise CommandError(completed, f"Cannot {step.why}: {completed.last_line.rstrip('.')}.")
     if step.stream is not None and completed.streamed is not None:
         _take(step.stream, completed.streamed)
 
 
-def _unpack(step: Unpack) -> None:
-    # Few tasks unpack anything: the others need not compile this.
-    from ansible_collections.criu.hosts.plugins.module_utils._core.unpack import unpack
-
-    if step.stream is None:
-        unpack(step)
-        return
-    (dummy, error), fed = step.stream.carry(lambda: attempt(step.why, lambda: unpack(step)))
-    _refuse_filter(step.stream, fed)
-    if error is not None:
-        raise error
-
-
-def _refuse_filter(stream: Stream | Feed | Follow, streamed: Streamed) -> None:
+def _refuse_filter(stream: Stream | Feed, streamed: Streamed) -> None:
     """Raises the failure of a filter, which is the cause of the command's if that failed, too."""
     from ansible_collections.criu.hosts.plugins.module_utils._core.pipe import FILTER_FAILED, FILTER_KILLED
 
@@ -290,7 +276,7 @@ def _refuse_filter(stream: Stream | Feed | Follow, streamed: Streamed) -> None:
         raise stream.failed(streamed.fault)
 
 
-def _take(stream: Stream | Feed | Follow, streamed: Streamed) -> None:
+def _take(stream: Stream | Feed, streamed: Streamed) -> None:
     if streamed.number:
         raise _os_error(WriteFile(stream.path, "", why="write"), OSError(streamed.number, streamed.fault))
     if streamed.fault:
@@ -318,6 +304,6 @@ def _rename(step: Rename) -> None:
 def _link(step: Link) -> None:
     temporary = f"{step.path}.new"
     remove_path(temporary)
-    os.symlink(step.target() if callable(step.target) else step.target, temporary)
+    os.symlink(step.target, temporary)
     os.rename(temporary, step.path)
     fsync_dir(os.path.dirname(step.path))

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
     from ansible_collections.criu.hosts.plugins.module_utils._core.feed import Feed
-    from ansible_collections.criu.hosts.plugins.module_utils._core.follow import Follow
     from ansible_collections.criu.hosts.plugins.module_utils._core.pipe import Stream, Streamed
 
 # LANGUAGE outranks LC_ALL for translated messages, so both are needed for output that can be parsed.
@@ -77,13 +76,11 @@ class Runner(Protocol):
         stdin: str | None = None,
         finish: bool = False,
         limit: float | None = None,
-        stream: Stream | Feed | Follow | None = None,
-        prints: str | None = None,
+        stream: Stream | Feed | None = None,
     ) -> Completed:
         """Runs ``argv`` to its end; any exit status is accepted.
 
-        With ``finish``, nothing but a kill of it ends it, or its ``limit`` of seconds; and it may have a ``stream``,
-        or a file for what it ``prints``.
+        With ``finish``, nothing but a kill of it ends it, or its ``limit`` of seconds; and it may have a ``stream``.
         """
 
     def which(self, name: str) -> str | None:
@@ -104,11 +101,10 @@ class ModuleRunner:
         stdin: str | None = None,
         finish: bool = False,
         limit: float | None = None,
-        stream: Stream | Feed | Follow | None = None,
-        prints: str | None = None,
+        stream: Stream | Feed | None = None,
     ) -> Completed:
         if finish:
-            return to_end(argv, cwd=cwd, stdin=stdin, limit=limit, stream=stream, prints=prints)
+            return to_end(argv, cwd=cwd, stdin=stdin, limit=limit, stream=stream)
         try:
             rc, out, err = self._module.run_command(
                 list(argv),
@@ -142,16 +138,13 @@ def to_end(
     cwd: str | None = None,
     stdin: str | None = None,
     limit: float | None = None,
-    stream: Stream | Feed | Follow | None = None,
-    prints: str | None = None,
+    stream: Stream | Feed | None = None,
 ) -> Completed:
     """Runs a command that neither a signal to the task nor the end of the task cuts off."""
     from ansible_collections.criu.hosts.plugins.module_utils._core import session  # few tasks need it
 
     began = time.time()
     options: dict[str, Any] = {"cwd": cwd, "stdin": stdin, "env": _environment(), "limit": limit}
-    if prints is not None:
-        options["prints"] = prints
     try:
         if stream is None:
             return Completed(tuple(argv), *session.run_to_end(argv, **options), began)
@@ -175,12 +168,11 @@ class ProgramRunner:
         stdin: str | None = None,
         finish: bool = False,
         limit: float | None = None,
-        stream: Stream | Feed | Follow | None = None,
-        prints: str | None = None,
+        stream: Stream | Feed | None = None,
     ) -> Completed:
         if finish:
             shortest = min((one for one in (limit, self.limit) if one is not None), default=None)
-            return to_end(argv, cwd=cwd, stdin=stdin, limit=shortest, stream=stream, prints=prints)
+            return to_end(argv, cwd=cwd, stdin=stdin, limit=shortest, stream=stream)
         from ansible_collections.criu.hosts.plugins.module_utils._core import session
 
         try:

@@ -40,9 +40,9 @@ class Context:
 
         Kinds and things: container and its name, images and their folder, archive and its path, unit and its name,
         store and the folder of a container in it, process and its pid (or, for a restore, the digest of its images),
-        config and its path, criu and the installation, selinux and what is changed, kubelet and the URL of a request.
-        The kernel frees the lock when this process has ended, and every command that it runs with ``finish``.
-        ``seconds``: how long to wait for a task that holds it (lock.HOLD_SECONDS).
+        config and its path, criu and the installation, selinux and what is changed. The kernel frees the lock when
+        this process has ended, and every command that it runs with ``finish``. ``seconds``: how long to wait for a
+        task that holds it (lock.HOLD_SECONDS).
 
         Raises:
             CheckpointError: busy, file_failed.

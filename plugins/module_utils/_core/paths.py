@@ -10,13 +10,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Paths:
-    """The places below ``root``, which is empty: only the unit tests put a folder there.
-
-    ``scope`` keeps apart what is noted about the containers of different engines; it is empty for podman.
-    """
+    """The places below ``root``, which is empty: only the unit tests put a folder there."""
 
     root: str = ""
-    scope: str = ""
 
     def below(self, absolute: str) -> str:
         """Returns the place of an absolute path."""
@@ -42,16 +38,6 @@ class Paths:
     def state(self) -> str:
         """The folder of what the collection keeps over reboots."""
         return self.below("/var/lib/criu-hosts")
-
-    @property
-    def scopes(self) -> str:
-        """The folder that has a folder for each scope."""
-        return f"{self.state}/engines"
-
-    @property
-    def containers(self) -> str:
-        """The folder of the notes and records about the containers of one engine: two engines may share a name."""
-        return f"{self.scopes}/{self.scope}" if self.scope else self.state
 
     @property
     def trust_policy(self) -> str:

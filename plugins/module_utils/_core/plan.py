@@ -6,16 +6,13 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Callable, ContextManager, Iterable, Iterator, Union
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Union
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
     from ansible_collections.criu.hosts.plugins.module_utils._core.feed import Feed
-    from ansible_collections.criu.hosts.plugins.module_utils._core.follow import Follow
     from ansible_collections.criu.hosts.plugins.module_utils._core.pipe import Stream
-    from ansible_collections.criu.hosts.plugins.module_utils._core.tar import Tar
 
 
 @dataclass(frozen=True)
@@ -26,13 +23,10 @@ class Command:
     ``label`` is the name under which ``Applied.output`` returns its output. With ``finish``, signals that stop the task
     are deferred until the command has ended, for commands that must not be interrupted. ``unless`` is called right
     before the command; if it returns true, the command is skipped. ``stdin`` is for secrets, which belong into no
-    argument list: it is never returned; a function is called when the step runs. ``succeeded`` is for a command whose
-    exit status does not say that. ``time_limit``: after so many seconds it is ended, with all that it started
+    argument list: it is never returned. ``time_limit``: after so many seconds it is ended, with all that it started
     (only with ``finish``). ``explain`` turns a failure into the one that the task reports; ``undo`` steps
     run after a failure. Both wait for the always-steps of the plan. ``tolerate`` gets a failure, and the plan goes on.
-    ``stream`` stores what the command writes into a pipe, makes what it reads from one, or keeps a log that it writes
-    (only with ``finish``). ``prints`` is a file, which exists, for what the command prints if that is no text (only
-    with ``finish``).
+    ``stream`` stores what the command writes into a pipe, or makes what it reads from one (only with ``finish``).
     """
 
     argv: tuple[str, ...]
@@ -43,14 +37,12 @@ class Command:
     label: str = ""
     finish: bool = False
     unless: Union[Callable[[], bool], None] = None
-    stdin: Union[str, Callable[[], str], None] = field(default=None, repr=False)
+    stdin: str | None = field(default=None, repr=False)
     explain: Union[Callable[[CheckpointError], CheckpointError], None] = None
     undo: tuple[Any, ...] = ()
     time_limit: float | None = None
     tolerate: Union[Callable[[CheckpointError], None], None] = None
-    stream: Union[Stream, Feed, Follow, None] = None
-    prints: str | None = None
-    succeeded: Union[Callable[[Completed], bool], None] = None
+    stream: Union[Stream, Feed, None] = None
 
 
 @dataclass(frozen=True)
@@ -102,13 +94,10 @@ class Rename:
 
 @dataclass(frozen=True)
 class Link:
-    """Makes ``path`` a symbolic link to ``target`` in one rename, which replaces an existing file or link.
-
-    A function is called when the step runs: for a target that an earlier step makes. It may raise CheckpointError.
-    """
+    """Makes ``path`` a symbolic link to ``target`` in one rename, which replaces an existing file or link."""
 
     path: str
-    target: Union[str, Callable[[], str]]
+    target: str
     why: str = ""
     always: bool = False
 
@@ -131,9 +120,7 @@ class Unpack:
     """Unpacks the tar ``archive`` into the new folder ``path``, leaving out ``strip`` leading folders of each name.
 
     Names and links that lead out of ``path``, and devices, are refused. The caller owns it; modes are 0755 or 0644.
-    ``outside`` are links that may lead out, each by its name below ``path`` and its exact target. ``opened`` opens the
-    archive to read its members, if it is none that Tar knows. With ``stream`` it is the pipe of that stream.
-    ``undo`` is that of Command.
+    ``outside`` are links that may lead out, each by its name below ``path`` and its exact target.
     """
 
     archive: str
@@ -142,9 +129,6 @@ class Unpack:
     outside: tuple[tuple[str, str], ...] = ()
     why: str = ""
     always: bool = False
-    opened: Union[Callable[[str], ContextManager[Tar]], None] = None
-    stream: Union[Feed, None] = None
-    undo: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)

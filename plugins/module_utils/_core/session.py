@@ -17,14 +17,13 @@ import signal
 import subprocess
 import time
 from dataclasses import astuple
-from typing import IO, TYPE_CHECKING, Any, Callable, NoReturn, Sequence
+from typing import TYPE_CHECKING, Any, Callable, NoReturn, Sequence
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.pipe import Streamed
 from ansible_collections.criu.hosts.plugins.module_utils._core.signals import STOPS
 
 if TYPE_CHECKING:
     from ansible_collections.criu.hosts.plugins.module_utils._core.feed import Feed
-    from ansible_collections.criu.hosts.plugins.module_utils._core.follow import Follow
     from ansible_collections.criu.hosts.plugins.module_utils._core.pipe import Stream
 
 # The exit status of what was ended since it took too long.
@@ -40,40 +39,19 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def communicate(
-    argv: Sequence[str],
-    *,
-    cwd: str | None,
-    stdin: str | None,
-    env: dict[str, str],
-    limit: float | None,
-    prints: str | None = None,
+    argv: Sequence[str], *, cwd: str | None, stdin: str | None, env: dict[str, str], limit: float | None
 ) -> tuple[int, str, str]:
     """Runs ``argv`` in a session of its own; ends it, with its children, after ``limit`` seconds, by SIGTERM first.
 
-    Returns exit status, standard output and standard error. ``prints`` is a file, which exists, for standard output.
+    Returns exit status, standard output and standard error.
 
     Raises:
-        OSError: it cannot be started, or the file cannot be written.
+        OSError: it cannot be started.
     """
-    if prints is not None:
-        with open(os.open(prints, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC), "wb") as target:
-            return _communicate(argv, target, cwd=cwd, stdin=stdin, env=env, limit=limit)
-    return _communicate(argv, subprocess.PIPE, cwd=cwd, stdin=stdin, env=env, limit=limit)
-
-
-def _communicate(
-    argv: Sequence[str],
-    target: IO[bytes] | int,
-    *,
-    cwd: str | None,
-    stdin: str | None,
-    env: dict[str, str],
-    limit: float | None,
-) -> tuple[int, str, str]:
     pipe = subprocess.PIPE
     source = subprocess.DEVNULL if stdin is None else pipe
     options: dict[str, Any] = {"cwd": cwd, "env": env, "start_new_session": True}
-    child = subprocess.Popen(list(argv), stdin=source, stdout=target, stderr=pipe, **options)
+    child = subprocess.Popen(list(argv), stdin=source, stdout=pipe, stderr=pipe, **options)
     data = None if stdin is None else stdin.encode("utf-8", "surrogateescape")
     try:
         out, err = child.communicate(data, timeout=limit)
@@ -84,7 +62,7 @@ def _communicate(
         if child.returncode is None:
             _kill_group(child.pid)
             child.wait()
-    return child.returncode, (out or b"").decode("utf-8", "surrogateescape"), err.decode("utf-8", "surrogateescape")
+    return child.returncode, out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "surrogateescape")
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
@@ -176,17 +154,12 @@ def _whole(run: Callable[[], tuple[int, str, str]], limit: float | None) -> tupl
 
 
 def run_to_end(
-    argv: Sequence[str],
-    *,
-    cwd: str | None,
-    stdin: str | None,
-    env: dict[str, str],
-    limit: float | None = None,
-    prints: str | None = None,
+    argv: Sequence[str], *, cwd: str | None, stdin: str | None, env: dict[str, str], limit: float | None = None
 ) -> tuple[int, str, str]:
     """Does what ``communicate`` does, by a guardian that goes on when this process is killed."""
-    options: dict[str, Any] = {"cwd": cwd, "stdin": stdin, "env": env, "limit": limit, "prints": prints}
-    rc, out, err = _guarded(lambda: _whole(lambda: communicate(argv, **options), limit))
+    rc, out, err = _guarded(
+        lambda: _whole(lambda: communicate(argv, cwd=cwd, stdin=stdin, env=env, limit=limit), limit)
+    )
     return rc, out, err
 
 
@@ -197,7 +170,7 @@ def stream_to_end(
     stdin: str | None,
     env: dict[str, str],
     limit: float | None = None,
-    stream: Stream | Feed | Follow,
+    stream: Stream | Feed,
 ) -> tuple[int, str, str, Streamed]:
     """Does the same for a command that writes into a pipe, which the guardian has stored."""
 

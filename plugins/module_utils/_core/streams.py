@@ -132,11 +132,6 @@ class _Pieces:
                     raise CutOff("it is cut off")
         return b""
 
-    def plain(self) -> bytes:
-        """Returns the next piece of a file that is not compressed; empty at the end."""
-        piece, self._waiting = self._waiting, b""
-        return piece or self._handle.read(CHUNK)
-
     def _next(self) -> None:
         rest = self._engine.unused_data.lstrip(b"\0")
         while not rest:
@@ -165,9 +160,6 @@ def open_stream(handle: IO[bytes], limit: int) -> Stream:
     Raises:
         StreamError: as does the stream when it is read.
     """
-    if not handle.seekable():  # a pipe
-        pieces = _Pieces(handle)
-        return Expanded(pieces.more if pieces.known else pieces.plain, limit)
     start = handle.tell()
     pieces = _Pieces(handle)
     if pieces.known:

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import contextmanager
-from typing import Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.files import FOLDER_MODE, make_dir
@@ -35,7 +33,8 @@ def unpack(step: Unpack) -> None:
     root = os.path.realpath(step.path)
     room = Room(step, root)
     try:
-        with (step.opened or _opened)(step.archive) as archive:
+        with open(step.archive, "rb", opener=without_waiting) as handle:
+            archive = open_tar(handle)
             for member in archive:
                 name = safe_member(member, step.strip, step.outside)
                 room.take(member.size)
@@ -54,12 +53,6 @@ def unpack(step: Unpack) -> None:
             if f"{os.path.realpath(path)}/".startswith(f"{root}/") or os.path.relpath(path, root) in dict(step.outside):
                 continue
             raise refused_member(path, "a link that leads out of the folder")
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[Tar]:
-    with open(path, "rb", opener=without_waiting) as handle:
-        yield open_tar(handle)
 
 
 class Room:

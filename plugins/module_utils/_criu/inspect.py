@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from typing import Any, Iterable
+from typing import Any
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed, Runner
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
@@ -39,19 +39,19 @@ def parse_config_error(completed: Completed) -> str | None:
     return lines[0] if lines else f"exit status {completed.rc}"
 
 
-def find_all(paths: Paths, name: str, folders: Iterable[str] = FOLDERS) -> list[str]:
-    """Returns the executables ``name`` in the folders, in that order, each real file once."""
+def find_all(paths: Paths, name: str) -> list[str]:
+    """Returns the executables ``name`` in FOLDERS, in that order, each real file once."""
     found: dict[str, str] = {}
-    for folder in folders:
+    for folder in FOLDERS:
         path = paths.below(f"{folder}/{name}")
         if os.path.isfile(path) and os.access(path, os.X_OK):
             found.setdefault(os.path.realpath(path), path)
     return list(found.values())
 
 
-def find(paths: Paths, name: str, folders: Iterable[str] = FOLDERS) -> str | None:
-    """Returns the first executable ``name`` in the folders."""
-    return next(iter(find_all(paths, name, folders)), None)
+def find(paths: Paths, name: str) -> str | None:
+    """Returns the first executable ``name`` in FOLDERS."""
+    return next(iter(find_all(paths, name)), None)
 
 
 def _shown(text: str) -> str:

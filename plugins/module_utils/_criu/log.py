@@ -11,9 +11,8 @@ TAIL_LINES = 20
 LINE_LENGTH = 400
 # CRIU looks for tools that it does not need, and logs an error if they are missing.
 NOISE = re.compile(r"ip6?tables[a-z-]*-save")
-# A missing tool: a later line names what failed because of it. And a resource limit that CRIU can do without, and what
-# iproute2 says when CRIU gives a container its addresses again, and goes on.
-MINOR = re.compile(r"execvp\(|exited, status=|rlimit: Can't setup|Error: ipv[46]: [Aa]ddress already assigned")
+# A missing tool: a later line names what failed because of it. And a resource limit that CRIU can do without.
+MINOR = re.compile(r"execvp\(|exited, status=|rlimit: Can't setup")
 # The last line of every failure.
 END = re.compile(r"(?:Dumping|Restoring) FAILED")
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Determines which callers read which of CRIU's configuration files, and which of their lines take effect. Pure."""
+"""Determines which callers read which of CRIU's configuration files, and what a runtime's request overrides. Pure."""
 
 from __future__ import annotations
 
@@ -9,14 +9,69 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Iterable, Mapping, Optional, Sequence
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import Version, version_text, version_tuple
-from ansible_collections.criu.hosts.plugins.module_utils._criu_config.callers import BOTH, BY_NAME, Caller, Overruled
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.config_file import ConfigFile
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.lint import Line, parse
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.options import ALL, base_of, known
 
+BOTH = ("dump", "restore")
 # The first crun that names a file to CRIU, and the first libcriu that can pass the name on.
 CRUN_READS = (1, 26)
 LIBCRIU_CARRIES = (4, 2)
+
+
+@dataclass(frozen=True)
+class Overruled:
+    """An option that a runtime's request sets, so that it overrides the files that CRIU reads before.
+
+    Args:
+        says: the value in the request.
+        since: the first version of the runtime that sets it.
+    """
+
+    option: str
+    says: str
+    at: tuple[str, ...] = BOTH
+    since: Version = (0,)
+
+
+FLAG = "off, unless its command line asks for it"
+# runc: libcontainer/criu_linux.go, tags v1.1.15 to v1.5.1; crun: src/libcrun/criu.c, tags 1.21 to 1.29.1.
+REQUESTS: dict[str, tuple[Overruled, ...]] = {
+    "runc": (
+        Overruled("auto-dedup", FLAG),
+        Overruled("empty-ns", FLAG),
+        Overruled("evasive-devices", "on", ("restore",)),
+        Overruled("ext-unix-sk", FLAG),
+        Overruled("file-locks", FLAG),
+        Overruled("freeze-cgroup", "the container's cgroup", ("dump",)),
+        Overruled("images-dir", "the caller's folder"),
+        Overruled("lazy-pages", FLAG),
+        Overruled("link-remap", FLAG, ("dump",), (1, 3)),
+        Overruled("log-file", "dump.log or restore.log"),
+        Overruled("manage-cgroups", "soft, unless its command line says another mode"),
+        Overruled("restore-sibling", "on", ("restore",)),
+        Overruled("root", "the container's root"),
+        Overruled("shell-job", FLAG),
+        Overruled("skip-in-flight", FLAG, ("dump",), (1, 3)),
+        Overruled("tcp-established", FLAG),
+        Overruled("verbosity", "4"),
+        Overruled("work-dir", "the caller's folder"),
+    ),
+    "crun": (
+        Overruled("ext-unix-sk", FLAG),
+        Overruled("file-locks", FLAG),
+        Overruled("freeze-cgroup", "the container's cgroup", ("dump",)),
+        Overruled("images-dir", "the caller's folder"),
+        Overruled("log-file", "dump.log or restore.log"),
+        Overruled("manage-cgroups", "soft, unless its command line says another mode"),
+        Overruled("root", "the container's root"),
+        Overruled("shell-job", FLAG),
+        Overruled("tcp-close", FLAG, ("restore",), (1, 23)),
+        Overruled("tcp-established", FLAG),
+        Overruled("verbosity", "4"),
+        Overruled("work-dir", "the caller's folder"),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -77,37 +132,28 @@ class Setting:
 
 @dataclass(frozen=True)
 class Host:
-    """All that determines which caller reads which file. ``missing`` are the programs of engines that are not there."""
+    """All that determines which caller reads which file."""
 
     criu: Version
     runtimes: Mapping[str, Optional[Version]]
     libcriu_carries: bool
     files: Mapping[str, ConfigFile]
     annotation: Optional[str] = None
-    missing: frozenset[str] = frozenset()
 
     def caller(self, name: str) -> dict[str, Any]:
-        """Returns the sources and settings of a caller, and what it sets on its own."""
-        caller = BY_NAME[name]
-        absent = self.absent(caller)
-        if absent:
-            return {"available": False, "why": absent, "files": [], "settings": [], "forces": []}
-        runtime = caller.runtime
-        sources = self._runtime_sources(caller) if runtime else self._cli_sources()
+        """Returns the sources and settings of "criu", "podman_runc" or "podman_crun"."""
+        runtime = name.partition("_")[2]
+        if runtime and self.runtimes.get(runtime) is None:
+            why = f"{runtime} is missing or does not report its version"
+            return {"available": False, "why": why, "files": [], "settings": []}
+        sources = self._runtime_sources(runtime) if runtime else self._cli_sources()
         problem = self.annotation_problem(runtime) if runtime else None
         return {
             "available": problem is None,
             "why": problem,
             "files": [source.view() for source in sources],
-            "settings": [setting.view() for setting in self._settings(sources, caller)],
-            "forces": caller.forced(self.runtimes[runtime] if runtime else None),
+            "settings": [setting.view() for setting in self._settings(sources, runtime)],
         }
-
-    def absent(self, caller: Caller) -> str:
-        """Returns why there is no such caller on this host; empty if there is."""
-        if caller.runtime and self.runtimes.get(caller.runtime) is None:
-            return f"{caller.runtime} is missing or does not report its version"
-        return f"{caller.program} is missing" if caller.program in self.missing else ""
 
     def _cli_sources(self) -> list[Source]:
         over_rpc = "only the runtimes name this file; criu without --config does not read it"
@@ -118,14 +164,14 @@ class Host:
             Source(self.files["crun"], "crun", always(over_rpc)),
         ]
 
-    def _runtime_sources(self, caller: Caller) -> list[Source]:
-        runtime = caller.runtime
+    def _runtime_sources(self, runtime: str) -> list[Source]:
+        # At a restore the runtime inherits podman's own environment. A systemd unit has no HOME unless it sets one.
+        no_home = {"dump": "podman gives the runtime no HOME, so CRIU does not find it"}
         named = self._named(runtime)
         rest = [
             Source(self.files[kind], kind, always(self._why_not(runtime, kind, named))) for kind in ("runc", "crun")
         ]
-        # A systemd unit has no HOME unless it sets one. At a restore the runtime inherits podman's own environment.
-        sources = [Source(self.files["default"], "default"), Source(self.files["user"], "user", caller.homeless)]
+        sources = [Source(self.files["default"], "default"), Source(self.files["user"], "user", no_home)]
         if self.annotation:
             why = "" if named == "container" else self._unable(runtime)
             sources.append(Source(self.files["container"], "container", always(why)))
@@ -172,33 +218,35 @@ class Host:
             return f"{self._unable(runtime)}: crun refuses every container with the annotation"
         return None
 
-    def _settings(self, sources: Sequence[Source], caller: Caller) -> list[Setting]:
+    def _settings(self, sources: Sequence[Source], runtime: str) -> list[Setting]:
         settings: list[Setting] = []
         for source in sources:
             if source.status != "used":
                 continue
-            over_rpc = bool(caller.runtime) and source.kind in ("runc", "crun", "container")
+            over_rpc = bool(runtime) and source.kind in ("runc", "crun", "container")
             for line in self._read(source.file):
                 settings = [_replaced(setting, line, source) for setting in settings]
-                settings.append(self._setting(source, line, caller, over_rpc=over_rpc))
+                settings.append(self._setting(source, line, runtime, over_rpc))
         return settings
 
     def _read(self, file: ConfigFile) -> Iterable[Line]:
         options = known(self.criu)
         return (line for line in parse(file.text or "") if line.name in options and line.flaw is None)
 
-    def _setting(self, source: Source, line: Line, caller: Caller, *, over_rpc: bool) -> Setting:
+    def _setting(self, source: Source, line: Line, runtime: str, over_rpc: bool) -> Setting:
         ignored = dict(source.ignored)
         base = base_of(line.name)
-        for who, overruled in caller.sets(self.runtimes[caller.runtime] if caller.runtime else None):
-            if overruled.option == base and not self._outranks(overruled, over_rpc=over_rpc):
-                ignored.update(dict.fromkeys(overruled.at, f"{who} asks for: {overruled.says}"))
+        for overruled in REQUESTS.get(runtime, ()):
+            if overruled.option == base and not self._outranks(overruled, over_rpc, runtime):
+                ignored.update(dict.fromkeys(overruled.at, f"{runtime} asks for: {overruled.says}"))
         if base == "network-lock":
             ignored.setdefault("restore", "CRIU takes the method of the dump")
         return Setting(line.name, line.value, source.file.path, line.number, ignored)
 
-    def _outranks(self, overruled: Overruled, *, over_rpc: bool) -> bool:
-        """Returns whether a file that a runtime names overrides this part of the request."""
+    def _outranks(self, overruled: Overruled, over_rpc: bool, runtime: str) -> bool:
+        """Returns whether a file overrides this part of the runtime's request."""
+        if (self.runtimes[runtime] or (0,)) < overruled.since:
+            return True
         # Since 4.2, CRIU sets up its log after it reads the file, and only from the request.
         return over_rpc and not (overruled.option == "verbosity" and self.criu >= (4, 2))
 

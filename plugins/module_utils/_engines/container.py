@@ -12,12 +12,7 @@ from typing import Any, Iterable, Iterator, Mapping
 class Abilities:
     """What an engine can do. The modules refuse what it cannot (ability_missing) before anything is touched.
 
-    ``pipe``: it can write an archive into a named pipe. ``compress``: it compresses it then. ``image``: it has images
-    of checkpoints (images.py). ``files``: its archives have the container's files, not only its memory. ``root``: it
-    can work with the containers of another folder than its default one (option engine_root). ``new_id``: a container
-    that is restored from an archive has a new id. ``pauses``: a container that runs on is paused until its files are in
-    the archive. ``keeps``: a restore in place leaves the checkpoint there. ``defined``: its containers are there before
-    they run, and stay: an archive is restored into the one of its name, which has ended.
+    ``pipe``: it can write an archive into a named pipe. ``image``: it has images of checkpoints (images.py).
     """
 
     in_place: bool = False
@@ -32,18 +27,11 @@ class Abilities:
     ignore_static_ip: bool = False
     ignore_static_mac: bool = False
     pipe: bool = False
-    compress: bool = False
     image: bool = False
-    root: bool = False
-    files: bool = False
-    new_id: bool = False
-    pauses: bool = False
-    keeps: bool = False
-    defined: bool = False
 
 
 # Of a container that has neither ended nor runs: it cannot be dumped, started or restored.
-UNSETTLED = ("paused", "stopping", "removing", "restarting")
+UNSETTLED = ("paused", "stopping", "removing")
 
 
 @dataclass(frozen=True)
@@ -86,9 +74,7 @@ class Container:
 
     ``stamp`` identifies the checkpoint on disk beside the container; empty if there is none. ``own`` is for the engine
     alone: nothing else reads it. ``criu_config`` is the file that the annotation org.criu.config names. ``ports`` and
-    ``networks`` are as in its record. ``owner`` is what has made it by means of this engine, such as podman that runs
-    runc; empty if a person has. ``restart`` says when the engine starts the container again by itself, in the words of
-    its command; empty if never.
+    ``networks`` are as in its record.
     """
 
     id: str
@@ -112,8 +98,6 @@ class Container:
     health: Health | None = None
     ports: tuple[dict[str, Any], ...] = ()
     networks: Mapping[str, list[str]] = field(default_factory=dict)
-    owner: str = ""
-    restart: str = ""
 
     @property
     def running(self) -> bool:
@@ -150,9 +134,8 @@ class ImageInfo:
 class Options:
     """The options of a checkpoint or restore that the engine gets; those after ``compression`` are of a restore only.
 
-    ``publish`` are ports in the engine's own syntax. ``compression_level`` is not for the engine. ``into`` is the
-    container that an archive is restored into, of an engine whose containers are defined. ``pre_checkpoint``: save the
-    memory only, for a checkpoint ``with_previous``, which saves what has changed since.
+    ``publish`` are ports in the engine's own syntax. ``compression_level`` is not for the engine. ``pre_checkpoint``:
+    save the memory only, for a checkpoint ``with_previous``, which saves what has changed since.
     """
 
     tcp_established: bool = False
@@ -167,7 +150,6 @@ class Options:
     ignore_static_mac: bool = False
     publish: tuple[str, ...] = ()
     compression_level: int | None = None
-    into: Container | None = None
     pre_checkpoint: bool = False
     with_previous: bool = False
 

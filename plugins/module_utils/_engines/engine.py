@@ -37,10 +37,6 @@ class Engine(Protocol):
         """The value of the option engine, as messages and records show it too."""
 
     @property
-    def program(self) -> str:
-        """The command that is in PATH if the engine is installed."""
-
-    @property
     def minimum_criu(self) -> tuple[int, ...]:
         """The oldest CRIU that it works with."""
 
@@ -49,27 +45,17 @@ class Engine(Protocol):
         """What it can do."""
 
     @property
-    def storage(self) -> str:
-        """The folder below which the engine writes what it restores from an archive."""
-
-    @property
     def list_command(self) -> str:
         """The command with which a person lists all containers."""
 
     def version(self, ctx: Context) -> str:
-        """The installed release, such as 5.4.2; empty if it does not say.
-
-        Raises engine_missing, or podman_missing, if it is not installed.
-        """
+        """The installed release, such as 5.4.2; empty if it does not say. Raises what a missing engine raises."""
 
     def image_command(self, name: str) -> str:
         """The command with which a person brings the image ``name`` from one host to another, with its id."""
 
     def require_caller(self, what: str) -> None:
         """Refuse a caller for whom the engine cannot do ``what``; raises CheckpointError."""
-
-    def require_ready(self, ctx: Context, what: str) -> None:
-        """Refuse an engine that cannot checkpoint or restore as it is set up now; ``what`` is the work."""
 
     def require_options(self, ctx: Context, options: Options, what: str, *, archive: bool) -> None:
         """Refuse options that the installed release lacks or would refuse.
@@ -103,39 +89,17 @@ class Engine(Protocol):
         """Warnings about the engine's own files on this host."""
 
     def checkpoint_steps(self, container: Container, options: Options, export: str | None) -> tuple[Step, ...]:
-        """Checkpoint in place, or into the new file ``export``. One command has the label "checkpoint".
-
-        If a different command writes ``export``, it has the label "export".
-        """
+        """Checkpoint in place, or into the new file ``export``. One command has the label "checkpoint"."""
 
     def restore_steps(self, container: Container, options: Options) -> tuple[Step, ...]:
         """Restore in place. One command has the label "restore"."""
 
-    def require_import(self, ctx: Context, record: Record, what: str) -> None:
-        """Refuse a restore from an archive for which this host lacks something that only this engine knows of.
-
-        ``what`` is the work. The image, volumes and networks of the container are looked for anyway.
-        """
-
     def import_steps(
-        self, archive: str, record: Record, new_name: str | None, options: Options, previous: str = ""
+        self, archive: str, runtime: str, new_name: str | None, options: Options, previous: str = ""
     ) -> tuple[Step, ...]:
-        """Restore from ``archive`` with the OCI runtime in its record (empty: the default), label "restore".
+        """Restore from ``archive`` with the OCI runtime ``runtime`` (empty: the default), label "restore".
 
-        If the archive is unpacked first, that is a step Unpack; ``archive`` may be a pipe. ``previous`` is the archive
-        of the pre-checkpoint that this one needs; only with the ability ``pre_dump``.
-        """
-
-    def import_files(self, name: str) -> tuple[str, ...]:
-        """Files that an import needs until the container with this name runs; they may have memory in them."""
-
-    def handle(self, name: str, container_id: str) -> str:
-        """What ``remove_steps`` takes for the container that an import makes, with this id if that is not empty."""
-
-    def restart_steps(self, target: Container | str, policy: str) -> tuple[Step, ...]:
-        """Let the engine start a container, or the one of this name, again by itself as ``Record.restart`` says.
-
-        No step if it does, or if it never did.
+        ``previous`` is the archive of the pre-checkpoint that this one needs; only with the ability ``pre_dump``.
         """
 
     def profile(self, container: Container) -> str:
@@ -144,13 +108,11 @@ class Engine(Protocol):
     def profile_steps(self, name: str, image_id: str, runtime: str, profile: str) -> tuple[Step, ...]:
         """Load an AppArmor profile that the engine makes itself; no step for any other, or if that is not possible."""
 
-    def leftover_steps(
-        self, name: str, container_id: str, runtime: str, alive: Callable[[], bool]
-    ) -> tuple[Command, ...]:
+    def leftover_steps(self, container_id: str, runtime: str, alive: Callable[[], bool]) -> tuple[Command, ...]:
         """Remove what a failed restore has left, with ``unless`` for each command: it is not there, or ``alive``."""
 
     def thaw_steps(self, container: Container) -> tuple[Step, ...]:
-        """Let a container go on that a dump which was cut off has left frozen, or has paused; no step otherwise."""
+        """Let a running container go on that a dump which was cut off has left frozen; no step otherwise."""
 
     def start_steps(self, target: Container | str) -> tuple[Step, ...]:
         """Start a container, or the one of this name, without its old state."""
@@ -177,10 +139,7 @@ class Engine(Protocol):
         """Remove a named volume that no container uses; one that is gone is no error."""
 
     def leftovers(self, container: Container, options: Options) -> tuple[str, ...]:
-        """Files with memory in them that an export or pre-checkpoint leaves beside a container, and that are of no use.
-
-        They are removed when the archive is complete. None beside a container that has ended and that its engine keeps.
-        """
+        """Files that an export or pre-checkpoint leaves beside a container that runs on, with memory in them."""
 
     def changed_files(self, container: Container, archive: str) -> tuple[str, ...]:
         """Open files that changed between the dump and their copy in ``archive``, whose container runs on."""
@@ -212,8 +171,8 @@ class Engine(Protocol):
     def log_path(self, container: Container, action: str) -> str:
         """CRIU's log of the ``action`` (checkpoint or restore), there after a failure."""
 
-    def statistics(self, container: Container | None, action: str, text: str) -> dict[str, Any]:
-        """Times and pages of an ``action`` (checkpoint or restore) that printed ``text``; units are in the names."""
+    def parse_statistics(self, text: str) -> dict[str, Any]:
+        """What the engine printed after a checkpoint or restore; units are in the names."""
 
     def owns(self, completed: Completed) -> bool:
         """Whether the command is one of the engine's."""

@@ -38,7 +38,7 @@ class Begun:
 
 def begun_path(paths: Paths, kind: str, name: str) -> str:
     """Returns the path of the note for a thing of root's with a plain name, for example a container."""
-    return f"{paths.containers}/begun/{kind}-{name}.json"
+    return f"{paths.state}/begun/{kind}-{name}.json"
 
 
 def begin_steps(path: str, begun: Begun) -> tuple[Step, ...]:

@@ -21,8 +21,7 @@ ABOUT = (
 )
 # The keys of the contents; all of them are None where these cannot be read, or were not asked for.
 KEYS = (
-    *("container", "pod", "namespace", "id", "image", "runtime", "created", "checkpointed", "engine", "ip", "mac"),
-    "checkpoint_size",
+    *("container", "id", "image", "runtime", "created", "checkpointed", "engine", "ip", "mac", "checkpoint_size"),
     *("lsm", "labels", "process_count", "thread_count", "lock_count", "processes", "open_files", "locks", "sockets"),
     *("tcp_connections", "memory", "mounts", "statistics"),
 )
@@ -59,10 +58,6 @@ def failed(path: str, error: CheckpointError, **found: Any) -> Checkpoint:
     return Checkpoint(path, entry_of(path, reason=error.reason, message=escaped(error.message), **found))
 
 
-# The engines that are no names of products, and those that are abbreviations.
-_LOWER, _UPPER = ("containerd", "crun", "runc"), ("lxc",)
-
-
 def shown_record(record: AnyRecord | None) -> dict[str, Any] | None:
     """Returns what an entry shows of a record; a process has chosen its name, and its user that of the program."""
     if record is None:
@@ -72,11 +67,6 @@ def shown_record(record: AnyRecord | None) -> dict[str, Any] | None:
     return {key: escaped(value) if isinstance(value, str) else value for key, value in found.items()}
 
 
-def shown_engine(name: str) -> str:
-    """Returns the name of an engine as people write it."""
-    return name if name in _LOWER else name.upper() if name in _UPPER else name.capitalize()
-
-
 def summary_of(record: Record) -> dict[str, Any]:
     """Returns the keys of the contents that the record of a container has, too."""
     return {
@@ -84,7 +74,7 @@ def summary_of(record: Record) -> dict[str, Any]:
         "id": record.id,
         "image": record.image,
         "runtime": record.runtime,
-        "engine": shown_engine(record.engine),
+        "engine": record.engine.capitalize(),
     }
 
 

@@ -33,8 +33,7 @@ class Record:
 
     ``ran_on``: the container ran on after that, so the checkpoint in place is not its last state.
     ``apparmor_profile``: the one that the container was made with, as an archive without ``labels`` has it.
-    ``ports`` are those of the host, and ``networks`` has the addresses in each network. ``restart`` says when the
-    engine started the container again by itself: a checkpoint may have switched that off.
+    ``ports`` are those of the host, and ``networks`` has the addresses in each network.
 
     ``pre_dump``: it is the record of a pre-checkpoint, which holds memory only, and ``stamp`` that of its images.
     ``parent`` is the path, from the folder of this archive, of the archive of the pre-checkpoint that it needs, and
@@ -69,7 +68,6 @@ class Record:
     pre_dump: bool = False
     parent: str = ""
     parent_sha256: str = ""
-    restart: str = ""
 
     @property
     def lsm(self) -> str:
@@ -131,8 +129,6 @@ def _is_parent(value: Any) -> bool:
 
 # As Python writes an IPv4 or IPv6 address, perhaps with a zone.
 ADDRESS = r"([0-9a-f.:]{2,45}(%[A-Za-z0-9_.-]{1,32})?)?"
-# A restart policy of Docker, perhaps with the number of attempts.
-RESTART = r"(always|unless-stopped|on-failure(:[0-9]{1,9})?)?"
 # In nested pid namespaces a pid is a path.
 PID = r"([0-9]{1,10}(/[0-9]{1,10}){0,31})?"
 RULES: dict[str, Rule] = {
@@ -156,7 +152,6 @@ RULES: dict[str, Rule] = {
     "parent": _is_parent,
     "parent_sha256": matches(SHA256),
     "networks": dict_of(list_of(matches(ADDRESS), 64), 64),
-    "restart": matches(RESTART),
 }
 
 
@@ -200,7 +195,7 @@ def record_path(archive_path: str) -> str:
 
 def place_records_dir(paths: Paths) -> str:
     """Returns the folder with the records of checkpoints in place."""
-    return f"{paths.containers}/checkpoints"
+    return f"{paths.state}/checkpoints"
 
 
 def place_record_path(paths: Paths, container_id: str) -> str:
@@ -210,4 +205,4 @@ def place_record_path(paths: Paths, container_id: str) -> str:
 
 def restored_path(paths: Paths, name: str) -> str:
     """Returns the path of the note about the checkpoint that the container ``name`` was restored from."""
-    return f"{paths.containers}/restored/{name}.json"
+    return f"{paths.state}/restored/{name}.json"

@@ -121,15 +121,11 @@ def named_by_drafts(stored: Iterable[Stored]) -> dict[str, str]:
 
 
 def begun_notes(paths: Paths) -> list[Begun]:
-    """Returns the notes of all tasks that have begun something with a container, of any engine."""
-    folders = [paths.state, *(os.path.join(paths.scopes, name) for name in _listed(paths.scopes))]
-    notes = (os.path.join(folder, "begun") for folder in folders)
-    found = [read_begun(os.path.join(folder, name)) for folder in notes for name in _listed(folder, ".json")]
+    """Returns the notes of all tasks that have begun something with a container."""
+    folder = f"{paths.state}/begun"
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    found = [read_begun(os.path.join(folder, name)) for name in names if name.endswith(".json")]
     return [one for one in found if one is not None]
-
-
-def _listed(folder: str, end: str = "") -> list[str]:
-    return [name for name in sorted(os.listdir(folder)) if name.endswith(end)] if os.path.isdir(folder) else []
 
 
 def named_by_notes(notes: Iterable[Begun], stored: Iterable[Stored]) -> dict[str, str]:

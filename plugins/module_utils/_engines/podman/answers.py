@@ -4,26 +4,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import ipaddress
+import os
+import re
+from typing import Any, Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container, Health, ImageInfo
-from ansible_collections.criu.hosts.plugins.module_utils._engines.fields import (
-    first,
-    inner,
-    objects,
-    whole,
-    word,
-    words,
-)
-from ansible_collections.criu.hosts.plugins.module_utils._engines.inspection import (
-    inspected_networks,
-    inspected_ports,
-    path_in,
-    pid_in,
-    time_in,
-)
-from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
+from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_json, parse_object, text_list
 
 STATISTICS = {
     "freezing_time": "freezing_microseconds",
@@ -52,6 +40,129 @@ CHECKPOINT_FILES = (
     "rootfs-diff.tar",
     "deleted.files",
 )
+# The largest number of the system; no process has a larger one.
+PID_LIMIT = 1 << 22
+
+
+def word(entry: dict[str, Any], key: str, *, default: str | None = "") -> str:
+    """Returns a text without control characters; ``default`` if it is missing or null.
+
+    Raises:
+        ValueError: it is something else, or missing without a default.
+    """
+    value = entry.get(key)
+    value = default if value is None else value
+    if not isinstance(value, str) or not all(one.isprintable() or "\udc80" <= one <= "\udcff" for one in value):
+        raise ValueError(f"{key} is no text")
+    return value
+
+
+def inner(entry: dict[str, Any], key: str) -> dict[str, Any]:
+    """Returns an object in an object; empty if it is missing or null."""
+    value = entry.get(key)
+    value = {} if value is None else value
+    if not isinstance(value, dict):
+        raise ValueError(f"{key} is no object")
+    return value
+
+
+def objects(value: Any, what: str) -> list[dict[str, Any]]:
+    """Returns a list of objects; empty for null."""
+    listed = [] if value is None else value
+    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+        raise ValueError(f"{what} is no list of objects")
+    return listed
+
+
+def whole(entry: dict[str, Any], key: str) -> int:
+    """Returns a number that is not negative; 0 if it is missing or null."""
+    value = entry.get(key)
+    value = 0 if value is None else value
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{key} is no number of things")
+    return value
+
+
+def words(entry: dict[str, Any], key: str) -> tuple[str, ...]:
+    """Returns a list of texts; empty if it is missing or null."""
+    value = entry.get(key)
+    return text_list([] if value is None else value)
+
+
+# Those that are no networks of podman, although an inspection lists them.
+_NONE = ("none", "host")
+
+
+_LAST_PORT = 65535
+_PROTOCOLS = ("tcp", "udp", "sctp")
+
+
+def address_of(text: str) -> str:
+    """Returns an address without the length of its network; empty if it is none."""
+    try:
+        return str(ipaddress.ip_interface(text).ip) if text else ""
+    except ValueError:
+        return ""
+
+
+def port_entries(ip: str, port: int, count: int, protocol: str) -> Iterator[dict[str, Any]]:
+    """Yields ports of the host, as a record keeps them; none without a number, as podman then chooses it."""
+    everywhere = ip in ("", str(ipaddress.IPv4Address(0)))
+    if 0 < port <= _LAST_PORT and 0 < count <= _LAST_PORT and protocol in _PROTOCOLS and (everywhere or address_of(ip)):
+        yield {"ip": "" if everywhere else address_of(ip), "port": port, "count": count, "protocol": protocol}
+
+
+def inspected_ports(bindings: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    """Returns the ports in HostConfig.PortBindings of an inspection: {"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}.
+
+    Raises:
+        ValueError: it is not what podman prints.
+    """
+    found: list[dict[str, Any]] = []
+    for name in bindings:
+        for one in objects(bindings[name], "PortBindings"):
+            number = word(one, "HostPort")
+            if re.fullmatch("[0-9]{1,5}", number):
+                found += port_entries(word(one, "HostIp"), int(number), 1, name.partition("/")[2] or "tcp")
+    return tuple(found)
+
+
+def inspected_networks(networks: dict[str, Any]) -> dict[str, list[str]]:
+    """Returns the addresses by network in NetworkSettings.Networks of an inspection.
+
+    Raises:
+        ValueError: it is not what podman prints.
+    """
+    names = [name for name in networks if name not in _NONE]
+    found = {name: inner(networks, name) for name in names}
+    keys = ("IPAddress", "GlobalIPv6Address")
+    return {name: [text for key in keys if (text := address_of(word(one, key)))] for name, one in found.items()}
+
+
+def first(text: str) -> dict[str, Any]:
+    listed = objects(parse_json(text), "the output")
+    if not listed:
+        raise ValueError("it is empty")
+    return listed[0]
+
+
+def _path(entry: dict[str, Any], key: str) -> str:
+    path = word(entry, key)
+    if path and (not os.path.isabs(path) or ".." in path.split("/")):
+        raise ValueError(f"{key} is no absolute path")
+    return path
+
+
+def _time(state: dict[str, Any], key: str) -> str:
+    text = word(state, key)
+    return "" if text.startswith("0001-") else text
+
+
+def _pid(state: dict[str, Any]) -> int:
+    pid = whole(state, "Pid") if state["Status"] in ("running", "paused") else 0
+    if pid > PID_LIMIT:
+        raise ValueError("Pid is no process id")
+    return pid
 
 
 def _container(entry: dict[str, Any]) -> Container:
@@ -64,20 +175,20 @@ def _container(entry: dict[str, Any]) -> Container:
         id=word(entry, "Id", default=None),
         name=word(entry, "Name", default=None),
         status=status,
-        pid=pid_in(state),
+        pid=_pid(state),
         image=word(entry, "ImageName"),
         image_id=word(entry, "Image"),
         runtime=word(entry, "OCIRuntime"),
         process_label=word(entry, "ProcessLabel"),
-        started_at=time_in(state, "StartedAt"),
-        restored_at=time_in(state, "RestoredAt"),
-        created_at=time_in(entry, "Created"),
+        started_at=_time(state, "StartedAt"),
+        restored_at=_time(state, "RestoredAt"),
+        created_at=_time(entry, "Created"),
         criu_config=word(inner(inner(entry, "Config"), "Annotations"), "org.criu.config"),
         checkpointed=state.get("Checkpointed") is True,
         auto_remove=host.get("AutoRemove") is True,
         own={
-            "work_dir": path_in(entry, "StaticDir"),
-            "pid_file": path_in(entry, "PidFile"),
+            "work_dir": _path(entry, "StaticDir"),
+            "pid_file": _path(entry, "PidFile"),
             "network": word(host, "NetworkMode"),
             "apparmor": word(entry, "AppArmorProfile"),
             "dependencies": " ".join(words(entry, "Dependencies")),

@@ -9,24 +9,36 @@ is skipped, and what a later member could replace is seen.
 
 from __future__ import annotations
 
+import os
 import re
-from typing import Any, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, BinaryIO, Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._core.streams import StreamError
-from ansible_collections.criu.hosts.plugins.module_utils._engines.archive import (
-    NETWORK,
-    PARENT,
-    find_dumps,
-    opened_archive,
-)
+from ansible_collections.criu.hosts.plugins.module_utils._core.paths import without_waiting
+from ansible_collections.criu.hosts.plugins.module_utils._core.streams import Expanded, StreamError
+from ansible_collections.criu.hosts.plugins.module_utils._core.tar import Tar, open_tar
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import to_record
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.binds import parse_binds
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.networks import dumped_networks, dumped_ports
-from ansible_collections.criu.hosts.plugins.module_utils._formats.zstd import ZstdError, ZstdMissing
+from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
+from ansible_collections.criu.hosts.plugins.module_utils._formats.zstd import MAGIC, ZstdError, ZstdMissing, ZstdReader
 from ansible_collections.criu.hosts.plugins.module_utils._store.archive import invalid
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import UNKNOWN, Record
 
+DUMPS = ("config.dump", "spec.dump")
+# Without a network of its own, a container has null in it, or no such file.
+NETWORK = "network.status"
+INVENTORY = "checkpoint/inventory.img"
+# CRIU's link to the images that these are based on. Podman lets it lead to those of its pre-checkpoint, which an
+# archive does not have (libpod/container_internal_common.go, checkpoint).
+PARENT, PRE_CHECKPOINT = "checkpoint/parent", "pre-checkpoint"
+PARENT_TARGET = f"../{PRE_CHECKPOINT}"
+# Podman's own have some 10 KiB.
+DUMP_LIMIT = 1 << 20
+# Memory full of zeros becomes a thousandth, so no ratio alone separates it from an archive that is made to fill hosts.
+EXPANDED_LIMIT, EXPANDED_RATIO = 32 << 30, 64
 _IMAGE_ID = r"[0-9a-f]{0,128}"
 _NAME = r"(?:[a-zA-Z0-9][a-zA-Z0-9_.-]*)?"
 
@@ -39,8 +51,7 @@ def read_config_dump(path: str) -> Record:
     """
     try:
         with opened_archive(path) as archive:
-            dumps = find_dumps(archive)
-        refuse_foreign(path, dumps.get("spec.dump", {}))
+            dumps = _find_dumps(archive)
         refuse_tied(path, dumps["config.dump"])
         return record_in(dumps)
     except ZstdMissing as error:
@@ -56,23 +67,6 @@ def read_config_dump(path: str) -> Record:
         raise invalid(path, str(error)) from error
     except OSError as error:
         raise invalid(path, f"it cannot be read ({error.strerror})") from error
-
-
-def refuse_foreign(path: str, spec: dict[str, Any]) -> None:
-    """Refuses an archive of CRI-O or containerd: its files have the same names, but their contents are not podman's.
-
-    Podman looks at none of the annotations (pkg/checkpoint/checkpoint_restore.go) and would begin the restore.
-
-    Raises:
-        CheckpointError: archive_invalid.
-    """
-    notes = spec.get("annotations")
-    notes = notes if isinstance(notes, dict) else {}
-    manager = notes.get("io.container.manager")
-    if manager == "libpod" or (manager is None and "io.kubernetes.cri.container-type" not in notes):
-        return
-    maker = "CRI-O" if manager == "cri-o" else "an engine of Kubernetes"
-    raise invalid(path, f"{maker} made it, and podman restores its own archives only", "Restore it with that engine.")
 
 
 def refuse_tied(path: str, config: dict[str, Any]) -> None:
@@ -96,6 +90,80 @@ def refuse_tied(path: str, config: dict[str, Any]) -> None:
             reason="has_dependencies",
             path=path,
         )
+
+
+@contextmanager
+def opened_archive(path: str) -> Iterator[Tar]:
+    """Opens an archive of podman, whatever its compression, to read its members.
+
+    Raises:
+        StreamError, ZstdError, OSError: it cannot be read.
+    """
+    with open(path, "rb", opener=without_waiting) as handle, members_of(handle) as archive:
+        yield archive
+
+
+@contextmanager
+def members_of(handle: BinaryIO) -> Iterator[Tar]:
+    """Reads the members of an archive of podman that is open.
+
+    Raises:
+        StreamError, ZstdError, OSError: it cannot be read.
+    """
+    limit = EXPANDED_LIMIT + EXPANDED_RATIO * os.fstat(handle.fileno()).st_size
+    start = handle.read(len(MAGIC))
+    handle.seek(0)
+    if start != MAGIC:
+        reader, members = None, open_tar(handle, limit)
+    else:
+        reader = ZstdReader(handle)
+        members = Tar(Expanded(partial(reader.read, 1 << 16), limit))
+    try:
+        yield members
+    finally:
+        if reader is not None:
+            reader.close()
+
+
+def _find_dumps(archive: Tar) -> dict[str, dict[str, Any]]:
+    """Returns the two descriptions, by name; and under PARENT an empty one, if the images are based on others.
+
+    Raises:
+        ValueError: there is no checkpoint, or one of the files that matter is no file, twice there, or no JSON.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    seen: set[str] = set()
+    for member in archive:
+        name = "/".join(member.parts)
+        if ".." in member.parts:
+            raise ValueError("it has a name with '..'")
+        if name == "checkpoint" and member.kind != "dir":
+            raise ValueError("its checkpoint is no folder")
+        if name == PARENT:
+            found[PARENT] = {}
+        if name not in (*DUMPS, NETWORK, INVENTORY):
+            continue
+        if name in seen:
+            raise ValueError(f"it has {name} twice")
+        if member.kind != "file":
+            raise ValueError(f"its {name} is no file")
+        seen.add(name)
+        if name in (*DUMPS, NETWORK):
+            found[name] = parse_dump(name, archive.content(DUMP_LIMIT))
+    missing = next((name for name in (DUMPS[0], INVENTORY) if name not in seen), None)
+    if missing is not None:
+        raise ValueError(f"it has no {missing if missing in DUMPS else 'checkpoint'}")
+    return found
+
+
+def parse_dump(name: str, content: bytes) -> dict[str, Any]:
+    """Returns a description; raises ValueError if it is none."""
+    if name == NETWORK and content.strip() == b"null":
+        return {}
+    try:
+        return parse_object(content)
+    except ValueError as error:
+        raise ValueError(f"its {name} is no JSON that podman writes ({error})") from None
 
 
 def _word(entries: Any, key: str, pattern: str = "") -> str:

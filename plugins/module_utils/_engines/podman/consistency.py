@@ -13,7 +13,7 @@ from typing import Callable, Iterable
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.streams import CHUNK, CutOff, Expanded, StreamError
 from ansible_collections.criu.hosts.plugins.module_utils._core.tar import Tar
-from ansible_collections.criu.hosts.plugins.module_utils._engines.archive import EXPANDED_LIMIT, opened_archive
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.archive import EXPANDED_LIMIT, opened_archive
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_files import read_contained_files
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import ImageError
 from ansible_collections.criu.hosts.plugins.module_utils._formats.zstd import ZstdError

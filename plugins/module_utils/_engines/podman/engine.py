@@ -61,7 +61,6 @@ class Podman(Reads):
     """The engine podman, rootful."""
 
     name: ClassVar[str] = "podman"
-    program: ClassVar[str] = "podman"
     minimum_criu: ClassVar[tuple[int, ...]] = (3, 11)
     abilities: ClassVar[Abilities] = ABILITIES
     list_command: ClassVar[str] = "podman ps --all"
@@ -76,9 +75,6 @@ class Podman(Reads):
         from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.rootless import require_root
 
         require_root(what, self.paths, self.uid)
-
-    def require_ready(self, ctx: Context, what: str) -> None:
-        pass
 
     def require_options(self, ctx: Context, options: Options, what: str, *, archive: bool) -> None:
         # Only a restore with such options needs to compile this.
@@ -128,12 +124,10 @@ class Podman(Reads):
     def losses(self, container: Container, archive_path: str | None) -> tuple[str, ...]:
         # Only a checkpoint needs to compile this.
         from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.losses import check_losses
-        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.ties import check_ties
-        from ansible_collections.criu.hosts.plugins.module_utils._engines.strays import warn_strays
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.ties import check_ties, warn_strays
 
         ties = check_ties(self.paths, container, archive_path)
-        strays = warn_strays(self.paths, container, "podman exec")
-        return (*ties, *check_losses(container, archive_path, self.paths.proc), *strays)
+        return (*ties, *check_losses(container, archive_path, self.paths.proc), *warn_strays(self.paths, container))
 
     def require_ties(self, ctx: Context, container: Container) -> None:
         others = container.own.get("dependencies", "").split()
@@ -166,28 +160,15 @@ class Podman(Reads):
         why = f"restore container {container.name!r}"
         return (Command((*argv, _of(container)), why=why, label="restore", finish=True),)
 
-    def require_import(self, ctx: Context, record: Record, what: str) -> None:
-        pass
-
-    def import_files(self, name: str) -> tuple[str, ...]:
-        return ()
-
-    def handle(self, name: str, container_id: str) -> str:
-        return container_id or name
-
     def import_steps(
-        self, archive: str, record: Record, new_name: str | None, options: Options, previous: str = ""
+        self, archive: str, runtime: str, new_name: str | None, options: Options, previous: str = ""
     ) -> tuple[Step, ...]:
-        runtime = record.runtime
         argv = ["podman", *(["--runtime", runtime] if runtime else []), "container", "restore", "--print-stats"]
         argv += [*restore_flags(options, archive=True), f"--import={archive}"]
         argv += [f"--import-previous={previous}"] if previous else []
         argv += [f"--name={new_name}"] if new_name else []
         why = f"restore from the archive {archive!r}"
         return (Command(tuple(argv), why=why, label="restore", finish=True),)
-
-    def restart_steps(self, target: Container | str, policy: str) -> tuple[Step, ...]:
-        return ()  # podman starts no container that a checkpoint has ended
 
     def profile(self, container: Container) -> str:
         return container.own.get("apparmor", "")
@@ -198,17 +179,13 @@ class Podman(Reads):
 
         return profile_steps(name, image_id, runtime, profile)
 
-    def leftover_steps(
-        self, name: str, container_id: str, runtime: str, alive: Callable[[], bool]
-    ) -> tuple[Command, ...]:
+    def leftover_steps(self, container_id: str, runtime: str, alive: Callable[[], bool]) -> tuple[Command, ...]:
         # Only a restore needs to compile this.
         from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.leftovers import leftover_steps
 
         return leftover_steps(self.paths, container_id, runtime, alive)
 
     def thaw_steps(self, container: Container) -> tuple[Step, ...]:
-        if container.paused:
-            return ()  # a person has paused it
         # CRIU freezes the cgroup; podman knows nothing of that, so it would refuse to unpause.
         events = read_text(f"{self.paths.cgroups}{cgroup_of(self.paths, container.pid)}/cgroup.events") or ""
         if "frozen 1" not in events.splitlines() or not container.runtime:
@@ -251,9 +228,9 @@ class Podman(Reads):
     def leftovers(self, container: Container, options: Options) -> tuple[str, ...]:
         # Podman leaves the images beside a running container: memory on disk, without a use. A pre-checkpoint still
         # has one, unless this dump was made on it, and it leaves its other files beside those of a kept checkpoint.
-        if options.keep or not options.runs_on or (options.pre_checkpoint and container.stamp):
-            return ()
         kept = "" if options.with_previous else self.pre_dump_dir(container)
+        if options.keep or (options.pre_checkpoint and container.stamp):
+            return ()
         return tuple(one for one in self.checkpoint_files(container) if one != kept)
 
     def changed_files(self, container: Container, archive: str) -> tuple[str, ...]:
@@ -300,7 +277,7 @@ class Podman(Reads):
         folder = container.own["work_dir"]
         return os.path.join(folder, "dump.log" if action == "checkpoint" else "restore.log") if folder else ""
 
-    def statistics(self, container: Container | None, action: str, text: str) -> dict[str, Any]:
+    def parse_statistics(self, text: str) -> dict[str, Any]:
         return parse_statistics(text)
 
     def owns(self, completed: Completed) -> bool:
@@ -326,12 +303,14 @@ class Podman(Reads):
         return PodmanImages(self.paths)
 
     def check_previous(self, archive: str) -> None:
-        from ansible_collections.criu.hosts.plugins.module_utils._engines.spec import check_pre_checkpoint
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.spec import check_pre_checkpoint
 
         check_pre_checkpoint(archive)
 
     def spec(self, source: Container | str) -> Spec | None:
-        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.spec import read_spec
-        from ansible_collections.criu.hosts.plugins.module_utils._engines.spec import read_archive_spec
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.spec import (
+            read_archive_spec,
+            read_spec,
+        )
 
         return read_archive_spec(source) if isinstance(source, str) else read_spec(source)

@@ -20,9 +20,7 @@ ABILITIES = Abilities(
     ignore_static_ip=True,
     ignore_static_mac=True,
     pipe=True,
-    compress=True,
     image=True,
-    files=True,
 )
 
 

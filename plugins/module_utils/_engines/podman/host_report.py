@@ -24,7 +24,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._criu.inspect import (
 from ansible_collections.criu.hosts.plugins.module_utils._criu.kernel_cache import read_kdat
 from ansible_collections.criu.hosts.plugins.module_utils._criu.offer import read_offer
 from ansible_collections.criu.hosts.plugins.module_utils._criu_build.layout import Layout
-from ansible_collections.criu.hosts.plugins.module_utils._criu_config.called import read_callers
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.storage import storage_of
 from ansible_collections.criu.hosts.plugins.module_utils._engines.runtimes import load_library, read_runtimes
 from ansible_collections.criu.hosts.plugins.module_utils._host.distribution import read_system
@@ -42,7 +41,7 @@ SUBSETS = {
         *("capabilities", "shadowed", "installed"),
     ),
     "config": ("config", "config_error"),
-    "runtimes": ("runtimes", "podman", "callers", "tools"),
+    "runtimes": ("runtimes", "podman", "tools"),
     "kernel": ("kernel", "lsm", "system", "support", "kdat"),
     "features": ("check", "features"),
     "readiness": ("network_lock", "readiness", "reasons"),
@@ -113,7 +112,6 @@ def _engine(ctx: Context, path: str | None) -> dict[str, Any]:
             "version": parse_version(printed),
             "storage": storage_of(ctx.paths) if podman else None,
         },
-        "callers": read_callers(ctx.paths),
         "tools": {name: find(ctx.paths, name) for name in ("nft", "tar", "zstd")},
     }
 

@@ -20,25 +20,26 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._core.plan import Command, Step
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import parse_version, version_tuple
-from ansible_collections.criu.hosts.plugins.module_utils._engines.archive import (
-    DUMP_LIMIT,
-    DUMPS,
-    INVENTORY,
-    parse_dump,
-)
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container, Options
-from ansible_collections.criu.hosts.plugins.module_utils._engines.fields import (
+from ansible_collections.criu.hosts.plugins.module_utils._engines.images import CheckpointImage
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.annotations import PREFIX, host_in
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers import (
     first,
     inner,
     objects,
     whole,
     word,
     words,
+    work_dir,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._engines.images import CheckpointImage
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.annotations import PREFIX, host_in
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers import work_dir
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.archive import record_in, refuse_tied
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.archive import (
+    DUMP_LIMIT,
+    DUMPS,
+    INVENTORY,
+    parse_dump,
+    record_in,
+    refuse_tied,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.flags import flags, restore_flags
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.reads import run_podman
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.runtimes import read_runtimes
@@ -146,7 +147,7 @@ class PodmanImages:
 
     def spec(self, image: CheckpointImage) -> Any:
         # Few hosts have a trust policy: the others need not compile this.
-        from ansible_collections.criu.hosts.plugins.module_utils._engines.spec import read_folder_spec
+        from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.spec import read_folder_spec
 
         return read_folder_spec(image.folder, self._dumps(image))
 

@@ -21,8 +21,7 @@ from typing import Union
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
-from ansible_collections.criu.hosts.plugins.module_utils._engines.fields import objects, word
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers import work_dir
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers import objects, word, work_dir
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text, read_xattr
 

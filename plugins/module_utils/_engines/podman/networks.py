@@ -12,8 +12,14 @@ from typing import Any, Callable, Mapping, Sequence
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._engines.fields import inner, objects, whole, word
-from ansible_collections.criu.hosts.plugins.module_utils._engines.inspection import address_of, port_entries
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers import (
+    address_of,
+    inner,
+    objects,
+    port_entries,
+    whole,
+    word,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.ports import parse_port
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_json
 

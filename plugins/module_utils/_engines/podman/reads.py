@@ -49,10 +49,6 @@ class Reads:
     paths: Paths = field(default_factory=Paths)
     uid: int = 0
 
-    @property
-    def storage(self) -> str:
-        return self.paths.storage
-
     def version(self, ctx: Context) -> str:
         return parse_version(run_podman(ctx.runner, ("podman", "--version")).out) or ""
 

@@ -11,7 +11,7 @@ from typing import Any, Collection
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
-from ansible_collections.criu.hosts.plugins.module_utils._engines.fields import inner, objects, word, words
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers import inner, objects, word, words
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_json
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_below, read_text
 from ansible_collections.criu.hosts.plugins.module_utils._lsm._selinux.context import categories

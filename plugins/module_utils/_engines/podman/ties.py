@@ -6,20 +6,29 @@ A container that uses a namespace of a different one (--network container:X) has
 configuration. A restore keeps that path, so it succeeds only while X runs on as the same process; podman exports no
 such container. In a pod X is the infra container; podman exports that, but imports it only with --pod (podman 5.4.2,
 runc 1.1.15: all tried).
+
+CRIU dumps the tree of the container's first process. What podman exec has started is not in it, and ends with it.
 """
 
 from __future__ import annotations
 
+import glob
+import os
 import re
+from typing import Iterator
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
-from ansible_collections.criu.hosts.plugins.module_utils._engines.fields import inner, objects, word
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers import work_dir
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers import inner, objects, word, work_dir
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.storage import containers
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_object
 from ansible_collections.criu.hosts.plugins.module_utils._host.paths import read_text
+from ansible_collections.criu.hosts.plugins.module_utils._host.proc_files import descends, namespace
+from ansible_collections.criu.hosts.plugins.module_utils._host.process import cgroup_of, comm_of
+
+# So many processes are named in a warning.
+NAMED = 5
 
 
 def check_ties(paths: Paths, container: Container, archive_path: str | None) -> tuple[str, ...]:
@@ -94,4 +103,36 @@ def require_namespaces(paths: Paths, container: Container, live: list[int]) -> N
         f"Cannot restore container {container.name!r}: it uses namespaces of container {names[0]!r}, which was stopped "
         "or restored after the checkpoint, so they are gone for good. Start it without its state (podman start).",
         reason="dependency_restarted",
+    )
+
+
+def _members(paths: Paths, container: Container) -> Iterator[int]:
+    """Yields the processes in the container's cgroup, or else those in its pid namespace if that is not the host's."""
+    cgroup = cgroup_of(paths, container.pid)
+    head, found, dummy = cgroup.partition(container.id)
+    if found:
+        base = f"{head}{found}{'.scope' if dummy.startswith('.scope') else ''}"
+        for path in glob.glob(f"{glob.escape(paths.cgroups + base)}/**/cgroup.procs", recursive=True):
+            yield from (int(one) for one in (read_text(path, may_fail=True) or "").split() if one.isdigit())
+        return
+    space = namespace(paths, container.pid, "pid")
+    if space and space != namespace(paths, "self", "pid"):
+        yield from (
+            int(one) for one in os.listdir(paths.proc) if one.isdigit() and namespace(paths, one, "pid") == space
+        )
+
+
+def warn_strays(paths: Paths, container: Container) -> tuple[str, ...]:
+    """Warns about processes of a container that its checkpoint leaves out."""
+    # Under runc a clone runs in the cgroup of the original, in a pid namespace of its own.
+    space = namespace(paths, container.pid, "pid")
+    inside = [pid for pid in sorted(set(_members(paths, container))) if namespace(paths, pid, "pid") in ("", space)]
+    left = [pid for pid in inside if not descends(paths, pid, container.pid)]
+    if not left:
+        return ()
+    named = [f"{pid} ({comm_of(paths, pid) or '?'!r})" for pid in left]
+    more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
+    return (
+        f"Container {container.name!r} has processes that do not descend from its first one, such as those of podman "
+        f"exec: {', '.join(named[:NAMED])}{more}. The checkpoint leaves them out, so start them again after a restore.",
     )

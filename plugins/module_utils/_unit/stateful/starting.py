@@ -9,12 +9,14 @@ import time
 from dataclasses import replace
 
 from ansible_collections.criu.hosts.plugins.module_utils._container.notes import end
-from ansible_collections.criu.hosts.plugins.module_utils._container.place_record import place_record
 from ansible_collections.criu.hosts.plugins.module_utils._container.preflight import preflight
 from ansible_collections.criu.hosts.plugins.module_utils._container.request import Desired
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore import Restore, bring_back, proof_word
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_health import health_steps
-from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import Situation
+from ansible_collections.criu.hosts.plugins.module_utils._container.restore_source import (
+    Situation,
+    place_record,
+)
 from ansible_collections.criu.hosts.plugins.module_utils._container.restore_steps import last_steps, proof_steps
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError, attempt
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths

@@ -11,7 +11,7 @@ from typing import Any, Iterator
 import pytest
 
 from ansible_collections.criu.hosts.plugins.filter.checkpoint_report import checkpoint_report
-from ansible_collections.criu.hosts.plugins.module_utils._engines.contents import read_contents
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.contents import read_contents
 from ansible_collections.criu.hosts.plugins.module_utils._store.listing import list_checkpoints
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.criu.hosts.plugins.module_utils._engines.contents import read_contents
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.contents import read_contents
 from ansible_collections.criu.hosts.plugins.module_utils._store import listing
 from ansible_collections.criu.hosts.plugins.module_utils._store.entries import KEYS
 from ansible_collections.criu.hosts.tests.unit.harness import Case, Host
@@ -218,7 +218,7 @@ def test_only_what_was_asked_for(module: Any) -> None:
     run = module("checkpoint_info", {"path": str(archive("4.2.1"))})
     (found,) = run.result["checkpoints"]
     assert [key for key in KEYS if found[key] is None] == [
-        *("pod", "namespace", "checkpointed", "open_files", "locks", "sockets", "tcp_connections", "memory", "mounts")
+        *("checkpointed", "open_files", "locks", "sockets", "tcp_connections", "memory", "mounts")
     ]
     assert [one["environment_variables"] for one in found["processes"]] == [None, None]
 

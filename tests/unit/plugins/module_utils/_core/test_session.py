@@ -46,23 +46,6 @@ def test_output_and_status_come_back() -> None:
     assert (done.rc, done.out, done.err) == (3, "in\udcff", "err\n")
 
 
-def test_what_is_no_text_goes_to_a_file(tmp_path: Path) -> None:
-    place = tmp_path / "layer"
-    place.write_bytes(b"an older one, which is longer")
-    done = to_end(["sh", "-c", r"printf '\377\000'; echo err >&2; exit 3"], prints=str(place))
-    assert (done.rc, done.out, done.err) == (3, "", "err\n")
-    assert place.read_bytes() == b"\xff\0"
-
-
-def test_what_is_printed_follows_no_link(tmp_path: Path) -> None:
-    target = tmp_path / "target"
-    target.write_text("kept")
-    (tmp_path / "link").symlink_to(target)
-    with pytest.raises(CheckpointError):
-        to_end(["echo", "lost"], prints=str(tmp_path / "link"))
-    assert target.read_text() == "kept"
-
-
 def test_a_missing_program_is_one_line() -> None:
     with pytest.raises(CheckpointError) as raised:
         to_end(["/nowhere/criu"])

@@ -10,10 +10,10 @@ from typing import Any, Optional
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.versions import version_tuple
-from ansible_collections.criu.hosts.plugins.module_utils._criu_config.callers import CALLERS
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.config_file import ConfigFile
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.options import ALL
 from ansible_collections.criu.hosts.plugins.module_utils._criu_config.readers import (
+    REQUESTS,
     Host,
     parse_runtime_version,
     with_refusals,
@@ -30,14 +30,13 @@ def host(
     crun: Optional[tuple[int, ...]] = (1, 21),
     carries: bool = False,
     annotation: Optional[str] = None,
-    missing: tuple[str, ...] = (),
 ) -> Host:
     paths = {"default": f"{ETC}/default.conf", "user": "/root/.criu/default.conf"}
     paths.update(runc=f"{ETC}/runc.conf", crun=f"{ETC}/crun.conf")
     if annotation:
         paths["container"] = annotation
     files = {kind: ConfigFile(path, texts.get(kind)) for kind, path in paths.items()}
-    return Host(criu, {"runc": runc, "crun": crun}, carries, files, annotation, frozenset(missing))
+    return Host(criu, {"runc": runc, "crun": crun}, carries, files, annotation)
 
 
 def used(caller: dict[str, Any]) -> list[str]:
@@ -65,13 +64,6 @@ READS = [
         ["default", "user", "container"],
         id="crun-1.28-annotation",
     ),
-    pytest.param("runc", {}, ["default", "user", "runc"], id="runc-from-a-shell"),
-    pytest.param("docker_runc", {}, ["default", "runc"], id="docker"),
-    pytest.param("docker_runc", {"annotation": MINE}, ["default", "container"], id="docker-annotation"),
-    pytest.param("containerd_runc", {}, ["default", "runc"], id="containerd"),
-    pytest.param("crio_crun", {"crun": (1, 28), "carries": True}, ["default", "crun"], id="cri-o"),
-    pytest.param("lxc", {}, ["default", "user"], id="lxc"),
-    pytest.param("lxc", {"annotation": MINE}, ["default", "user"], id="lxc-has-no-annotations"),
 ]
 
 
@@ -113,14 +105,6 @@ HOLDS = [
         id="runc.conf-criu-4.1",
     ),
     pytest.param("podman_crun", {}, "default", "link-remap skip-in-flight timeout", id="crun"),
-    pytest.param("docker_runc", {"runc": (1, 3, 6)}, "default", "timeout", id="docker"),
-    pytest.param(
-        *("docker_runc", {"runc": (1, 3, 6)}, "runc", "tcp-established link-remap skip-in-flight timeout"),
-        id="docker-runc.conf",
-    ),
-    pytest.param("crio_runc", {}, "default", "link-remap skip-in-flight timeout", id="cri-o"),
-    pytest.param("lxc", {}, "default", "verbosity timeout", id="lxc"),
-    pytest.param("lxc", {}, "runc", "", id="lxc-does-not-read-runc.conf"),
 ]
 
 
@@ -134,46 +118,6 @@ def test_what_holds_at_the_dump(name: str, about: dict[str, Any], kind: str, exp
 def test_every_setting_without_effect_says_why() -> None:
     for setting in host({"default": TEXT}).caller("podman_runc")["settings"]:
         assert set(setting["effective"]) | set(setting["ignored"]) == {"dump", "restore"}
-
-
-def test_an_engine_that_asks_for_nothing_leaves_every_flag_off() -> None:
-    (setting,) = host({"default": "file-locks\n"}).caller("docker_runc")["settings"]
-    assert set(setting["ignored"].values()) == {"runc asks for: off, and docker never asks for anything else"}
-    (setting,) = host({"default": "manage-cgroups=ignore\n"}).caller("containerd_runc")["settings"]
-    assert set(setting["ignored"].values()) == {"runc asks for: soft, and containerd never asks for anything else"}
-
-
-def test_what_an_engine_sets_takes_the_place_of_what_its_runtime_says() -> None:
-    (setting,) = host({"default": "file-locks\n"}).caller("crio_runc")["settings"]
-    assert setting["ignored"] == {
-        "dump": "crio asks for: on",
-        "restore": "runc asks for: off, and crio never asks for anything else",
-    }
-    forced = [one for one in host({}).caller("crio_runc")["forces"] if one["option"] == "file-locks"]
-    assert forced == [
-        {"option": "file-locks", "value": "off, and crio never asks for anything else", "at": ["restore"]},
-        {"option": "file-locks", "value": "on", "at": ["dump"]},
-    ]
-
-
-def test_what_is_forced_is_what_overrides_the_default_file() -> None:
-    """Each option that a caller forces at an operation is one whose line in default.conf has no effect there."""
-    values = {"manage-cgroups": "=ignore", "freeze-cgroup": " /a", "verbosity": "=1", "tree": " 1"}
-    words = ("images-dir", "work-dir", "log-file", "root", "lsm-profile", "lsm-mount-context", "empty-ns")
-    texts = {**dict.fromkeys(words, " x"), "empty-ns": " net", "lsm-profile": " selinux:a", **values}
-    for one in CALLERS:
-        for about in ({"runc": (1, 1, 15)}, {"runc": (1, 3, 6)}):
-            for forced in host({}, **about).caller(one.name)["forces"]:
-                name = forced["option"]
-                text = f"{name}{texts.get(name, '')}\n"
-                (setting,) = host({"default": text}, **about).caller(one.name)["settings"]
-                assert set(setting["ignored"]) >= set(forced["at"]), (one.name, name)
-
-
-def test_a_newer_runtime_forces_more() -> None:
-    old = {one["option"] for one in host({}).caller("runc")["forces"]}
-    new = {one["option"] for one in host({}, runc=(1, 3, 6)).caller("runc")["forces"]}
-    assert new - old == {"link-remap", "skip-in-flight"}
 
 
 def test_later_file_and_later_line() -> None:
@@ -211,9 +155,7 @@ def test_missing_runtime() -> None:
         "why": "crun is missing or does not report its version",
         "files": [],
         "settings": [],
-        "forces": [],
     }
-    assert host({}, missing=("dockerd",)).caller("docker_runc")["why"] == "dockerd is missing"
 
 
 def test_unreadable_and_flawed() -> None:
@@ -238,7 +180,7 @@ def test_refused_file_stops_those_who_read_it() -> None:
 
 
 def test_requests_name_real_options() -> None:
-    assert [(one.name, it.option) for one in CALLERS for dummy, it in one.sets() if it.option not in ALL] == []
+    assert all(overruled.option in ALL for request in REQUESTS.values() for overruled in request)
 
 
 @pytest.mark.parametrize(

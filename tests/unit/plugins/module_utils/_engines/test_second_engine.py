@@ -47,17 +47,12 @@ class Box:
     """The engine box."""
 
     name = "box"
-    program = "box"
     minimum_criu = (3, 15)
     abilities = Abilities(in_place=True, archive=True, leave_running=True)
     list_command = "box list"
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-
-    @property
-    def storage(self) -> str:
-        return str(self.folder)
 
     def image_command(self, name: str) -> str:
         return f"box send {name}"
@@ -75,9 +70,6 @@ class Box:
         return "1.0"
 
     def require_caller(self, what: str) -> None:
-        pass
-
-    def require_ready(self, ctx: Context, what: str) -> None:
         pass
 
     def require_options(self, ctx: Context, options: Options, what: str, *, archive: bool) -> None:
@@ -125,17 +117,8 @@ class Box:
         argv = ("box", "start", "--from", self.images_dir(container), container.name)
         return (Command(argv, why="restore", label="restore"),)
 
-    def require_import(self, ctx: Context, record: Record, what: str) -> None:
-        pass
-
-    def import_files(self, name: str) -> tuple[str, ...]:
-        return ()
-
-    def handle(self, name: str, container_id: str) -> str:
-        return name
-
     def import_steps(
-        self, archive: str, record: Record, new_name: str | None, options: Options, previous: str = ""
+        self, archive: str, runtime: str, new_name: str | None, options: Options, previous: str = ""
     ) -> tuple[Step, ...]:
         assert not previous, "it has no pre-checkpoints"
         return (
@@ -143,18 +126,13 @@ class Box:
             Command(("box", "start", "--from", "loaded", "web"), why="restore", label="restore"),
         )
 
-    def restart_steps(self, target: Container | str, policy: str) -> tuple[Step, ...]:
-        return ()
-
     def profile(self, container: Container) -> str:
         return ""
 
     def profile_steps(self, name: str, image_id: str, runtime: str, profile: str) -> tuple[Step, ...]:
         return ()
 
-    def leftover_steps(
-        self, name: str, container_id: str, runtime: str, alive: Callable[[], bool]
-    ) -> tuple[Command, ...]:
+    def leftover_steps(self, container_id: str, runtime: str, alive: Callable[[], bool]) -> tuple[Command, ...]:
         return ()
 
     def thaw_steps(self, container: Container) -> tuple[Step, ...]:
@@ -185,7 +163,7 @@ class Box:
         return (Command(("box", "volume", "destroy", name), why=why),)
 
     def leftovers(self, container: Container, options: Options) -> tuple[str, ...]:
-        return () if options.keep or not options.leave_running else self.checkpoint_files(container)
+        return () if options.keep else self.checkpoint_files(container)
 
     def changed_files(self, container: Container, archive: str) -> tuple[str, ...]:
         return ()
@@ -221,7 +199,7 @@ class Box:
     def log_path(self, container: Container, action: str) -> str:
         return f"{self.images_dir(container)}/{action}.log"
 
-    def statistics(self, container: Container | None, action: str, text: str) -> dict[str, Any]:
+    def parse_statistics(self, text: str) -> dict[str, Any]:
         return {"engine_microseconds": int(text)} if text else {}
 
     def owns(self, completed: Completed) -> bool:
@@ -268,7 +246,7 @@ def shown(status: str, pid: int = 0, started: str = "now") -> str:
 @pytest.fixture(name="made")
 def made_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     engine: Engine = Box(tmp_path)
-    monkeypatch.setitem(registry.ENGINES, "box", lambda dummy_paths, dummy_uid, dummy_root: engine)
+    monkeypatch.setitem(registry.ENGINES, "box", lambda dummy_paths, dummy_uid: engine)
     for one in (container_checkpoint, container_restore):
         monkeypatch.setitem(one.SPEC["engine"], "choices", ["podman", "box"])
     return world(tmp_path)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._engines import archive
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman import archive
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.archive import read_config_dump
 from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 from ansible_collections.criu.hosts.tests.unit.containers import recorded

@@ -19,7 +19,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers
     parse_statistics,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.engine import Podman
-from ansible_collections.criu.hosts.plugins.module_utils._store.record import Record
 from ansible_collections.criu.hosts.tests.unit.containers import recorded
 
 
@@ -245,7 +244,7 @@ def test_nothing_cuts_off_what_podman_changes() -> None:
         *engine.checkpoint_steps(box, options, None),
         *engine.checkpoint_steps(box, options, "/a/.x.partial"),
         *engine.restore_steps(box, options),
-        *engine.import_steps("/a/x", Record("podman", "", "web", "", "", "runc", ""), "web2", options),
+        *engine.import_steps("/a/x", "runc", "web2", options),
         *engine.start_steps("web"),
         *engine.stop_steps("web", "stop"),
         *engine.remove_steps("web", "remove"),

@@ -11,11 +11,11 @@ import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.command import Completed
 from ansible_collections.criu.hosts.plugins.module_utils._core.errors import CheckpointError
-from ansible_collections.criu.hosts.plugins.module_utils._engines.inspection import (
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers import (
     inspected_networks,
     inspected_ports,
+    parse_inspect,
 )
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers import parse_inspect
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.networks import (
     dumped_networks,
     dumped_ports,

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.answers import parse_inspect
-from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.spec import read_spec
-from ansible_collections.criu.hosts.plugins.module_utils._engines.spec import (
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.spec import (
     check_pre_checkpoint,
     parse_spec,
     read_archive_spec,
     read_folder_spec,
+    read_spec,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import (
     COMMON_MAGIC,

@@ -14,7 +14,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._core.errors import Che
 from ansible_collections.criu.hosts.plugins.module_utils._core.paths import Paths
 from ansible_collections.criu.hosts.plugins.module_utils._engines.container import Container
 from ansible_collections.criu.hosts.plugins.module_utils._engines.podman import ties
-from ansible_collections.criu.hosts.plugins.module_utils._engines.strays import warn_strays
 
 ID, NET = "a" * 64, "b" * 64
 
@@ -96,11 +95,11 @@ def test_processes_that_exec_has_started_are_named(tmp_path: Path, cgroup: str) 
     process(tmp_path, 60, 1, "conmon", "/user.slice/s.scope", "0")
     process(tmp_path, 70, 60, "sh", cgroup)
     process(tmp_path, 71, 70, "child", cgroup)
-    assert warn_strays(paths, box(tmp_path), "podman exec") == ()
+    assert ties.warn_strays(paths, box(tmp_path)) == ()
     process(tmp_path, 80, 1, "conmon", "/user.slice/s.scope", "0")
     process(tmp_path, 81, 80, "a) (b", cgroup)
     process(tmp_path, 82, 81, "sleep", f"{cgroup}/below" if cgroup.startswith(SCOPE) else cgroup)
-    (warning,) = warn_strays(paths, box(tmp_path), "podman exec")
+    (warning,) = ties.warn_strays(paths, box(tmp_path))
     assert "81 ('a) (b'), 82 ('sleep')." in warning and "70 (" not in warning and "80 (" not in warning
 
 
@@ -108,20 +107,20 @@ def test_a_container_in_the_namespaces_of_the_host_has_no_strays(tmp_path: Path)
     process(tmp_path, 1, 0, "systemd", "/init.scope")
     (tmp_path / "proc/self").symlink_to("1")
     process(tmp_path, 70, 1, "sh", "/init.scope")
-    assert warn_strays(Paths(str(tmp_path)), box(tmp_path), "podman exec") == ()
+    assert ties.warn_strays(Paths(str(tmp_path)), box(tmp_path)) == ()
 
 
 def test_a_clone_in_the_cgroup_of_the_original_is_none_of_its_processes(tmp_path: Path) -> None:
     process(tmp_path, 70, 1, "sh", SCOPE)
     process(tmp_path, 90, 1, "clone", SCOPE, "2")
-    assert warn_strays(Paths(str(tmp_path)), box(tmp_path), "podman exec") == ()
+    assert ties.warn_strays(Paths(str(tmp_path)), box(tmp_path)) == ()
 
 
 def test_many_processes_are_counted(tmp_path: Path) -> None:
     process(tmp_path, 70, 1, "sh", SCOPE)
     for pid in range(81, 89):
         process(tmp_path, pid, 0, "p", SCOPE)
-    (warning,) = warn_strays(Paths(str(tmp_path)), box(tmp_path), "podman exec")
+    (warning,) = ties.warn_strays(Paths(str(tmp_path)), box(tmp_path))
     assert "85 ('p') and 3 more." in warning and "86" not in warning
 
 
@@ -130,4 +129,4 @@ def test_a_process_that_ends_meanwhile_is_not_missed(tmp_path: Path) -> None:
     with open(f"{Paths(str(tmp_path)).cgroups}{SCOPE}/cgroup.procs", "a", encoding="utf-8") as file:
         file.write("99\n")
     assert not os.path.exists(tmp_path / "proc/99")
-    assert warn_strays(Paths(str(tmp_path)), box(tmp_path), "podman exec") == ()
+    assert ties.warn_strays(Paths(str(tmp_path)), box(tmp_path)) == ()

@@ -1,10 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Describes an archive of podman, CRI-O or containerd, in the words of checkpointctl, in one pass; unpacks nothing.
-
-All three write config.dump, spec.dump and the images in the folder checkpoint. What differs are the annotations of
-spec.dump (CRI-O: internal/factory/container/container.go; containerd: internal/cri/annotations), which CRI-O and
-containerd fill with the names of Kubernetes, and that only podman has a network.status.
+"""Describes an archive of podman, in the words of checkpointctl, in one pass and without unpacking it.
 
 Only the small members are read, each with a limit. Of the memory, which is most of an archive, only the pages with
 command lines and environments are read. So an archive of any size and origin needs little memory and no disk.
@@ -13,32 +9,29 @@ command lines and environments are read. So an archive of any size and origin ne
 from __future__ import annotations
 
 import re
-from typing import Any, BinaryIO, Collection, Iterator
+from typing import Any, BinaryIO, Collection
 
 from ansible_collections.criu.hosts.plugins.module_utils._core.streams import StreamError
 from ansible_collections.criu.hosts.plugins.module_utils._core.tar import Member, Tar
-from ansible_collections.criu.hosts.plugins.module_utils._engines.archive import (
+from ansible_collections.criu.hosts.plugins.module_utils._engines.podman.archive import (
     DUMP_LIMIT,
     PARENT,
     PRE_CHECKPOINT,
-    STATISTICS,
     members_of,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_images import ImageError
 from ansible_collections.criu.hosts.plugins.module_utils._formats.criu_tables import Tables, read_image, read_texts
 from ansible_collections.criu.hosts.plugins.module_utils._formats.json_text import parse_json, parse_object
 from ansible_collections.criu.hosts.plugins.module_utils._store.contents import describe, escaped
-from ansible_collections.criu.hosts.plugins.module_utils._store.entries import shown_engine
 
 TEXTS = ("config.dump", "spec.dump", "network.status")
 IMAGES = "checkpoint"
 FOLDERS = ((IMAGES,), (PRE_CHECKPOINT,))
+# Podman moves it out of the images.
+STATISTICS = "stats-dump"
 # The container manager in the annotations of spec.dump, and its name; containerd writes none.
 ENGINES = {"libpod": "Podman", "cri-o": "CRI-O"}
-_POD = {"pod": "name", "namespace": "namespace"}
 MOST = 4096
-# A pod has one address of each family.
-POD_ADDRESSES = 16
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
 
 
@@ -130,22 +123,18 @@ def _time(entries: dict[str, Any], key: str) -> str | None:
 def _container(dumps: dict[str, dict[str, Any]]) -> dict[str, Any]:
     config, spec, network = (dumps.get(name, {}) for name in TEXTS)
     notes = _object(spec, "annotations")
-    own = shown_engine(_text(config, "engine") or "containerd")
-    engine = ENGINES.get(str(notes.get("io.container.manager")), own)
+    engine = ENGINES.get(str(notes.get("io.container.manager")), "containerd")
     name, created = _text(config, "name"), _time(config, "createdTime")
-    pod = dict.fromkeys(("pod", "namespace"))
-    addresses = {key: [one for one in found if one] for key, found in _addresses(network).items()}
     if engine == "CRI-O":
         created = _time(notes, "io.kubernetes.cri-o.Created")
         name = _text(_metadata(notes), "name")
-        pod = {key: _text(notes, f"io.kubernetes.pod.{word}") for key, word in _POD.items()}
-        addresses["ip"] = list(_pod_addresses(notes))
-    elif engine == "containerd" and "engine" not in config:
+    elif engine == "containerd":
         name = _text(notes, "io.kubernetes.cri.container-name")
-        pod = {key: _text(notes, f"io.kubernetes.cri.sandbox-{word}") for key, word in _POD.items()}
+    addresses = {key: [one for one in found if one] for key, found in _addresses(network).items()}
+    if engine == "CRI-O":
+        addresses["ip"] = [escaped(str(notes.get("io.kubernetes.cri-o.IP.0", "")))]
     return {
         "container": name,
-        **pod,
         "id": _text(config, "id"),
         "image": _text(config, "rootfsImageName"),
         "runtime": _text(config, "runtime"),
@@ -162,15 +151,6 @@ def _container(dumps: dict[str, dict[str, Any]]) -> dict[str, Any]:
 def _metadata(notes: dict[str, Any]) -> dict[str, Any]:
     value = notes.get("io.kubernetes.cri-o.Metadata")
     return parse_object(value) if isinstance(value, str) else {}
-
-
-def _pod_addresses(notes: dict[str, Any]) -> Iterator[str]:
-    """Yields the addresses of a pod of CRI-O, which numbers them from 0."""
-    for number in range(POD_ADDRESSES):
-        found = _text(notes, f"io.kubernetes.cri-o.IP.{number}")
-        if found is None:
-            return
-        yield found
 
 
 def _addresses(network: dict[str, Any]) -> dict[str, list[str]]:
