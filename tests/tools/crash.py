@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Stop, kill and starve each task at each of its steps, with real podman and real CRIU, and check docs/promises.md.
 
-crash.py                  all cases: some 10,000, of one to two seconds each, on all cores
+crash.py                  all cases: more than 10,000, of one to two seconds each, on all cores
 crash.py --sample         a sample with a fixed seed, about a minute: part of `make test`
 crash.py PLAN...          all cases of these plans
 crash.py CASE...          only these cases, as the report names them: PLAN:STEP:WHEN:WHAT

@@ -19,7 +19,6 @@ from ansible_collections.criu.hosts.plugins.module_utils._process.parent import 
 from ansible_collections.criu.hosts.plugins.module_utils._process.stored import (
     all_of,
     digests,
-    is_pre_dump,
     on_parents,
 )
 from ansible_collections.criu.hosts.plugins.module_utils._process.tracking import tracking_path
@@ -44,7 +43,7 @@ def _named(options: ProcessOptions, found: list[Stored]) -> list[Stored]:
     """
     if options.parent != LATEST:
         return [one for one in found if one.id == options.parent]
-    return [one for one in found if one.manifest is None or is_pre_dump(one) or one.manifest.parent][:1]
+    return [one for one in found if one.manifest is None or one.pre_dump or one.manifest.parent][:1]
 
 
 def stored_base(ctx: Context, options: ProcessOptions, completed: Kept | None, process: Process) -> Based:

@@ -70,11 +70,6 @@ def _files(folder: str) -> list[tuple[str, str, int]]:
         return sorted((f"images/{one.name}", one.path, one.stat(follow_symlinks=False).st_size) for one in files)
 
 
-def is_pre_dump(stored: Stored) -> bool:
-    """Returns whether a checkpoint without a fault holds memory only, and so cannot be restored alone."""
-    return stored.manifest is not None and stored.manifest.record.get("pre_dump") is True
-
-
 def is_built_on(stored: Stored | None, wanted: str) -> bool:
     """Returns whether a checkpoint is built on the one with this id, on any for "latest", or on none if it is empty."""
     parent = stored.manifest.parent if stored is not None and stored.manifest is not None else ""
@@ -126,9 +121,9 @@ def newest(options: ProcessOptions, completed: Kept | None = None) -> tuple[Kept
     for one in all_of(options, completed):
         if one.fault or one.manifest is None:
             warnings.append(passed_over(one, one.fault))
-        elif completed is not None and one is completed.stored and is_pre_dump(one) is options.pre_dump:
+        elif completed is not None and one is completed.stored and one.pre_dump is options.pre_dump:
             return completed, tuple(warnings)
-        elif is_pre_dump(one) is options.pre_dump:
+        elif one.pre_dump is options.pre_dump:
             record, size = ProcessRecord(**one.manifest.record), one.manifest.size_bytes
             return Kept(one.part("images"), record, size, one), tuple(warnings)
     return None, tuple(warnings)
@@ -262,7 +257,7 @@ def choose(options: ProcessOptions, completed: Kept | None) -> tuple[Stored, tup
     found = all_of(options, completed)
     if options.checkpoint != LATEST:
         return _usable(options, found, options.checkpoint), ()
-    whole = [one for one in found if not one.fault and not is_pre_dump(one)]
+    whole = [one for one in found if not one.fault and not one.pre_dump]
     if whole:
         return whole[0], tuple(passed_over(one, one.fault) for one in found if one.fault and one.id > whole[0].id)
     if found and all(not one.fault for one in found):
